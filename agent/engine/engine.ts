@@ -1,0 +1,134 @@
+import type { Healthcheck } from '../../src/spec/service.ts';
+
+export interface ImageConfig {
+  entrypoint: string[];
+  command: string[];
+  environment: string[];
+  workingDirectory: string;
+  user: string;
+  exposedPorts: string[];
+  /** Paths that want an anonymous volume. */
+  volumes: string[];
+  stopSignal?: string;
+  healthcheck?: Healthcheck;
+  labels: Record<string, string>;
+}
+
+export interface Image {
+  reference: string;
+  /** Manifest digest for this platform. */
+  digest: string;
+  config: ImageConfig;
+}
+
+export interface PullProgress {
+  doneBytes: number;
+  totalBytes: number;
+  phase: 'resolving' | 'downloading' | 'unpacking' | 'done';
+}
+
+/** A mount as the OCI runtime wants it. */
+export interface RuntimeMount {
+  source: string;
+  target: string;
+  type: 'bind' | 'tmpfs';
+  options: string[];
+}
+
+/** Everything needed to make one container; already merged from template and image by the worker. */
+export interface ContainerCreate {
+  id: string;
+  image: Image;
+  args: string[];
+  environment: string[];
+  workingDirectory: string;
+  user: string;
+  hostname: string;
+  labels: Record<string, string>;
+  mounts: RuntimeMount[];
+  /** A prepared network namespace; absent: the container gets an empty one of its own. */
+  networkNamespace?: string;
+  limits: { nanoCpus?: number; memoryBytes?: number; pids?: number };
+  reservations: { nanoCpus?: number; memoryBytes?: number };
+  tty: boolean;
+  /** Containers with the same group share one shim process. */
+  group: string;
+}
+
+export type ContainerState = 'created' | 'running' | 'stopped';
+
+export interface ContainerInfo {
+  id: string;
+  labels: Record<string, string>;
+  state: ContainerState;
+  pid?: number;
+  exitCode?: number;
+}
+
+export interface ContainerExit {
+  id: string;
+  exitCode: number;
+  /** ms since the epoch */
+  at: number;
+  outOfMemory: boolean;
+}
+
+export interface ExecRequest {
+  command: string[];
+  tty: boolean;
+  environment: string[];
+  user?: string;
+  workingDirectory?: string;
+  size?: { columns: number; rows: number };
+  /** Ends the process with SIGKILL after this long. */
+  timeoutMs?: number;
+  /** Whether standard input is wanted. */
+  stdin: boolean;
+}
+
+export interface ExecSession {
+  stdin?: NodeJS.WritableStream;
+  stdout: NodeJS.ReadableStream;
+  /** Absent with a terminal: everything comes on stdout. */
+  stderr?: NodeJS.ReadableStream;
+  resize(columns: number, rows: number): Promise<void>;
+  /** Resolves when the process has ended and its output has been read; frees what it held. */
+  exit: Promise<{ exitCode: number }>;
+  kill(signal: number): Promise<void>;
+}
+
+/** One line of a container's output as it is kept. */
+export interface OutputSink {
+  /** Raw bytes as the container wrote them. */
+  write(stream: 'stdout' | 'stderr', chunk: Buffer): void;
+  end(): void;
+}
+
+/**
+ * The local container engine. Containers belong to the engine, not to this process: they live on when it ends, and `list`
+ * finds them again. Errors: `image_not_found`, `image_invalid`, `command_not_found`, `engine_failed`, `unavailable`.
+ */
+export interface Engine {
+  info(): Promise<{ name: string; version: string }>;
+  /** The image if it is here already, complete and unpacked. */
+  image(reference: string): Promise<Image | undefined>;
+  pull(
+    reference: string,
+    options: { onProgress?: (progress: PullProgress) => void; signal?: AbortSignal },
+  ): Promise<Image>;
+  /** Makes snapshot, container and (not yet started) process. On failure nothing stays behind. `output` gets what it prints. */
+  create(container: ContainerCreate, output: OutputSink): Promise<void>;
+  start(id: string): Promise<{ pid: number }>;
+  /** Signal by number. A process that has ended already is no error. */
+  kill(id: string, signal: number): Promise<void>;
+  /** Removes process, container and snapshot, whatever state they are in; no error when there is nothing. */
+  remove(id: string): Promise<void>;
+  list(): Promise<ContainerInfo[]>;
+  /** Takes up the output of a container that an earlier process of ours made. */
+  reattach(id: string, output: OutputSink): Promise<void>;
+  exec(id: string, request: ExecRequest): Promise<ExecSession>;
+  /** Every exit from the moment of the call. When the engine goes away the iteration throws `unavailable`; list, and call again. */
+  exits(signal: AbortSignal): AsyncIterable<ContainerExit>;
+  /** Frees what is not of a container: images unused for a while, leftovers of an interrupted pull. */
+  close(): Promise<void>;
+}

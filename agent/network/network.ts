@@ -1,0 +1,47 @@
+import type {
+  EndpointAssignment,
+  NetworkAssignment,
+  PeerAssignment,
+  ServiceAssignment,
+} from '../../src/wire/session.ts';
+import type { NetworkAttachment } from '../../src/spec/task.ts';
+import type { AllocatedPort } from '../../src/spec/service.ts';
+
+/** What the manager says of networks, by id within each kind; the whole of it. */
+export interface NetworkAssignments {
+  networks: ReadonlyMap<string, NetworkAssignment>;
+  peers: ReadonlyMap<string, PeerAssignment>;
+  services: ReadonlyMap<string, ServiceAssignment>;
+  endpoints: ReadonlyMap<string, EndpointAssignment>;
+}
+
+export interface TaskNetwork {
+  taskId: string;
+  serviceId: string;
+  /** The first one carries the default route. */
+  attachments: NetworkAttachment[];
+  /** Host-mode ports of this task. */
+  hostPorts: AllocatedPort[];
+}
+
+/** The host's part of the overlay: bridges, VXLAN ports, namespaces of tasks, nftables, DNS. One user at a time per host. */
+export interface HostNetwork {
+  /** Finds what an earlier process left and takes it over; sets the kernel's switches; starts the DNS server. */
+  start(): Promise<void>;
+  /** Makes the kernel match. Resolves when it does: an endpoint that is gone gets no new connection from this host. Calls are serialised. */
+  apply(assignments: NetworkAssignments): Promise<void>;
+  /**
+   * Makes the task's namespace with its interfaces, addresses and routes, ready before the process starts. Idempotent.
+   * `dnsServer` is what its resolv.conf must name; absent when it joins no network.
+   * Errors: `port_taken`, `network_failed`.
+   */
+  attach(task: TaskNetwork): Promise<{ namespacePath: string; dnsServer?: string }>;
+  /** Removes namespace and interfaces; no error when there is nothing. */
+  detach(taskId: string): Promise<void>;
+  /** Ids of the tasks that have a namespace here, whoever made it. */
+  list(): Promise<string[]>;
+  /** Stops the DNS server; leaves the kernel's state as it is, for containers live on. */
+  stop(): Promise<void>;
+  /** Removes every trace from the kernel: for leaving a cluster. */
+  purge(): Promise<void>;
+}

@@ -1,0 +1,63 @@
+import type { Cluster } from '../../src/spec/cluster.ts';
+import type { Network } from '../../src/spec/network.ts';
+import type { Node } from '../../src/spec/node.ts';
+import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
+import type { Service } from '../../src/spec/service.ts';
+import type { Task } from '../../src/spec/task.ts';
+
+/** Everything the store holds, by kind; the key of an object is `KIND/ID`. */
+export interface ObjectKinds {
+  cluster: Cluster;
+  node: Node;
+  service: Service;
+  task: Task;
+  network: Network;
+  volume: Volume;
+  secret: Secret;
+  config: Config;
+}
+
+export type ObjectKind = keyof ObjectKinds;
+
+/** One wished change. `revision` (from the object that was read) guards it: when somebody was faster, all is planned again. */
+export type Change = {
+  [Kind in ObjectKind]:
+    | { kind: Kind; action: 'create'; object: ObjectKinds[Kind] }
+    | { kind: Kind; action: 'update'; object: ObjectKinds[Kind] }
+    | { kind: Kind; action: 'delete'; object: ObjectKinds[Kind] };
+}[ObjectKind];
+
+/**
+ * All objects in memory with their indexes, as of one revision. What the pure functions plan from. Never modified by its
+ * readers; objects in it are replaced, not changed.
+ */
+export interface View {
+  readonly revision: number;
+  readonly cluster: Cluster | undefined;
+  readonly nodes: ReadonlyMap<string, Node>;
+  readonly services: ReadonlyMap<string, Service>;
+  readonly tasks: ReadonlyMap<string, Task>;
+  readonly networks: ReadonlyMap<string, Network>;
+  readonly volumes: ReadonlyMap<string, Volume>;
+  readonly secrets: ReadonlyMap<string, Secret>;
+  readonly configs: ReadonlyMap<string, Config>;
+  serviceByName(name: string): Service | undefined;
+  networkByName(name: string): Network | undefined;
+  tasksOfService(serviceId: string): Iterable<Task>;
+  tasksOfNode(nodeId: string): Iterable<Task>;
+}
+
+/** What a planner gives: changes that only make sense together come in one group (at most 200 changes); groups are independent. */
+export type Plan = Change[][];
+
+/**
+ * What every loop works with: the view, a way to write a plan, and to hear of changes. `write` applies each group in one
+ * transaction guarded by the revisions of the objects in it, sets `updatedAt`, and resolves once the view holds the
+ * result; it returns how many groups met a conflict (the caller plans again).
+ */
+export interface Database {
+  readonly view: View;
+  write(plan: Plan): Promise<{ conflicts: number }>;
+  /** Calls back after each change of the view with the kinds that changed; returns how to stop. */
+  onChange(callback: (kinds: ReadonlySet<ObjectKind>) => void): () => void;
+}

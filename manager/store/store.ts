@@ -1,0 +1,60 @@
+/**
+ * The store contract. One global revision counts transactions; every backend passes `contract.ts`.
+ * Values are JSON text; keys are `KIND/ID`.
+ */
+export interface StoredValue {
+  key: string;
+  value: string;
+  /** Revision of the transaction that last wrote the key. */
+  revision: number;
+}
+
+/** Holds when the key's revision is this one; 0: the key does not exist. */
+export interface Compare {
+  key: string;
+  revision: number;
+}
+
+export interface Transaction {
+  compares: Compare[];
+  puts: { key: string; value: string }[];
+  deletes: string[];
+}
+
+/** Either everything was written durably at `revision`, or nothing was and `conflicts` names the compares that did not hold. */
+export type TransactionResult =
+  | { committed: true; revision: number }
+  | { committed: false; conflicts: string[] };
+
+export type StoreEvent = { type: 'put'; key: string; value: string } | { type: 'delete'; key: string };
+
+/** All events of one transaction, together and in order. */
+export interface WatchBatch {
+  revision: number;
+  events: StoreEvent[];
+}
+
+export interface Leadership {
+  /** Aborts when leadership is lost. */
+  signal: AbortSignal;
+  resign(): Promise<void>;
+}
+
+export interface Store {
+  get(key: string): Promise<StoredValue | undefined>;
+  /** Everything under the prefix in key order, as of one revision. */
+  list(prefix: string): Promise<{ revision: number; values: StoredValue[] }>;
+  /**
+   * Durable when it resolves. Transactions that arrive together are committed together.
+   * Throws `resource_exhausted` over 1,000 changes or 8 MiB.
+   */
+  transact(transaction: Transaction): Promise<TransactionResult>;
+  /**
+   * Every batch after `fromRevision`, in order, without gaps. Throws `out_of_range` as `failed_precondition` when the history
+   * from there is no longer kept: list again. Ends when the signal aborts.
+   */
+  watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
+  /** Waits to become the leader. The single-node backend is the leader at once. */
+  campaign(candidate: string, signal: AbortSignal): Promise<Leadership>;
+  close(): Promise<void>;
+}

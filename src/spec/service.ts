@@ -1,0 +1,191 @@
+import type { Labels, ObjectMeta } from './object.ts';
+
+export type Protocol = 'tcp' | 'udp';
+
+/** A port asked for. `published` is a port, a range to pick a free one from, or absent for any free one (30000–32767). */
+export interface PublishedPort {
+  target: number;
+  published?: number | { first: number; last: number };
+  protocol: Protocol;
+  /** `ingress`: open on every host and balanced over all replicas; `host`: open on the hosts that run a replica. */
+  mode: 'ingress' | 'host';
+}
+
+export interface Healthcheck {
+  /** `['CMD', ...argv]`, `['CMD-SHELL', line]`, or `['NONE']` to switch off the image's own. Absent: the image's own. */
+  test?: string[];
+  intervalMs?: number;
+  timeoutMs?: number;
+  startPeriodMs?: number;
+  startIntervalMs?: number;
+  retries?: number;
+}
+
+export type Mount =
+  | {
+      type: 'volume';
+      /** Full volume name; absent for an anonymous one. */ source?: string;
+      target: string;
+      readOnly: boolean;
+      noCopy?: boolean;
+    }
+  | { type: 'bind'; source: string; target: string; readOnly: boolean; createHostPath: boolean }
+  | { type: 'tmpfs'; target: string; sizeBytes?: number; mode?: number };
+
+/** A secret or config as a file in the container. `name` is the full, content-versioned name of the stored object. */
+export interface FileReference {
+  name: string;
+  /** Absolute path in the container. */
+  target: string;
+  uid: number;
+  gid: number;
+  mode: number;
+}
+
+/** How one container is to be made. Everything absent is the image's or the engine's default. */
+export interface ContainerSpec {
+  image: string;
+  /** Replaces the image's ENTRYPOINT and drops its CMD. */
+  entrypoint?: string[];
+  /** Replaces the image's CMD. */
+  command?: string[];
+  environment: Record<string, string>;
+  workingDirectory?: string;
+  /** `user[:group]`, names or numbers. */
+  user?: string;
+  hostname?: string;
+  labels: Labels;
+  mounts: Mount[];
+  secrets: FileReference[];
+  configs: FileReference[];
+  healthcheck?: Healthcheck;
+  /** `SIGTERM`, `TERM` or a number as text. */
+  stopSignal?: string;
+  stopGracePeriodMs: number;
+}
+
+export interface Resources {
+  /** 1e9 is one whole CPU. */
+  nanoCpus?: number;
+  memoryBytes?: number;
+  pids?: number;
+}
+
+export interface RestartPolicy {
+  condition: 'none' | 'on-failure' | 'any';
+  delayMs: number;
+  /** 0: no limit. */
+  maxAttempts: number;
+  /** Attempts older than this are forgotten; 0: never. */
+  windowMs: number;
+}
+
+export interface UpdatePolicy {
+  /** How many tasks at a time; 0: all at once. */
+  parallelism: number;
+  delayMs: number;
+  failureAction: 'pause' | 'continue' | 'rollback';
+  /** A task that fails within this long after it ran counts as a failure of the update. */
+  monitorMs: number;
+  /** Failures tolerated, as a share of the tasks, 0 to 1. */
+  maxFailureRatio: number;
+  order: 'stop-first' | 'start-first';
+}
+
+/** A network a task joins; the first one in the list carries the default route. */
+export interface NetworkReference {
+  /** Full network name. */
+  name: string;
+  /** Extra DNS names on this network, beside the service's key and full name. */
+  aliases: string[];
+}
+
+export interface Placement {
+  /** Raw expressions, such as `node.labels.disk == ssd`; parsed and checked by `spec/constraint.ts`. */
+  constraints: string[];
+  /** 0: no limit. */
+  maxReplicasPerNode: number;
+}
+
+/** All that decides how a task of the service runs. When it changes, the tasks roll. */
+export interface TaskTemplate {
+  container: ContainerSpec;
+  limits: Resources;
+  reservations: Resources;
+  restart: RestartPolicy;
+  placement: Placement;
+  networks: NetworkReference[];
+  /** Ports in host mode; ingress ports belong to the endpoint and change without a roll. */
+  hostPorts: PublishedPort[];
+  /** Raised by hand to roll without any other change. */
+  forceUpdate: number;
+}
+
+export type ServiceMode = { kind: 'replicated'; replicas: number } | { kind: 'global' };
+
+export interface Dependency {
+  /** Full service name. */
+  service: string;
+  condition: 'started' | 'healthy' | 'completed';
+}
+
+/** What a person asks for. Pure data: two equal specs are the same wish. */
+export interface ServiceSpec {
+  /** Full name, `APPLICATION_KEY`. */
+  name: string;
+  application: string;
+  /** The key in the Compose file; also the DNS name on the application's networks. */
+  key: string;
+  labels: Labels;
+  mode: ServiceMode;
+  task: TaskTemplate;
+  update: UpdatePolicy;
+  rollback: UpdatePolicy;
+  /** Ports in ingress mode. */
+  ports: PublishedPort[];
+  endpointMode: 'vip' | 'dnsrr';
+  /** Waited for before the service's first tasks are placed. */
+  dependsOn: Dependency[];
+}
+
+export interface AllocatedPort {
+  target: number;
+  published: number;
+  protocol: Protocol;
+}
+
+export type UpdateState =
+  | 'updating'
+  | 'paused'
+  | 'completed'
+  | 'rollback_started'
+  | 'rollback_paused'
+  | 'rollback_completed';
+
+export interface UpdateStatus {
+  state: UpdateState;
+  startedAt: number;
+  completedAt?: number;
+  message: string;
+}
+
+export interface Service extends ObjectMeta {
+  spec: ServiceSpec;
+  /** The spec before the last change of the task template; a rollback returns to it. */
+  previousSpec?: ServiceSpec;
+  /** Counts changes of `spec.task`; a task whose `specVersion` is lower is out of date. */
+  specVersion: number;
+  updateStatus?: UpdateStatus;
+  /** Written by the allocator. Absent until allocated. */
+  endpoint?: {
+    /** Network id to virtual IP; empty for `dnsrr`. */
+    virtualAddresses: Record<string, string>;
+    ports: AllocatedPort[];
+  };
+  /** Why the allocator could not do its part; its tasks stay pending with this reason. */
+  allocationError?: string;
+  /** Set once every dependency's condition has held; from then on dependencies no longer hold tasks back. */
+  dependenciesMet: boolean;
+  /** Set by `down`: the tasks are removed first, and then the service itself. */
+  removing: boolean;
+}

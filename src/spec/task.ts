@@ -1,0 +1,122 @@
+import { assert } from '../util/errors.ts';
+import type { ObjectMeta } from './object.ts';
+import type { TaskTemplate } from './service.ts';
+
+/** In order: a task's observed state only ever moves to the right. `remove` exists as a desired state alone. */
+export const taskStates = [
+  'new',
+  'pending',
+  'assigned',
+  'accepted',
+  'preparing',
+  'ready',
+  'starting',
+  'running',
+  'complete',
+  'shutdown',
+  'failed',
+  'rejected',
+  'orphaned',
+  'remove',
+] as const;
+
+export type TaskState = (typeof taskStates)[number];
+export type DesiredTaskState = 'ready' | 'running' | 'shutdown' | 'remove';
+
+const rank = new Map<TaskState, number>(taskStates.map((state, index) => [state, index]));
+
+/** Negative when `left` comes before `right`, 0 when they are the same, positive otherwise. */
+export function compareTaskStates(left: TaskState, right: TaskState): number {
+  return rank.get(left)! - rank.get(right)!;
+}
+
+/** Whether the task has ended, one way or another. */
+export function isTerminal(state: TaskState): boolean {
+  return compareTaskStates(state, 'complete') >= 0;
+}
+
+/** Who may write an observed state. After `assigned` only the agent does, except that the manager declares a task orphaned. */
+export type TaskStateOwner = 'orchestrator' | 'allocator' | 'scheduler' | 'agent' | 'manager';
+
+const ownerOf: Record<TaskState, TaskStateOwner> = {
+  new: 'orchestrator',
+  pending: 'allocator',
+  assigned: 'scheduler',
+  accepted: 'agent',
+  preparing: 'agent',
+  ready: 'agent',
+  starting: 'agent',
+  running: 'agent',
+  complete: 'agent',
+  shutdown: 'agent',
+  failed: 'agent',
+  rejected: 'agent',
+  orphaned: 'manager',
+  remove: 'orchestrator',
+};
+
+/** Whether `owner` may move a task from `from` to `to`. The manager may also shut down a task that no agent has. */
+export function mayMove(from: TaskState, to: TaskState, owner: TaskStateOwner): boolean {
+  if (to === 'remove' || compareTaskStates(to, from) <= 0 || isTerminal(from)) return false;
+  if (owner === 'manager' && to === 'shutdown') return compareTaskStates(from, 'assigned') < 0;
+  if (owner === 'agent' && compareTaskStates(from, 'assigned') < 0) return false;
+  return ownerOf[to] === owner;
+}
+
+export interface TaskStatus {
+  state: TaskState;
+  /** When the state was reached, by the clock of whoever wrote it. */
+  at: number;
+  /** What is going on, for a person: why it is pending, how far the pull is, how it ended. */
+  message: string;
+  /** Set when it failed: the code and words of the reason. */
+  error?: { code: string; message: string };
+  exitCode?: number;
+  /** When it first reached `running`. */
+  startedAt?: number;
+  /** The image's digest once it is resolved. */
+  imageDigest?: string;
+  /** Host-mode ports in use. */
+  hostPorts?: { target: number; published: number; protocol: 'tcp' | 'udp' }[];
+}
+
+/** The new status; throws when the move is illegal (time travel is not allowed). Equal states may refresh the message. */
+export function moveTask(status: TaskStatus, next: TaskStatus, owner: TaskStateOwner): TaskStatus {
+  const legal =
+    status.state === next.state ? !isTerminal(status.state) : mayMove(status.state, next.state, owner);
+  assert(legal, `${owner} may not move a task from ${status.state} to ${next.state}`);
+  return { ...status, ...next };
+}
+
+/** A place on one network. The MAC address follows from the IP address (`macOf` in `spec/address.ts`). */
+export interface NetworkAttachment {
+  networkId: string;
+  address: string;
+  aliases: string[];
+}
+
+/** One attempt to run one container. One-shot: a restart is a new task in the same slot. */
+export interface Task extends ObjectMeta {
+  application: string;
+  serviceId: string;
+  serviceName: string;
+  /** 1, 2, … in a replicated service; 0 in a global one, where the node takes the slot's place. */
+  slot: number;
+  /** Set by the scheduler; in a global service by the orchestrator. Never changes afterwards. */
+  nodeId?: string;
+  /** `Service.specVersion` it was made from. */
+  specVersion: number;
+  /** Frozen when the task was made. */
+  template: TaskTemplate;
+  desiredState: DesiredTaskState;
+  status: TaskStatus;
+  /** Filled by the allocator on the way from `new` to `pending`, in the template's order of networks. */
+  attachments: NetworkAttachment[];
+  /** A replacement is held at desired `ready` until the task it replaces has stopped and this time (ms) has come. */
+  startAfter?: number;
+}
+
+/** The name a person sees: `app_web.1`, or `app_web.NODE` in a global service. */
+export function taskName(task: Pick<Task, 'serviceName' | 'slot' | 'nodeId'>): string {
+  return `${task.serviceName}.${task.slot > 0 ? task.slot : (task.nodeId ?? '?')}`;
+}

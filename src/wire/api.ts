@@ -1,0 +1,159 @@
+import type { ApplicationSpec } from '../spec/application.ts';
+import type { Network } from '../spec/network.ts';
+import type { Node, NodeAvailability, NodeRole } from '../spec/node.ts';
+import type { Service } from '../spec/service.ts';
+import type { Task } from '../spec/task.ts';
+
+/**
+ * The HTTP API, JSON, under `apiPrefix`. Errors are `{ error: ApiError }` with a fitting status.
+ *
+ *     GET    /version                          → VersionInfo
+ *     GET    /cluster                          → ClusterInfo
+ *     GET    /applications                     → ApplicationSummary[]
+ *     GET    /applications/NAME                → ApplicationStatus
+ *     GET    /applications/NAME/watch          → ApplicationStatus, one JSON a line: now, and after every change (at most 10 a second)
+ *     PUT    /applications/NAME[?dryRun=true]  ApplicationSpec → ApplyResult
+ *     DELETE /applications/NAME                → 202, then watch until `services` and `networks` are empty
+ *     GET    /services[?application=NAME]      → Service[]
+ *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
+ *     GET    /tasks[?application=&service=&node=] → Task[]                      (newest first, the history included)
+ *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS] → LogLine, one JSON a line
+ *     GET    /tasks/REF/exec?… (WebSocket)     frames as in wire/session.ts; the request is the JSON query parameter `request`
+ *     GET    /nodes → Node[]      GET /nodes/REF → Node      PATCH /nodes/REF NodeChange → Node      DELETE /nodes/REF
+ *     GET    /networks[?application=NAME]      → Network[]
+ *     GET    /tokens → JoinTokens              POST /tokens/ROLE/rotate → JoinTokens
+ */
+export const apiPrefix = '/api/v1';
+/** A larger request body is refused with 413. */
+export const apiBodyBytesMax = 32 * 1024 * 1024;
+
+export interface ApiError {
+  code: string;
+  message: string;
+  next?: string;
+  details?: unknown;
+}
+
+export interface VersionInfo {
+  version: string;
+  apiVersion: 'v1';
+}
+
+export interface ClusterInfo {
+  clusterId: string;
+  nodes: { total: number; ready: number; managers: number };
+  services: number;
+  tasks: { running: number; total: number };
+  revision: number;
+}
+
+export interface JoinTokens {
+  /** `SHOAL-1-<CA digest, hex>-<secret>` */
+  manager: string;
+  worker: string;
+  /** Where to join: `HOST:PORT` of the managers. */
+  addresses: string[];
+}
+
+export type ChangeAction = 'create' | 'update' | 'remove' | 'keep';
+
+export interface ApplyResult {
+  application: string;
+  changes: {
+    kind: 'service' | 'network' | 'volume' | 'secret' | 'config';
+    name: string;
+    action: ChangeAction;
+  }[];
+  /** Revision at which the wish was stored. */
+  revision: number;
+}
+
+export type ApplyRequest = ApplicationSpec;
+
+export interface ApplicationSummary {
+  name: string;
+  services: number;
+  running: number;
+  desired: number;
+}
+
+/** How far one service is from what was asked. */
+export interface ServiceStatus {
+  service: Service;
+  /** How many tasks there should be (for a global service: eligible nodes). */
+  desired: number;
+  /** Tasks of the current version that run, healthy where there is a healthcheck. */
+  running: number;
+  /** True when as many as desired run, all of the current version, none left over, and no update is under way. */
+  converged: boolean;
+  /** Set when trying on will not help: the reason in words. Never set while it converges. */
+  failure?: string;
+  /** Current tasks (desired ready or running) and the newest failed ones, newest first. */
+  tasks: Task[];
+}
+
+export interface ApplicationStatus {
+  name: string;
+  revision: number;
+  services: ServiceStatus[];
+  networks: Network[];
+  nodes: { id: string; hostname: string; state: string }[];
+}
+
+export interface NodeChange {
+  availability?: NodeAvailability;
+  role?: NodeRole;
+  labels?: Record<string, string | null>;
+}
+
+/** The daemon's own API on its local socket, under `localPrefix`; everything else there is passed on to the manager on this host. */
+export const localPrefix = '/local/v1';
+
+/** `GET /local/v1/info` */
+export interface LocalInfo {
+  version: string;
+  state: 'alone' | 'joined';
+  nodeId?: string;
+  role?: NodeRole;
+  clusterId?: string;
+  session: 'connected' | 'disconnected' | 'none';
+  managerAddresses: string[];
+  engine: { address: string; version?: string; error?: string };
+}
+
+/** `POST /local/v1/init` → LocalInfo & { tokens: JoinTokens } */
+export interface InitRequest {
+  /** Underlay address of this host. */
+  advertiseAddress?: string;
+  addressPool?: string;
+  subnetPrefix?: number;
+}
+
+/** `POST /local/v1/join` → LocalInfo. Also `POST /local/v1/leave` { force } → LocalInfo. */
+export interface JoinRequest {
+  token: string;
+  /** `HOST[:PORT]` of a manager. */
+  manager: string;
+  advertiseAddress?: string;
+}
+
+/**
+ * Joining, on the managers' TCP port without a client certificate: `POST /join` JoinBody → JoinAnswer. The caller has
+ * checked that the server's chain ends in a CA whose SHA-256 is the one in the token (`GET /ca` gives the CA in PEM).
+ * `POST /renew` with a client certificate takes the same body without a token.
+ */
+export interface JoinBody {
+  token: string;
+  certificateRequestPem: string;
+  hostname: string;
+}
+
+export interface JoinAnswer {
+  nodeId: string;
+  role: NodeRole;
+  clusterId: string;
+  certificatePem: string;
+  certificateAuthorityPem: string;
+}
+
+export type { Node };

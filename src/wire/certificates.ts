@@ -8,6 +8,13 @@ import { loadX509 } from './x509.ts';
  */
 export const managerServerName = 'manager.shoal';
 
+/** What the files of a certificates folder (mode 0700) are called, the daemon's and that of a remote command line. */
+export const certificateFiles = {
+  authority: 'ca.pem',
+  certificate: 'cert.pem',
+  privateKey: 'key.pem',
+} as const;
+
 /** Keys and signatures of the cluster: ECDSA on P-256 with SHA-256. */
 export const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 export const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' } as const;

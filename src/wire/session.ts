@@ -168,6 +168,8 @@ export interface LogLine {
   stream: 'stdout' | 'stderr';
   /** Without its line feed. */
   text: string;
+  /** A word from the manager and not from the container, such as a node that cannot be reached. */
+  warning?: true;
 }
 
 export type { PublishedPort };

@@ -1,0 +1,49 @@
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Leadership } from './store.ts';
+
+/** Leadership among candidates inside one process: the first one leads at once, the others in turn as it resigns. */
+export class LocalElection {
+  #leader: AbortController | undefined;
+  readonly #waiting: (() => void)[] = [];
+  #closed = false;
+
+  /** See `Store.campaign`. */
+  async campaign(candidate: string, signal: AbortSignal): Promise<Leadership> {
+    signal.throwIfAborted();
+    while (this.#leader !== undefined && !this.#closed) await this.#turn(signal);
+    if (this.#closed) throw new ShoalError('unavailable', 'Cannot lead: the store was closed');
+    const controller = new AbortController();
+    this.#leader = controller;
+    const resign = () => {
+      if (this.#leader === controller) {
+        this.#leader = undefined;
+        controller.abort(new ShoalError('unavailable', `${candidate} no longer leads`));
+        this.#waiting.shift()?.();
+      }
+      return Promise.resolve();
+    };
+    return { signal: controller.signal, resign };
+  }
+
+  /** Ends the leadership and every campaign. */
+  close(): void {
+    this.#closed = true;
+    this.#leader?.abort(new ShoalError('unavailable', 'The store was closed'));
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  #turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wake = () => {
+        signal.removeEventListener('abort', abort);
+        resolve();
+      };
+      const abort = () => {
+        this.#waiting.splice(this.#waiting.indexOf(wake), 1);
+        reject(signal.reason as Error);
+      };
+      this.#waiting.push(wake);
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+}

@@ -1,0 +1,236 @@
+import type { Cluster } from '../../src/spec/cluster.ts';
+import type { Network } from '../../src/spec/network.ts';
+import type { Node } from '../../src/spec/node.ts';
+import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
+import type { Service } from '../../src/spec/service.ts';
+import type { Task } from '../../src/spec/task.ts';
+import { assert } from '../../src/util/errors.ts';
+import type { ObjectKind, ObjectKinds, Plan, View } from './objects.ts';
+import type { StoredValue, WatchBatch } from './store.ts';
+
+/** Every kind, in the order in which a reader may want them. */
+export const objectKinds: readonly ObjectKind[] = [
+  'cluster',
+  'node',
+  'service',
+  'task',
+  'network',
+  'volume',
+  'secret',
+  'config',
+];
+
+const knownKinds: ReadonlySet<string> = new Set(objectKinds);
+
+/** The store's key of an object. */
+export function keyOf(kind: ObjectKind, id: string): string {
+  return `${kind}/${id}`;
+}
+
+/** Kind and id of a store key; undefined for keys that hold no object of ours (a newer version's, an election's). */
+export function parseKey(key: string): { kind: ObjectKind; id: string } | undefined {
+  const slash = key.indexOf('/');
+  const kind = key.slice(0, slash);
+  return knownKinds.has(kind) ? { kind: kind as ObjectKind, id: key.slice(slash + 1) } : undefined;
+}
+
+/** An object as the store keeps it: without its revision, which the store knows better. */
+export function encodeObject(object: ObjectKinds[ObjectKind]): string {
+  return JSON.stringify({ ...object, revision: undefined });
+}
+
+type Objects = { [Kind in ObjectKind]: Map<string, ObjectKinds[Kind]> };
+
+/**
+ * The view that a database keeps up to date: each stored object parsed once, with indexes by name, service and node.
+ * Its readers get it as `View`.
+ */
+export class MutableView implements View {
+  revision = 0;
+  readonly #objects: Objects = {
+    cluster: new Map(),
+    node: new Map(),
+    service: new Map(),
+    task: new Map(),
+    network: new Map(),
+    volume: new Map(),
+    secret: new Map(),
+    config: new Map(),
+  };
+  readonly #serviceIds = new Map<string, string>();
+  readonly #networkIds = new Map<string, string>();
+  readonly #byService = new Map<string, Map<string, Task>>();
+  readonly #byNode = new Map<string, Map<string, Task>>();
+
+  get cluster(): Cluster | undefined {
+    return this.#objects.cluster.get('cluster');
+  }
+  get nodes(): ReadonlyMap<string, Node> {
+    return this.#objects.node;
+  }
+  get services(): ReadonlyMap<string, Service> {
+    return this.#objects.service;
+  }
+  get tasks(): ReadonlyMap<string, Task> {
+    return this.#objects.task;
+  }
+  get networks(): ReadonlyMap<string, Network> {
+    return this.#objects.network;
+  }
+  get volumes(): ReadonlyMap<string, Volume> {
+    return this.#objects.volume;
+  }
+  get secrets(): ReadonlyMap<string, Secret> {
+    return this.#objects.secret;
+  }
+  get configs(): ReadonlyMap<string, Config> {
+    return this.#objects.config;
+  }
+
+  serviceByName(name: string): Service | undefined {
+    return this.#objects.service.get(this.#serviceIds.get(name) ?? '');
+  }
+
+  networkByName(name: string): Network | undefined {
+    return this.#objects.network.get(this.#networkIds.get(name) ?? '');
+  }
+
+  tasksOfService(serviceId: string): Iterable<Task> {
+    return this.#byService.get(serviceId)?.values() ?? [];
+  }
+
+  tasksOfNode(nodeId: string): Iterable<Task> {
+    return this.#byNode.get(nodeId)?.values() ?? [];
+  }
+
+  /** Takes over one transaction's events; gives the kinds that it changed. */
+  apply(batch: WatchBatch): Set<ObjectKind> {
+    assert(batch.revision > this.revision, `revision ${batch.revision} comes after ${this.revision}`);
+    const changed = new Set<ObjectKind>();
+    for (const event of batch.events) {
+      const parsed = parseKey(event.key);
+      if (parsed === undefined) continue;
+      changed.add(parsed.kind);
+      if (event.type === 'delete') this.remove(parsed.kind, parsed.id);
+      else this.#putStored(parsed.kind, event.value, batch.revision);
+    }
+    this.revision = batch.revision;
+    return changed;
+  }
+
+  /** Becomes exactly what a listing of the whole store holds; gives the kinds in which that changed anything. */
+  reset(revision: number, values: StoredValue[]): Set<ObjectKind> {
+    const changed = new Set<ObjectKind>();
+    const listed = new Set<string>();
+    for (const { key, value, revision } of values) {
+      const parsed = parseKey(key);
+      if (parsed === undefined) continue;
+      listed.add(key);
+      if (this.#objects[parsed.kind].get(parsed.id)?.revision === revision) continue;
+      this.#putStored(parsed.kind, value, revision);
+      changed.add(parsed.kind);
+    }
+    for (const kind of objectKinds) {
+      for (const id of this.#objects[kind].keys()) {
+        if (listed.has(keyOf(kind, id))) continue;
+        this.remove(kind, id);
+        changed.add(kind);
+      }
+    }
+    this.revision = revision;
+    return changed;
+  }
+
+  #putStored<Kind extends ObjectKind>(kind: Kind, text: string, revision: number): void {
+    const object = JSON.parse(text) as ObjectKinds[Kind];
+    object.revision = revision;
+    this.put(kind, object);
+  }
+
+  /** Adds or replaces one object as it is. */
+  put<Kind extends ObjectKind>(kind: Kind, object: ObjectKinds[Kind]): void {
+    this.remove(kind, object.id);
+    (this.#objects[kind] as Map<string, ObjectKinds[Kind]>).set(object.id, object);
+    if (kind === 'service') this.#serviceIds.set((object as Service).spec.name, object.id);
+    if (kind === 'network') this.#networkIds.set((object as Network).spec.name, object.id);
+    if (kind === 'task') {
+      const task = object as Task;
+      addTo(this.#byService, task.serviceId, task);
+      if (task.nodeId !== undefined) addTo(this.#byNode, task.nodeId, task);
+    }
+  }
+
+  /** Removes one object; one that is not there is no fault. */
+  remove(kind: ObjectKind, id: string): void {
+    const object = this.#objects[kind].get(id);
+    if (object === undefined) return;
+    this.#objects[kind].delete(id);
+    if (kind === 'service') dropName(this.#serviceIds, (object as Service).spec.name, id);
+    if (kind === 'network') dropName(this.#networkIds, (object as Network).spec.name, id);
+    if (kind === 'task') {
+      const task = object as Task;
+      dropFrom(this.#byService, task.serviceId, id);
+      if (task.nodeId !== undefined) dropFrom(this.#byNode, task.nodeId, id);
+    }
+  }
+}
+
+function addTo(index: Map<string, Map<string, Task>>, key: string, task: Task): void {
+  const tasks = index.get(key);
+  if (tasks === undefined) index.set(key, new Map([[task.id, task]]));
+  else tasks.set(task.id, task);
+}
+
+function dropFrom(index: Map<string, Map<string, Task>>, key: string, id: string): void {
+  const tasks = index.get(key);
+  tasks?.delete(id);
+  if (tasks?.size === 0) index.delete(key);
+}
+
+/** A name may have passed to another object before the old one is gone. */
+function dropName(index: Map<string, string>, name: string, id: string): void {
+  if (index.get(name) === id) index.delete(name);
+}
+
+/** Plain objects for a view, by kind. */
+export interface ViewObjects {
+  cluster?: Cluster;
+  nodes?: Iterable<Node>;
+  services?: Iterable<Service>;
+  tasks?: Iterable<Task>;
+  networks?: Iterable<Network>;
+  volumes?: Iterable<Volume>;
+  secrets?: Iterable<Secret>;
+  configs?: Iterable<Config>;
+}
+
+/** A view of just these objects, without a store: for the unit tests of pure planners. */
+export function viewOf(objects: ViewObjects): MutableView {
+  const view = new MutableView();
+  const add = <Kind extends ObjectKind>(kind: Kind, list: Iterable<ObjectKinds[Kind]> = []) => {
+    for (const object of list) {
+      view.put(kind, object);
+      view.revision = Math.max(view.revision, object.revision);
+    }
+  };
+  add('cluster', objects.cluster && [objects.cluster]);
+  add('node', objects.nodes);
+  add('service', objects.services);
+  add('task', objects.tasks);
+  add('network', objects.networks);
+  add('volume', objects.volumes);
+  add('secret', objects.secrets);
+  add('config', objects.configs);
+  return view;
+}
+
+/** Changes the view as if the plan had been written, one revision a group. For tests of pure planners. */
+export function applyPlan(view: MutableView, plan: Plan): void {
+  for (const group of plan) {
+    view.revision++;
+    for (const change of group) {
+      if (change.action === 'delete') view.remove(change.kind, change.object.id);
+      else view.put(change.kind, { ...change.object, revision: view.revision });
+    }
+  }
+}

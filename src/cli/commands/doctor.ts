@@ -1,0 +1,55 @@
+import { messageOf } from '../../util/errors.ts';
+import { localPrefix, type LocalInfo } from '../../wire/api.ts';
+import { exitCodes, type Command, type Context } from '../command.ts';
+import { examine, localMachine, type Finding } from '../doctor.ts';
+import { paint, renderTable } from '../output.ts';
+
+async function checkDaemon(context: Context): Promise<Finding> {
+  try {
+    const client = await context.client();
+    const info = await client.request<LocalInfo>('GET', `${localPrefix}/info`, undefined, {
+      timeoutMs: 3_000,
+    });
+    const { engine } = info;
+    if (engine.error) {
+      return {
+        name: 'daemon',
+        state: 'warning',
+        detail: `runs, but its engine at ${engine.address} does not answer: ${engine.error}`,
+      };
+    }
+    const place =
+      info.state === 'joined' ? `${info.role} ${info.nodeId}, session ${info.session}` : 'in no cluster yet';
+    return {
+      name: 'daemon',
+      state: 'ok',
+      detail: `${info.version}, ${place}, engine ${engine.version ?? 'starting'}`,
+    };
+  } catch (error) {
+    return { name: 'daemon', state: 'warning', detail: messageOf(error), next: 'shoal daemon' };
+  }
+}
+
+export const command: Command = {
+  name: 'doctor',
+  summary: 'Say what this machine lacks to run Shoal, and how to get it.',
+  options: { json: { help: 'Print JSON' } },
+  examples: ['shoal doctor', 'shoal doctor --json'],
+  async run(context, parsed) {
+    const findings = [...(await examine(localMachine)), await checkDaemon(context)];
+    const { output } = context;
+    if (parsed.flag('json')) output.print(JSON.stringify(findings, null, 2));
+    else {
+      output.print(
+        renderTable(
+          ['CHECK', 'STATE', 'DETAIL'],
+          findings.map(({ name, state, detail }) => [name, state, detail]),
+        ),
+      );
+      for (const { name, next } of findings.filter((each) => each.next !== undefined)) {
+        output.print(`${paint(output, 'yellow', name)}: ${next}`);
+      }
+    }
+    return findings.some(({ state }) => state === 'missing') ? exitCodes.failed : exitCodes.done;
+  },
+};

@@ -1,0 +1,21 @@
+import { localPrefix, type LocalInfo } from '../../wire/api.ts';
+import { exitCodes, type Command } from '../command.ts';
+import { membershipTimeoutMs } from './init.ts';
+
+export const command: Command = {
+  name: 'leave',
+  summary: 'Take this host out of its cluster: its tasks stop, and its networks go.',
+  options: { force: { help: 'Also when it is the manager: the cluster ends with it' } },
+  examples: ['shoal leave', 'shoal leave --force'],
+  async run(context, parsed) {
+    const client = await context.client();
+    await client.request<LocalInfo>(
+      'POST',
+      `${localPrefix}/leave`,
+      { force: parsed.flag('force') },
+      { timeoutMs: membershipTimeoutMs },
+    );
+    context.output.note('This host has left its cluster. On a manager, `shoal node rm` forgets it.');
+    return exitCodes.done;
+  },
+};

@@ -1,0 +1,46 @@
+import type { Node } from '../../spec/node.ts';
+import { systemClock } from '../../util/clock.ts';
+import { formatDuration } from '../../util/text.ts';
+import { exitCodes, type Command } from '../command.ts';
+import { printList } from '../output.ts';
+
+const gibibyte = 2 ** 30;
+
+export const command: Command = {
+  name: 'node ls',
+  summary: 'List the hosts of the cluster.',
+  options: { json: { help: 'Print JSON' } },
+  examples: ['shoal node ls', 'shoal node ls --json'],
+  async run(context, parsed) {
+    const client = await context.client();
+    const nodes = await client.request<Node[]>('GET', '/nodes');
+    const now = systemClock.now();
+    printList(context.output, parsed.flag('json'), nodes, {
+      header: [
+        'ID',
+        'HOSTNAME',
+        'ADDRESS',
+        'ROLE',
+        'STATE',
+        'SINCE',
+        'AVAILABILITY',
+        'CPUS',
+        'MEMORY',
+        'ENGINE',
+      ],
+      row: ({ id, role, availability, description, status }) => [
+        id,
+        description?.hostname ?? '',
+        description?.address ?? '',
+        role,
+        status.state,
+        formatDuration(now - status.since),
+        availability,
+        description ? String(description.nanoCpus / 1e9) : '',
+        description ? `${(description.memoryBytes / gibibyte).toFixed(1)} GiB` : '',
+        description ? `${description.engine.name} ${description.engine.version}` : '',
+      ],
+    });
+    return exitCodes.done;
+  },
+};

@@ -1,0 +1,112 @@
+import type { Node } from '../../spec/node.ts';
+import type { Service } from '../../spec/service.ts';
+import { isTerminal, taskName, type Task } from '../../spec/task.ts';
+import { systemClock } from '../../util/clock.ts';
+import { formatDuration } from '../../util/text.ts';
+import { applicationOptions } from '../options.ts';
+import { exitCodes, type Command, type Context } from '../command.ts';
+import { printList } from '../output.ts';
+import { applicationName, pickServices } from '../reference.ts';
+
+interface Row {
+  id: string;
+  name: string;
+  service: string;
+  image: string;
+  node: string;
+  desiredState: string;
+  state: string;
+  at: number;
+  message: string;
+  exitCode?: number;
+}
+
+function describe(task: Task, services: Map<string, Service>, nodes: Map<string, Node>): Row {
+  const node = task.nodeId === undefined ? undefined : nodes.get(task.nodeId);
+  const ports = services.get(task.serviceId)?.endpoint?.ports ?? [];
+  const { state, at, message, error, exitCode } = task.status;
+  const published =
+    state === 'running' && ports.length > 0
+      ? ports.map((port) => `*:${port.published}->${port.target}/${port.protocol}`).join(', ')
+      : '';
+  return {
+    id: task.id,
+    name: taskName({ ...task, nodeId: node?.description?.hostname ?? task.nodeId }),
+    service: task.serviceName,
+    image: task.template.container.image,
+    node: node?.description?.hostname ?? task.nodeId ?? '',
+    desiredState: task.desiredState,
+    state,
+    at,
+    message: [error?.message ?? (state === 'running' ? '' : message), published].filter(Boolean).join('; '),
+    exitCode,
+  };
+}
+
+async function listTasks(
+  context: Context,
+  application: string | undefined,
+  names: string[],
+  all: boolean,
+): Promise<Row[]> {
+  const client = await context.client();
+  const query = application === undefined ? '' : `?application=${encodeURIComponent(application)}`;
+  const [tasks, services, nodes] = await Promise.all([
+    client.request<Task[]>('GET', `/tasks${query}`),
+    client.request<Service[]>('GET', `/services${query}`),
+    client.request<Node[]>('GET', '/nodes'),
+  ]);
+  const wanted =
+    names.length === 0 ? undefined : new Set(pickServices(services, application, names).map(({ id }) => id));
+  const serviceById = new Map(services.map((service) => [service.id, service]));
+  const nodeById = new Map(nodes.map((node) => [node.id, node]));
+  const current = (task: Task) => task.desiredState === 'running' || task.desiredState === 'ready';
+  return tasks
+    .filter((task) => wanted === undefined || wanted.has(task.serviceId))
+    .filter(
+      (task) =>
+        all ||
+        current(task) ||
+        !isTerminal(task.status.state) ||
+        task.status.state === 'failed' ||
+        task.status.state === 'rejected',
+    )
+    .sort(
+      (left, right) =>
+        left.serviceName.localeCompare(right.serviceName) ||
+        left.slot - right.slot ||
+        right.createdAt - left.createdAt,
+    )
+    .map((task) => describe(task, serviceById, nodeById));
+}
+
+export const command: Command = {
+  name: 'ps',
+  summary: 'List tasks: what runs where, and why what does not run does not.',
+  positionals: '[SERVICE...]',
+  positionalsMax: 1000,
+  options: {
+    ...applicationOptions,
+    all: { short: 'a', help: 'The whole history, not only what is current or failed' },
+    json: { help: 'Print JSON' },
+  },
+  examples: ['shoal ps', 'shoal ps -p guestbook web', 'shoal ps --all --json'],
+  async run(context, parsed) {
+    const application = await applicationName(context, parsed);
+    const rows = await listTasks(context, application, parsed.positionals, parsed.flag('all'));
+    const now = systemClock.now();
+    printList(context.output, parsed.flag('json'), rows, {
+      header: ['ID', 'NAME', 'NODE', 'DESIRED', 'STATE', 'SINCE', 'MESSAGE'],
+      row: (row) => [
+        row.id,
+        row.name,
+        row.node,
+        row.desiredState,
+        row.state,
+        formatDuration(now - row.at),
+        row.message,
+      ],
+    });
+    return exitCodes.done;
+  },
+};

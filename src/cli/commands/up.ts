@@ -1,0 +1,92 @@
+import { systemClock } from '../../util/clock.ts';
+import { ShoalError } from '../../util/errors.ts';
+import { count, formatDuration } from '../../util/text.ts';
+import type { ApplicationStatus, ApplyResult } from '../../wire/api.ts';
+import { readApplication } from '../application.ts';
+import { wholeNumber } from '../arguments.ts';
+import { applicationOptions } from '../options.ts';
+import { exitCodes, type Command, type Context } from '../command.ts';
+import { assess } from '../convergence.ts';
+import { follow } from '../follow.ts';
+import { paint } from '../output.ts';
+
+/** How long `up` waits unless told otherwise, in seconds. */
+const defaultTimeoutSeconds = 600;
+
+function describeChanges(result: ApplyResult): string {
+  const parts = (['create', 'update', 'remove'] as const).flatMap((action) => {
+    const names = result.changes.filter((change) => change.action === action);
+    return names.length > 0 ? [`${count(names.length, 'object')} to ${action}`] : [];
+  });
+  return parts.length > 0 ? parts.join(', ') : 'nothing to change';
+}
+
+function printJson(context: Context, result: ApplyResult, status: ApplicationStatus | undefined): void {
+  const failures = status ? assess(status, systemClock.now()).failures : [];
+  context.output.print(JSON.stringify({ ...result, failures }, null, 2));
+}
+
+export const command: Command = {
+  name: 'up',
+  summary: 'Run the application of a Compose file, or bring it to what the file says now.',
+  options: {
+    ...applicationOptions,
+    detach: { short: 'd', help: 'Return once the wish is stored, without waiting' },
+    'dry-run': { help: 'Say what would change, and change nothing' },
+    timeout: { value: 'SECONDS', help: `How long to wait (default ${defaultTimeoutSeconds})` },
+    json: { help: 'Print the result as JSON' },
+  },
+  examples: [
+    'shoal up',
+    'shoal up -f compose.yaml -f production.yaml',
+    'VERSION=v2 shoal up',
+    'shoal up --dry-run',
+  ],
+  async run(context, parsed) {
+    const timeoutMs =
+      wholeNumber(parsed.value('timeout') ?? String(defaultTimeoutSeconds), 'a time-out in seconds', 1) *
+      1000;
+    const { application } = await readApplication(context, parsed);
+    const client = await context.client();
+    const startedAt = systemClock.now();
+    const path = `/applications/${encodeURIComponent(application.name)}${parsed.flag('dry-run') ? '?dryRun=true' : ''}`;
+    const result = await client.request<ApplyResult>('PUT', path, application);
+    const json = parsed.flag('json');
+    if (parsed.flag('dry-run')) {
+      if (json) printJson(context, result, undefined);
+      else
+        for (const { kind, name, action } of result.changes)
+          context.output.print(`${action.padEnd(6)}  ${kind.padEnd(7)}  ${name}`);
+      return exitCodes.done;
+    }
+    context.output.note(`${application.name}: ${describeChanges(result)}`);
+    if (parsed.flag('detach')) {
+      if (json) printJson(context, result, undefined);
+      return exitCodes.done;
+    }
+    const status = await follow(context, {
+      application: application.name,
+      fromRevision: result.revision,
+      timeoutMs,
+      quiet: json,
+      until: (latest, now) => assess(latest, now).done,
+    });
+    if (json) printJson(context, result, status);
+    const { failures } = assess(status, systemClock.now());
+    const took = formatDuration(systemClock.now() - startedAt);
+    if (failures.length === 0) {
+      context.output.note(
+        paint(
+          context.output,
+          'green',
+          `${application.name} is up: ${count(status.services.length, 'service')}, ${took}`,
+        ),
+      );
+      return exitCodes.done;
+    }
+    const reasons = failures.map(({ service, reason }) => `  ${service}: ${reason}`).join('\n');
+    throw new ShoalError('failed_precondition', `Cannot bring up all of ${application.name}:\n${reasons}`, {
+      next: `The other services run. See \`shoal ps -p ${application.name}\` and \`shoal logs -p ${application.name}\`.`,
+    });
+  },
+};

@@ -1,0 +1,94 @@
+import { systemClock } from '../util/clock.ts';
+import { codeOf, ShoalError } from '../util/errors.ts';
+import type { ApplicationStatus } from '../wire/api.ts';
+import type { Context } from './command.ts';
+import { ProgressDisplay } from './progress.ts';
+
+/** How often the display turns and the time-out is looked at, changes or not. */
+const redrawIntervalMs = 120;
+/** A watch that breaks (a manager restarting) is taken up again; this long without any answer is a failure. */
+const silenceMs = 30_000;
+
+export interface FollowOptions {
+  application: string;
+  /** Statuses older than this revision are not judged. */
+  fromRevision: number;
+  timeoutMs: number;
+  /** Whether to draw progress. */
+  quiet: boolean;
+  /** Called with every status; following ends when it says so. */
+  until: (status: ApplicationStatus, now: number) => boolean;
+}
+
+/** Follows an application until `until` holds and gives the last status; throws `deadline_exceeded` after `timeoutMs`. */
+export async function follow(context: Context, options: FollowOptions): Promise<ApplicationStatus> {
+  const startedAt = systemClock.now();
+  const display = new ProgressDisplay(context.output, startedAt);
+  const watching = new AbortController();
+  const signal = AbortSignal.any([watching.signal, context.signal]);
+  let latest: ApplicationStatus | undefined;
+  let answeredAt = startedAt;
+  let broken: unknown;
+  const reader = watchForever(context, options.application, signal, (status) => {
+    latest = status;
+    answeredAt = systemClock.now();
+  }).catch((error: unknown) => (broken = error));
+  try {
+    for (;;) {
+      const now = systemClock.now();
+      if (broken !== undefined) throw broken;
+      if (latest && latest.revision >= options.fromRevision) {
+        if (!options.quiet) display.update(latest, now);
+        if (options.until(latest, now)) return latest;
+      }
+      if (now - startedAt > options.timeoutMs) {
+        throw new ShoalError(
+          'deadline_exceeded',
+          `Cannot say that ${options.application} is as asked: not reached within ${options.timeoutMs / 1000} s`,
+          {
+            next: `What is running goes on. See \`shoal ps -p ${options.application}\`; --timeout waits longer.`,
+          },
+        );
+      }
+      if (latest === undefined && now - answeredAt > silenceMs) {
+        throw new ShoalError(
+          'unavailable',
+          `Cannot follow ${options.application}: no answer from ${context.host} for ${silenceMs / 1000} s`,
+          {
+            next: 'See `shoal doctor`.',
+          },
+        );
+      }
+      await systemClock.sleep(redrawIntervalMs, context.signal);
+    }
+  } finally {
+    watching.abort(new Error('done'));
+    await reader;
+  }
+}
+
+/** What an application that is not there looks like: nothing is left of it. */
+function gone(name: string): ApplicationStatus {
+  return { name, revision: Number.MAX_SAFE_INTEGER, services: [], networks: [], nodes: [] };
+}
+
+async function watchForever(
+  context: Context,
+  application: string,
+  signal: AbortSignal,
+  onStatus: (status: ApplicationStatus) => void,
+): Promise<void> {
+  const retryDelayMs = 200;
+  while (!signal.aborted) {
+    try {
+      const client = await context.client();
+      const path = `/applications/${encodeURIComponent(application)}/watch`;
+      for await (const status of client.stream<ApplicationStatus>(path, signal)) onStatus(status);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (codeOf(error) === 'not_found') onStatus(gone(application));
+      else if (codeOf(error) !== 'unavailable') throw error; // a manager that restarts is waited for
+    }
+    await systemClock.sleep(retryDelayMs, signal).catch(() => undefined);
+  }
+}

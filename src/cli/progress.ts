@@ -1,0 +1,98 @@
+import { compareTaskStates, isTerminal, type Task } from '../spec/task.ts';
+import { formatDuration, printable } from '../util/text.ts';
+import type { ApplicationStatus, ServiceStatus } from '../wire/api.ts';
+import { progressOf } from './convergence.ts';
+import { paint, type Output } from './output.ts';
+
+const spinner = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
+/** The task that says most about what a service waits for: the current one that is furthest behind. */
+function slowest(tasks: Task[]): Task | undefined {
+  return tasks
+    .filter((task) => !isTerminal(task.status.state) && task.status.state !== 'running')
+    .sort((left, right) => compareTaskStates(left.status.state, right.status.state))[0];
+}
+
+/** What a service is doing now, in a few words. */
+export function describeService(status: ServiceStatus, now: number): string {
+  const progress = progressOf(status, now);
+  if (progress.state === 'failed') return progress.reason;
+  if (status.service.removing) return 'removing';
+  const update = status.service.updateStatus;
+  if (update && (update.state === 'updating' || update.state === 'rollback_started'))
+    return update.message || update.state;
+  const task = slowest(status.tasks);
+  if (task) return task.status.message || task.status.state;
+  return progress.state === 'converged' ? 'running' : 'starting';
+}
+
+function shorten(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+}
+
+/** One line a service, no wider than `columns`, for a live display. `frame` turns the spinner. */
+export function renderProgress(
+  status: ApplicationStatus,
+  options: { startedAt: number; now: number; columns: number; frame: number; colour: boolean },
+): string[] {
+  const { now, columns, frame, startedAt } = options;
+  const nameWidth = Math.max(0, ...status.services.map(({ service }) => service.spec.name.length));
+  return status.services.map((each) => {
+    const progress = progressOf(each, now);
+    const mark =
+      progress.state === 'converged'
+        ? paint(options, 'green', '✔')
+        : progress.state === 'failed'
+          ? paint(options, 'red', '✘')
+          : paint(options, 'cyan', spinner[frame % spinner.length]!);
+    const counts = `${each.running}/${each.desired}`.padStart(7);
+    const since = formatDuration(now - startedAt).padStart(5);
+    const room = columns - nameWidth - 20;
+    return ` ${mark} ${each.service.spec.name.padEnd(nameWidth)} ${counts}${since}  ${shorten(printable(describeService(each, now)), room)}`;
+  });
+}
+
+/** Shows how an application comes up: redrawn in place on a terminal, a line for every change elsewhere. */
+export class ProgressDisplay {
+  readonly #output: Output;
+  readonly #startedAt: number;
+  readonly #shown = new Map<string, string>();
+  #drawn = 0;
+  #frame = 0;
+
+  constructor(output: Output, startedAt: number) {
+    this.#output = output;
+    this.#startedAt = startedAt;
+  }
+
+  update(status: ApplicationStatus, now: number): void {
+    if (this.#output.columns > 0) this.#redraw(status, now);
+    else this.#printChanges(status, now);
+  }
+
+  #redraw(status: ApplicationStatus, now: number): void {
+    const { columns, colour } = this.#output;
+    const lines = renderProgress(status, {
+      startedAt: this.#startedAt,
+      now,
+      columns,
+      colour,
+      frame: this.#frame++,
+    });
+    const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A` : '';
+    this.#output.write('stderr', `${up}${lines.map((line) => `\u001b[2K${line}\n`).join('')}\u001b[0J`);
+    this.#drawn = lines.length;
+  }
+
+  #printChanges(status: ApplicationStatus, now: number): void {
+    for (const each of status.services) {
+      const { name } = each.service.spec;
+      const line = `${name} ${each.running}/${each.desired} ${printable(describeService(each, now))}`;
+      // A pull's percentages would be a line each: on plain output only the words count.
+      const key = line.replaceAll(/\d+(\.\d+)?( ?%| ?[KMG]?i?B)/g, '#');
+      if (this.#shown.get(name) === key) continue;
+      this.#shown.set(name, key);
+      this.#output.note(line);
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import { fullName } from '../spec/names.ts';
+import type { Service } from '../spec/service.ts';
+import { codeOf, ShoalError } from '../util/errors.ts';
+import { nearest } from '../util/text.ts';
+import { readApplication } from './application.ts';
+import type { Context, ParsedArguments } from './command.ts';
+
+/**
+ * The application a command is about: `-p`, else `COMPOSE_PROJECT_NAME`, else what the Compose file says (`-f`, or the one
+ * in this folder); undefined when nothing says it.
+ */
+export async function applicationName(
+  context: Context,
+  parsed: ParsedArguments,
+): Promise<string | undefined> {
+  const named = parsed.value('project-name') ?? context.environment['COMPOSE_PROJECT_NAME'];
+  if (named) return named;
+  try {
+    return (await readApplication(context, parsed)).application.name;
+  } catch (error) {
+    if (codeOf(error) === 'not_found' && parsed.values('file').length === 0) return undefined;
+    throw error;
+  }
+}
+
+/** The services that names mean: full names anywhere, keys within the application. Throws `not_found` with a suggestion. */
+export function pickServices(
+  services: Service[],
+  application: string | undefined,
+  names: string[],
+): Service[] {
+  const live = services.filter((service) => !service.removing);
+  return names.map((name) => {
+    const found =
+      (application === undefined
+        ? undefined
+        : live.find((service) => service.spec.name === fullName(application, name))) ??
+      live.find((service) => service.spec.name === name || service.id === name);
+    if (found) return found;
+    const guess = nearest(
+      name,
+      live.map((service) => service.spec.name),
+    );
+    throw new ShoalError(
+      'not_found',
+      `Cannot find service ${JSON.stringify(name)}${application ? ` in ${application}` : ''}`,
+      {
+        next: guess ? `Did you mean ${guess}?` : 'See `shoal ps`.',
+      },
+    );
+  });
+}

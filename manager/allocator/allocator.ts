@@ -1,0 +1,47 @@
+import type { Clock } from '../../src/util/clock.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { Loop } from '../../src/util/loop.ts';
+import type { Database, ObjectKind } from '../store/objects.ts';
+import { allocate } from './plan.ts';
+import type { Cursors } from './range.ts';
+
+export interface AllocatorOptions {
+  database: Database;
+  clock: Clock;
+  log: Logger;
+}
+
+const kinds: readonly ObjectKind[] = ['cluster', 'node', 'network', 'service', 'task'];
+/** Writes in one pass: three stages, and some that met a conflict. What is left waits for the next poke. */
+const roundsMax = 20;
+
+/** The loop that writes what `planAllocation` plans, as long as this manager leads. */
+export function createAllocator({ database, clock, log }: AllocatorOptions): {
+  start(): void;
+  stop(): Promise<void>;
+} {
+  let cursors: Cursors = new Map();
+  const tick = async (signal: AbortSignal) => {
+    for (let round = 0; round < roundsMax && !signal.aborted; round++) {
+      const next = allocate(database.view, clock.now(), cursors);
+      if (next.plan.length === 0) return;
+      ({ cursors } = next);
+      await database.write(next.plan);
+    }
+    loop.poke();
+  };
+  const loop = new Loop({ name: 'allocator', clock, log, tick });
+  let unsubscribe: (() => void) | undefined;
+  return {
+    start: () => {
+      unsubscribe ??= database.onChange((changed) => {
+        if (kinds.some((kind) => changed.has(kind))) loop.poke();
+      });
+      loop.start();
+    },
+    stop: async () => {
+      unsubscribe?.();
+      await loop.stop();
+    },
+  };
+}

@@ -1,0 +1,159 @@
+import { isDeepStrictEqual } from 'node:util';
+import {
+  formatSubnet,
+  parseAddress,
+  parseSubnet,
+  subnetContains,
+  subnetSize,
+  subnetsOverlap,
+  type Subnet,
+} from '../../src/spec/address.ts';
+import { defaultAddressPool, defaultSubnetPrefix, firstVni } from '../../src/spec/defaults.ts';
+import type { Network } from '../../src/spec/network.ts';
+import type { Node } from '../../src/spec/node.ts';
+import { assert, messageOf } from '../../src/util/errors.ts';
+import type { Plan, View } from '../store/objects.ts';
+import { addressesInUse, NetworkAddresses } from './addresses.ts';
+import { byAge, cursorName, nextFree, once, type Cursors } from './range.ts';
+
+/** VXLAN network identifiers have 24 bits (RFC 7348, section 5). */
+const lastVni = 2 ** 24 - 1;
+/** Half of a /28 leaves six addresses for bridges and tasks. */
+const prefixMax = 28;
+
+/** Gives VNI, subnet and a bridge address for every node to the networks that lack them. Moves the cursors. */
+export function planNetworks(view: View, cursors: Cursors): Plan {
+  const todo = [...view.networks.values()].filter((network) => !network.removing && lacks(network, view));
+  if (todo.length === 0) return [];
+  const subnets = new Subnets(view, cursors);
+  const addresses = once(() => addressesInUse(view, cursors));
+  const plan: Plan = [];
+  for (const network of todo.sort(byAge)) {
+    const changed = planNetwork(network, view, subnets, addresses, cursors);
+    if (changed !== undefined) plan.push([{ kind: 'network', action: 'update', object: changed }]);
+  }
+  return plan;
+}
+
+function lacks(network: Network, view: View): boolean {
+  if (network.subnet === undefined || network.vni === undefined) return true;
+  const nodeIds = Object.keys(network.bridgeAddresses);
+  return nodeIds.length !== view.nodes.size || nodeIds.some((id) => !view.nodes.has(id));
+}
+
+function planNetwork(
+  network: Network,
+  view: View,
+  subnets: Subnets,
+  addressesOf: () => Map<string, NetworkAddresses>,
+  cursors: Cursors,
+): Network | undefined {
+  let { subnet, vni } = network;
+  try {
+    subnet ??= formatSubnet(subnets.take(network));
+    vni ??= subnets.takeVni();
+  } catch (error) {
+    const allocationError = messageOf(error);
+    return allocationError === network.allocationError ? undefined : { ...network, allocationError };
+  }
+  const addresses = addressesOf().get(network.id) ?? new NetworkAddresses(network, subnet, cursors);
+  const bridgeAddresses: Record<string, string> = {};
+  let allocationError: string | undefined;
+  for (const node of [...view.nodes.values()].sort(byAge)) {
+    const address = network.bridgeAddresses[node.id] ?? addresses.takeForTask();
+    if (address === undefined) allocationError = `subnet ${subnet} has no free address for every node`;
+    else bridgeAddresses[node.id] = address;
+  }
+  const same =
+    network.subnet !== undefined &&
+    network.vni !== undefined &&
+    allocationError === network.allocationError &&
+    isDeepStrictEqual(bridgeAddresses, network.bridgeAddresses);
+  if (same) return undefined;
+  return { ...network, subnet, vni, bridgeAddresses, allocationError };
+}
+
+/** The subnets and VNIs of all networks. */
+class Subnets {
+  readonly #view: View;
+  readonly #cursors: Cursors;
+  readonly #used: { name: string; subnet: Subnet }[] = [];
+  readonly #vnis = new Set<number>();
+
+  constructor(view: View, cursors: Cursors) {
+    this.#view = view;
+    this.#cursors = cursors;
+    for (const { spec, subnet, vni } of view.networks.values()) {
+      if (vni !== undefined) this.#vnis.add(vni);
+      if (subnet !== undefined) this.#used.push({ name: spec.name, subnet: parseSubnet(subnet) });
+    }
+    // Without a cursor, as after a change of leader, it goes on after the highest VNI in use.
+    const highest = Math.max(0, ...this.#vnis);
+    if (!cursors.has(cursorName.vni) && highest > 0) cursors.set(cursorName.vni, highest);
+  }
+
+  takeVni(): number {
+    const range = { first: firstVni, last: lastVni };
+    const vni = nextFree(range, this.#cursors.get(cursorName.vni), (candidate) => this.#vnis.has(candidate));
+    assert(vni !== undefined, 'there are fewer networks than VNIs');
+    this.#vnis.add(vni);
+    this.#cursors.set(cursorName.vni, vni);
+    return vni;
+  }
+
+  /** The asked-for subnet, or the next free one of the pool. Throws with the reason in words when it cannot be had. */
+  take(network: Network): Subnet {
+    const subnet =
+      network.spec.subnet === undefined ? this.#cut() : this.#check(parseSubnet(network.spec.subnet));
+    this.#used.push({ name: network.spec.name, subnet });
+    return subnet;
+  }
+
+  #check(subnet: Subnet): Subnet {
+    const text = formatSubnet(subnet);
+    if (subnet.prefix > prefixMax)
+      throw new Error(`subnet ${text} is too small: it must be a /${prefixMax} at least`);
+    const other = this.#used.find((used) => subnetsOverlap(used.subnet, subnet));
+    if (other)
+      throw new Error(`subnet ${text} overlaps ${formatSubnet(other.subnet)} of network ${other.name}`);
+    const node = this.#nodeIn(subnet);
+    if (node) throw new Error(`subnet ${text} contains the address of node ${node.description?.hostname}`);
+    return subnet;
+  }
+
+  /** Free subnets are counted by their place in the pool. */
+  #cut(): Subnet {
+    const pool = parseSubnet(this.#view.cluster?.addressPool ?? defaultAddressPool);
+    const prefix = this.#view.cluster?.subnetPrefix ?? defaultSubnetPrefix;
+    const at = (index: number): Subnet => ({
+      base: pool.base + index * subnetSize({ base: 0, prefix }),
+      prefix,
+    });
+    const last = 2 ** (prefix - pool.prefix) - 1;
+    const indexes = this.#used
+      .filter(({ subnet }) => subnetContains(pool, subnet.base))
+      .map(({ subnet }) => Math.floor((subnet.base - pool.base) / subnetSize({ base: 0, prefix })));
+    const cursor =
+      this.#cursors.get(cursorName.subnet) ?? (indexes.length > 0 ? Math.max(...indexes) : undefined);
+    const index = nextFree({ first: 0, last }, cursor, (candidate) => {
+      const subnet = at(candidate);
+      return (
+        this.#used.some((used) => subnetsOverlap(used.subnet, subnet)) || this.#nodeIn(subnet) !== undefined
+      );
+    });
+    if (index === undefined) {
+      throw new Error(`the cluster's address pool ${formatSubnet(pool)} has no free /${prefix}`);
+    }
+    this.#cursors.set(cursorName.subnet, index);
+    return at(index);
+  }
+
+  /** A network that contains a host's own address would take the underlay's traffic. */
+  #nodeIn(subnet: Subnet): Node | undefined {
+    return this.#view.nodes.values().find(({ description }) => {
+      // A host may describe itself with an IPv6 address, which no subnet of ours contains.
+      if (description === undefined || !/^[\d.]+$/.test(description.address)) return false;
+      return subnetContains(subnet, parseAddress(description.address));
+    });
+  }
+}

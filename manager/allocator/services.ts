@@ -1,0 +1,114 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Network } from '../../src/spec/network.ts';
+import type { AllocatedPort, Service } from '../../src/spec/service.ts';
+import { assert, messageOf } from '../../src/util/errors.ts';
+import type { Plan, View } from '../store/objects.ts';
+import { addressesInUse, isVirtualAddress, type NetworkAddresses } from './addresses.ts';
+import { keptPorts, PublishedPorts } from './ports.ts';
+import { byAge, once, type Cursors } from './range.ts';
+
+type Endpoint = NonNullable<Service['endpoint']>;
+
+/** Gives every service its virtual IPs and published ports, or the reason why it has none. Moves the cursors. */
+export function planServices(view: View, cursors: Cursors): Plan {
+  const todo = [...view.services.values()].filter(
+    (service) => !service.removing && !isAllocated(service, view),
+  );
+  if (todo.length === 0) return [];
+  const ports = new PublishedPorts(view, cursors);
+  const addresses = once(() => addressesInUse(view, cursors));
+  const plan: Plan = [];
+  for (const service of todo.sort(byAge)) {
+    const { endpoint, allocationError } = allocateService(service, view, ports, addresses);
+    if (isDeepStrictEqual(endpoint, service.endpoint) && allocationError === service.allocationError)
+      continue;
+    plan.push([{ kind: 'service', action: 'update', object: { ...service, endpoint, allocationError } }]);
+  }
+  return plan;
+}
+
+/** Networks whose virtual IP the service wants, by id. */
+function virtualNetworks(service: Service, view: View): Map<string, Network> {
+  if (service.spec.endpointMode === 'dnsrr') return new Map();
+  const networks = service.spec.task.networks.map(({ name }) => view.networkByName(name));
+  return new Map(networks.filter((network) => network !== undefined).map((network) => [network.id, network]));
+}
+
+function keptAddresses(service: Service, wanted: Map<string, Network>): Record<string, string> {
+  const kept = Object.entries(service.endpoint?.virtualAddresses ?? {}).filter(([networkId, address]) => {
+    const subnet = wanted.get(networkId)?.subnet;
+    return subnet !== undefined && isVirtualAddress(subnet, address);
+  });
+  return Object.fromEntries(kept);
+}
+
+/** Whether there is nothing to do: cheap, for it is asked of every service at every plan. */
+function isAllocated(service: Service, view: View): boolean {
+  const { endpoint, spec } = service;
+  if (endpoint === undefined || service.allocationError !== undefined) return false;
+  if (endpoint.ports.length !== spec.ports.length || keptPorts(service).includes(undefined)) return false;
+  if (spec.task.networks.some(({ name }) => view.networkByName(name)?.subnet === undefined)) return false;
+  const wanted = virtualNetworks(service, view);
+  return (
+    Object.keys(endpoint.virtualAddresses).length === wanted.size &&
+    Object.keys(keptAddresses(service, wanted)).length === wanted.size
+  );
+}
+
+/** All of the endpoint, or what is kept of it and the reason why the rest could not be had. */
+function allocateService(
+  service: Service,
+  view: View,
+  ports: PublishedPorts,
+  addresses: () => Map<string, NetworkAddresses>,
+): { endpoint: Endpoint | undefined; allocationError: string | undefined } {
+  const wanted = virtualNetworks(service, view);
+  const virtualAddresses = keptAddresses(service, wanted);
+  const kept = keptPorts(service);
+  const taken: AllocatedPort[] = [];
+  try {
+    checkNetworks(service, view);
+    const allocated = kept.map((port, index) => {
+      if (port !== undefined) return port;
+      const wantedPort = service.spec.ports[index];
+      assert(wantedPort !== undefined, 'kept ports are in the order of the spec');
+      const fresh = ports.take(service, wantedPort);
+      taken.push(fresh);
+      return fresh;
+    });
+    const complete = { ...virtualAddresses };
+    for (const network of wanted.values()) {
+      complete[network.id] ??= virtualAddressIn(network, addresses);
+    }
+    return { endpoint: { virtualAddresses: complete, ports: allocated }, allocationError: undefined };
+  } catch (error) {
+    ports.giveBack(taken);
+    const rest = { virtualAddresses, ports: kept.filter((port) => port !== undefined) };
+    const hadNone = service.endpoint === undefined;
+    return { endpoint: hadNone ? undefined : rest, allocationError: messageOf(error) };
+  }
+}
+
+function virtualAddressIn(network: Network, addresses: () => Map<string, NetworkAddresses>): string {
+  const address = addresses().get(network.id)?.takeVirtual();
+  if (address === undefined) throw new Error(`network ${network.spec.name} has no free virtual IP`);
+  return address;
+}
+
+function checkNetworks(service: Service, view: View): void {
+  for (const { name } of service.spec.task.networks) {
+    const reason = whyNoNetwork(name, view);
+    if (reason !== undefined) throw new Error(reason);
+  }
+}
+
+/** Why nothing can join the network now; undefined when it can. */
+export function whyNoNetwork(name: string, view: View): string | undefined {
+  const network = view.networkByName(name);
+  if (network === undefined) return `network ${name} does not exist`;
+  if (network.removing && network.subnet === undefined) return `network ${name} is being removed`;
+  if (network.subnet !== undefined) return undefined;
+  return network.allocationError === undefined
+    ? `network ${name} has no subnet yet`
+    : `network ${name}: ${network.allocationError}`;
+}

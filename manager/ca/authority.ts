@@ -1,0 +1,157 @@
+import { webcrypto } from 'node:crypto';
+import { isIP } from 'node:net';
+import { customAlphabet } from 'nanoid';
+import type { Cluster } from '../../src/spec/cluster.ts';
+import type { NodeRole } from '../../src/spec/node.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import {
+  createKeyAndRequest,
+  exportPrivateKey,
+  keyAlgorithm,
+  managerServerName,
+  signingAlgorithm,
+} from '../../src/wire/certificates.ts';
+import { loadX509 } from '../../src/wire/x509.ts';
+
+const dayMs = 24 * 60 * 60 * 1000;
+const rootLifeMs = 20 * 365.25 * dayMs;
+export const certificateLifeMs = 90 * dayMs;
+/** So that a host whose clock is a little behind accepts a fresh certificate. */
+const backdateMs = 60 * 60 * 1000;
+/** A request for a P-256 key takes some 400 bytes. */
+const requestBytesMax = 8 * 1024;
+
+export type Authority = Cluster['certificateAuthority'];
+
+const nextSecret = customAlphabet('0123456789abcdefghijklmnopqrstuvwxyz', 25);
+
+/** A fresh secret half for a join token: 129 bits of the machine's randomness. */
+export function createJoinSecret(): string {
+  return nextSecret();
+}
+
+/** A new cluster's root: a P-256 key and a self-signed certificate for 20 years. `nowMs` is since the epoch. */
+export async function createAuthority(clusterId: string, nowMs: number): Promise<Authority> {
+  const x509 = await loadX509();
+  const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: [{ O: [clusterId] }, { CN: ['Shoal cluster CA'] }],
+    keys,
+    notBefore: new Date(nowMs - backdateMs),
+    notAfter: new Date(nowMs + rootLifeMs),
+    signingAlgorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return {
+    certificatePem: certificate.toString('pem'),
+    privateKeyPem: await exportPrivateKey(keys.privateKey),
+  };
+}
+
+export interface NodeIdentity {
+  clusterId: string;
+  nodeId: string;
+  role: NodeRole;
+}
+
+/**
+ * Signs a request as a node's client certificate for 90 days: CN is the node, OU its role, O the cluster. It carries no
+ * name and no server usage, so that it can never pass for a manager's. Throws `invalid_argument` for a request that is
+ * malformed, not signed by its own key, or for another kind of key.
+ */
+export async function signNodeCertificate(
+  authority: Authority,
+  identity: NodeIdentity,
+  certificateRequestPem: string,
+  nowMs: number,
+): Promise<string> {
+  const { ExtendedKeyUsage } = await loadX509();
+  const publicKey = await publicKeyOf(certificateRequestPem);
+  return await sign(authority, identity, publicKey, nowMs, ExtendedKeyUsage.clientAuth, []);
+}
+
+/** A key and certificate for the manager's own server: the manager's name, and the addresses at which it is reached. */
+export async function createServerCertificate(
+  authority: Authority,
+  clusterId: string,
+  addresses: string[],
+  nowMs: number,
+): Promise<{ certificatePem: string; privateKeyPem: string }> {
+  const { ExtendedKeyUsage } = await loadX509();
+  const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
+  const publicKey = await publicKeyOf(certificateRequestPem);
+  const identity: NodeIdentity = { clusterId, nodeId: 'manager', role: 'manager' };
+  const names = [
+    { type: 'dns' as const, value: managerServerName },
+    { type: 'dns' as const, value: 'localhost' },
+    ...['127.0.0.1', ...addresses].map((value) => ({
+      type: isIP(value) > 0 ? ('ip' as const) : ('dns' as const),
+      value,
+    })),
+  ];
+  const certificatePem = await sign(
+    authority,
+    identity,
+    publicKey,
+    nowMs,
+    ExtendedKeyUsage.serverAuth,
+    names,
+  );
+  return { certificatePem, privateKeyPem };
+}
+
+async function publicKeyOf(certificateRequestPem: string): Promise<webcrypto.CryptoKey> {
+  const { Pkcs10CertificateRequest } = await loadX509();
+  const refuse = (why: string, cause?: unknown) =>
+    new ShoalError('invalid_argument', `Cannot sign the certificate request: ${why}`, { cause });
+  if (certificateRequestPem.length > requestBytesMax) throw refuse(`it is over ${requestBytesMax} bytes`);
+  try {
+    const request = new Pkcs10CertificateRequest(certificateRequestPem);
+    const key = await request.publicKey.export(keyAlgorithm, ['verify']);
+    if (await request.verify()) return key;
+  } catch (cause) {
+    throw refuse('it is malformed, or not for a P-256 key', cause);
+  }
+  throw refuse('it is not signed by its own key');
+}
+
+async function sign(
+  authority: Authority,
+  identity: NodeIdentity,
+  publicKey: webcrypto.CryptoKey,
+  nowMs: number,
+  usage: string,
+  names: { type: 'dns' | 'ip'; value: string }[],
+): Promise<string> {
+  const x509 = await loadX509();
+  const root = new x509.X509Certificate(authority.certificatePem);
+  const signingKey = await webcrypto.subtle.importKey(
+    'pkcs8',
+    x509.PemConverter.decodeFirst(authority.privateKeyPem),
+    keyAlgorithm,
+    false,
+    ['sign'],
+  );
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: [{ O: [identity.clusterId] }, { OU: [identity.role] }, { CN: [identity.nodeId] }],
+    issuer: root.subject,
+    publicKey,
+    signingKey,
+    signingAlgorithm,
+    notBefore: new Date(nowMs - backdateMs),
+    notAfter: new Date(nowMs + certificateLifeMs),
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([usage]),
+      await x509.AuthorityKeyIdentifierExtension.create(root.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
+      ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
+    ],
+  });
+  return certificate.toString('pem');
+}

@@ -1,0 +1,125 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Cluster } from '../../src/spec/cluster.ts';
+import type { Node, NodeRole } from '../../src/spec/node.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { KeyedQueue } from '../../src/util/queue.ts';
+import type { Random } from '../../src/util/random.ts';
+import type { JoinAnswer, JoinBody } from '../../src/wire/api.ts';
+import { caDigest, parseJoinToken } from '../../src/wire/certificates.ts';
+import type { Database } from '../store/objects.ts';
+import { signNodeCertificate } from './authority.ts';
+
+export interface Joiner {
+  /**
+   * Makes the caller a node of the cluster, in the role that its token's secret proves. Throws `unauthenticated` for a
+   * wrong token, `not_supported` for a second manager, `invalid_argument` for a malformed request.
+   */
+  join(body: JoinBody): Promise<JoinAnswer>;
+  /** A new certificate for a node that has proved with its old one who it is. */
+  renew(nodeId: string, body: Pick<JoinBody, 'certificateRequestPem'>): Promise<JoinAnswer>;
+}
+
+/** Joins run one after another, so that two hosts cannot both become the first manager. */
+export function createJoiner(options: {
+  database: Database;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+}): Joiner {
+  const { database, clock, random, log } = options;
+  const queue = new KeyedQueue();
+  const answer = async (cluster: Cluster, node: Node, certificateRequestPem: string): Promise<JoinAnswer> => {
+    const identity = { clusterId: cluster.clusterId, nodeId: node.id, role: node.role };
+    const authority = cluster.certificateAuthority;
+    return {
+      ...identity,
+      certificatePem: await signNodeCertificate(authority, identity, certificateRequestPem, clock.now()),
+      certificateAuthorityPem: authority.certificatePem,
+    };
+  };
+  const join = async (body: JoinBody): Promise<JoinAnswer> => {
+    const cluster = clusterOf(database);
+    const role = roleOfToken(cluster, body.token);
+    const taken = role === 'manager' ? managerToTakeOver(database.view.nodes.values()) : undefined;
+    const node = taken ?? newNode(random.id(), role, clock.now());
+    // Signed before the node is stored: a malformed request leaves nothing behind.
+    const result = await answer(cluster, node, body.certificateRequestPem);
+    if (taken === undefined) {
+      const { conflicts } = await database.write([[{ kind: 'node', action: 'create', object: node }]]);
+      if (conflicts > 0)
+        throw new ShoalError('conflict', 'Cannot join: the new node id is taken', { next: 'Try again.' });
+    }
+    log.info('a node joined', { nodeId: node.id, role, hostname: body.hostname });
+    return result;
+  };
+  return {
+    join: (body) => queue.run('join', () => join(body)),
+    renew: async (nodeId, body) => {
+      const node = database.view.nodes.get(nodeId);
+      if (node === undefined)
+        throw new ShoalError('not_found', `Cannot renew the certificate of ${nodeId}: no such node`);
+      return await answer(clusterOf(database), node, body.certificateRequestPem);
+    },
+  };
+}
+
+function clusterOf(database: Database): Cluster {
+  const { cluster } = database.view;
+  if (cluster !== undefined) return cluster;
+  throw new ShoalError('failed_precondition', 'Cannot join: there is no cluster here yet', {
+    next: 'Run `shoal init` on the manager first.',
+  });
+}
+
+/** Which role the token gives; throws `unauthenticated`. Takes the same time whatever is wrong with the secret. */
+export function roleOfToken(cluster: Cluster, text: string): NodeRole {
+  const token = parseJoinToken(text);
+  if (token.caDigest !== caDigest(cluster.certificateAuthority.certificatePem)) {
+    throw new ShoalError('unauthenticated', 'Cannot join: the token is of another cluster', {
+      next: 'Check the address of the manager, or get a token from `shoal token worker` there.',
+    });
+  }
+  const isManager = sameSecret(token.secret, cluster.joinSecrets.manager);
+  const isWorker = sameSecret(token.secret, cluster.joinSecrets.worker);
+  if (isManager) return 'manager';
+  if (isWorker) return 'worker';
+  throw new ShoalError('unauthenticated', 'Cannot join: the token is wrong or was rotated', {
+    next: 'Get a fresh one with `shoal token worker` on a manager.',
+  });
+}
+
+function sameSecret(left: string, right: string): boolean {
+  const digest = (secret: string) => createHash('sha256').update(secret).digest();
+  return timingSafeEqual(digest(left), digest(right));
+}
+
+/**
+ * The manager node that a join with the manager token is for: none yet (undefined), or one whose host never came back
+ * with its certificate, such as one killed in the middle of its init. Throws `not_supported` when a manager is there.
+ */
+function managerToTakeOver(nodes: Iterable<Node>): Node | undefined {
+  const managers = [...nodes].filter((node) => node.role === 'manager');
+  if (managers.some((node) => node.description !== undefined)) {
+    throw new ShoalError(
+      'not_supported',
+      'Cannot join as a manager: several managers need etcd, which this version does not have yet',
+      { next: 'Join as a worker, with the token that `shoal token worker` prints.' },
+    );
+  }
+  return managers[0];
+}
+
+function newNode(id: string, role: NodeRole, now: number): Node {
+  return {
+    id,
+    createdAt: now,
+    updatedAt: now,
+    revision: 0,
+    role,
+    availability: 'active',
+    labels: {},
+    status: { state: 'unknown', since: now, message: 'joined; its agent has not reported yet' },
+  };
+}

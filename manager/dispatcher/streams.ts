@@ -1,0 +1,57 @@
+import type { WebSocket } from 'ws';
+import type { Clock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Random } from '../../src/util/random.ts';
+
+/** An agent that has not dialled back after this long is not going to. */
+const dialBackMs = 5_000;
+/** Streams asked for and not yet dialled back, over all nodes. */
+const pendingMax = 1_000;
+
+interface Pending {
+  nodeId: string;
+  resolve: (socket: WebSocket) => void;
+  cancel: () => void;
+}
+
+/** Streams that agents were asked to open: each waits for one connection, of that node and no other. */
+export class StreamBroker {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #pending = new Map<string, Pending>();
+
+  constructor(clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Asks for a stream by `ask(streamId)` and waits for it. Throws `unavailable` when the agent does not dial back. */
+  open(nodeId: string, ask: (streamId: string) => void): Promise<WebSocket> {
+    if (this.#pending.size >= pendingMax) {
+      throw new ShoalError('resource_exhausted', `Cannot wait for more than ${pendingMax} streams`);
+    }
+    const streamId = this.#random.id() + this.#random.id();
+    const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
+    const cancel = this.#clock.after(dialBackMs, () => {
+      this.#pending.delete(streamId);
+      reject(new ShoalError('unavailable', `Cannot reach node ${nodeId}: it did not open the stream`));
+    });
+    this.#pending.set(streamId, { nodeId, resolve, cancel });
+    ask(streamId);
+    return promise;
+  }
+
+  /** Whether this node was asked for this stream. */
+  expects(streamId: string, nodeId: string): boolean {
+    return this.#pending.get(streamId)?.nodeId === nodeId;
+  }
+
+  /** A node dialled back. A stream nobody waits for any more is closed. */
+  accept(streamId: string, nodeId: string, socket: WebSocket): void {
+    const pending = this.#pending.get(streamId);
+    if (pending?.nodeId !== nodeId) return socket.terminate();
+    this.#pending.delete(streamId);
+    pending.cancel();
+    pending.resolve(socket);
+  }
+}

@@ -1,0 +1,79 @@
+import type { Clock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { Loop } from '../../src/util/loop.ts';
+import type { Database } from '../store/objects.ts';
+import { planStatuses, type StatusReport } from './statuses.ts';
+
+/** Reports taken in and not yet written, over all nodes. */
+const waitingReportsMax = 50_000;
+const attemptsMax = 5;
+
+interface Batch {
+  reports: StatusReport[];
+  acknowledge: () => void;
+}
+
+/** Writes the agents' status reports: those that come while a write is under way share the next one. */
+export class StatusWriter {
+  readonly #database: Database;
+  readonly #log: Logger;
+  readonly #loop: Loop;
+  #batches: Batch[] = [];
+  #waiting = 0;
+
+  constructor(database: Database, clock: Clock, log: Logger) {
+    this.#database = database;
+    this.#log = log;
+    this.#loop = new Loop({ name: 'status writer', clock, log, tick: () => this.#tick() });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  /** Takes a batch; `acknowledge` is called once it is durable. Throws `resource_exhausted` when too much waits. */
+  push(reports: StatusReport[], acknowledge: () => void): void {
+    if (this.#waiting + reports.length > waitingReportsMax) {
+      throw new ShoalError('resource_exhausted', `Cannot take more than ${waitingReportsMax} status reports`);
+    }
+    this.#waiting += reports.length;
+    this.#batches.push({ reports, acknowledge });
+    this.#loop.poke();
+  }
+
+  async #tick(): Promise<void> {
+    const batches = this.#batches;
+    if (batches.length === 0) return;
+    this.#batches = [];
+    try {
+      await this.#write(batches.flatMap(({ reports }) => reports));
+    } catch (error) {
+      this.#batches = [...batches, ...this.#batches]; // the loop tries them again, in order
+      throw error;
+    }
+    for (const { reports, acknowledge } of batches) {
+      this.#waiting -= reports.length;
+      acknowledge();
+    }
+  }
+
+  async #write(reports: StatusReport[]): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const { plan, ignored } = planStatuses(this.#database.view, reports);
+      if (attempt === 1) {
+        for (const { nodeId, taskId, status } of ignored) {
+          this.#log.debug('status report ignored', { nodeId, taskId, state: status.state });
+        }
+      }
+      const { conflicts } = await this.#database.write(plan);
+      if (conflicts === 0) return;
+      if (attempt === attemptsMax)
+        throw new ShoalError('conflict', 'Cannot write status reports: others keep writing');
+    }
+  }
+}

@@ -164,6 +164,8 @@ export type UpdateState =
 
 export interface UpdateStatus {
   state: UpdateState;
+  /** `Service.specVersion` that it rolls to; a status of another version is history. */
+  specVersion: number;
   startedAt: number;
   completedAt?: number;
   message: string;

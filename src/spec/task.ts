@@ -104,7 +104,10 @@ export interface Task extends ObjectMeta {
   slot: number;
   /** Set by the scheduler; in a global service by the orchestrator. Never changes afterwards. */
   nodeId?: string;
-  /** `Service.specVersion` it was made from. */
+  /**
+   * `Service.specVersion` it was made from. Raised by the orchestrator when a later version asks for the very same
+   * template (after a rollback), so that lower always means out of date.
+   */
   specVersion: number;
   /** Frozen when the task was made. */
   template: TaskTemplate;

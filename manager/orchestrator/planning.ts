@@ -1,0 +1,72 @@
+import { nodeSatisfies, parseConstraint, type Constraint } from '../../src/spec/constraint.ts';
+import type { Node } from '../../src/spec/node.ts';
+import type { TaskTemplate } from '../../src/spec/service.ts';
+import type { Task } from '../../src/spec/task.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Random } from '../../src/util/random.ts';
+import type { View } from '../store/objects.ts';
+
+/** What one pass of planning sees, and the time at which it wants to be run again. */
+export class Planning {
+  readonly view: View;
+  readonly now: number;
+  readonly random: Random;
+  readonly #constraints = new Map<string, Constraint[] | undefined>();
+  #wakeAt: number | undefined;
+
+  constructor(view: View, now: number, random: Random) {
+    this.view = view;
+    this.now = now;
+    this.random = random;
+  }
+
+  /** When something will be due that no change announces (ms); undefined when nothing will. */
+  get wakeAt(): number | undefined {
+    return this.#wakeAt;
+  }
+
+  /** Whether that time has come; if not, the pass is run again then. */
+  isDue(atMs: number): boolean {
+    if (atMs <= this.now) return true;
+    this.#wakeAt = Math.min(this.#wakeAt ?? atMs, atMs);
+    return false;
+  }
+
+  /** Whether the task's node is down or was removed: nobody there obeys or reports. */
+  isGone(task: Task): boolean {
+    if (task.nodeId === undefined) return false;
+    const node = this.view.nodes.get(task.nodeId);
+    return node === undefined || node.status.state === 'down';
+  }
+
+  /** Whether the task must leave its node: gone, drained, or no longer what the constraints ask for. */
+  mustLeave(task: Task): boolean {
+    if (task.nodeId === undefined) return false;
+    if (this.isGone(task)) return true;
+    const node = this.view.nodes.get(task.nodeId)!;
+    return node.availability === 'drain' || !this.satisfies(node, task.template, true);
+  }
+
+  /** Whether the template's constraints allow the node; `unreadable` is the answer when they cannot be read. */
+  satisfies(node: Node, template: TaskTemplate, unreadable: boolean): boolean {
+    const { constraints } = template.placement;
+    if (constraints.length === 0) return true;
+    const parsed = this.#parse(constraints);
+    return parsed === undefined ? unreadable : parsed.every((constraint) => nodeSatisfies(node, constraint));
+  }
+
+  /** One service's unreadable constraint (the API refuses those) must not stop the planning of all others. */
+  #parse(texts: string[]): Constraint[] | undefined {
+    const key = texts.join('\n');
+    if (!this.#constraints.has(key)) {
+      let parsed: Constraint[] | undefined;
+      try {
+        parsed = texts.map((text) => parseConstraint(text));
+      } catch (error) {
+        if (!(error instanceof ShoalError)) throw error;
+      }
+      this.#constraints.set(key, parsed);
+    }
+    return this.#constraints.get(key);
+  }
+}

@@ -1,0 +1,35 @@
+import type { Task } from '../../src/spec/task.ts';
+import { endedAt } from './tasks.ts';
+
+export type RestartDecision = { restart: false } | { restart: true; delayMs: number };
+
+/**
+ * Whether a task that ended by itself is to be replaced in its slot, and after how long, by the restart policy in its
+ * template. `slotTasks` is everything the store has of the slot, the task included: attempts are counted from it, so
+ * that a new leader counts the same. The first task of a version is no attempt.
+ */
+export function decideRestart(task: Task, slotTasks: readonly Task[]): RestartDecision {
+  const { condition, delayMs, maxAttempts, windowMs } = task.template.restart;
+  const { state } = task.status;
+  // Its host lost it; the program itself did not end.
+  if (state === 'orphaned') return { restart: true, delayMs: 0 };
+  if (state === 'shutdown') return { restart: true, delayMs };
+  if (condition === 'none' || (condition === 'on-failure' && state === 'complete')) return { restart: false };
+  if (maxAttempts === 0) return { restart: true, delayMs };
+  const since = windowMs === 0 ? -Infinity : endedAt(task) - windowMs;
+  const ended = slotTasks.filter(
+    (other) => other.specVersion === task.specVersion && endedByItself(other) && endedAt(other) >= since,
+  );
+  return ended.length <= maxAttempts ? { restart: true, delayMs } : { restart: false };
+}
+
+/** Whether the program ended, or could not be started, without having been told to stop. */
+export function endedByItself(task: Task): boolean {
+  const { state } = task.status;
+  return state === 'complete' || state === 'failed' || state === 'rejected';
+}
+
+/** How many finished tasks of a slot the counting of attempts needs. */
+export function historyNeeded(task: Task): number {
+  return task.template.restart.maxAttempts;
+}

@@ -1,0 +1,89 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Service } from '../../src/spec/service.ts';
+import { unreachable } from '../../src/util/errors.ts';
+import type { Random } from '../../src/util/random.ts';
+import type { Change, Plan, View } from '../store/objects.ts';
+import { chooseNodes } from './global.ts';
+import { Planning } from './planning.ts';
+import { chooseSlots } from './replicated.ts';
+import { slotsOf, stepSlot, type Slot } from './slot.ts';
+import { inGroups, isCurrent, withDesired } from './tasks.ts';
+import { decideUpdate } from './update.ts';
+
+/** A plan, and when it is worth planning again though nothing has changed (ms); undefined: only after a change. */
+export interface TimedPlan {
+  plan: Plan;
+  wakeAt: number | undefined;
+}
+
+/**
+ * Plans every service that is not being removed: fills its slots, replaces what ended or must leave its node, starts
+ * what was held back, scales, and rolls updates. Writes desired states, new tasks, `specVersion` of tasks that are up to
+ * date as they are, update statuses and rollbacks.
+ */
+export function planServices(view: View, now: number, random: Random): TimedPlan {
+  const planning = new Planning(view, now, random);
+  const plan: Plan = [];
+  /** Changes that need nothing else to make sense. */
+  const loose: Change[] = [];
+  for (const service of view.services.values()) {
+    if (service.removing) continue;
+    const { slots, changed } = planService(service, planning);
+    if (changed !== undefined) plan.push([{ kind: 'service', action: 'update', object: changed }]);
+    for (const slot of slots) {
+      const changes = slot.changes();
+      if (changes.length === 1 && changes[0]!.action === 'create') loose.push(...changes);
+      else plan.push(...inGroups(changes));
+    }
+  }
+  plan.push(...inGroups(loose));
+  return { plan: plan.filter((group) => group.length > 0), wakeAt: planning.wakeAt };
+}
+
+function planService(service: Service, planning: Planning): { slots: Iterable<Slot>; changed?: Service } {
+  const slots = slotsOf(service, planning.view.tasksOfService(service.id));
+  for (const slot of slots.values()) adoptEqual(slot);
+  const { open, kept } = chooseWanted(service, slots, planning);
+  const { service: changed, order, paused, begin } = decideUpdate(service, open, planning);
+  // After a rollback was decided the slots are judged by another version: that is the next pass's work.
+  const mayStep = changed === undefined || changed.specVersion === service.specVersion;
+  if (mayStep) {
+    const mayMove = service.spec.mode.kind === 'replicated';
+    for (const slot of open) {
+      stepSlot(slot, { order, paused, begin: begin.has(slot), mayCreate: true, mayMove }, planning);
+    }
+    for (const slot of kept) {
+      stepSlot(slot, { order, paused, begin: false, mayCreate: false, mayMove }, planning);
+    }
+  }
+  const all = new Set([...slots.values(), ...open]);
+  return changed === undefined ? { slots: all } : { slots: all, changed };
+}
+
+function chooseWanted(
+  service: Service,
+  slots: Map<string, Slot>,
+  planning: Planning,
+): { open: Slot[]; kept: Slot[] } {
+  const { mode } = service.spec;
+  switch (mode.kind) {
+    case 'replicated': {
+      const { wanted, surplus } = chooseSlots(service, slots, mode.replicas);
+      for (const slot of surplus) for (const task of slot.tasks) slot.replace(withDesired(task, 'remove'));
+      return { open: wanted, kept: [] };
+    }
+    case 'global':
+      return chooseNodes(service, slots, planning);
+    default:
+      return unreachable(mode);
+  }
+}
+
+/** A task whose template is just what the newer version asks for (after a rollback, say) is of that version already. */
+function adoptEqual(slot: Slot): void {
+  const { specVersion, spec } = slot.service;
+  for (const task of slot.tasks) {
+    if (!isCurrent(task) || task.specVersion === specVersion) continue;
+    if (isDeepStrictEqual(task.template, spec.task)) slot.replace({ ...task, specVersion });
+  }
+}

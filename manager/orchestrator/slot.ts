@@ -1,0 +1,215 @@
+import type { Service, UpdatePolicy } from '../../src/spec/service.ts';
+import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
+import type { Change } from '../store/objects.ts';
+import type { Planning } from './planning.ts';
+import { decideRestart } from './restart.ts';
+import {
+  blueprintOf,
+  isAlive,
+  isCurrent,
+  isUnplaced,
+  makeTask,
+  newestFirst,
+  withDesired,
+  type Blueprint,
+  type Place,
+} from './tasks.ts';
+
+/**
+ * A stop-first replacement that cannot be placed for this long may be waiting for what the old task holds (memory, a
+ * host port); then the old one is stopped before the new one is ready.
+ */
+export const placementPatienceMs = 2_000;
+
+/** What the slot's step needs to know of the update under way. */
+export interface SlotRules {
+  order: UpdatePolicy['order'];
+  /** The update has stopped: steps that were begun are taken back, nothing is begun. */
+  paused: boolean;
+  /** This slot may begin to move to the current version now. */
+  begin: boolean;
+  /** Whether a task may be made here; false where a global service's node takes no new tasks now. */
+  mayCreate: boolean;
+  /** Whether the task moves to another node when its own must be left: in replicated services, not in global ones. */
+  mayMove: boolean;
+}
+
+/** One slot: all its tasks in the store, newest first. Collects what is to change. */
+export class Slot {
+  readonly key: string;
+  readonly place: Place;
+  readonly service: Service;
+  tasks: Task[] = [];
+  #created: Task[] = [];
+  readonly #updated = new Map<string, Task>();
+
+  constructor(key: string, place: Place, service: Service) {
+    this.key = key;
+    this.place = place;
+    this.service = service;
+  }
+
+  /** Tasks that the service wants, by whether they are of its current version. */
+  get current(): { clean: Task[]; dirty: Task[] } {
+    const current = this.tasks.filter(isCurrent);
+    const isClean = (task: Task) => task.specVersion === this.service.specVersion;
+    return { clean: current.filter(isClean), dirty: current.filter((task) => !isClean(task)) };
+  }
+
+  /** Puts the task in the place of the one with its id; nothing is written for one that is unchanged. */
+  replace(task: Task): void {
+    if (this.tasks.includes(task)) return;
+    this.tasks = this.tasks.map((other) => (other.id === task.id ? task : other));
+    this.#updated.set(task.id, task);
+  }
+
+  retire(task: Task): void {
+    this.replace(withDesired(task, 'shutdown'));
+  }
+
+  create(
+    planning: Planning,
+    blueprint: Blueprint,
+    desiredState: 'ready' | 'running',
+    startAfter?: number,
+  ): Task {
+    const task = makeTask({
+      service: this.service,
+      place: this.place,
+      blueprint,
+      desiredState,
+      startAfter,
+      now: planning.now,
+      random: planning.random,
+      after: this.tasks[0],
+    });
+    this.tasks = [task, ...this.tasks];
+    this.#created.push(task);
+    return task;
+  }
+
+  changes(): Change[] {
+    return [
+      ...[...this.#updated.values()].map((object): Change => ({ kind: 'task', action: 'update', object })),
+      ...this.#created.map((object): Change => ({ kind: 'task', action: 'create', object })),
+    ];
+  }
+}
+
+/** Sorts the tasks of a service into slots: by number, or by node for a global service. */
+export function slotsOf(service: Service, tasks: Iterable<Task>): Map<string, Slot> {
+  const slots = new Map<string, Slot>();
+  for (const task of tasks) {
+    const place: Place = task.slot > 0 ? { slot: task.slot } : { slot: 0, nodeId: task.nodeId };
+    const key = task.slot > 0 ? String(task.slot) : (task.nodeId ?? '');
+    let slot = slots.get(key);
+    if (slot === undefined) slots.set(key, (slot = new Slot(key, place, service)));
+    slot.tasks.push(task);
+  }
+  for (const slot of slots.values()) if (slot.tasks.length > 1) slot.tasks.sort(newestFirst);
+  return slots;
+}
+
+/** Brings one slot a step further: fills it, replaces what ended, starts what was held back, updates it when it may. */
+export function stepSlot(slot: Slot, rules: SlotRules, planning: Planning): void {
+  const clean = keepBest(slot, slot.current.clean);
+  const dirty = keepBest(slot, slot.current.dirty);
+  if (clean !== undefined && dirty !== undefined) stepPair(slot, clean, dirty, rules, planning);
+  else if (clean !== undefined) keepUp(slot, clean, rules, planning);
+  else if (dirty !== undefined && rules.begin) beginUpdate(slot, dirty, rules, planning);
+  else if (dirty !== undefined) keepUp(slot, dirty, rules, planning);
+  else if (rules.mayCreate) {
+    slot.create(
+      planning,
+      blueprintOf(slot.service),
+      isBlocked(slot, undefined, rules, planning) ? 'ready' : 'running',
+    );
+  }
+}
+
+/** The task that serves best; any others of the same kind are told to stop. */
+function keepBest(slot: Slot, tasks: Task[]): Task | undefined {
+  if (tasks.length < 2) return tasks[0];
+  const score = (task: Task) => (task.status.state === 'running' ? 2 : isTerminal(task.status.state) ? 0 : 1);
+  const sorted = [...tasks].sort((left, right) => score(right) - score(left) || newestFirst(left, right));
+  for (const task of sorted.slice(1)) slot.retire(task);
+  return sorted[0];
+}
+
+/** A slot on its way from `dirty` to `clean`: decides when the old one is told to stop, and keeps the new one coming. */
+function stepPair(slot: Slot, clean: Task, dirty: Task, rules: SlotRules, planning: Planning): void {
+  if (!isServing(dirty, planning) || mayStopOld(clean, dirty, rules, planning)) {
+    slot.retire(dirty);
+    keepUp(slot, clean, rules, planning);
+  } else if (rules.paused) {
+    slot.retire(clean);
+    keepUp(slot, dirty, rules, planning);
+  } else keepUp(slot, clean, rules, planning);
+}
+
+/** Whether the task does, or is about to do, the slot's work. */
+export function isServing(task: Task, planning: Planning): boolean {
+  return isAlive(task) && task.desiredState === 'running' && !planning.mustLeave(task);
+}
+
+function mayStopOld(clean: Task, dirty: Task, rules: SlotRules, planning: Planning): boolean {
+  const { state } = clean.status;
+  if (state === 'running' || state === 'complete') return true;
+  if (rules.paused || rules.order === 'start-first' || isTerminal(state)) return false;
+  if (compareTaskStates(state, 'ready') >= 0) return true;
+  if (!isUnplaced(clean) || !stoppingMayHelp(clean, dirty)) return false;
+  return planning.isDue(clean.createdAt + placementPatienceMs);
+}
+
+/** Whether the old task may hold something that the new one needs before it can be placed. */
+function stoppingMayHelp(clean: Task, dirty: Task): boolean {
+  const { reservations, placement, hostPorts } = clean.template;
+  const needsRoom = (reservations.nanoCpus ?? 0) > 0 || (reservations.memoryBytes ?? 0) > 0;
+  return (
+    needsRoom ||
+    placement.maxReplicasPerNode > 0 ||
+    (hostPorts.length > 0 && dirty.template.hostPorts.length > 0)
+  );
+}
+
+function beginUpdate(slot: Slot, dirty: Task, rules: SlotRules, planning: Planning): void {
+  const serving = isServing(dirty, planning);
+  if (!serving) slot.retire(dirty);
+  const held = serving ? rules.order === 'stop-first' : isBlocked(slot, undefined, rules, planning);
+  slot.create(planning, blueprintOf(slot.service), held ? 'ready' : 'running');
+}
+
+/** Keeps one task of the slot going: replaces it when it ended or must leave its node, starts it when its time has come. */
+function keepUp(slot: Slot, task: Task, rules: SlotRules, planning: Planning): void {
+  if (isTerminal(task.status.state)) {
+    if (!rules.mayCreate) return;
+    const decision = decideRestart(task, slot.tasks);
+    if (decision.restart) replaceTask(slot, task, decision.delayMs, rules, planning);
+  } else if (rules.mayMove && planning.mustLeave(task)) {
+    replaceTask(slot, task, 0, rules, planning);
+  } else if (task.desiredState === 'ready') {
+    const due = planning.isDue(task.startAfter ?? 0);
+    if (due && !isBlocked(slot, task, rules, planning)) slot.replace(withDesired(task, 'running'));
+  }
+}
+
+/** A new task of the same version in the place of one that ended or must leave. */
+function replaceTask(slot: Slot, task: Task, delayMs: number, rules: SlotRules, planning: Planning): void {
+  slot.retire(task);
+  const { specVersion, template } = task;
+  const held = delayMs > 0 || isBlocked(slot, undefined, rules, planning);
+  const startAfter = delayMs > 0 ? planning.now + delayMs : undefined;
+  slot.create(planning, { specVersion, template }, held ? 'ready' : 'running', startAfter);
+  if (startAfter !== undefined) planning.isDue(startAfter);
+}
+
+/** Whether another task of the slot may still run, so that a new one must not start yet. */
+function isBlocked(slot: Slot, candidate: Task | undefined, rules: SlotRules, planning: Planning): boolean {
+  return slot.tasks.some(
+    (task) =>
+      task.id !== candidate?.id &&
+      isAlive(task) &&
+      !planning.isGone(task) &&
+      !(rules.order === 'start-first' && isCurrent(task)),
+  );
+}

@@ -1,0 +1,61 @@
+import type { Node } from '../../src/spec/node.ts';
+import type { PublishedPort } from '../../src/spec/service.ts';
+import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
+import type { View } from '../store/objects.ts';
+
+/** `8080/tcp` */
+export function portKey(published: number, protocol: string): string {
+  return `${published}/${protocol}`;
+}
+
+/** The fixed ones of a task's host-mode ports; the agent finds free ones for the others. */
+export function fixedHostPorts(ports: PublishedPort[]): string[] {
+  return ports.flatMap(({ published, protocol }) =>
+    typeof published === 'number' ? [portKey(published, protocol)] : [],
+  );
+}
+
+/** What is used of one node, by the tasks in the view and by those that the plan in the making adds. */
+export class NodeUse {
+  readonly node: Node;
+  /** Sums of the reservations of all tasks that have not ended. */
+  nanoCpus = 0;
+  memoryBytes = 0;
+  /** Host-mode ports of all tasks that have not ended. */
+  readonly hostPorts = new Set<string>();
+  /** Tasks that are to run: one that is on its way out no longer counts when tasks are spread. */
+  tasks = 0;
+  readonly #tasksByService = new Map<string, number>();
+
+  constructor(node: Node) {
+    this.node = node;
+  }
+
+  tasksOf(serviceId: string): number {
+    return this.#tasksByService.get(serviceId) ?? 0;
+  }
+
+  add(task: Task): void {
+    this.nanoCpus += task.template.reservations.nanoCpus ?? 0;
+    this.memoryBytes += task.template.reservations.memoryBytes ?? 0;
+    for (const key of fixedHostPorts(task.template.hostPorts)) this.hostPorts.add(key);
+    for (const { published, protocol } of task.status.hostPorts ?? []) {
+      this.hostPorts.add(portKey(published, protocol));
+    }
+    if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
+    this.tasks++;
+    this.#tasksByService.set(task.serviceId, this.tasksOf(task.serviceId) + 1);
+  }
+}
+
+/** The use of every node, in the order of ids. Tasks count from their assignment until they have ended. */
+export function nodeUses(view: View): Map<string, NodeUse> {
+  const nodes = [...view.nodes.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
+  const uses = new Map(nodes.map((node) => [node.id, new NodeUse(node)]));
+  for (const task of view.tasks.values()) {
+    const { state } = task.status;
+    if (task.nodeId === undefined || isTerminal(state) || compareTaskStates(state, 'assigned') < 0) continue;
+    uses.get(task.nodeId)?.add(task);
+  }
+  return uses;
+}

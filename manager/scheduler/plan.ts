@@ -1,0 +1,127 @@
+import { moveTask, type Task } from '../../src/spec/task.ts';
+import { assert, messageOf } from '../../src/util/errors.ts';
+import type { Change, Plan, View } from '../store/objects.ts';
+import { planDependencies } from './dependencies.ts';
+import { explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
+import { nodeUses, type NodeUse } from './node-use.ts';
+import { homeNode, isBetter, recentFailures } from './rank.ts';
+
+/** Tasks in one group of changes: a conflict about one of them plans as many again. */
+const tasksPerGroup = 50;
+
+/**
+ * What the scheduler should write now: pending tasks to the nodes that suit them best, on the others the reason why they
+ * wait, and which services' dependencies hold.
+ */
+export function planSchedule(view: View, now: number): Plan {
+  const { plan, waiting } = planDependencies(view);
+  const changes: Change[] = [];
+  const change = (task: Task | undefined) => {
+    if (task !== undefined) changes.push({ kind: 'task', action: 'update', object: task });
+  };
+  const schedulable: Task[] = [];
+  for (const task of view.tasks.values()) {
+    if (!isPending(task)) continue;
+    const reason = whyHeld(task, view, waiting);
+    if (reason === undefined) schedulable.push(task);
+    else change(withMessage(task, reason));
+  }
+  if (schedulable.length > 0) {
+    const uses = nodeUses(view);
+    for (const group of groupEqual(schedulable)) placeGroup(group, view, uses, now).forEach(change);
+  }
+  for (let start = 0; start < changes.length; start += tasksPerGroup) {
+    plan.push(changes.slice(start, start + tasksPerGroup));
+  }
+  return plan;
+}
+
+function isPending({ status, desiredState }: Task): boolean {
+  return status.state === 'pending' && (desiredState === 'ready' || desiredState === 'running');
+}
+
+/** Why a task may not be placed anywhere yet, whatever the nodes. */
+function whyHeld(task: Task, view: View, waiting: Map<string, string>): string | undefined {
+  const service = view.services.get(task.serviceId);
+  if (service === undefined) return `service ${task.serviceName} does not exist`;
+  return service.allocationError ?? waiting.get(service.id);
+}
+
+/** Tasks of one version of a service have one template, so that they pass the same filters. Oldest first. */
+function groupEqual(tasks: Task[]): Task[][] {
+  const ordered = tasks.sort(
+    (left, right) =>
+      left.createdAt - right.createdAt || left.slot - right.slot || (left.id < right.id ? -1 : 1),
+  );
+  return [...Map.groupBy(ordered, (task) => `${task.serviceId} ${task.specVersion}`).values()];
+}
+
+/** The tasks of the group that change: placed, or with a new reason. Adds the placed ones to the uses. */
+function placeGroup(
+  group: Task[],
+  view: View,
+  uses: Map<string, NodeUse>,
+  now: number,
+): (Task | undefined)[] {
+  const first = group[0];
+  assert(first !== undefined, 'a group has a task');
+  const { serviceId, specVersion, template } = first;
+  let filters: Filters;
+  try {
+    filters = filtersFor(serviceId, template, view);
+  } catch (error) {
+    return group.map((task) => withMessage(task, messageOf(error)));
+  }
+  const candidates = [...uses.values()].filter((use) => filters.fixed.every((filter) => filter.fits(use)));
+  const failures = recentFailures(serviceId, specVersion, view, now);
+  let noNode: string | undefined;
+  return group.map((task) => {
+    if (task.nodeId !== undefined) {
+      const use = uses.get(task.nodeId);
+      const reason = explainNode(use, filters);
+      return use === undefined || reason !== undefined
+        ? withMessage(task, reason ?? 'no suitable node')
+        : place(task, use, now);
+    }
+    // Once one task found no room, its equals find none either.
+    if (noNode === undefined) {
+      const best = bestNode(task, candidates, filters, failures, view);
+      if (best !== undefined) return place(task, best, now);
+      noNode = explainNodes(uses.values(), filters);
+    }
+    return withMessage(task, noNode);
+  });
+}
+
+function bestNode(
+  task: Task,
+  candidates: NodeUse[],
+  filters: Filters,
+  failures: Map<string, number>,
+  view: View,
+): NodeUse | undefined {
+  const home = homeNode(task, view);
+  let best: NodeUse | undefined;
+  for (const use of candidates) {
+    const better =
+      best === undefined || use.node.id === home || isBetter(use, best, task.serviceId, failures);
+    if (!better || !filters.changing.every((filter) => filter.fits(use))) continue;
+    if (use.node.id === home) return use;
+    best = use;
+  }
+  return best;
+}
+
+function place(task: Task, use: NodeUse, now: number): Task {
+  use.add(task);
+  const { node } = use;
+  const message = `assigned to ${node.description?.hostname ?? node.id}`;
+  const status = moveTask(task.status, { state: 'assigned', at: now, message }, 'scheduler');
+  return { ...task, nodeId: node.id, status };
+}
+
+/** Only a message that says something new is worth a write. */
+function withMessage(task: Task, message: string): Task | undefined {
+  if (task.status.message === message) return undefined;
+  return { ...task, status: moveTask(task.status, { ...task.status, message }, 'scheduler') };
+}

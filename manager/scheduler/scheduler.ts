@@ -1,0 +1,47 @@
+import type { Clock } from '../../src/util/clock.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { Loop } from '../../src/util/loop.ts';
+import type { Database, ObjectKind } from '../store/objects.ts';
+import { planSchedule } from './plan.ts';
+
+export interface SchedulerOptions {
+  database: Database;
+  clock: Clock;
+  log: Logger;
+}
+
+const kinds: readonly ObjectKind[] = ['node', 'network', 'service', 'task'];
+/** Long enough for the tasks of one commit to come together, short beside the time that a container takes to start. */
+const debounceMs = 2;
+/** Plans in one pass that met a conflict. What is left waits for the next poke. */
+const roundsMax = 10;
+
+/** The loop that writes what `planSchedule` plans, as long as this manager leads. */
+export function createScheduler({ database, clock, log }: SchedulerOptions): {
+  start(): void;
+  stop(): Promise<void>;
+} {
+  const tick = async (signal: AbortSignal) => {
+    for (let round = 0; round < roundsMax && !signal.aborted; round++) {
+      const plan = planSchedule(database.view, clock.now());
+      if (plan.length === 0) return;
+      const { conflicts } = await database.write(plan);
+      if (conflicts === 0) return;
+    }
+    loop.poke();
+  };
+  const loop = new Loop({ name: 'scheduler', clock, log, tick, debounceMs });
+  let unsubscribe: (() => void) | undefined;
+  return {
+    start: () => {
+      unsubscribe ??= database.onChange((changed) => {
+        if (kinds.some((kind) => changed.has(kind))) loop.poke();
+      });
+      loop.start();
+    },
+    stop: async () => {
+      unsubscribe?.();
+      await loop.stop();
+    },
+  };
+}

@@ -1,0 +1,281 @@
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/wire/api.ts';
+import { localPrefix } from '../../src/wire/api.ts';
+import { connect, type Client } from '../../src/wire/client.ts';
+import type { Node } from '../../src/spec/node.ts';
+import { systemClock, withDeadline } from '../../src/util/clock.ts';
+import { tryCommand, type CommandOptions, type CommandResult } from '../../src/util/command.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import { leftovers, takeDown } from './down.ts';
+import { checkMachine, daemonCommand, findHosts, projectRoot, startHost, type Host } from './host.ts';
+import type { BuiltImage, BuiltIndex } from './image.ts';
+import { ownIdentity } from './processes.ts';
+import { pushImage, registryReady, writeRegistryConfig } from './registry.ts';
+import {
+  addresses,
+  hostsMax,
+  loadState,
+  newState,
+  paths,
+  registryPort,
+  saveState,
+  tryLoadState,
+  type ClusterState,
+} from './state.ts';
+import { clusterEnvironment, makeSwitch, switchPid } from './underlay.ts';
+
+export interface ClusterOptions {
+  /** @default 3 */
+  hosts?: number;
+  /** How many of them are managers; more than one is refused until there is a store for it. @default 1 */
+  managers?: number;
+  /** Where everything of it lies. @default a new folder among the temporary ones */
+  directory?: string;
+  /** What every host keeps running instead of the daemon of this clone; no cluster is formed then. */
+  command?: string[];
+  /** Told what is being done. */
+  onStep?: (step: string) => void;
+}
+
+const daemonLimitMs = 20_000;
+const readyLimitMs = 20_000;
+const commandLimitMs = 120_000;
+
+/** A standing cluster of test hosts. */
+export class Cluster {
+  readonly directory: string;
+  readonly id: string;
+  readonly hosts: Host[];
+  /** `ADDRESS:PORT` of the registry, for hosts and for the root namespace. */
+  readonly registry: string;
+
+  constructor(directory: string, state: ClusterState, hosts: Host[]) {
+    this.directory = directory;
+    this.id = state.id;
+    this.hosts = hosts;
+    this.registry = registryName(state);
+  }
+
+  /** The host of that name (`a`, `b`, …); throws `not_found`. */
+  host(name: string): Host {
+    const found = this.hosts.find((host) => host.name === name);
+    if (found) return found;
+    throw new ShoalError('not_found', `Cannot find host ${name} in ${this.directory}`);
+  }
+
+  /** The first host, which is the manager. */
+  get manager(): Host {
+    return this.hosts[0]!;
+  }
+
+  /** Runs `shoal ARGS` against a host's daemon, the manager's unless named, and gives what it printed and its exit code. */
+  async shoal(args: string[], options: CommandOptions & { host?: string } = {}): Promise<CommandResult> {
+    const { host: name, ...others } = options;
+    const host = name === undefined ? this.manager : this.host(name);
+    const node = join(projectRoot, 'node_modules/.bin/node');
+    return await tryCommand(node, [join(projectRoot, 'bin/shoal.mjs'), ...args], {
+      timeoutMs: commandLimitMs,
+      ...others,
+      env: { PATH: process.env['PATH'], HOME: '/root', SHOAL_HOST: host.endpoint, ...others.env },
+    });
+  }
+
+  /** A client of a host's API, the manager's unless named; the caller closes it. */
+  client(name?: string): Client {
+    return connect((name === undefined ? this.manager : this.host(name)).endpoint);
+  }
+
+  /** Pushes an image to the registry; gives the name under which hosts pull it. */
+  async push(name: string, image: BuiltImage | BuiltIndex): Promise<string> {
+    await pushImage(this.registry, name, image);
+    return `${this.registry}/${name}`;
+  }
+
+  /** What is left of the cluster on this machine; empty after `down`. */
+  async leftovers(): Promise<string[]> {
+    return await leftovers(this.directory, this.id);
+  }
+
+  /** Removes every trace. */
+  async down(): Promise<void> {
+    await takeDown(this.directory);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
+  }
+}
+
+const registryName = ({ subnet }: ClusterState) => `${addresses.switch(subnet!)}:${registryPort}`;
+
+/**
+ * Makes hosts and forms a cluster of them. It stands until `down`, and no longer than this process: a guard outside it
+ * takes the cluster down when this process ends without having done so.
+ */
+export async function createCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const directory = resolve(options.directory ?? (await mkdtemp(join(tmpdir(), 'shoal-hosts-'))));
+  await mkdir(directory, { recursive: true });
+  const guard = startGuard(directory);
+  const cluster = await bringUp({ ...options, directory });
+  const down = cluster.down.bind(cluster);
+  cluster.down = async () => {
+    await down();
+    guard.stop();
+  };
+  return cluster;
+}
+
+/** Makes hosts and forms a cluster of them, which stands until `takeDown`. On failure nothing stays behind. */
+export async function bringUp(options: ClusterOptions & { directory: string }): Promise<Cluster> {
+  const { hosts = 3, managers = 1, directory } = options;
+  if (!(hosts >= 1 && hosts <= hostsMax)) {
+    throw new ShoalError('invalid_argument', `Cannot make ${hosts} hosts: 1 to ${hostsMax} are possible`);
+  }
+  if (managers !== 1) {
+    throw new ShoalError('not_supported', `Cannot make ${managers} managers: only one is supported yet`);
+  }
+  await checkMachine(directory);
+  await mkdir(directory, { recursive: true });
+  if (await tryLoadState(directory)) {
+    throw new ShoalError('already_exists', `Cannot make hosts in ${directory}: there are some already`, {
+      next: 'Take them down first, or choose another folder.',
+    });
+  }
+  const state = newState(hosts, await ownIdentity());
+  await saveState(directory, state);
+  try {
+    return await build(state, options);
+  } catch (error) {
+    await takeDown(directory);
+    throw error;
+  }
+}
+
+async function build(state: ClusterState, options: ClusterOptions & { directory: string }): Promise<Cluster> {
+  const { directory, onStep = () => undefined } = options;
+  onStep(`making ${state.hosts.length} hosts`);
+  const subnet = await makeSwitch(state.id, async (subnet) => {
+    state.subnet = subnet;
+    state.hosts = state.hosts.map(({ name }, index) => ({ name, address: addresses.host(subnet, index) }));
+    await saveState(directory, state);
+  });
+  const registry = runRegistry(directory, state, addresses.switch(subnet));
+  const hosts = await Promise.all(
+    state.hosts.map(({ name }) => {
+      const command = options.command ?? daemonCommand(directory, state, name, registryName(state));
+      return startHost({ directory, state, name, command });
+    }),
+  );
+  await registry;
+  if (!options.command) await form(hosts, onStep);
+  delete state.maker;
+  await saveState(directory, state);
+  return new Cluster(directory, state, hosts);
+}
+
+/** The registry is at home in the switch's namespace, where no firewall of this machine stands before it. */
+async function runRegistry(directory: string, state: ClusterState, address: string): Promise<void> {
+  const config = await writeRegistryConfig({
+    address,
+    port: registryPort,
+    directory: paths(directory).registry,
+  });
+  const namespace = `--net=/proc/${await switchPid(state.id)}/ns/net`;
+  spawn('nsenter', [namespace, 'docker-registry', 'serve', config], {
+    detached: true,
+    stdio: 'ignore',
+    env: clusterEnvironment(state.id),
+  }).unref();
+  await registryReady(`${address}:${registryPort}`);
+}
+
+/** The first host starts a cluster, the others join it with the token it gives. */
+async function form([first, ...others]: Host[], onStep: (step: string) => void): Promise<void> {
+  const ask = async <T>(host: Host, path: string, body: unknown): Promise<T> => {
+    await daemonReady(host);
+    const client = connect(host.endpoint);
+    try {
+      return await client.request<T>('POST', `${localPrefix}${path}`, body);
+    } finally {
+      client.close();
+    }
+  };
+  onStep('forming the cluster');
+  const init: InitRequest = { advertiseAddress: first!.address };
+  const { tokens } = await ask<LocalInfo & { tokens: JoinTokens }>(first!, '/init', init);
+  const manager = tokens.addresses[0] ?? first!.address;
+  await Promise.all(
+    others.map((host) => {
+      const join: JoinRequest = { token: tokens.worker, manager, advertiseAddress: host.address };
+      return ask<LocalInfo>(host, '/join', join);
+    }),
+  );
+  await nodesReady(first!, others.length + 1);
+}
+
+/** Resolves when the host's daemon answers on its socket. */
+async function daemonReady(host: Host): Promise<void> {
+  await withDeadline(
+    daemonLimitMs,
+    `Starting the daemon of host ${host.name} (see ${host.logPath})`,
+    async (signal) => {
+      const client = connect(host.endpoint);
+      try {
+        while (!(await answers(client, signal))) await systemClock.sleep(50, signal);
+      } finally {
+        client.close();
+      }
+    },
+  );
+}
+
+async function answers(client: Client, signal: AbortSignal): Promise<boolean> {
+  try {
+    await client.request<LocalInfo>('GET', `${localPrefix}/info`, undefined, { signal });
+    return true;
+  } catch {
+    return false; // not yet; the deadline tells when that is too long
+  }
+}
+
+/** Resolves when that many nodes are ready in the eyes of the manager. */
+export async function nodesReady(manager: Host, count: number): Promise<void> {
+  await withDeadline(readyLimitMs, `Waiting for ${count} ready nodes`, async (signal) => {
+    const client = connect(manager.endpoint);
+    try {
+      for (;;) {
+        const nodes = await client.request<Node[]>('GET', '/nodes', undefined, { signal }).catch(() => []);
+        if (nodes.filter(({ status }) => status.state === 'ready').length >= count) return;
+        await systemClock.sleep(50, signal);
+      }
+    } finally {
+      client.close();
+    }
+  });
+}
+
+/** Takes up a cluster that stands already. */
+export async function openCluster(directory: string): Promise<Cluster> {
+  const state = await loadState(directory);
+  return new Cluster(resolve(directory), state, await findHosts(resolve(directory), state));
+}
+
+/**
+ * A small process outside this one that waits for this one's end, however it comes, and then takes the cluster down.
+ * The other end of its standard input is here and nowhere else.
+ */
+function startGuard(directory: string): { stop: () => void } {
+  const down = [join(import.meta.dirname, 'hosts.ts'), 'down', '--dir', directory];
+  const script = 'cat >/dev/null; test -e "$STATE" || exit 0; exec "$@"';
+  const guard = spawn('sh', ['-c', script, 'guard', process.execPath, ...down], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+    env: { ...process.env, STATE: paths(directory).state },
+  });
+  guard.unref();
+  (guard.stdin as unknown as { unref(): void }).unref(); // a pipe is a net.Socket, which the type does not say
+  return { stop: () => guard.stdin.destroy() };
+}

@@ -35,10 +35,7 @@ function allocateTask(
   now: number,
   addresses: () => Map<string, NetworkAddresses>,
 ): Task | undefined {
-  const service = view.services.get(task.serviceId);
-  const reason =
-    (service === undefined ? `service ${task.serviceName} does not exist` : service.allocationError) ??
-    task.template.networks.map(({ name }) => whyNoNetwork(name, view)).find((why) => why !== undefined);
+  const reason = whyHeld(task, view);
   if (reason !== undefined) return withMessage(task, reason);
   try {
     const attachments = attachmentsOf(task, view, addresses);
@@ -47,6 +44,14 @@ function allocateTask(
   } catch (error) {
     return withMessage(task, messageOf(error));
   }
+}
+
+function whyHeld(task: Task, view: View): string | undefined {
+  const service = view.services.get(task.serviceId);
+  if (service === undefined) return `service ${task.serviceName} does not exist`;
+  if (service.removing) return `service ${task.serviceName} is being removed`;
+  const reasons = task.template.networks.map(({ name }) => whyNoNetwork(name, view));
+  return service.allocationError ?? reasons.find((reason) => reason !== undefined);
 }
 
 /** Only a message that says something new is worth a write. */

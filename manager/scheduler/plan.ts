@@ -4,7 +4,7 @@ import type { Change, Plan, View } from '../store/objects.ts';
 import { planDependencies } from './dependencies.ts';
 import { explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
-import { homeNode, isBetter, recentFailures } from './rank.ts';
+import { homeNodes, isBetter, recentFailures } from './rank.ts';
 
 /** Tasks in one group of changes: a conflict about one of them plans as many again. */
 const tasksPerGroup = 50;
@@ -44,6 +44,7 @@ function isPending({ status, desiredState }: Task): boolean {
 function whyHeld(task: Task, view: View, waiting: Map<string, string>): string | undefined {
   const service = view.services.get(task.serviceId);
   if (service === undefined) return `service ${task.serviceName} does not exist`;
+  if (service.removing) return `service ${task.serviceName} is being removed`;
   return service.allocationError ?? waiting.get(service.id);
 }
 
@@ -74,6 +75,7 @@ function placeGroup(
   }
   const candidates = [...uses.values()].filter((use) => filters.fixed.every((filter) => filter.fits(use)));
   const failures = recentFailures(serviceId, specVersion, view, now);
+  const homes = homeNodes(serviceId, template, view);
   let noNode: string | undefined;
   return group.map((task) => {
     if (task.nodeId !== undefined) {
@@ -85,7 +87,7 @@ function placeGroup(
     }
     // Once one task found no room, its equals find none either.
     if (noNode === undefined) {
-      const best = bestNode(task, candidates, filters, failures, view);
+      const best = bestNode(task, candidates, filters, failures, homes.get(task.slot));
       if (best !== undefined) return place(task, best, now);
       noNode = explainNodes(uses.values(), filters);
     }
@@ -98,9 +100,8 @@ function bestNode(
   candidates: NodeUse[],
   filters: Filters,
   failures: Map<string, number>,
-  view: View,
+  home: string | undefined,
 ): NodeUse | undefined {
-  const home = homeNode(task, view);
   let best: NodeUse | undefined;
   for (const use of candidates) {
     const better =

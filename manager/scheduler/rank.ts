@@ -1,4 +1,4 @@
-import type { Task } from '../../src/spec/task.ts';
+import type { TaskTemplate } from '../../src/spec/service.ts';
 import type { View } from '../store/objects.ts';
 import type { NodeUse } from './node-use.ts';
 
@@ -45,18 +45,19 @@ export function isBetter(
 }
 
 /**
- * The node to which a task with a named volume should return: where the slot's last task that started is or was. Undefined for
- * the first one, and for tasks without a named volume.
+ * The node to which a task with a named volume should return, by slot: where the slot's last task that started is or was.
+ * Empty for a template without a named volume.
  */
-export function homeNode(task: Task, view: View): string | undefined {
-  const named = task.template.container.mounts.some(
-    (mount) => mount.type === 'volume' && mount.source !== undefined,
-  );
-  if (!named) return undefined;
-  let last: Task | undefined;
-  for (const other of view.tasksOfService(task.serviceId)) {
-    const ran = other.slot === task.slot && other.id !== task.id && other.status.startedAt !== undefined;
-    if (ran && (last === undefined || other.createdAt > last.createdAt)) last = other;
+export function homeNodes(serviceId: string, template: TaskTemplate, view: View): Map<number, string> {
+  const homes = new Map<number, string>();
+  const { mounts } = template.container;
+  if (!mounts.some((mount) => mount.type === 'volume' && mount.source !== undefined)) return homes;
+  const latest = new Map<number, number>();
+  for (const { slot, nodeId, status, createdAt } of view.tasksOfService(serviceId)) {
+    if (nodeId === undefined || status.startedAt === undefined) continue;
+    if (createdAt < (latest.get(slot) ?? 0)) continue;
+    latest.set(slot, createdAt);
+    homes.set(slot, nodeId);
   }
-  return last?.nodeId;
+  return homes;
 }

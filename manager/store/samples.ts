@@ -1,0 +1,110 @@
+import { defaultRestart, defaultStopGracePeriodMs, defaultUpdate } from '../../src/spec/defaults.ts';
+import type { Network } from '../../src/spec/network.ts';
+import type { Node } from '../../src/spec/node.ts';
+import type { Service, ServiceSpec, TaskTemplate } from '../../src/spec/service.ts';
+import type { Task } from '../../src/spec/task.ts';
+
+/** Small whole objects for tests: what a test does not name is what a plain small application has. */
+const meta = (id: string) => ({ id, createdAt: 0, updatedAt: 0, revision: 0 });
+
+/** A ready worker with 2 CPUs and 4 GiB whose hostname is its id. */
+export function sampleNode(id: string, changes: Partial<Node> = {}): Node {
+  return {
+    ...meta(id),
+    role: 'worker',
+    availability: 'active',
+    labels: {},
+    description: {
+      hostname: id,
+      address: '192.0.2.1',
+      os: 'linux',
+      architecture: 'x86_64',
+      nanoCpus: 2e9,
+      memoryBytes: 4 * 2 ** 30,
+      engine: { name: 'containerd', version: '1.6', labels: {} },
+      shoalVersion: '0.1.0',
+    },
+    status: { state: 'ready', since: 0, message: '' },
+    ...changes,
+  };
+}
+
+/** A template without networks, ports, mounts or limits. */
+export function sampleTemplate(changes: Partial<TaskTemplate> = {}): TaskTemplate {
+  return {
+    container: {
+      image: 'docker.io/library/busybox:latest',
+      environment: {},
+      labels: {},
+      mounts: [],
+      secrets: [],
+      configs: [],
+      stopGracePeriodMs: defaultStopGracePeriodMs,
+    },
+    limits: {},
+    reservations: {},
+    restart: defaultRestart,
+    placement: { constraints: [], maxReplicasPerNode: 0 },
+    networks: [],
+    hostPorts: [],
+    forceUpdate: 0,
+    ...changes,
+  };
+}
+
+/** A replicated service of the application `app`, called `app_ID`, whose dependencies hold. */
+export function sampleService(
+  id: string,
+  spec: Partial<ServiceSpec> = {},
+  changes: Partial<Service> = {},
+): Service {
+  return {
+    ...meta(id),
+    spec: {
+      name: `app_${id}`,
+      application: 'app',
+      key: id,
+      labels: {},
+      mode: { kind: 'replicated', replicas: 1 },
+      task: sampleTemplate(),
+      update: defaultUpdate,
+      rollback: defaultUpdate,
+      ports: [],
+      endpointMode: 'vip',
+      dependsOn: [],
+      ...spec,
+    },
+    specVersion: 1,
+    dependenciesMet: true,
+    removing: false,
+    ...changes,
+  };
+}
+
+/** A new task of the service, made from its spec. */
+export function sampleTask(service: Service, slot: number, changes: Partial<Task> = {}): Task {
+  return {
+    ...meta(`${service.id}-${slot}`),
+    application: service.spec.application,
+    serviceId: service.id,
+    serviceName: service.spec.name,
+    slot,
+    specVersion: service.specVersion,
+    template: service.spec.task,
+    desiredState: 'running',
+    status: { state: 'new', at: 0, message: '' },
+    attachments: [],
+    ...changes,
+  };
+}
+
+/** A network of the application `app`, called `app_ID`, that the allocator has not seen yet. */
+export function sampleNetwork(id: string, subnet?: string, changes: Partial<Network> = {}): Network {
+  return {
+    ...meta(id),
+    spec: { name: `app_${id}`, application: 'app', labels: {}, internal: false, subnet },
+    bridgeAddresses: {},
+    removing: false,
+    ...changes,
+  };
+}

@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest';
+import { sampleNetwork, sampleNode, sampleService, sampleTask } from './samples.ts';
+import type { StoreEvent } from './store.ts';
+import { applyPlan, encodeObject, keyOf, MutableView, viewOf } from './view.ts';
+
+const web = sampleService('web');
+const put = (
+  kind: 'task' | 'service' | 'network',
+  object: Parameters<typeof encodeObject>[0],
+): StoreEvent => ({
+  type: 'put',
+  key: keyOf(kind, object.id),
+  value: encodeObject(object),
+});
+
+test('a view holds what the batches told, with the revision of each', () => {
+  const view = new MutableView();
+  expect(view.apply({ revision: 3, events: [put('service', web)] })).toEqual(new Set(['service']));
+  view.apply({ revision: 5, events: [put('task', sampleTask(web, 1)), put('task', sampleTask(web, 2))] });
+  expect(view.revision).toBe(5);
+  expect(view.serviceByName('app_web')).toEqual({ ...web, revision: 3 });
+  expect([...view.tasksOfService('web')].map(({ id, revision }) => [id, revision])).toEqual([
+    ['web-1', 5],
+    ['web-2', 5],
+  ]);
+});
+
+test('indexes follow when objects change and go', () => {
+  const view = viewOf({ services: [web], tasks: [sampleTask(web, 1)] });
+  expect([...view.tasksOfNode('a')]).toEqual([]);
+  view.apply({ revision: 1, events: [put('task', sampleTask(web, 1, { nodeId: 'a' }))] });
+  expect([...view.tasksOfNode('a')].map(({ id }) => id)).toEqual(['web-1']);
+  view.apply({
+    revision: 2,
+    events: [
+      { type: 'delete', key: 'task/web-1' },
+      { type: 'delete', key: 'service/web' },
+    ],
+  });
+  expect([...view.tasksOfNode('a'), ...view.tasksOfService('web')]).toEqual([]);
+  expect(view.serviceByName('app_web')).toBeUndefined();
+});
+
+test('a name that passed to another object stays found when the first one goes', () => {
+  const view = viewOf({ networks: [sampleNetwork('old', undefined, { spec: sampleNetwork('net').spec })] });
+  view.put('network', sampleNetwork('net'));
+  view.remove('network', 'old');
+  expect(view.networkByName('app_net')?.id).toBe('net');
+});
+
+test('keys that are no objects raise the revision and nothing else', () => {
+  const view = new MutableView();
+  const events: StoreEvent[] = [{ type: 'put', key: 'election/leader', value: 'not json' }];
+  expect(view.apply({ revision: 1, events })).toEqual(new Set());
+  expect(view.revision).toBe(1);
+});
+
+test('a batch from the past breaks an invariant', () => {
+  const view = new MutableView();
+  view.apply({ revision: 2, events: [] });
+  expect(() => view.apply({ revision: 2, events: [] })).toThrow('Invariant broken');
+});
+
+test('a reset becomes the listing and tells only the kinds that it changed', () => {
+  const view = new MutableView();
+  view.apply({ revision: 1, events: [put('service', web)] });
+  view.apply({ revision: 2, events: [put('task', sampleTask(web, 1))] });
+  const before = view.services.get('web');
+  const value = encodeObject(web);
+  expect(view.reset(9, [{ key: 'service/web', value, revision: 1 }])).toEqual(new Set(['task']));
+  expect(view.services.get('web')).toBe(before);
+  expect([view.tasks.size, view.revision]).toEqual([0, 9]);
+});
+
+test('applyPlan() changes a view as writing the plan would', () => {
+  const view = viewOf({ nodes: [sampleNode('a')] });
+  applyPlan(view, [
+    [
+      { kind: 'service', action: 'create', object: web },
+      { kind: 'node', action: 'delete', object: sampleNode('a') },
+    ],
+  ]);
+  expect([view.nodes.size, view.services.get('web')?.revision]).toEqual([0, 1]);
+});

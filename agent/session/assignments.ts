@@ -1,0 +1,87 @@
+import type {
+  AssignmentKind,
+  AssignmentKinds,
+  AssignmentPut,
+  AssignmentRemove,
+  ManagerMessage,
+} from '../../src/wire/session.ts';
+import { assignmentsBytesMax, sizeOf } from './limits.ts';
+
+/** Everything this node is told, by kind and id. Never modified: a change gives new maps for the kinds it touches. */
+export type Assignments = { readonly [Kind in AssignmentKind]: ReadonlyMap<string, AssignmentKinds[Kind]> };
+
+export type AssignmentsMessage = Extract<ManagerMessage, { type: 'assignments' }>;
+
+/** One consistent step from what was told before to what is told now. */
+export interface AssignmentChange {
+  /** Everything that was there before is replaced. */
+  replace: boolean;
+  /** Sequence number, within its session, of the message that completed it. */
+  sequence: number;
+  put: AssignmentPut[];
+  remove: AssignmentRemove[];
+}
+
+/** Where one session stands: the last number it had, and the parts of a complete set that is still coming in. */
+export interface Intake {
+  sequence: number | undefined;
+  parts: AssignmentPut[] | undefined;
+  bytes: number;
+}
+
+export const freshIntake: Intake = { sequence: undefined, parts: undefined, bytes: 0 };
+
+export function noAssignments(): Assignments {
+  return {
+    task: new Map(),
+    network: new Map(),
+    peer: new Map(),
+    service: new Map(),
+    endpoint: new Map(),
+    secret: new Map(),
+    config: new Map(),
+  };
+}
+
+/**
+ * Takes one message. A complete set is handed on with its last part; increments must follow one another without a gap, or
+ * everything is asked for again (`resync`) and increments are ignored until it comes.
+ */
+export function receive(
+  intake: Intake,
+  message: AssignmentsMessage,
+): { intake: Intake; change?: AssignmentChange; resync?: true } {
+  const { sequence, put, remove } = message;
+  const next = intake.sequence === undefined ? undefined : intake.sequence + 1;
+  if (message.mode === 'incremental') {
+    if (next === undefined && intake.parts === undefined) return { intake }; // already asked for everything
+    if (intake.parts !== undefined || sequence !== next) return { intake: freshIntake, resync: true };
+    return { intake: { ...intake, sequence }, change: { replace: false, sequence, put, remove } };
+  }
+  if (intake.parts !== undefined && sequence !== next) return { intake: freshIntake, resync: true };
+  const parts = [...(intake.parts ?? []), ...put];
+  const bytes = intake.bytes + sizeOf(message);
+  if (bytes > assignmentsBytesMax) return { intake: freshIntake, resync: true };
+  if (message.more) return { intake: { sequence, parts, bytes } };
+  return {
+    intake: { sequence, parts: undefined, bytes: 0 },
+    change: { replace: true, sequence, put: parts, remove: [] },
+  };
+}
+
+/** The assignments after a change. Maps of kinds that the change does not touch stay the same objects. */
+export function changed(
+  before: Assignments,
+  change: Pick<AssignmentChange, 'replace' | 'put' | 'remove'>,
+): Assignments {
+  const base = change.replace ? noAssignments() : before;
+  const copies = new Map<AssignmentKind, Map<string, unknown>>();
+  const writable = (kind: AssignmentKind) => {
+    const copy = copies.get(kind) ?? new Map<string, unknown>(base[kind]);
+    copies.set(kind, copy);
+    return copy;
+  };
+  for (const { kind, id } of change.remove) writable(kind).delete(id);
+  for (const { kind, value } of change.put) writable(kind).set(value.id, value);
+  return { ...base, ...Object.fromEntries(copies) };
+}

@@ -1,0 +1,21 @@
+/** A complete set larger than this is refused: asked for again, for it cannot be right. */
+export const assignmentsBytesMax = 256 * 1024 * 1024;
+/** Statuses in one message; their messages are short, so it stays far below the size limit. */
+export const statusBatchMax = 500;
+/** A batch that is not acknowledged for this long ends the session, and is sent again in the next one. */
+export const statusAckMs = 10_000;
+/** The manager must greet within this long after the connection stands. */
+export const welcomeMs = 5_000;
+/** TLS and the WebSocket handshake must be done within this long. */
+export const handshakeMs = 5_000;
+/** Silence of this many heartbeats from the manager ends the session. */
+export const silentHeartbeatsMax = 6;
+/** Streams served at a time on one host; another one is answered with an error. */
+export const streamsMax = 64;
+/** A status message is cut to this many characters: a healthcheck may print pages. */
+export const statusTextMax = 2_000;
+
+/** Roughly how much memory a message takes. */
+export function sizeOf(message: unknown): number {
+  return JSON.stringify(message).length;
+}

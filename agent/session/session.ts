@@ -1,0 +1,289 @@
+import WebSocket from 'ws';
+import { heartbeatIntervalMs } from '../../src/spec/defaults.ts';
+import type { NodeDescription } from '../../src/spec/node.ts';
+import type { TaskStatus } from '../../src/spec/task.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import { messageOf, unreachable } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import type { Random } from '../../src/util/random.ts';
+import { managerServerName } from '../../src/wire/certificates.ts';
+import {
+  sessionMessageBytesMax,
+  sessionPath,
+  streamPath,
+  type AgentMessage,
+  type ManagerMessage,
+  type StreamRequest,
+} from '../../src/wire/session.ts';
+import { freshIntake, receive, type AssignmentChange, type Intake } from './assignments.ts';
+import { handshakeMs, silentHeartbeatsMax, statusAckMs, welcomeMs } from './limits.ts';
+import { StatusOutbox } from './status-outbox.ts';
+
+/** The wait before another attempt is between nothing and this, doubling from the first. */
+const backoffMs = { min: 100, max: 8_000 } as const;
+
+export interface Credentials {
+  key: string;
+  cert: string;
+  ca: string;
+}
+
+export interface SessionOptions {
+  /** `HOST:PORT` of the managers, in the order in which to try them. */
+  addresses: () => string[];
+  credentials: () => Credentials;
+  describe: () => Promise<NodeDescription>;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** A change that is complete; `epoch` counts sessions, for `applied`. */
+  onAssignments: (change: AssignmentChange, epoch: number) => void;
+  /** The manager wants a stream; `dial` opens the connection to carry it. */
+  onStream: (streamId: string, request: StreamRequest, dial: () => WebSocket) => void;
+}
+
+/**
+ * The agent's session with the managers: one WebSocket to any of them, made anew whenever it breaks (at once, then with
+ * full-jitter backoff). Statuses are kept until acknowledged. Never gives up and never throws.
+ */
+export class AgentSession {
+  readonly #options: SessionOptions;
+  readonly #outbox = new StatusOutbox();
+  readonly #stop = new AbortController();
+  #done: Promise<void> | undefined;
+  #connection: Connection | undefined;
+  #epoch = 0;
+  #failures = 0;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a manager has greeted us and is heard. */
+  get connected(): boolean {
+    return this.#connection?.welcomed ?? false;
+  }
+
+  start(): void {
+    this.#done ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the session is over'));
+    this.#connection?.end('stopping');
+    await this.#done;
+  }
+
+  /** A task's latest status, to be told as soon as may be. */
+  report(taskId: string, status: TaskStatus): void {
+    this.#outbox.put(taskId, status);
+    this.#connection?.flushSoon();
+  }
+
+  /** Nothing more is to be told of the task. */
+  drop(taskId: string): void {
+    this.#outbox.drop(taskId);
+  }
+
+  /** The kernel matches what session `epoch` said up to `sequence`. Of no interest to any other session. */
+  applied(epoch: number, sequence: number): void {
+    if (epoch === this.#epoch) this.#connection?.send({ type: 'applied', sequence });
+  }
+
+  /** Ends the connection, so that the next one is made with new certificates. */
+  reconnect(): void {
+    this.#connection?.end('reconnecting');
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random, log } = this.#options;
+    for (let turn = 0; !this.#stop.signal.aborted; turn++) {
+      const addresses = this.#options.addresses();
+      const address = addresses[turn % Math.max(1, addresses.length)];
+      try {
+        if (address === undefined) throw new Error('no manager is known');
+        await this.#once(address);
+      } catch (error) {
+        log.warn('no session with the manager', { manager: address, error: messageOf(error) });
+      }
+      if (this.#stop.signal.aborted) return;
+      const ceiling = Math.min(backoffMs.max, backoffMs.min * 2 ** Math.min(this.#failures, 20));
+      const wait = this.#failures === 0 ? 0 : random.next() * ceiling;
+      this.#failures++;
+      await clock.sleep(wait, this.#stop.signal).catch(() => undefined); // ends early only when stopping
+    }
+  }
+
+  async #once(address: string): Promise<void> {
+    const { clock, log, describe, onAssignments, onStream } = this.#options;
+    this.#epoch++;
+    const epoch = this.#epoch;
+    const description = await describe();
+    const connection = new Connection({
+      socket: this.#dial(address, sessionPath),
+      description,
+      outbox: this.#outbox,
+      clock,
+      onWelcome: () => {
+        this.#failures = 0;
+        log.info('session with the manager', { manager: address });
+      },
+      onAssignments: (change) => onAssignments(change, epoch),
+      onStream: (streamId, request) =>
+        onStream(streamId, request, () => this.#dial(address, `${streamPath}/${encodeURIComponent(streamId)}`)),
+    });
+    this.#connection = connection;
+    try {
+      if (this.#stop.signal.aborted) connection.end('stopping');
+      const reason = await connection.closed;
+      log.info('the session with the manager ended', { manager: address, reason });
+    } finally {
+      this.#connection = undefined;
+      this.#outbox.lost();
+    }
+  }
+
+  #dial(address: string, path: string): WebSocket {
+    return new WebSocket(`wss://${address}${path}`, {
+      ...this.#options.credentials(),
+      servername: managerServerName,
+      rejectUnauthorized: true,
+      perMessageDeflate: false,
+      maxPayload: sessionMessageBytesMax,
+      handshakeTimeout: handshakeMs,
+    });
+  }
+}
+
+interface ConnectionOptions {
+  socket: WebSocket;
+  description: NodeDescription;
+  outbox: StatusOutbox;
+  clock: Clock;
+  onWelcome: () => void;
+  onAssignments: (change: AssignmentChange) => void;
+  onStream: (streamId: string, request: StreamRequest) => void;
+}
+
+/** One connection from dialling to its end. */
+class Connection {
+  readonly closed: Promise<string>;
+  readonly #options: ConnectionOptions;
+  readonly #timers = new Map<string, () => void>();
+  #intake: Intake = freshIntake;
+  #welcomed = false;
+  #heardAt: number;
+  #flushing = false;
+  #reason = '';
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    const { socket, clock } = options;
+    this.#heardAt = clock.now();
+    const { promise, resolve } = Promise.withResolvers<string>();
+    this.closed = promise;
+    socket.on('open', () => {
+      this.#heardAt = clock.now();
+      this.send({ type: 'hello', description: options.description });
+      this.#timer('welcome', welcomeMs, () => this.end('the manager did not greet'));
+    });
+    socket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary));
+    socket.on('pong', () => (this.#heardAt = clock.now()));
+    socket.on('ping', () => (this.#heardAt = clock.now()));
+    socket.on('error', (error) => (this.#reason ||= messageOf(error)));
+    socket.on('close', (code, reason) => {
+      this.#welcomed = false;
+      for (const cancel of this.#timers.values()) cancel();
+      resolve(this.#reason || reason.toString() || `closed with ${code}`);
+    });
+  }
+
+  get welcomed(): boolean {
+    return this.#welcomed;
+  }
+
+  send(message: AgentMessage): void {
+    if (this.#options.socket.readyState !== WebSocket.OPEN) return; // what matters is sent again in the next session
+    this.#options.socket.send(JSON.stringify(message));
+  }
+
+  end(reason: string): void {
+    this.#reason ||= reason;
+    this.#options.socket.terminate();
+  }
+
+  /** Sends what waits, once everything that happens in this turn of the event loop has happened. */
+  flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (!this.#welcomed) return;
+    const batch = this.#options.outbox.take();
+    if (!batch) return;
+    this.send({ type: 'status', ...batch });
+    this.#timer('ack', statusAckMs, () => this.end('the manager did not acknowledge statuses'));
+  }
+
+  #onMessage(data: Buffer, isBinary: boolean): void {
+    this.#heardAt = this.#options.clock.now();
+    try {
+      if (isBinary) throw new Error('a binary message in a session');
+      this.#handle(JSON.parse(data.toString()) as ManagerMessage);
+    } catch (error) {
+      this.end(`a message that cannot be handled: ${messageOf(error)}`);
+    }
+  }
+
+  #handle(message: ManagerMessage): void {
+    switch (message.type) {
+      case 'welcome': {
+        this.#cancel('welcome');
+        this.#welcomed = true;
+        this.#beat(message.heartbeatIntervalMs > 0 ? message.heartbeatIntervalMs : heartbeatIntervalMs);
+        this.#options.onWelcome();
+        return this.flushSoon();
+      }
+      case 'assignments': {
+        const { intake, change, resync } = receive(this.#intake, message);
+        this.#intake = intake;
+        if (resync) this.send({ type: 'resync' });
+        if (change) this.#options.onAssignments(change);
+        return;
+      }
+      case 'status-ack':
+        if (!this.#options.outbox.acknowledge(message.batch)) return;
+        this.#cancel('ack');
+        return this.flushSoon();
+      case 'stream':
+        return this.#options.onStream(message.streamId, message.request);
+      default:
+        return unreachable(message);
+    }
+  }
+
+  #beat(intervalMs: number): void {
+    const { clock, socket } = this.#options;
+    if (clock.now() - this.#heardAt > intervalMs * silentHeartbeatsMax) {
+      return this.end('the manager has been silent too long');
+    }
+    this.send({ type: 'heartbeat' });
+    if (socket.readyState === WebSocket.OPEN) socket.ping();
+    this.#timer('beat', intervalMs, () => this.#beat(intervalMs));
+  }
+
+  #timer(name: string, ms: number, callback: () => void): void {
+    this.#cancel(name);
+    this.#timers.set(name, this.#options.clock.after(ms, callback));
+  }
+
+  #cancel(name: string): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
+  }
+}

@@ -1,0 +1,65 @@
+import type { TaskStatus } from '../../src/spec/task.ts';
+import { statusBatchMax, statusTextMax } from './limits.ts';
+
+export interface StatusBatch {
+  batch: number;
+  tasks: { taskId: string; status: TaskStatus }[];
+}
+
+/**
+ * Statuses on their way to the manager: the latest of each task, so never more than there are tasks. One batch is under
+ * way at a time; what changes meanwhile goes into the next one, and what a lost session had not acknowledged goes again.
+ */
+export class StatusOutbox {
+  readonly #waiting = new Map<string, TaskStatus>();
+  #inFlight: StatusBatch | undefined;
+  #batches = 0;
+
+  put(taskId: string, status: TaskStatus): void {
+    this.#waiting.set(taskId, shortened(status));
+  }
+
+  /** For a task that is not assigned here any more: nobody wants to know. */
+  drop(taskId: string): void {
+    this.#waiting.delete(taskId);
+  }
+
+  /** The next batch to send; undefined while one is under way or when there is nothing to tell. */
+  take(): StatusBatch | undefined {
+    if (this.#inFlight || this.#waiting.size === 0) return undefined;
+    const chosen = [...this.#waiting].slice(0, statusBatchMax);
+    for (const [taskId] of chosen) this.#waiting.delete(taskId);
+    this.#batches++;
+    this.#inFlight = {
+      batch: this.#batches,
+      tasks: chosen.map(([taskId, status]) => ({ taskId, status })),
+    };
+    return this.#inFlight;
+  }
+
+  /** True when it was the batch under way. */
+  acknowledge(batch: number): boolean {
+    if (this.#inFlight?.batch !== batch) return false;
+    this.#inFlight = undefined;
+    return true;
+  }
+
+  /** The session ended: what was under way is to be told again, unless something newer is. */
+  lost(): void {
+    for (const { taskId, status } of this.#inFlight?.tasks ?? []) {
+      if (!this.#waiting.has(taskId)) this.#waiting.set(taskId, status);
+    }
+    this.#inFlight = undefined;
+  }
+}
+
+function shortened(status: TaskStatus): TaskStatus {
+  const cut = (text: string) =>
+    text.length > statusTextMax ? `${text.slice(0, statusTextMax)} … (cut)` : text;
+  const { error } = status;
+  return {
+    ...status,
+    message: cut(status.message),
+    ...(error ? { error: { ...error, message: cut(error.message) } } : {}),
+  };
+}

@@ -1,0 +1,197 @@
+import type WebSocket from 'ws';
+import type { Engine, ExecSession } from '../engine/engine.ts';
+import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { decodeFrame, encodeFrame, encodeJsonFrame, frameBytesMax, type Frame } from '../../src/wire/frames.ts';
+import type { LogLine, StreamRequest } from '../../src/wire/session.ts';
+import { streamsMax } from './limits.ts';
+
+const sigkill = 9;
+/** Output is cut into frames of at most this size. */
+const chunkBytesMax = frameBytesMax / 4;
+/** RFC 6455, section 7.4.1. */
+const closeNormally = 1000;
+
+export interface StreamParts {
+  engine: Engine;
+  log: Logger;
+  readLogs: (
+    taskId: string,
+    query: { follow: boolean; tail?: number; since?: number; signal: AbortSignal },
+  ) => AsyncIterable<LogLine>;
+  /** Whether the task is assigned to this host. */
+  knows: (taskId: string) => boolean;
+}
+
+/**
+ * Serves the streams that managers ask for: dials back, sends what was asked for as frames, and closes. Each frame waits
+ * until the one before has been handed to the connection, so a slow reader slows the source and nothing piles up here.
+ */
+export class StreamServer {
+  readonly #parts: StreamParts;
+  readonly #open = new Set<WebSocket>();
+
+  constructor(parts: StreamParts) {
+    this.#parts = parts;
+  }
+
+  /** Serves one stream to its end. Failures go to the other side as an `error` frame. */
+  async serve(request: StreamRequest, dial: () => WebSocket): Promise<void> {
+    const socket = dial();
+    const ended = new AbortController();
+    socket.on('close', () => ended.abort(new Error('the other side has gone')));
+    socket.on('error', (error) => ended.abort(error));
+    // What comes before the command runs is left unread in the connection.
+    socket.on('open', () => request.kind === 'exec' && socket.pause());
+    try {
+      await opened(socket, ended.signal);
+      this.#open.add(socket);
+      if (this.#open.size > streamsMax) {
+        throw new ShoalError('resource_exhausted', `Cannot serve more than ${streamsMax} streams on this host`);
+      }
+      if (!this.#parts.knows(request.taskId)) {
+        throw new ShoalError('not_found', `Cannot find task ${request.taskId} on its host`);
+      }
+      if (request.kind === 'logs') await this.#logs(socket, request, ended.signal);
+      else await this.#exec(socket, request, ended.signal);
+    } catch (error) {
+      if (ended.signal.aborted) {
+        this.#parts.log.debug('a stream ended early', { task: request.taskId, error: messageOf(error) });
+      } else {
+        const next = error instanceof ShoalError && error.next !== undefined ? { next: error.next } : {};
+        const told = encodeJsonFrame('error', { code: codeOf(error), message: messageOf(error), ...next });
+        await send(socket, told).catch(() => undefined); // gone in this very moment: nobody is left to be told
+      }
+    } finally {
+      this.#open.delete(socket);
+      if (socket.readyState === socket.OPEN) socket.close(closeNormally);
+      else socket.terminate();
+    }
+  }
+
+  /** Ends all streams. */
+  close(): void {
+    for (const socket of this.#open) socket.terminate();
+  }
+
+  async #logs(
+    socket: WebSocket,
+    request: StreamRequest & { kind: 'logs' },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { follow, tail, since } = request;
+    const query = {
+      follow,
+      signal,
+      ...(tail === undefined ? {} : { tail }),
+      ...(since === undefined ? {} : { since }),
+    };
+    for await (const line of this.#parts.readLogs(request.taskId, query)) {
+      await send(socket, encodeJsonFrame('log', line));
+      signal.throwIfAborted();
+    }
+  }
+
+  async #exec(
+    socket: WebSocket,
+    request: StreamRequest & { kind: 'exec' },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { command, tty, environment, user, workingDirectory, size } = request;
+    const session = await this.#parts.engine.exec(request.taskId, {
+      command,
+      tty,
+      environment: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
+      stdin: true,
+      ...(user === undefined ? {} : { user }),
+      ...(workingDirectory === undefined ? {} : { workingDirectory }),
+      ...(size === undefined ? {} : { size }),
+    });
+    const kill = () => {
+      session.kill(sigkill).catch((error: unknown) => {
+        this.#parts.log.debug('a command could not be killed', { error: messageOf(error) }); // most likely it has ended
+      });
+    };
+    if (signal.aborted) kill();
+    signal.addEventListener('abort', kill, { once: true });
+    session.stdin?.on('error', () => undefined); // the command may end without reading its input
+    session.exit.catch(() => undefined); // it is awaited below unless the connection breaks first
+    socket.on('message', (data) => {
+      try {
+        this.#input(socket, session, decodeFrame(data as Buffer));
+      } catch (error) {
+        this.#parts.log.warn('a stream is ended: it sent what cannot be read', { error: messageOf(error) });
+        socket.terminate();
+      }
+    });
+    socket.resume();
+    try {
+      await Promise.all([
+        pump(socket, session.stdout, 'stdout'),
+        session.stderr ? pump(socket, session.stderr, 'stderr') : undefined,
+      ]);
+      const { exitCode } = await session.exit;
+      await send(socket, encodeJsonFrame('exit', { exitCode }));
+    } finally {
+      signal.removeEventListener('abort', kill);
+      kill();
+    }
+  }
+
+  #input(socket: WebSocket, session: ExecSession, frame: Frame): void {
+    switch (frame.type) {
+      case 'stdin': {
+        const { stdin } = session;
+        if (!stdin || stdin.write(frame.payload)) return;
+        socket.pause();
+        stdin.once('drain', () => socket.resume());
+        return;
+      }
+      case 'end':
+        session.stdin?.end();
+        return;
+      case 'resize': {
+        const { columns, rows } = JSON.parse(frame.payload.toString()) as { columns: number; rows: number };
+        session.resize(columns, rows).catch((error: unknown) => {
+          this.#parts.log.debug('a terminal could not be resized', { error: messageOf(error) });
+        });
+        return;
+      }
+      case 'stdout':
+      case 'stderr':
+      case 'exit':
+      case 'error':
+      case 'log':
+        throw new ShoalError('invalid_argument', `Cannot take a ${frame.type} frame as input`);
+      default:
+        return unreachable(frame.type);
+    }
+  }
+}
+
+async function pump(
+  socket: WebSocket,
+  source: NodeJS.ReadableStream,
+  type: 'stdout' | 'stderr',
+): Promise<void> {
+  for await (const chunk of source) {
+    const bytes = Buffer.from(chunk as Buffer);
+    for (let at = 0; at < bytes.length; at += chunkBytesMax) {
+      await send(socket, encodeFrame(type, bytes.subarray(at, at + chunkBytesMax)));
+    }
+  }
+}
+
+function send(socket: WebSocket, frame: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.send(frame, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason as Error);
+    socket.once('open', () => resolve());
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}

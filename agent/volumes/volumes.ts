@@ -1,0 +1,121 @@
+import { mkdir, readdir, rm, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Image, RuntimeMount } from '../engine/engine.ts';
+import type { Mount } from '../../src/spec/service.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import { KeyedQueue } from '../../src/util/queue.ts';
+
+/** Puts what the image holds at `path` into `destination` (an empty folder), owner and modes included. */
+export type CopyImageContent = (image: Image, path: string, destination: string) => Promise<void>;
+
+/** Where the data of containers lives on this host. */
+export interface Volumes {
+  /** Makes what the mounts need and gives them as the runtime wants them. Throws `invalid_argument`, `failed_precondition`. */
+  prepare(taskId: string, image: Image, mounts: Mount[]): Promise<RuntimeMount[]>;
+  /** Removes the task's anonymous volumes. Named ones are kept. */
+  removeAnonymous(taskId: string): Promise<void>;
+  /** Ids of the tasks that have anonymous volumes here. */
+  listAnonymous(): Promise<string[]>;
+}
+
+const nameSyntax = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
+
+/**
+ * Named volumes under `STATE/volumes/NAME/data`, anonymous ones under `STATE/anonymous-volumes/TASK/N`.
+ * A volume is usable once `volume.json` stands beside its data: a first use that was cut off begins anew.
+ */
+export function createVolumes(options: {
+  stateDirectory: string;
+  copyImageContent?: CopyImageContent;
+}): Volumes {
+  const named = join(options.stateDirectory, 'volumes');
+  const anonymous = join(options.stateDirectory, 'anonymous-volumes');
+  const queue = new KeyedQueue();
+  const fill = async (folder: string, image: Image, mount: Mount & { type: 'volume' }) => {
+    if (mount.noCopy || !options.copyImageContent) return;
+    await options.copyImageContent(image, mount.target, folder);
+  };
+  const namedVolume = (name: string, image: Image, mount: Mount & { type: 'volume' }) =>
+    queue.run(name, async () => {
+      const folder = join(named, name);
+      const data = join(folder, 'data');
+      if (await exists(join(folder, 'volume.json'))) return data;
+      await rm(data, { recursive: true, force: true });
+      await mkdir(data, { recursive: true, mode: 0o755 });
+      await fill(data, image, mount);
+      const note = join(folder, 'volume.json');
+      await writeFile(`${note}.new`, `${JSON.stringify({ name })}\n`, { flush: true });
+      await rename(`${note}.new`, note);
+      return data;
+    });
+  const volume = async (taskId: string, index: number, image: Image, mount: Mount & { type: 'volume' }) => {
+    if (mount.source === undefined) {
+      const folder = join(anonymous, taskId, String(index));
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder, { recursive: true, mode: 0o755 });
+      await fill(folder, image, mount);
+      return bind(folder, mount.target, mount.readOnly);
+    }
+    if (!nameSyntax.test(mount.source)) {
+      throw new ShoalError('invalid_argument', `Cannot use ${JSON.stringify(mount.source)} as a volume name`);
+    }
+    return bind(await namedVolume(mount.source, image, mount), mount.target, mount.readOnly);
+  };
+  return {
+    prepare: (taskId, image, mounts) =>
+      Promise.all(
+        withImageVolumes(mounts, image).map((mount, index) => {
+          if (mount.type === 'volume') return volume(taskId, index, image, mount);
+          return mount.type === 'bind' ? hostFolder(mount) : temporary(mount);
+        }),
+      ),
+    removeAnonymous: (taskId) => rm(join(anonymous, taskId), { recursive: true, force: true }),
+    listAnonymous: () => readdir(anonymous).catch(() => []), // it is made with the first one
+  };
+}
+
+/** The service's mounts, and an anonymous volume for each path that the image wants one at and no mount covers. */
+export function withImageVolumes(mounts: Mount[], image: Image): Mount[] {
+  const taken = new Set(mounts.map((mount) => mount.target.replace(/(?<=.)\/+$/, '')));
+  const extra = image.config.volumes
+    .filter((target) => !taken.has(target.replace(/(?<=.)\/+$/, '')))
+    .map((target): Mount => ({ type: 'volume', target, readOnly: false }));
+  return [...mounts, ...extra];
+}
+
+async function hostFolder(mount: Mount & { type: 'bind' }): Promise<RuntimeMount> {
+  if (!(await exists(mount.source))) {
+    if (!mount.createHostPath) {
+      throw new ShoalError(
+        'failed_precondition',
+        `Cannot mount ${mount.source}: it does not exist on this host`,
+        {
+          next: 'Make it, or set create_host_path.',
+        },
+      );
+    }
+    await mkdir(mount.source, { recursive: true, mode: 0o755 });
+  }
+  return bind(mount.source, mount.target, mount.readOnly);
+}
+
+function temporary(mount: Mount & { type: 'tmpfs' }): RuntimeMount {
+  const mode = (mount.mode ?? 0o1777).toString(8);
+  const options = ['nosuid', 'nodev', 'noexec', `mode=${mode}`];
+  if (mount.sizeBytes !== undefined) options.push(`size=${mount.sizeBytes}`);
+  return { type: 'tmpfs', source: 'tmpfs', target: mount.target, options };
+}
+
+function bind(source: string, target: string, readOnly: boolean): RuntimeMount {
+  return { type: 'bind', source, target, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw error;
+    },
+  );
+}

@@ -1,0 +1,91 @@
+import type { ContainerCreate, Image, ImageConfig, RuntimeMount } from '../engine/engine.ts';
+import type { ContainerSpec } from '../../src/spec/service.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { TaskAssignment } from '../../src/wire/session.ts';
+import { signalNumber } from './signals.ts';
+
+/** Labels that every container of ours carries; how leftovers are told from what belongs to others. */
+export const containerLabels = {
+  task: 'shoal.task.id',
+  application: 'shoal.application',
+  service: 'shoal.service.name',
+  serviceId: 'shoal.service.id',
+  slot: 'shoal.task.slot',
+} as const;
+
+/** What Docker gives a container whose image says nothing. */
+const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const defaultStopSignal = 15;
+
+/** The container of a task: template over image, as Docker merges them. Throws `command_not_found` when neither names a command. */
+export function containerOf(
+  task: TaskAssignment,
+  image: Image,
+  parts: { mounts: RuntimeMount[]; networkNamespace: string },
+): ContainerCreate {
+  const { container, limits, reservations } = task.template;
+  const hostname = hostnameOf(task);
+  return {
+    id: task.id,
+    image,
+    args: argsOf(container, image.config),
+    environment: environmentOf(container, image.config, hostname),
+    workingDirectory: container.workingDirectory ?? (image.config.workingDirectory || '/'),
+    user: container.user ?? image.config.user,
+    hostname,
+    labels: { ...image.config.labels, ...container.labels, ...labelsOf(task) },
+    mounts: parts.mounts,
+    networkNamespace: parts.networkNamespace,
+    limits,
+    reservations,
+    tty: false,
+    group: task.serviceId,
+  };
+}
+
+/** The name a container knows itself by. */
+export function hostnameOf(task: TaskAssignment): string {
+  return task.template.container.hostname ?? task.id;
+}
+
+/** ENTRYPOINT and CMD: an entrypoint of one's own drops the image's CMD as well. */
+export function argsOf(container: ContainerSpec, image: ImageConfig): string[] {
+  const args =
+    container.entrypoint === undefined
+      ? [...image.entrypoint, ...(container.command ?? image.command)]
+      : [...container.entrypoint, ...(container.command ?? [])];
+  if (args.length > 0) return args;
+  throw new ShoalError(
+    'command_not_found',
+    `Cannot start ${container.image}: neither the image nor the service names a command`,
+    {
+      next: 'Give the service a command.',
+    },
+  );
+}
+
+/** The signal that asks the task to end: the service's, else the image's, else SIGTERM. */
+export function stopSignalOf(container: ContainerSpec, image: ImageConfig): number {
+  if (container.stopSignal !== undefined) return signalNumber(container.stopSignal);
+  return image.stopSignal ? signalNumber(image.stopSignal) : defaultStopSignal;
+}
+
+function environmentOf(container: ContainerSpec, image: ImageConfig, hostname: string): string[] {
+  const merged = new Map<string, string>();
+  for (const line of [defaultPath, `HOSTNAME=${hostname}`, ...image.environment]) {
+    const [name = ''] = line.split('=', 1);
+    merged.set(name, line);
+  }
+  for (const [name, value] of Object.entries(container.environment)) merged.set(name, `${name}=${value}`);
+  return [...merged.values()];
+}
+
+function labelsOf(task: TaskAssignment): Record<string, string> {
+  return {
+    [containerLabels.task]: task.id,
+    [containerLabels.application]: task.application,
+    [containerLabels.service]: task.serviceName,
+    [containerLabels.serviceId]: task.serviceId,
+    [containerLabels.slot]: String(task.slot),
+  };
+}

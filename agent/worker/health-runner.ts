@@ -1,0 +1,93 @@
+import type { Engine } from '../engine/engine.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import { codeOf, messageOf } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { judge, nextProbeMs, type HealthPlan, type HealthState, type ProbeResult } from './health.ts';
+
+/** The end of a check's output that is kept for a person, as much as Docker keeps. */
+const outputBytesMax = 4096;
+/** The check's own limit is kept by the engine; when even that does not end it, it is given up this much later. */
+const graceMs = 5_000;
+
+export interface HealthRun {
+  engine: Engine;
+  clock: Clock;
+  log: Logger;
+  containerId: string;
+  plan: HealthPlan;
+  /** When the container was started, ms since the epoch. */
+  startedAt: number;
+  /** Whether it has been healthy before, in an earlier life of this process. */
+  healthy: boolean;
+  onVerdict: (verdict: 'healthy' | 'unhealthy', output: string) => void;
+  signal: AbortSignal;
+}
+
+/** Probes a container until the signal aborts or it is found unhealthy. Never throws. */
+export async function runHealthchecks(run: HealthRun): Promise<void> {
+  const { clock, plan, signal } = run;
+  let state: HealthState = { healthy: run.healthy, failures: 0, probes: 0 };
+  while (!signal.aborted) {
+    const wait = nextProbeMs(plan, state, clock.now() - run.startedAt);
+    await clock.sleep(wait, signal).catch(() => undefined); // it ends early only with the signal, seen below
+    if (signal.aborted) return;
+    const probe = await probeOnce(run);
+    if (signal.aborted || probe === undefined) continue;
+    const judged = judge(plan, state, probe, clock.now() - run.startedAt);
+    state = judged.state;
+    if (judged.verdict) run.onVerdict(judged.verdict, probe.output);
+    if (judged.verdict === 'unhealthy') return;
+  }
+}
+
+/** One check; undefined when the engine could not be asked, which says nothing of the container. */
+async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
+  const { engine, clock, plan, containerId, signal } = run;
+  const begin = clock.now();
+  try {
+    const session = await engine.exec(containerId, {
+      command: plan.command,
+      tty: false,
+      environment: [],
+      timeoutMs: plan.timeoutMs,
+      stdin: false,
+    });
+    const output = tail();
+    session.stdout.on('data', output.add);
+    session.stderr?.on('data', output.add);
+    const giveUp = AbortSignal.any([signal, abortAfter(clock, plan.timeoutMs + graceMs)]);
+    const exitCode = await Promise.race([session.exit.then((exit) => exit.exitCode), aborted(giveUp)]);
+    if (exitCode === undefined) await session.kill(9);
+    const late = exitCode === undefined || (exitCode !== 0 && clock.now() - begin >= plan.timeoutMs);
+    if (late) return { ok: false, output: `the check took longer than ${plan.timeoutMs} ms` };
+    const said = output.text();
+    return { ok: exitCode === 0, output: said === '' ? `the check ended with ${exitCode}` : said };
+  } catch (error) {
+    run.log.debug('a healthcheck could not be run', { task: containerId, error: messageOf(error) });
+    return codeOf(error) === 'unavailable' ? undefined : { ok: false, output: messageOf(error) };
+  }
+}
+
+function tail(): { add: (chunk: Buffer | string) => void; text: () => string } {
+  let kept: Buffer = Buffer.alloc(0);
+  return {
+    add: (chunk) => {
+      const all = Buffer.concat([kept, Buffer.from(chunk as Buffer)]);
+      kept = all.subarray(Math.max(0, all.length - outputBytesMax));
+    },
+    text: () => kept.toString('utf8').trim(),
+  };
+}
+
+function abortAfter(clock: Clock, ms: number): AbortSignal {
+  const controller = new AbortController();
+  clock.after(ms, () => controller.abort());
+  return controller.signal;
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}

@@ -1,0 +1,226 @@
+import type { Image } from '../engine/engine.ts';
+import type { AllocatedPort } from '../../src/spec/service.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
+import { Limiter } from '../../src/util/queue.ts';
+import { backoffMs } from '../../src/util/retry.ts';
+import type { TaskAssignment } from '../../src/wire/session.ts';
+import { containerOf, stopSignalOf } from './container.ts';
+import { healthPlan } from './health.ts';
+import { chooseHostPorts, portKey } from './host-ports.ts';
+import { Images, pullWords } from './images.ts';
+import type { WorkerParts } from './parts.ts';
+import type { TaskEvent } from './step.ts';
+import type { FileContent } from './task-files.ts';
+
+/** How often a person hears of a pull. */
+const progressIntervalMs = 500;
+/** An engine that goes away in the middle is waited for this long before the task is given up. */
+const engineWaitMs = 60_000;
+/** How often work is done again after the engine went away in the middle. */
+const engineLossesMax = 5;
+/** How many ports are tried for one that may be any. */
+const portAttemptsMax = 16;
+
+export interface PrepareContext {
+  /** Resolves when the kernel has the task's networks. */
+  networksReady(networkIds: string[], signal: AbortSignal): Promise<void>;
+  /** Resolves with the contents once the manager has sent them. */
+  contents(task: TaskAssignment, signal: AbortSignal): Promise<FileContent[]>;
+  report(message: string, imageDigest?: string): void;
+  signal: AbortSignal;
+}
+
+/** Makes everything of a task but the running process, and undoes it. Shared by all tasks of a host. */
+export class Preparer {
+  readonly #parts: WorkerParts;
+  readonly #images: Images;
+  /** Work in the kernel and the engine at a time. */
+  readonly #limiter: Limiter;
+  /** Host-mode ports by task, from before attaching until after cleaning. */
+  readonly #hostPorts = new Map<string, AllocatedPort[]>();
+
+  constructor(parts: WorkerParts) {
+    this.#parts = parts;
+    this.#images = new Images(parts);
+    this.#limiter = new Limiter(Math.max(4, 2 * parts.cpus));
+  }
+
+  /** Prepares the task. What was made before a failure stays for `clean` to remove. Throws with the reason for a person. */
+  async prepare(task: TaskAssignment, context: PrepareContext): Promise<TaskEvent & { type: 'prepared' }> {
+    return await this.surviveEngine(context.signal, async (attempt) => {
+      if (attempt > 1) await this.#parts.engine.remove(task.id);
+      return await this.#prepareOnce(task, context);
+    });
+  }
+
+  /** Takes note of the ports that an adopted task has. */
+  adopt(taskId: string, hostPorts: AllocatedPort[]): void {
+    if (hostPorts.length > 0) this.#hostPorts.set(taskId, hostPorts);
+  }
+
+  /** Starts the container. After `unavailable` it is not known whether it runs: list to find out. */
+  async start(taskId: string): Promise<void> {
+    await this.#limiter.run(() => this.#parts.engine.start(taskId));
+  }
+
+  /** Removes container, namespace, files and anonymous volumes, side by side. Throws the first failure after all were tried. */
+  async clean(taskId: string): Promise<void> {
+    const { engine, network, files, volumes } = this.#parts;
+    const container = this.#limiter.run(() => engine.remove(taskId));
+    // The namespace goes whatever becomes of the container: no process of it is alive any more.
+    const done = await Promise.allSettled([
+      container,
+      this.#limiter.run(() => network.detach(taskId)),
+      container.then(() => Promise.all([files.remove(taskId), volumes.removeAnonymous(taskId)])),
+    ]);
+    for (const result of done) if (result.status === 'rejected') throw result.reason;
+    this.#hostPorts.delete(taskId);
+  }
+
+  /** Runs `work` again when the engine went away in the middle, once it answers again; bounded in times and waiting. */
+  async surviveEngine<T>(signal: AbortSignal, work: (attempt: number) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work(attempt);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (codeOf(error) !== 'unavailable' || attempt > engineLossesMax) throw error;
+        // When the engine answers, what is away may be a registry: that was tried long enough already.
+        if (attempt > 1 && (await this.#engineAnswers())) throw error;
+        this.#parts.log.warn('the engine went away; waiting for it', { error: messageOf(error) });
+        await this.waitForEngine(signal);
+      }
+    }
+  }
+
+  /** Resolves when the engine answers; throws `unavailable` after a minute. */
+  async waitForEngine(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#parts;
+    const until = clock.now() + engineWaitMs;
+    for (let attempt = 1; !(await this.#engineAnswers()); attempt++) {
+      signal.throwIfAborted();
+      if (clock.now() > until) {
+        throw new ShoalError('unavailable', 'Cannot reach the container engine', {
+          next: 'See whether containerd runs on this host.',
+        });
+      }
+      await clock.sleep(backoffMs(attempt, random, { minMs: 50, maxMs: 1_000 }), signal);
+    }
+  }
+
+  async #engineAnswers(): Promise<boolean> {
+    return await this.#parts.engine.info().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #prepareOnce(
+    task: TaskAssignment,
+    context: PrepareContext,
+  ): Promise<TaskEvent & { type: 'prepared' }> {
+    const { engine, logs } = this.#parts;
+    const { signal } = context;
+    context.report('preparing');
+    // A failure on one side ends the other, so that no work goes on behind a task that is given up.
+    const other = new AbortController();
+    const either = AbortSignal.any([signal, other.signal]);
+    const [image, place] = await allOrAbort(other, [
+      this.#image(task, context, either),
+      this.#attach(task, context, either),
+    ]);
+    signal.throwIfAborted();
+    const mounts = await this.#mounts(task, image, place.dnsServer, context);
+    const container = containerOf(task, image, { mounts, networkNamespace: place.namespacePath });
+    const stopSignal = stopSignalOf(task.template.container, image.config);
+    await this.#limiter.run(async () => {
+      signal.throwIfAborted();
+      await engine.create(container, logs.sink(task.id));
+    });
+    const healthcheck = healthPlan(task.template.container.healthcheck, image.config.healthcheck);
+    return {
+      type: 'prepared',
+      imageDigest: image.digest,
+      stopSignal,
+      ...(healthcheck ? { healthcheck } : {}),
+      hostPorts: place.hostPorts,
+    };
+  }
+
+  async #image(task: TaskAssignment, context: PrepareContext, signal: AbortSignal): Promise<Image> {
+    const reference = task.template.container.image;
+    let saidAt = 0;
+    return await this.#images.get(
+      reference,
+      (progress) => {
+        const now = this.#parts.clock.now();
+        if (now - saidAt < progressIntervalMs) return;
+        saidAt = now;
+        context.report(pullWords(reference, progress));
+      },
+      signal,
+    );
+  }
+
+  async #attach(task: TaskAssignment, context: PrepareContext, signal: AbortSignal) {
+    await context.networksReady(
+      task.attachments.map((attachment) => attachment.networkId),
+      signal,
+    );
+    return await this.#limiter.run(async () => {
+      signal.throwIfAborted();
+      return await this.#attachWithPorts(task);
+    });
+  }
+
+  /** A port that nobody of ours has may still be taken by the host itself: one that may be any is chosen anew then. */
+  async #attachWithPorts(task: TaskAssignment) {
+    const { hostPorts: wanted } = task.template;
+    const refused = new Set<string>();
+    for (let attempt = 1; ; attempt++) {
+      const others = [...this.#hostPorts].filter(([id]) => id !== task.id).flatMap(([, ports]) => ports);
+      const hostPorts = chooseHostPorts(wanted, new Set([...others.map(portKey), ...refused]));
+      if (hostPorts.length > 0) this.#hostPorts.set(task.id, hostPorts);
+      try {
+        const { id: taskId, serviceId, attachments } = task;
+        const place = await this.#parts.network.attach({ taskId, serviceId, attachments, hostPorts });
+        return { ...place, hostPorts };
+      } catch (error) {
+        const free = hostPorts.filter((_, index) => typeof wanted[index]?.published !== 'number');
+        if (codeOf(error) !== 'port_taken' || free.length === 0 || attempt >= portAttemptsMax) throw error;
+        for (const port of free) refused.add(portKey(port));
+      }
+    }
+  }
+
+  async #mounts(
+    task: TaskAssignment,
+    image: Image,
+    dnsServer: string | undefined,
+    context: PrepareContext,
+  ) {
+    const { files, volumes } = this.#parts;
+    const contents = await context.contents(task, context.signal);
+    const [data, small] = await Promise.all([
+      volumes.prepare(task.id, image, task.template.container.mounts),
+      files.write(task, dnsServer, contents),
+    ]);
+    // A mount inside another one must come after it.
+    return [...data, ...small].sort((left, right) => depth(left.target) - depth(right.target));
+  }
+}
+
+/** Like `Promise.all`, but a failure aborts the others and all have ended before it throws. */
+async function allOrAbort<A, B>(other: AbortController, work: [Promise<A>, Promise<B>]): Promise<[A, B]> {
+  for (const one of work) one.catch((error: unknown) => other.abort(error));
+  const done = await Promise.allSettled(work);
+  if (other.signal.aborted) throw other.signal.reason;
+  const [first, second] = done;
+  if (first.status === 'rejected') throw first.reason;
+  if (second.status === 'rejected') throw second.reason;
+  return [first.value, second.value];
+}
+
+function depth(path: string): number {
+  return path.split('/').filter((part) => part !== '').length;
+}

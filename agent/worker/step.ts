@@ -1,0 +1,289 @@
+import { compareTaskStates, isTerminal, moveTask, type DesiredTaskState } from '../../src/spec/task.ts';
+import type { TaskStatus } from '../../src/spec/task.ts';
+import { unreachable } from '../../src/util/errors.ts';
+import type { HealthPlan } from './health.ts';
+
+/** How a task will have ended once everything of it is released. */
+export interface Ending {
+  state: 'complete' | 'shutdown' | 'failed' | 'rejected';
+  message: string;
+  error?: { code: string; message: string };
+  exitCode?: number;
+}
+
+/** How far this host is with a task. What exists of it grows until `running`, and is gone at `gone`. */
+export type Phase =
+  | { at: 'idle' | 'preparing' | 'prepared' | 'starting' | 'checking' | 'running' | 'gone' }
+  /** `stopping`: an end was asked for and the work or process under way has not ended yet. `cleaning`: it has. */
+  | { at: 'stopping' | 'cleaning'; ending: Ending };
+
+/** What this host knows of one task beside its assignment; enough to stop and remove it when the assignment has gone. */
+export interface LocalTask {
+  status: TaskStatus;
+  phase: Phase;
+  stopSignal: number;
+  stopGracePeriodMs: number;
+  /** Absent when the task has no healthcheck. Known once prepared. */
+  healthcheck?: HealthPlan;
+}
+
+/** `absent`: the assignment has been taken away, so nothing of the task may stay. */
+export type Wish = DesiredTaskState | 'absent';
+
+export type TaskEvent =
+  | { type: 'wished' }
+  | { type: 'progress'; message: string; imageDigest?: string }
+  | {
+      type: 'prepared';
+      imageDigest: string;
+      stopSignal: number;
+      healthcheck?: HealthPlan;
+      hostPorts?: TaskStatus['hostPorts'];
+    }
+  | { type: 'failed'; error: { code: string; message: string } }
+  | { type: 'started' }
+  | { type: 'healthy' }
+  | { type: 'unhealthy'; output: string }
+  | { type: 'exited'; exitCode: number; outOfMemory: boolean }
+  /** What the engine has of it, seen in a list. */
+  | { type: 'found'; container: 'created' | 'running' | 'stopped' | 'missing'; exitCode?: number }
+  /** The place it took (addresses, ports, memory) is free, or freeing it takes so long that the end is told first. */
+  | { type: 'released' }
+  | { type: 'cleaned' };
+
+/** What the executor is to do. Each is harmless when it is under way or done already. */
+export type TaskAction = 'prepare' | 'cancel' | 'start' | 'probe' | 'stop' | 'clean' | 'forget';
+
+export interface Step {
+  task: LocalTask;
+  actions: TaskAction[];
+}
+
+/**
+ * The one state machine of a task on its host: what is known, what is wished and what has happened give the new state and
+ * what to do. The observed state never moves back (swarmkit's rule); events that come too late change nothing.
+ */
+export function step(task: LocalTask, wish: Wish, event: TaskEvent, now: number): Step {
+  const absorbed = absorb(task, event, now);
+  const pursued = pursue(absorbed.task, wish, now);
+  return { task: pursued.task, actions: [...absorbed.actions, ...pursued.actions] };
+}
+
+/** A task as it is first seen: what the manager knows of it decides whether there is anything left to do here. */
+export function firstSight(status: TaskStatus, stopGracePeriodMs: number, now: number): LocalTask {
+  const known: TaskStatus =
+    compareTaskStates(status.state, 'assigned') < 0 ? { ...status, state: 'assigned' } : status;
+  const base = { stopSignal: 15, stopGracePeriodMs };
+  if (isTerminal(known.state)) return { ...base, status: known, phase: { at: 'gone' } };
+  if (compareTaskStates(known.state, 'preparing') > 0) {
+    return { ...base, status: known, phase: { at: 'cleaning', ending: lostEnding } };
+  }
+  const accepted = compareTaskStates(known.state, 'accepted') < 0;
+  const next: TaskStatus = accepted ? { state: 'accepted', at: now, message: 'accepted' } : known;
+  return { ...base, status: moveTask(known, next, 'agent'), phase: { at: 'idle' } };
+}
+
+/** A task as it comes back from disk after a restart: work that was cut off in the middle is done again. */
+export function resumed(task: LocalTask): LocalTask {
+  return task.phase.at === 'preparing' ? { ...task, phase: { at: 'idle' } } : task;
+}
+
+const lostEnding: Ending = {
+  state: 'failed',
+  message: 'its container is gone: the host or its engine was started anew',
+  error: { code: 'lost', message: 'its container is gone: the host or its engine was started anew' },
+};
+
+const shutdownEnding: Ending = { state: 'shutdown', message: 'stopped as asked' };
+
+function absorb(task: LocalTask, event: TaskEvent, now: number): Step {
+  const { phase } = task;
+  switch (event.type) {
+    case 'wished':
+      return keep(task);
+    case 'progress':
+      return phase.at === 'preparing' ? keep(withProgress(task, event, now)) : keep(task);
+    case 'prepared':
+      return onPrepared(task, event, now);
+    case 'failed':
+      return onFailed(task, event.error);
+    case 'started':
+      return phase.at === 'starting' ? onStarted(task, now) : keep(task);
+    case 'healthy':
+      if (phase.at !== 'checking') return keep(task);
+      return keep(running(task, 'running and healthy', now));
+    case 'unhealthy': {
+      if (phase.at !== 'checking' && phase.at !== 'running') return keep(task);
+      const message = `unhealthy: ${event.output}`;
+      const ending: Ending = { state: 'failed', message, error: { code: 'unhealthy', message } };
+      return { task: { ...task, phase: { at: 'stopping', ending } }, actions: ['stop'] };
+    }
+    case 'exited':
+      return onExited(task, event);
+    case 'found':
+      return onFound(task, event, now);
+    case 'released':
+      return phase.at === 'cleaning' ? keep(ended(task, phase.ending, now)) : keep(task);
+    case 'cleaned':
+      if (phase.at !== 'cleaning') return keep(task);
+      return keep({ ...ended(task, phase.ending, now), phase: { at: 'gone' } });
+    default:
+      return unreachable(event);
+  }
+}
+
+/** What the wish asks for next. */
+function pursue(task: LocalTask, wish: Wish, now: number): Step {
+  const { phase } = task;
+  const ending = wish !== 'ready' && wish !== 'running';
+  switch (phase.at) {
+    case 'idle':
+      if (ending) return clean(task, shutdownEnding);
+      return { task: { ...task, phase: { at: 'preparing' } }, actions: ['prepare'] };
+    case 'preparing':
+      if (!ending) return keep(task);
+      return { task: { ...task, phase: { at: 'stopping', ending: shutdownEnding } }, actions: ['cancel'] };
+    case 'prepared': {
+      if (ending) return clean(task, shutdownEnding);
+      if (wish === 'ready') return keep(task);
+      const status = move(task.status, { state: 'starting', at: now, message: 'starting' });
+      return { task: { ...task, status, phase: { at: 'starting' } }, actions: ['start'] };
+    }
+    case 'starting':
+    case 'checking':
+    case 'running':
+      if (!ending) return keep(task);
+      return { task: { ...task, phase: { at: 'stopping', ending: shutdownEnding } }, actions: ['stop'] };
+    case 'stopping':
+    case 'cleaning':
+      return keep(task);
+    case 'gone':
+      return { task, actions: wish === 'absent' ? ['forget'] : [] };
+    default:
+      return unreachable(phase);
+  }
+}
+
+function onPrepared(task: LocalTask, event: TaskEvent & { type: 'prepared' }, now: number): Step {
+  const { imageDigest, stopSignal, healthcheck, hostPorts } = event;
+  const known = { ...task, stopSignal, ...(healthcheck ? { healthcheck } : {}) };
+  if (task.phase.at === 'stopping') return clean(known, task.phase.ending);
+  if (task.phase.at !== 'preparing') return keep(task);
+  const status = move(task.status, {
+    state: 'ready',
+    at: now,
+    message: 'ready to start',
+    imageDigest,
+    ...(hostPorts && hostPorts.length > 0 ? { hostPorts } : {}),
+  });
+  return keep({ ...known, status, phase: { at: 'prepared' } });
+}
+
+function onFailed(task: LocalTask, error: { code: string; message: string }): Step {
+  const { phase } = task;
+  if (phase.at === 'stopping') return clean(task, phase.ending);
+  if (phase.at !== 'preparing' && phase.at !== 'starting') return keep(task);
+  const state = phase.at === 'preparing' ? 'rejected' : 'failed';
+  return clean(task, { state, message: error.message, error });
+}
+
+function onStarted(task: LocalTask, now: number): Step {
+  if (!task.healthcheck) return keep(running(task, 'running', now));
+  const message = 'started, waiting for its healthcheck to pass';
+  const status = move(task.status, { state: 'starting', at: task.status.at, message });
+  return { task: { ...task, status, phase: { at: 'checking' } }, actions: ['probe'] };
+}
+
+function onExited(task: LocalTask, event: { exitCode: number; outOfMemory: boolean }): Step {
+  const { phase } = task;
+  const { exitCode } = event;
+  if (phase.at === 'stopping') return clean(task, { ...phase.ending, exitCode });
+  const alive: Phase['at'][] = ['prepared', 'starting', 'checking', 'running'];
+  if (!alive.includes(phase.at)) return keep(task);
+  if (exitCode === 0 && phase.at !== 'prepared') {
+    return clean(task, { state: 'complete', message: 'ended with exit code 0', exitCode });
+  }
+  const code = event.outOfMemory ? 'out_of_memory' : 'exited';
+  const message = event.outOfMemory ? 'killed: it used more memory than it may' : exitWords(exitCode);
+  return clean(task, { state: 'failed', message, error: { code, message }, exitCode });
+}
+
+function exitWords(exitCode: number): string {
+  return exitCode > 128 && exitCode < 160
+    ? `ended by signal ${exitCode - 128} (exit code ${exitCode})`
+    : `ended with exit code ${exitCode}`;
+}
+
+function onFound(task: LocalTask, event: TaskEvent & { type: 'found' }, now: number): Step {
+  const { phase } = task;
+  switch (phase.at) {
+    case 'idle':
+    case 'preparing':
+    case 'gone':
+      return keep(task);
+    case 'cleaning':
+      return { task, actions: ['clean'] };
+    case 'prepared':
+    case 'starting':
+    case 'checking':
+    case 'running':
+      break;
+    case 'stopping':
+      if (event.container === 'running') return { task, actions: ['stop'] };
+      if (event.container === 'created') return clean(task, phase.ending); // nothing of it runs
+      break;
+    default:
+      return unreachable(phase);
+  }
+  if (event.container === 'missing') {
+    return clean(task, phase.at === 'stopping' ? phase.ending : lostEnding);
+  }
+  if (event.container === 'stopped')
+    return onExited(task, { exitCode: event.exitCode ?? 255, outOfMemory: false });
+  if (event.container === 'created') {
+    return { task, actions: phase.at === 'starting' ? ['start'] : [] };
+  }
+  // The process runs, though its start was not seen to finish.
+  if (phase.at === 'prepared' || phase.at === 'starting') return onStarted(toStarting(task, now), now);
+  return { task, actions: task.healthcheck ? ['probe'] : [] };
+}
+
+function toStarting(task: LocalTask, now: number): LocalTask {
+  if (task.phase.at === 'starting') return task;
+  const status = move(task.status, { state: 'starting', at: now, message: 'starting' });
+  return { ...task, status, phase: { at: 'starting' } };
+}
+
+function withProgress(task: LocalTask, event: TaskEvent & { type: 'progress' }, now: number): LocalTask {
+  const { message, imageDigest } = event;
+  const at = task.status.state === 'preparing' ? task.status.at : now;
+  const next: TaskStatus = { state: 'preparing', at, message, ...(imageDigest ? { imageDigest } : {}) };
+  return { ...task, status: move(task.status, next) };
+}
+
+function running(task: LocalTask, message: string, now: number): LocalTask {
+  const status = move(task.status, { state: 'running', at: now, message, startedAt: now });
+  return { ...task, status, phase: { at: 'running' } };
+}
+
+/** The end becomes visible; once told, it does not change. */
+function ended(task: LocalTask, ending: Ending, now: number): LocalTask {
+  if (isTerminal(task.status.state)) return task;
+  const { state, message, error, exitCode } = ending;
+  const next: TaskStatus = { state, at: now, message };
+  if (error) next.error = error;
+  if (exitCode !== undefined) next.exitCode = exitCode;
+  return { ...task, status: move(task.status, next) };
+}
+
+function clean(task: LocalTask, ending: Ending): Step {
+  return { task: { ...task, phase: { at: 'cleaning', ending } }, actions: ['clean'] };
+}
+
+function keep(task: LocalTask): Step {
+  return { task, actions: [] };
+}
+
+function move(status: TaskStatus, next: TaskStatus): TaskStatus {
+  return moveTask(status, next, 'agent');
+}

@@ -1,0 +1,324 @@
+import type { TaskStatus } from '../../src/spec/task.ts';
+import { codeOf, messageOf, unreachable } from '../../src/util/errors.ts';
+import { backoffMs } from '../../src/util/retry.ts';
+import type { TaskAssignment } from '../../src/wire/session.ts';
+import { runHealthchecks } from './health-runner.ts';
+import type { WorkerParts } from './parts.ts';
+import { Preparer, type PrepareContext } from './prepare.ts';
+import { firstSight, step, type LocalTask, type TaskAction, type TaskEvent } from './step.ts';
+import type { TaskStore } from './task-store.ts';
+
+/** After SIGKILL a process should be gone at once; this long without its exit, the engine is asked and the signal sent again. */
+const killWaitMs = 5_000;
+/** The end of a task is told after this long even when removing what is left of it takes longer. */
+const releaseWaitMs = 2_000;
+const sigkill = 9;
+
+/** What a task needs of the assignments around it. */
+export type TaskSources = Pick<PrepareContext, 'networksReady' | 'contents'>;
+
+interface Entry {
+  /** Absent once the manager has taken it away. */
+  assignment: TaskAssignment | undefined;
+  local: LocalTask;
+  preparation?: AbortController;
+  starting: boolean;
+  stopping?: AbortController;
+  health?: AbortController;
+  cleaning: boolean;
+}
+
+export interface WorkerOptions extends WorkerParts {
+  store: TaskStore;
+  sources: TaskSources;
+  /** Called with every new status of a task that is assigned here. */
+  onStatus: (taskId: string, status: TaskStatus) => void;
+}
+
+/**
+ * Runs the tasks of this host: feeds what is wished and what happens to `step`, and does what it says. Different tasks go
+ * on side by side; for one task there is never more than one piece of work of a kind.
+ * `adopt` of `adoption.ts` must have told what exists before anything is done; until then wishes are only noted.
+ */
+export class Worker {
+  readonly options: WorkerOptions;
+  readonly preparer: Preparer;
+  readonly entries = new Map<string, Entry>();
+  readonly #stop = new AbortController();
+  readonly #work = new Set<Promise<void>>();
+  #acting = false;
+
+  constructor(options: WorkerOptions) {
+    this.options = options;
+    this.preparer = new Preparer(options);
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** The whole of what the manager wants here, by task id. */
+  assign(tasks: ReadonlyMap<string, TaskAssignment>): void {
+    for (const [id, entry] of this.entries) {
+      if (tasks.has(id) || entry.assignment === undefined) continue;
+      entry.assignment = undefined;
+      this.dispatch(id, { type: 'wished' });
+    }
+    for (const [id, assignment] of tasks) this.#assignOne(id, assignment);
+  }
+
+  /** Brings back what an earlier process knew of a task. */
+  restore(id: string, local: LocalTask): void {
+    this.entries.set(id, { assignment: undefined, local, starting: false, cleaning: false });
+    this.preparer.adopt(id, local.status.hostPorts ?? []);
+  }
+
+  /** What the world looks like is known: from now on wishes are acted upon. */
+  act(): void {
+    this.#acting = true;
+    for (const id of [...this.entries.keys()]) this.dispatch(id, { type: 'wished' });
+  }
+
+  /** The latest status of every task that is assigned here. */
+  statuses(): Map<string, TaskStatus> {
+    const assigned = [...this.entries].filter(([, entry]) => entry.assignment !== undefined);
+    return new Map(assigned.map(([id, entry]) => [id, entry.local.status]));
+  }
+
+  /** Ends all work under way, leaving containers as they are. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the agent is stopping'));
+    for (const entry of this.entries.values()) this.#halt(entry);
+    await Promise.allSettled(this.#work);
+  }
+
+  /** Something happened to a task. Does nothing for a task that is not known, or once stopped. */
+  dispatch(id: string, event: TaskEvent): void {
+    const entry = this.entries.get(id);
+    if (!entry || this.signal.aborted) return;
+    if (!this.#acting && event.type === 'wished') return;
+    const { clock, store, onStatus } = this.options;
+    const before = entry.local;
+    const { task, actions } = step(before, entry.assignment?.desiredState ?? 'absent', event, clock.now());
+    entry.local = task;
+    if (task !== before && event.type !== 'progress') store.putTask(id, task);
+    if (task.status !== before.status && entry.assignment) onStatus(id, task.status);
+    if (task.phase.at !== before.phase.at) {
+      this.options.log.debug('a task moved on', { task: id, phase: task.phase.at, state: task.status.state });
+      this.#leave(entry);
+    }
+    for (const action of actions) this.#perform(id, entry, action);
+  }
+
+  /** Does `work` in the background until `stop`, which waits for it. A failure that it did not handle is logged. */
+  background(what: string, work: () => Promise<void>): void {
+    const done = work()
+      .catch((error: unknown) => {
+        if (this.signal.aborted) return;
+        this.options.log.error(`${what} failed`, { error: messageOf(error) });
+      })
+      .finally(() => this.#work.delete(done));
+    this.#work.add(done);
+  }
+
+  #assignOne(id: string, assignment: TaskAssignment): void {
+    const { clock, store, onStatus } = this.options;
+    const known = this.entries.get(id);
+    if (known) {
+      const changed = known.assignment?.desiredState !== assignment.desiredState;
+      known.assignment = assignment;
+      if (changed) this.dispatch(id, { type: 'wished' });
+      return;
+    }
+    const grace = assignment.template.container.stopGracePeriodMs;
+    const local = firstSight(assignment.status, grace, clock.now());
+    this.entries.set(id, { assignment, local, starting: false, cleaning: false });
+    store.putTask(id, local);
+    if (local.status !== assignment.status) onStatus(id, local.status);
+    if (local.phase.at === 'cleaning') this.dispatch(id, { type: 'found', container: 'missing' });
+    else this.dispatch(id, { type: 'wished' });
+  }
+
+  /** Ends the work that belongs to a phase that the task has left. */
+  #leave(entry: Entry): void {
+    const { at } = entry.local.phase;
+    if (at !== 'checking' && at !== 'running') {
+      entry.health?.abort();
+      delete entry.health;
+    }
+    if (at !== 'stopping') {
+      entry.stopping?.abort(new Error('it has ended'));
+      delete entry.stopping;
+    }
+  }
+
+  #halt(entry: Entry): void {
+    const reason = new Error('the agent is stopping');
+    entry.preparation?.abort(reason);
+    entry.stopping?.abort(reason);
+    entry.health?.abort(reason);
+  }
+
+  #perform(id: string, entry: Entry, action: TaskAction): void {
+    switch (action) {
+      case 'prepare':
+        return this.background('preparing', () => this.#prepare(id, entry));
+      case 'cancel':
+        return entry.preparation?.abort(new Error('it is not wanted any more'));
+      case 'start':
+        return entry.starting ? undefined : this.background('starting', () => this.#start(id, entry));
+      case 'probe':
+        return this.#probe(id, entry);
+      case 'stop': {
+        if (entry.stopping) return;
+        const controller = new AbortController();
+        entry.stopping = controller;
+        return this.background('stopping', () => this.#stopTask(id, entry, controller.signal));
+      }
+      case 'clean':
+        return entry.cleaning ? undefined : this.background('cleaning', () => this.#clean(id, entry));
+      case 'forget':
+        return this.background('forgetting', () => this.#forget(id, entry));
+      default:
+        return unreachable(action);
+    }
+  }
+
+  async #prepare(id: string, entry: Entry): Promise<void> {
+    const { assignment } = entry;
+    if (!assignment) return;
+    const controller = new AbortController();
+    entry.preparation = controller;
+    let event: TaskEvent;
+    try {
+      event = await this.preparer.prepare(assignment, {
+        ...this.options.sources,
+        report: (message) => this.dispatch(id, { type: 'progress', message }),
+        signal: controller.signal,
+      });
+    } catch (error) {
+      event = { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } };
+      if (!controller.signal.aborted) {
+        this.options.log.warn('a task could not be prepared', { task: id, ...event.error });
+      }
+    }
+    delete entry.preparation;
+    this.dispatch(id, event);
+  }
+
+  async #start(id: string, entry: Entry): Promise<void> {
+    entry.starting = true;
+    try {
+      await this.preparer.start(id);
+      this.dispatch(id, { type: 'started' });
+    } catch (error) {
+      if (codeOf(error) === 'unavailable') await this.#observeAfterLoss(id, entry, error);
+      else this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
+    } finally {
+      entry.starting = false;
+    }
+  }
+
+  /** The engine went away during a start: what became of it shows once the engine answers again. */
+  async #observeAfterLoss(id: string, entry: Entry, cause: unknown): Promise<void> {
+    this.options.log.warn('the engine went away during a start', { task: id, error: messageOf(cause) });
+    try {
+      await this.preparer.waitForEngine(this.signal);
+      entry.starting = false;
+      await this.observe(id);
+    } catch (error) {
+      this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
+    }
+  }
+
+  /** Tells the task what the engine has of it now. */
+  async observe(id: string): Promise<void> {
+    const container = (await this.options.engine.list()).find((one) => one.id === id);
+    this.dispatch(id, {
+      type: 'found',
+      container: container?.state ?? 'missing',
+      ...(container?.exitCode === undefined ? {} : { exitCode: container.exitCode }),
+    });
+  }
+
+  #probe(id: string, entry: Entry): void {
+    const { engine, clock, log } = this.options;
+    const plan = entry.local.healthcheck;
+    if (entry.health || !plan) return;
+    const controller = new AbortController();
+    entry.health = controller;
+    const { status, phase } = entry.local;
+    const run = {
+      engine,
+      clock,
+      log,
+      containerId: id,
+      plan,
+      startedAt: status.startedAt ?? status.at,
+      healthy: phase.at === 'running',
+      signal: controller.signal,
+      onVerdict: (verdict: 'healthy' | 'unhealthy', output: string) =>
+        this.dispatch(id, verdict === 'healthy' ? { type: 'healthy' } : { type: 'unhealthy', output }),
+    };
+    this.background('healthchecks', () => runHealthchecks(run));
+  }
+
+  async #stopTask(id: string, entry: Entry, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.options;
+    const { stopSignal, stopGracePeriodMs } = entry.local;
+    try {
+      await this.#kill(id, stopSignal, signal);
+      await clock.sleep(stopGracePeriodMs, signal);
+      for (;;) {
+        log.info('a task did not stop in its grace period and is killed', { task: id, stopGracePeriodMs });
+        await this.#kill(id, sigkill, signal);
+        await clock.sleep(killWaitMs, signal);
+        await this.observe(id);
+      }
+    } catch (error) {
+      if (signal.aborted) return; // it has ended, as it should
+      log.warn('a task could not be stopped; the next look at the engine tries again', {
+        task: id,
+        error: messageOf(error),
+      });
+      if (entry.stopping?.signal === signal) delete entry.stopping;
+    }
+  }
+
+  async #kill(id: string, signalNumber: number, signal: AbortSignal): Promise<void> {
+    await this.preparer.surviveEngine(signal, () => this.options.engine.kill(id, signalNumber));
+  }
+
+  /** Until it is done: nothing may stay behind. */
+  async #clean(id: string, entry: Entry): Promise<void> {
+    const { clock, random, log } = this.options;
+    entry.cleaning = true;
+    const cancel = clock.after(releaseWaitMs, () => this.dispatch(id, { type: 'released' }));
+    try {
+      for (let attempt = 1; !this.signal.aborted; attempt++) {
+        try {
+          await this.preparer.clean(id);
+          break;
+        } catch (error) {
+          log.warn('what is left of a task could not be removed yet', {
+            task: id,
+            attempt,
+            error: messageOf(error),
+          });
+          await clock.sleep(backoffMs(attempt, random), this.signal);
+        }
+      }
+    } finally {
+      cancel();
+      entry.cleaning = false;
+    }
+    this.dispatch(id, { type: 'cleaned' });
+  }
+
+  async #forget(id: string, entry: Entry): Promise<void> {
+    await this.options.logs.remove(id);
+    if (this.entries.get(id) !== entry || entry.assignment) return;
+    this.entries.delete(id);
+    this.options.store.removeTask(id);
+  }
+}

@@ -1,0 +1,140 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { parseAddress, parseSubnet, subnetContains, subnetsOverlap } from '../../src/spec/address.ts';
+import { isTerminal, type TaskState } from '../../src/spec/task.ts';
+import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { applyPlan, viewOf, type MutableView } from '../store/view.ts';
+import { allocate, planAllocation } from './plan.ts';
+
+/** What may happen to a cluster between two plans. */
+type Step =
+  | { what: 'node' | 'dropNode' | 'dropNetwork' | 'dropService'; n: number }
+  | { what: 'network'; n: number; subnet: string | undefined }
+  | { what: 'service'; n: number; networks: number[]; ports: (number | undefined)[] }
+  | { what: 'task'; n: number; slot: number }
+  | { what: 'end'; n: number; slot: number; state: TaskState };
+
+const small = fc.nat({ max: 4 });
+const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ what: fc.constantFrom('node', 'dropNode', 'dropNetwork', 'dropService'), n: small }),
+  fc.record({
+    what: fc.constant('network' as const),
+    n: small,
+    subnet: fc.constantFrom(undefined, '10.64.0.0/28', '10.64.0.0/24', '10.3.0.0/28', '10.3.0.16/28'),
+  }),
+  fc.record({
+    what: fc.constant('service' as const),
+    n: small,
+    networks: fc.uniqueArray(small, { maxLength: 3 }),
+    ports: fc.array(fc.constantFrom(80, 81, undefined), { maxLength: 3 }),
+  }),
+  fc.record({ what: fc.constant('task' as const), n: small, slot: fc.nat({ max: 12 }) }),
+  fc.record({
+    what: fc.constant('end' as const),
+    n: small,
+    slot: fc.nat({ max: 12 }),
+    state: fc.constantFrom('failed', 'complete', 'running'),
+  }),
+);
+
+function perform(view: MutableView, step: Step): void {
+  switch (step.what) {
+    case 'node':
+      return view.put('node', view.nodes.get(`n${step.n}`) ?? sampleNode(`n${step.n}`));
+    case 'dropNode':
+      return view.remove('node', `n${step.n}`);
+    case 'dropNetwork': {
+      const used = view.tasks
+        .values()
+        .some((task) => task.attachments.some((at) => at.networkId === `net${step.n}`));
+      if (!used) view.remove('network', `net${step.n}`);
+      return undefined;
+    }
+    case 'network':
+      return view.put(
+        'network',
+        view.networks.get(`net${step.n}`) ?? sampleNetwork(`net${step.n}`, step.subnet),
+      );
+    case 'service': {
+      const networks = step.networks.map((n) => ({ name: `app_net${n}`, aliases: [] }));
+      const ports = step.ports.map((published) => ({
+        target: 80,
+        published,
+        protocol: 'tcp' as const,
+        mode: 'ingress' as const,
+      }));
+      const fresh = sampleService(`s${step.n}`, { task: sampleTemplate({ networks }), ports });
+      const service = view.services.get(fresh.id) ?? fresh;
+      return view.put('service', { ...service, spec: fresh.spec, specVersion: service.specVersion + 1 });
+    }
+    case 'dropService':
+      return view.remove('service', `s${step.n}`);
+    case 'task': {
+      const service = view.services.get(`s${step.n}`);
+      if (service) view.put('task', sampleTask(service, step.slot, { createdAt: view.revision }));
+      return undefined;
+    }
+    case 'end': {
+      const task = view.tasks.get(`s${step.n}-${step.slot}`);
+      if (task?.status.state === 'pending') {
+        view.put('task', { ...task, status: { ...task.status, state: step.state } });
+      }
+      return undefined;
+    }
+    default:
+      return step satisfies never;
+  }
+}
+
+/** No two of anything that must be one of a kind. */
+function check(view: MutableView): void {
+  const unique = (values: unknown[]) => expect(new Set(values).size).toBe(values.length);
+  const networks = [...view.networks.values()].filter((network) => network.subnet !== undefined);
+  unique(networks.map(({ vni }) => vni));
+  const subnets = networks.map(({ subnet }) => parseSubnet(subnet!));
+  for (const [index, subnet] of subnets.entries()) {
+    expect(subnets.slice(index + 1).some((other) => subnetsOverlap(subnet, other))).toBe(false);
+  }
+  const used = new Map(networks.map((network) => [network.id, Object.values(network.bridgeAddresses)]));
+  for (const task of view.tasks.values()) {
+    if (isTerminal(task.status.state)) continue;
+    for (const { networkId, address } of task.attachments) used.get(networkId)?.push(address);
+  }
+  for (const service of view.services.values()) {
+    for (const [id, address] of Object.entries(service.endpoint?.virtualAddresses ?? {}))
+      used.get(id)?.push(address);
+  }
+  for (const { id, subnet } of networks) {
+    unique(used.get(id)!);
+    expect(
+      used.get(id)!.every((address) => subnetContains(parseSubnet(subnet!), parseAddress(address))),
+    ).toBe(true);
+  }
+  unique(
+    [...view.services.values()].flatMap(({ endpoint }) =>
+      (endpoint?.ports ?? []).map(({ published, protocol }) => `${published}/${protocol}`),
+    ),
+  );
+}
+
+test('whatever happens, addresses, subnets, VNIs and ports stay one of a kind, and a settled view has an empty plan', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(arbitraryStep, fc.boolean()), { maxLength: 60 }), (steps) => {
+      const view = viewOf({});
+      let cursors = new Map<string, number>();
+      for (const [step, plansNow] of steps) {
+        perform(view, step);
+        view.revision++;
+        if (!plansNow) continue;
+        for (let round = 0; round < 3; round++) {
+          const next = allocate(view, 1, cursors);
+          cursors = next.cursors;
+          applyPlan(view, next.plan);
+          check(view);
+        }
+        expect(planAllocation(view, 1)).toEqual([]);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});

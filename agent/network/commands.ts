@@ -1,0 +1,153 @@
+/** From differences to the lines that `ip -batch`, `bridge -batch` and `nft -f` are given. Pure. */
+import type { TaskInterface } from './plan.ts';
+import { tableOf } from './rules.ts';
+import { difference, type BridgeState, type Elements, type LinkState, type VxlanState } from './state.ts';
+
+export interface LinkCommands {
+  /** Lines for `ip -batch`, in order. */
+  ip: string[];
+  /** Lines for `bridge -batch`, run after `ip`'s. */
+  bridge: string[];
+  /** Bridges made or changed; they need their sysctls. */
+  bridges: string[];
+}
+
+/** The commands that take the links from `from` to `to`. Each may be run again after a failure half-way. */
+export function linkCommands(from: LinkState, to: LinkState): LinkCommands {
+  const bridges = difference(asText(from.bridges), asText(to.bridges));
+  const vxlans = difference(asText(from.vxlans), asText(to.vxlans));
+  const ip: string[] = [];
+  for (const [name] of vxlans.remove) ip.push(`link del ${name}`);
+  const gone = new Set(vxlans.remove.map(([name]) => name));
+  for (const [name] of bridges.remove) if (!to.bridges.has(name)) ip.push(`link del ${name}`);
+  for (const [name] of bridges.add)
+    ip.push(...bridgeLines(name, to.bridges.get(name)!, from.bridges.get(name)));
+  for (const [name] of vxlans.add) ip.push(...vxlanLines(name, to.vxlans.get(name)!));
+  const forwards = difference(from.forwards, to.forwards);
+  const neighbours = difference(from.neighbours, to.neighbours);
+  const bridge: string[] = [];
+  for (const [key] of forwards.remove) {
+    const [vxlan = '', mac = ''] = key.split(' ');
+    if (to.forwards.has(key) || gone.has(vxlan)) continue;
+    bridge.push(`fdb del ${mac} dev ${vxlan} self`, `fdb del ${mac} dev ${vxlan} master`);
+  }
+  // A new VXLAN port has none of the entries that were applied to the one it replaces.
+  for (const [key, host] of to.forwards) {
+    const [vxlan = '', mac = ''] = key.split(' ');
+    if (from.forwards.get(key) === host && !gone.has(vxlan)) continue;
+    bridge.push(
+      `fdb replace ${mac} dev ${vxlan} dst ${host} self permanent`,
+      `fdb replace ${mac} dev ${vxlan} master static`,
+    );
+  }
+  for (const [key] of neighbours.remove) {
+    const [device = '', address = ''] = key.split(' ');
+    if (!to.neighbours.has(key) && to.bridges.has(device)) ip.push(`neigh del ${address} dev ${device}`);
+  }
+  for (const [key, mac] of neighbours.add) {
+    const [device = '', address = ''] = key.split(' ');
+    ip.push(`neigh replace ${address} lladdr ${mac} dev ${device} nud permanent`);
+  }
+  return { ip, bridge, bridges: bridges.add.map(([name]) => name) };
+}
+
+function asText(states: ReadonlyMap<string, BridgeState | VxlanState>): Map<string, string> {
+  return new Map([...states].map(([name, state]) => [name, JSON.stringify(state)]));
+}
+
+function bridgeLines(name: string, state: BridgeState, before: BridgeState | undefined): string[] {
+  const address = state.address.split('/')[0];
+  return [
+    // Bridge netfilter for this bridge alone: replies between tasks must pass the reverse translation.
+    ...(before
+      ? [
+          `link set ${name} type bridge nf_call_iptables 1`,
+          `link set ${name} mtu ${state.mtu} address ${state.mac}`,
+        ]
+      : [
+          `link add ${name} mtu ${state.mtu} address ${state.mac} type bridge nf_call_iptables 1 mcast_snooping 0 forward_delay 0`,
+        ]),
+    ...(before && before.address !== state.address ? [`addr flush dev ${name}`] : []),
+    `link set ${name} addrgenmode none`,
+    `addr replace ${state.address} brd + dev ${name}`,
+    `link set ${name} up`,
+    `route replace ${state.virtualSubnet} dev ${name} scope link src ${address}`,
+  ];
+}
+
+function vxlanLines(name: string, state: VxlanState): string[] {
+  return [
+    `link add ${name} mtu ${state.mtu} type vxlan id ${state.vni} local ${state.local} dstport ${state.port} nolearning`,
+    `link set ${name} addrgenmode none`,
+    `link set ${name} master ${state.bridge}`,
+    `link set ${name} type bridge_slave learning off flood off mcast_flood off bcast_flood off neigh_suppress on`,
+    `link set ${name} up`,
+  ];
+}
+
+/** Text for `nft -f` that takes the elements from `from` to `to`; '' when they are the same. */
+export function elementCommands(from: Elements, to: Elements): string {
+  const lines: string[] = [];
+  for (const [name, wanted] of to) {
+    const { add, remove } = difference(from.get(name) ?? new Map<string, string>(), wanted);
+    if (remove.length > 0) {
+      lines.push(`delete element ${tableOf(name)} ${name} { ${remove.map(([key]) => key).join(', ')} }`);
+    }
+    if (add.length > 0) {
+      const elements = add.map(([key, value]) => (value === '' ? key : `${key} : ${value}`));
+      lines.push(`add element ${tableOf(name)} ${name} { ${elements.join(', ')} }`);
+    }
+  }
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+}
+
+/** Text for `nft -f` that replaces whatever elements these sets hold, in one transaction. */
+export function reloadCommands(to: Elements): string {
+  const flush = [...to.keys()].map((name) => `flush set ${tableOf(name)} ${name}`);
+  return `${flush.join('\n')}\n${elementCommands(new Map(), to)}`;
+}
+
+/** The lines on the host's side that make a task's namespace and its interfaces. */
+export function attachLines(namespace: string, interfaces: readonly TaskInterface[]): string[] {
+  return [
+    `netns add ${namespace}`,
+    ...interfaces.flatMap((each) => [
+      `link add ${each.hostName} mtu ${each.mtu} type veth peer name ${each.taskName} netns ${namespace} address ${each.mac} mtu ${each.mtu}`,
+      `link set ${each.hostName} addrgenmode none`,
+      `link set ${each.hostName} master ${each.bridge}`,
+      // A task that reaches itself through its virtual IP leaves by the port it came from.
+      `link set ${each.hostName} type bridge_slave hairpin on`,
+      `link set ${each.hostName} up`,
+    ]),
+  ];
+}
+
+/** The lines inside the namespace. */
+export function insideLines(interfaces: readonly TaskInterface[]): string[] {
+  return [
+    'link set lo up',
+    ...interfaces.flatMap((each) => [
+      `addr add ${each.address} brd + dev ${each.taskName}`,
+      `link set ${each.taskName} up`,
+      `route add ${each.virtualSubnet} via ${each.gateway} dev ${each.taskName}`,
+      ...(each.defaultRoute ? [`route add default via ${each.gateway} dev ${each.taskName}`] : []),
+    ]),
+  ];
+}
+
+/**
+ * What runs inside the namespace before the addresses are set: Docker's two switches that let unprivileged programs
+ * bind low ports and ping, and no IPv6 on interfaces that have no IPv6 network.
+ */
+export function insideScript(interfaces: readonly TaskInterface[]): string {
+  return [
+    'cd /proc/sys/net/ipv4',
+    'echo 0 > ip_unprivileged_port_start',
+    "echo '0 2147483647' > ping_group_range",
+    ...interfaces.map(
+      ({ taskName }) =>
+        `if [ -e ../ipv6/conf/${taskName} ]; then echo 1 > ../ipv6/conf/${taskName}/disable_ipv6; fi`,
+    ),
+    'exec ip -batch -',
+  ].join('\n');
+}

@@ -1,0 +1,413 @@
+/** The host's part of the overlay: decides with `plan.ts` and `commands.ts`, acts with `kernel.ts`, one pass at a time. */
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import type { NetworkAssignment } from '../../src/wire/session.ts';
+import { DnsServers } from '../dns/servers.ts';
+import { buildNames } from '../dns/names.ts';
+import { TaskAttacher } from './attacher.ts';
+import { elementCommands, linkCommands, reloadCommands } from './commands.ts';
+import {
+  bridgeBatch,
+  dropRuleset,
+  hasRuleset,
+  ipBatch,
+  listNamespaces,
+  listOwnLinks,
+  namespaceFolder,
+  namespacePrefix,
+  nft,
+  prepareBridge,
+  prepareHost,
+  readLinks,
+} from './kernel.ts';
+import type { HostNetwork, NetworkAssignments, TaskNetwork } from './network.ts';
+import { planAssignments, planLocal, portKey, type AssignmentPlan } from './plan.ts';
+import { foreignPorts } from './ports.ts';
+import { TaskRecords } from './records.ts';
+import { ruleset } from './rules.ts';
+import type { Elements, LinkState } from './state.ts';
+
+export interface HostNetworkOptions {
+  /** The address other hosts reach this one at; VXLAN leaves from it. */
+  hostAddress: string;
+  /** Holds records of what is attached. */
+  stateDirectory: string;
+  clock: Clock;
+  log: Logger;
+  vxlanPort: number;
+  /** Where names that are not the cluster's are asked. @default /etc/resolv.conf */
+  resolverFile?: string;
+}
+
+const nothingAssigned: NetworkAssignments = {
+  networks: new Map(),
+  peers: new Map(),
+  services: new Map(),
+  endpoints: new Map(),
+};
+
+type Request =
+  | { kind: 'apply'; assignments: NetworkAssignments }
+  | { kind: 'attach'; task: TaskNetwork }
+  | { kind: 'detach'; taskId: string }
+  | { kind: 'purge' };
+
+interface Pending {
+  request: Request;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/** How many attaches and detaches one pass takes together. */
+const passSizeMax = 32;
+
+/** Makes the driver; nothing happens before `start`. */
+export function createHostNetwork(options: HostNetworkOptions): HostNetwork {
+  return new KernelNetwork(options);
+}
+
+class KernelNetwork implements HostNetwork {
+  readonly #options: HostNetworkOptions;
+  readonly #records: TaskRecords;
+  readonly #attacher: TaskAttacher;
+  readonly #dns: DnsServers;
+  readonly #pending: Pending[] = [];
+  #running: Promise<void> | undefined;
+  /** What the kernel has, as far as we applied it; absent when it must be read again. */
+  #links: LinkState | undefined;
+  #elements: Elements | undefined;
+  #localElements: Elements = new Map();
+  #assignments = nothingAssigned;
+  /** The assigned networks, and those that are not any more while tasks here still use them. */
+  #networks = new Map<string, NetworkAssignment>();
+  #tasks = new Map<string, TaskNetwork>();
+  #underlayMtu = 0;
+
+  constructor(options: HostNetworkOptions) {
+    this.#options = options;
+    this.#records = new TaskRecords(join(options.stateDirectory, 'tasks'), options.log);
+    this.#attacher = new TaskAttacher(options.log);
+    this.#dns = new DnsServers({
+      clock: options.clock,
+      log: options.log,
+      resolverFile: options.resolverFile ?? '/etc/resolv.conf',
+    });
+  }
+
+  async start(): Promise<void> {
+    await prepareHost();
+    this.#underlayMtu = (await readLinks(this.#options.hostAddress)).underlayMtu;
+    const [records, namespaces] = await Promise.all([this.#records.load(), listNamespaces()]);
+    for (const task of records.values()) {
+      if (namespaces.includes(task.taskId)) this.#tasks.set(task.taskId, task);
+      else await this.#records.remove(task.taskId);
+    }
+  }
+
+  apply(assignments: NetworkAssignments): Promise<void> {
+    // Copied: the caller may go on changing its maps while this waits its turn.
+    const { networks, peers, services, endpoints } = assignments;
+    return this.#enqueue({
+      kind: 'apply',
+      assignments: {
+        networks: new Map(networks),
+        peers: new Map(peers),
+        services: new Map(services),
+        endpoints: new Map(endpoints),
+      },
+    });
+  }
+
+  async attach(task: TaskNetwork): Promise<{ namespacePath: string; dnsServer?: string }> {
+    await this.#enqueue({ kind: 'attach', task });
+    const first = task.attachments[0];
+    const network = first && this.#networks.get(first.networkId);
+    return {
+      namespacePath: `${namespaceFolder}/${namespacePrefix}${task.taskId}`,
+      ...(network && { dnsServer: network.bridgeAddress }),
+    };
+  }
+
+  detach(taskId: string): Promise<void> {
+    return this.#enqueue({ kind: 'detach', taskId });
+  }
+
+  list(): Promise<string[]> {
+    return listNamespaces();
+  }
+
+  async stop(): Promise<void> {
+    await this.#running;
+    await this.#dns.stop();
+  }
+
+  purge(): Promise<void> {
+    return this.#enqueue({ kind: 'purge' });
+  }
+
+  #enqueue(request: Request): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ request, resolve, reject });
+      this.#running ??= this.#run().finally(() => {
+        this.#running = undefined;
+      });
+    });
+  }
+
+  async #run(): Promise<void> {
+    // Requests made in the same turn of the event loop share the first pass.
+    await Promise.resolve();
+    while (this.#pending.length > 0) {
+      const pass = takePass(this.#pending);
+      const first = pass[0]!.request;
+      if (first.kind === 'attach' || first.kind === 'detach') {
+        await this.#changeTasks(pass);
+        continue;
+      }
+      try {
+        // Of several whole assignments only the last one counts.
+        const last = pass.at(-1)!.request;
+        if (last.kind === 'apply') await this.#apply(last.assignments);
+        else await this.#purge();
+        for (const { resolve } of pass) resolve();
+      } catch (error) {
+        for (const { reject } of pass) reject(error);
+      }
+    }
+  }
+
+  async #apply(assignments: NetworkAssignments): Promise<void> {
+    const networks = this.#withNetworksInUse(assignments.networks);
+    const wanted = { ...assignments, networks };
+    this.#assignments = assignments;
+    this.#networks = networks;
+    try {
+      const plan = await this.#plan(wanted);
+      await this.#applyLinks(plan.links);
+      const ports = await this.#dns.listen([...networks.values()].map((network) => network.bridgeAddress));
+      this.#dns.setNames(buildNames(assignments, this.#tasks.values()));
+      await this.#applyElements(plan.elements, planLocal(this.#tasks.values(), ports));
+    } catch (error) {
+      // The kernel has some of it: read what it has before the next attempt.
+      this.#links = undefined;
+      this.#elements = undefined;
+      throw error;
+    }
+  }
+
+  #withNetworksInUse(assigned: ReadonlyMap<string, NetworkAssignment>): Map<string, NetworkAssignment> {
+    const networks = new Map(assigned);
+    for (const task of this.#tasks.values()) {
+      for (const { networkId } of task.attachments) {
+        const known = this.#networks.get(networkId);
+        if (known && !networks.has(networkId)) networks.set(networkId, known);
+      }
+    }
+    return networks;
+  }
+
+  async #plan(assignments: NetworkAssignments): Promise<AssignmentPlan> {
+    const bridges = new Set([...assignments.networks.values()].map(({ bridgeAddress }) => bridgeAddress));
+    const published = [...assignments.services.values()].some((service) => service.ports.length > 0);
+    const plan = planAssignments(assignments, {
+      hostAddress: this.#options.hostAddress,
+      underlayMtu: this.#underlayMtu,
+      vxlanPort: this.#options.vxlanPort,
+      foreignPorts: published ? await foreignPorts(bridges) : new Set(),
+    });
+    if (plan.blockedPorts.length > 0) {
+      this.#options.log.warn('Published ports are held by programs of this host and stay theirs here', {
+        ports: plan.blockedPorts,
+      });
+    }
+    return plan;
+  }
+
+  async #applyLinks(wanted: LinkState): Promise<void> {
+    if (!this.#links) {
+      const found = await readLinks(this.#options.hostAddress);
+      this.#links = found.links;
+      await this.#attacher.removeStrayInterfaces(found.veths, this.#tasks, await listNamespaces());
+    }
+    const commands = linkCommands(this.#links, wanted);
+    throwOnFailure(commands.ip, await ipBatch(commands.ip));
+    await Promise.all(commands.bridges.map((bridge) => prepareBridge(bridge)));
+    throwOnFailure(commands.bridge, await bridgeBatch(commands.bridge));
+    this.#links = wanted;
+  }
+
+  async #applyElements(wanted: Elements, local: Elements): Promise<void> {
+    if (this.#elements) {
+      await nft(elementCommands(this.#elements, wanted) + elementCommands(this.#localElements, local));
+    } else {
+      const rules = ruleset(this.#options.vxlanPort);
+      const present = await hasRuleset(rules.version);
+      await nft((present ? '' : rules.text) + reloadCommands(new Map([...wanted, ...local])));
+    }
+    this.#elements = wanted;
+    this.#localElements = local;
+  }
+
+  /** After attaches and detaches: only what belongs to tasks of this host. */
+  async #applyLocal(): Promise<void> {
+    this.#dns.setNames(buildNames(this.#assignments, this.#tasks.values()));
+    if (!this.#elements) return; // the first `apply` loads everything
+    const local = planLocal(this.#tasks.values(), this.#dns.ports());
+    try {
+      await nft(elementCommands(this.#localElements, local));
+      this.#localElements = local;
+    } catch (error) {
+      this.#elements = undefined;
+      throw error;
+    }
+  }
+
+  async #changeTasks(pass: Pending[]): Promise<void> {
+    const attaches = pass.filter(({ request }) => request.kind === 'attach');
+    const detaches = pass.filter(({ request }) => request.kind === 'detach');
+    const accepted: { pending: Pending; task: TaskNetwork }[] = [];
+    for (const pending of detaches) this.#tasks.delete((pending.request as { taskId: string }).taskId);
+    for (const pending of attaches) {
+      const { task } = pending.request as { task: TaskNetwork };
+      try {
+        if (await this.#isAttached(task)) {
+          this.#tasks.set(task.taskId, task);
+          pending.resolve();
+          continue;
+        }
+        await this.#checkPorts(task);
+        this.#tasks.set(task.taskId, task);
+        accepted.push({ pending, task });
+      } catch (error) {
+        pending.reject(error);
+      }
+    }
+    const taskIds = detaches.map(({ request }) => (request as { taskId: string }).taskId);
+    const [outcome, filter] = await Promise.allSettled([
+      this.#attacher.change(
+        taskIds,
+        accepted.map(({ task }) => task),
+        this.#networks,
+        this.#underlayMtu,
+      ),
+      this.#applyLocal(),
+    ]);
+    const failed = outcome.status === 'rejected' ? (outcome.reason as unknown) : undefined;
+    const failures = outcome.status === 'fulfilled' ? outcome.value : new Map<string, unknown>();
+    const general = failed ?? (filter.status === 'rejected' ? (filter.reason as unknown) : undefined);
+    for (const { pending, task } of accepted) {
+      await this.#finishAttach(pending, task, general ?? failures.get(task.taskId));
+    }
+    for (const pending of detaches) {
+      const { taskId } = pending.request as { taskId: string };
+      const error = general ?? failures.get(taskId);
+      if (error !== undefined) pending.reject(error);
+      else await this.#records.remove(taskId).then(pending.resolve, pending.reject);
+    }
+  }
+
+  async #finishAttach(pending: Pending, task: TaskNetwork, error: unknown): Promise<void> {
+    if (error === undefined) {
+      await this.#records.save(task).then(pending.resolve, pending.reject);
+      return;
+    }
+    // What was made of it is removed by the next attach or detach of the same task.
+    this.#tasks.delete(task.taskId);
+    pending.reject(error);
+  }
+
+  async #isAttached(task: TaskNetwork): Promise<boolean> {
+    const known = this.#tasks.get(task.taskId);
+    if (!known || JSON.stringify(known.attachments) !== JSON.stringify(task.attachments)) return false;
+    const present = await access(`${namespaceFolder}/${namespacePrefix}${task.taskId}`).then(
+      () => true,
+      () => false,
+    );
+    return present && (await this.#attacher.hasInterfaces(task));
+  }
+
+  /** Throws `port_taken` when a port this task serves is held by a program of this host or by another task's host port. */
+  async #checkPorts(task: TaskNetwork): Promise<void> {
+    const ingress = this.#assignments.services.get(task.serviceId)?.ports ?? [];
+    const wanted = [...task.hostPorts, ...ingress];
+    if (wanted.length === 0) return;
+    const taken = await foreignPorts(new Set([...this.#networks.values()].map((each) => each.bridgeAddress)));
+    const foreign = wanted.find((port) => taken.has(portKey(port)));
+    if (foreign)
+      throw portTaken(
+        foreign,
+        'a program of this host listens on it',
+        'Stop that program, or publish another port.',
+      );
+    const ours = new Set(task.hostPorts.map(portKey));
+    for (const other of this.#tasks.values()) {
+      const clash =
+        other.taskId === task.taskId ? undefined : other.hostPorts.find((port) => ours.has(portKey(port)));
+      if (clash) throw portTaken(clash, `task ${other.taskId} has it on this host`, 'Publish another port.');
+    }
+    for (const service of this.#assignments.services.values()) {
+      const clash = service.ports.find((port) => ours.has(portKey(port)));
+      if (clash)
+        throw portTaken(clash, `service ${service.name} publishes it on every host`, 'Publish another port.');
+    }
+  }
+
+  async #purge(): Promise<void> {
+    await this.#dns.stop();
+    await dropRuleset();
+    const links = await listOwnLinks();
+    const namespaces = await listNamespaces();
+    const lines = [
+      // VXLAN ports and interfaces of tasks before the bridges they are on.
+      ...links.toSorted((left, right) => (left < right ? 1 : -1)).map((name) => `link del ${name}`),
+      ...namespaces.map((taskId) => `netns del ${namespacePrefix}${taskId}`),
+    ];
+    throwOnFailure(lines, await ipBatch(lines));
+    await this.#records.removeAll();
+    this.#links = undefined;
+    this.#elements = undefined;
+    this.#localElements = new Map();
+    this.#tasks.clear();
+    this.#networks.clear();
+    this.#assignments = nothingAssigned;
+  }
+}
+
+/** Takes from the front what one pass may do together: several applies, or attaches and detaches of different tasks. */
+function takePass(pending: Pending[]): Pending[] {
+  const first = pending[0]!;
+  const tasks = new Set<string>();
+  let count = 0;
+  for (const { request } of pending) {
+    if (first.request.kind === 'purge' && count > 0) break;
+    if (first.request.kind === 'apply' || first.request.kind === 'purge') {
+      if (request.kind !== first.request.kind) break;
+    } else {
+      if (request.kind !== 'attach' && request.kind !== 'detach') break;
+      const taskId = request.kind === 'attach' ? request.task.taskId : request.taskId;
+      if (tasks.has(taskId) || count === passSizeMax) break;
+      tasks.add(taskId);
+    }
+    count++;
+  }
+  return pending.splice(0, count);
+}
+
+function portTaken(port: { protocol: string; published: number }, why: string, next: string): ShoalError {
+  return new ShoalError('port_taken', `Cannot publish port ${portKey(port)}: ${why}`, { next });
+}
+
+function throwOnFailure(lines: readonly string[], failures: ReadonlyMap<number, string>): void {
+  const [first] = failures;
+  if (!first) return;
+  throw new ShoalError(
+    'network_failed',
+    `Cannot change the host's network: '${lines[first[0]]}': ${first[1]}`,
+    {
+      details: Object.fromEntries([...failures].map(([index, said]) => [lines[index] ?? '', said])),
+    },
+  );
+}

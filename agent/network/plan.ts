@@ -1,0 +1,247 @@
+/** From what the manager says and which tasks are here to what the kernel should hold. Pure. */
+import {
+  formatAddress,
+  formatSubnet,
+  macOf,
+  parseAddress,
+  parseSubnet,
+  splitSubnet,
+} from '../../src/spec/address.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import { interfaceName } from '../../src/spec/names.ts';
+import type { EndpointAssignment, NetworkAssignment, ServiceAssignment } from '../../src/wire/session.ts';
+import type { NetworkAssignments, TaskNetwork } from './network.ts';
+import { assignmentSets, bridgeSets, endpointsMax, localSets, sizeClass, type SetName } from './rules.ts';
+import { emptyLinks, type Elements, type LinkState } from './state.ts';
+
+/** What VXLAN over IPv4 adds to a frame. */
+export const vxlanOverheadBytes = 50;
+
+export interface HostFacts {
+  hostAddress: string;
+  underlayMtu: number;
+  vxlanPort: number;
+  /** `PROTOCOL/PORT` that programs of this host listen on; published ports stay away from them. */
+  foreignPorts: ReadonlySet<string>;
+}
+
+export interface AssignmentPlan {
+  links: LinkState;
+  elements: Elements;
+  /** Published ports left out because a program of this host listens there, `PROTOCOL/PORT`. */
+  blockedPorts: string[];
+}
+
+/** `tcp/80`: how ports are compared. */
+export function portKey(port: { protocol: string; published: number }): string {
+  return `${port.protocol}/${port.published}`;
+}
+
+function emptyElements(names: readonly SetName[]): Elements {
+  return new Map(names.map((name) => [name, new Map<string, string>()]));
+}
+
+/** The mark of connections that a peer's bridge passed on: its address as a number, which no other bridge has. */
+function markOf(address: string): string {
+  return `0x${parseAddress(address).toString(16).padStart(8, '0')}`;
+}
+
+/** Everything that follows from the assignments alone. */
+export function planAssignments(assignments: NetworkAssignments, facts: HostFacts): AssignmentPlan {
+  const links = emptyLinks();
+  const elements = emptyElements([...assignmentSets, ...bridgeSets]);
+  for (const network of assignments.networks.values()) planNetwork(network, facts, links, elements);
+  for (const peer of assignments.peers.values()) {
+    const network = assignments.networks.get(peer.networkId);
+    if (!network || peer.hostAddress === facts.hostAddress) continue;
+    reach(links, network.id, peer.address, peer.hostAddress);
+    elements.get('live')!.set(peer.address, '');
+  }
+  const endpoints = Map.groupBy(assignments.endpoints.values(), (endpoint) => endpoint.serviceId);
+  const blockedPorts: string[] = [];
+  for (const service of assignments.services.values()) {
+    const sorted = (endpoints.get(service.id) ?? []).toSorted(bySlot).slice(0, endpointsMax);
+    planService(service, sorted, assignments, elements);
+    blockedPorts.push(...planPorts(service, sorted, facts, elements));
+  }
+  return { links, elements, blockedPorts };
+}
+
+function bySlot(left: EndpointAssignment, right: EndpointAssignment): number {
+  return left.slot - right.slot || (left.id < right.id ? -1 : 1);
+}
+
+function planNetwork(
+  network: NetworkAssignment,
+  facts: HostFacts,
+  links: LinkState,
+  elements: Elements,
+): void {
+  const bridge = interfaceName('bridge', network.id);
+  const { tasks, virtual } = splitSubnet(parseSubnet(network.subnet));
+  const mtu = facts.underlayMtu - vxlanOverheadBytes;
+  links.bridges.set(bridge, {
+    networkId: network.id,
+    address: `${network.bridgeAddress}/${tasks.prefix}`,
+    mac: macOf(network.bridgeAddress),
+    mtu,
+    virtualSubnet: formatSubnet(virtual),
+  });
+  links.vxlans.set(interfaceName('vxlan', network.id), {
+    bridge,
+    vni: network.vni,
+    local: facts.hostAddress,
+    port: facts.vxlanPort,
+    mtu,
+  });
+  elements.get('bridge_pairs')!.set(`"${bridge}" . "${bridge}"`, '');
+  elements.get('overlay')!.set(formatSubnet(parseSubnet(network.subnet)), '');
+  elements.get('virtual')!.set(formatSubnet(virtual), '');
+  elements.get('bridge_addresses')!.set(network.bridgeAddress, '');
+  elements.get('vnis')!.set(String(network.vni), '');
+  if (network.internal) elements.get('internal')!.set(`"${bridge}"`, '');
+  for (const peer of network.peers) {
+    if (peer.hostAddress === facts.hostAddress) continue;
+    reach(links, network.id, peer.bridgeAddress, peer.hostAddress);
+    elements.get('hosts')!.set(peer.hostAddress, '');
+    const mark = markOf(peer.bridgeAddress);
+    elements.get('marks')!.set(mark, '');
+    elements.get('peer_marks')!.set(macOf(peer.bridgeAddress), mark);
+    elements.get('peer_macs')!.set(mark, macOf(peer.bridgeAddress));
+  }
+}
+
+/** Frames for `address` go to `hostAddress`, and the local bridge answers ARP for it. */
+function reach(links: LinkState, networkId: string, address: string, hostAddress: string): void {
+  links.neighbours.set(`${interfaceName('bridge', networkId)} ${address}`, macOf(address));
+  links.forwards.set(`${interfaceName('vxlan', networkId)} ${macOf(address)}`, hostAddress);
+}
+
+function planService(
+  service: ServiceAssignment,
+  endpoints: EndpointAssignment[],
+  assignments: NetworkAssignments,
+  elements: Elements,
+): void {
+  for (const { networkId, virtualAddress } of service.networks) {
+    if (!assignments.networks.has(networkId)) continue;
+    const addresses = addressesOn(networkId, endpoints);
+    for (const address of addresses) elements.get('live')!.set(address, '');
+    if (virtualAddress === undefined || addresses.length === 0) continue;
+    const size = sizeClass(addresses.length);
+    elements.get('service_size')!.set(virtualAddress, `goto service_${size}`);
+    const slots = elements.get('service_slots')!;
+    for (let slot = 0; slot < size; slot++)
+      slots.set(`${virtualAddress} . ${slot}`, addresses[slot % addresses.length]!);
+  }
+}
+
+/** Adds the service's published ports and gives those that a foreign program holds. */
+function planPorts(
+  service: ServiceAssignment,
+  endpoints: EndpointAssignment[],
+  facts: HostFacts,
+  elements: Elements,
+): string[] {
+  const blocked: string[] = [];
+  if (service.ingressNetworkId === undefined) return blocked;
+  const addresses = addressesOn(service.ingressNetworkId, endpoints);
+  for (const port of service.ports) {
+    if (facts.foreignPorts.has(portKey(port))) {
+      blocked.push(portKey(port));
+      continue;
+    }
+    if (addresses.length === 0) continue;
+    const size = sizeClass(addresses.length);
+    elements.get('port_size')!.set(`${port.protocol} . ${port.published}`, `goto port_${size}`);
+    const slots = elements.get('port_slots')!;
+    for (let slot = 0; slot < size; slot++) {
+      slots.set(
+        `${port.protocol} . ${port.published} . ${slot}`,
+        `${addresses[slot % addresses.length]} . ${port.target}`,
+      );
+    }
+  }
+  return blocked;
+}
+
+function addressesOn(networkId: string, endpoints: EndpointAssignment[]): string[] {
+  return endpoints
+    .map((endpoint) => endpoint.addresses[networkId])
+    .filter((address) => address !== undefined);
+}
+
+/** Everything that follows from the tasks attached here and from the DNS servers (bridge address to port) alone. */
+export function planLocal(tasks: Iterable<TaskNetwork>, dnsPorts: ReadonlyMap<string, number>): Elements {
+  const elements = emptyElements(localSets);
+  for (const task of tasks) {
+    for (const { address } of task.attachments) {
+      elements.get('local')!.set(address, '');
+      elements.get('hairpin')!.set(`${address} . ${address}`, '');
+    }
+    const first = task.attachments[0];
+    for (const port of first ? task.hostPorts : []) {
+      elements
+        .get('host_ports')!
+        .set(`${port.protocol} . ${port.published}`, `${first!.address} . ${port.target}`);
+    }
+  }
+  for (const [address, port] of dnsPorts) elements.get('dns')!.set(address, String(port));
+  return elements;
+}
+
+/** One interface of a task: its name on the host and in the task, and how it is set up. */
+export interface TaskInterface {
+  hostName: string;
+  taskName: string;
+  networkId: string;
+  bridge: string;
+  /** With its prefix length. */
+  address: string;
+  mac: string;
+  mtu: number;
+  /** The bridge's address: where virtual IPs are routed to. */
+  gateway: string;
+  virtualSubnet: string;
+  defaultRoute: boolean;
+}
+
+/**
+ * The interfaces of a task, eth0, eth1, … in the order of its attachments. The default route is the first
+ * attachment's whose network is not internal. Throws `network_failed` when a network is not known here (yet).
+ */
+export function planTask(
+  task: TaskNetwork,
+  networks: ReadonlyMap<string, NetworkAssignment>,
+  underlayMtu: number,
+): TaskInterface[] {
+  const first = task.attachments.findIndex(({ networkId }) => networks.get(networkId)?.internal === false);
+  return task.attachments.map(({ networkId, address }, index) => {
+    const network = networks.get(networkId);
+    if (!network) {
+      throw new ShoalError(
+        'network_failed',
+        `Cannot attach task ${task.taskId}: network ${networkId} is not known on this host`,
+        { next: 'Wait until the manager has sent the network to this host.' },
+      );
+    }
+    const { tasks, virtual } = splitSubnet(parseSubnet(network.subnet));
+    return {
+      hostName: vethName(task.taskId, index),
+      taskName: `eth${index}`,
+      networkId,
+      bridge: interfaceName('bridge', networkId),
+      address: `${formatAddress(parseAddress(address))}/${tasks.prefix}`,
+      mac: macOf(address),
+      mtu: underlayMtu - vxlanOverheadBytes,
+      gateway: network.bridgeAddress,
+      virtualSubnet: formatSubnet(virtual),
+      defaultRoute: index === first,
+    };
+  });
+}
+
+/** Interface names hold 15 characters: the kind, ten of the task's id, and the attachment's index. */
+export function vethName(taskId: string, index: number): string {
+  return `${interfaceName('veth', taskId)}${index}`;
+}

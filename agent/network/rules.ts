@@ -1,0 +1,235 @@
+/**
+ * The fixed part of the packet filter: chains and rules that never change while the daemon runs. All that changes is
+ * elements of the sets and maps declared here, so that a change costs what changes, whatever the number of services.
+ *
+ * Two tables, both named `shoal`: `inet` for everything, and `bridge` for the one rewrite that must happen on frames.
+ */
+import { createHash } from 'node:crypto';
+
+/** Services with up to this many endpoints are balanced exactly evenly; each count has a chain of its own. */
+export const exactSizeMax = 64;
+/** Above it slots are at least four times the endpoints, so that no endpoint gets more than a quarter above its share. */
+export const roundedSizes = [512, 1024, 2048, 4096] as const;
+/** Endpoints beyond this one are left out of a balanced address; no service that large has been seen. */
+export const endpointsMax = 1024;
+
+/**
+ * How many slots `endpoints` take: their own number, or a power of two of at least four times as many.
+ */
+export function sizeClass(endpoints: number): number {
+  if (endpoints <= exactSizeMax) return endpoints;
+  return roundedSizes.find((size) => size >= endpoints * 4) ?? roundedSizes[roundedSizes.length - 1]!;
+}
+
+/** Sets and maps whose elements come from the manager's assignments. */
+export const assignmentSets = [
+  'bridge_pairs',
+  'overlay',
+  'virtual',
+  'internal',
+  'bridge_addresses',
+  'vnis',
+  'hosts',
+  'peer_marks',
+  'marks',
+  'live',
+  'service_size',
+  'service_slots',
+  'port_size',
+  'port_slots',
+] as const;
+/** Sets and maps whose elements come from the tasks attached here and the DNS servers that run. */
+export const localSets = ['local', 'hairpin', 'host_ports', 'dns'] as const;
+/** Maps of the `bridge` table. */
+export const bridgeSets = ['peer_macs'] as const;
+
+export type SetName = (typeof assignmentSets | typeof localSets | typeof bridgeSets)[number];
+
+const declarations = `
+  # bridge . bridge, one of each network: traffic within a network
+  set bridge_pairs { type ifname . ifname; }
+  set overlay { type ipv4_addr; flags interval; }
+  # the upper halves: virtual IPs
+  set virtual { type ipv4_addr; flags interval; }
+  set internal { type ifname; }
+  set bridge_addresses { type ipv4_addr; }
+  set vnis { typeof @th,96,24; }
+  set hosts { type ipv4_addr; }
+  # a peer's bridge: its MAC address to its IP address as a number
+  map peer_marks { type ether_addr : mark; }
+  set marks { type mark; }
+  # addresses that answer: of tasks elsewhere and of tasks here
+  set live { type ipv4_addr; }
+  set local { type ipv4_addr; }
+  set hairpin { type ipv4_addr . ipv4_addr; }
+  map service_size { type ipv4_addr : verdict; }
+  map service_slots { typeof ip daddr . numgen random mod 4 : ip daddr; }
+  map port_size { type inet_proto . inet_service : verdict; }
+  map port_slots { typeof meta l4proto . th dport . numgen random mod 4 : ip daddr . th dport; }
+  map host_ports { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  # a bridge's address to the port its DNS server listens on
+  map dns { type ipv4_addr : inet_service; }
+`;
+
+const flow = 'ip saddr . ip daddr . meta l4proto . th sport . th dport';
+
+/**
+ * A flow whose translation points to a task that is gone would go nowhere until the kernel forgets it, and a client
+ * that keeps sending keeps it alive. Such a flow is moved to the next conntrack zone, where it is unknown and so
+ * balanced anew. This needs no tool to delete entries, and covers UDP as well as a reused TCP port.
+ */
+const zones = [1, 2, 3, 4, 5, 6, 7, 8] as const;
+const renewed = `
+  map renewed { typeof ${flow} : ct zone; flags dynamic,timeout; timeout 1d; size 65535; }
+  chain renew {
+    ${[0, ...zones].map((zone) => `ct original zone ${zone} update @renewed { ${flow} : ${(zone % zones.length) + 1} } drop`).join('\n    ')}
+  }
+  chain refresh {
+    ${zones.map((zone) => `ct original zone ${zone} update @renewed { ${flow} : ${zone} } return`).join('\n    ')}
+  }
+  chain stale {
+    meta l4proto udp goto renew
+    tcp flags syn / fin,syn,rst,ack goto renew
+    meta l4proto tcp reject with tcp reset
+    drop
+  }
+  chain check_flow {
+    ct original zone != 0 jump refresh
+    ct direction original ct status dnat ct reply ip saddr @overlay ct reply ip saddr != @live ct reply ip saddr != @local jump stale
+  }
+  chain zone_prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    # route_localnet is on for bridges, so that 127.0.0.1 reaches published ports; containers must not reach the host's loopback by it
+    iifname "shb*" ip daddr 127.0.0.0/8 drop
+    meta l4proto { tcp, udp } ct original zone set ${flow} map @renewed
+  }
+  chain zone_output {
+    type filter hook output priority raw; policy accept;
+    meta l4proto { tcp, udp } ct original zone set ${flow} map @renewed
+  }
+  chain flow_prerouting {
+    type filter hook prerouting priority mangle; policy accept;
+    ct state established jump check_flow
+    # a connection that another host passed on without touching its source: the reply must go back by that host's bridge
+    iifname "shb*" ct state new ip saddr != @overlay ct mark set ether saddr map @peer_marks
+    iifname "shb*" ct direction reply ct mark @marks ip daddr != @overlay meta mark set ct mark
+  }
+  chain flow_output {
+    type filter hook output priority mangle; policy accept;
+    ct state established jump check_flow
+  }
+`;
+
+const sizes = [...Array.from({ length: exactSizeMax }, (_, index) => index + 1), ...roundedSizes];
+
+const balance = `
+  ${sizes
+    .map(
+      (size) => `chain service_${size} {
+    dnat ip to ip daddr . numgen random mod ${size} map @service_slots
+  }
+  chain port_${size} {
+    dnat ip to meta l4proto . th dport . numgen random mod ${size} map @port_slots
+  }`,
+    )
+    .join('\n  ')}
+  chain ports {
+    meta l4proto . th dport vmap @port_size
+    dnat ip to meta l4proto . th dport map @host_ports
+  }
+  chain services {
+    ip daddr vmap @service_size
+    meta l4proto { tcp, udp } fib daddr type local jump ports
+  }
+  chain translate_prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "shb*" meta l4proto { tcp, udp } th dport 53 redirect to :ip daddr map @dns
+    jump services
+  }
+  chain translate_output {
+    type nat hook output priority dstnat; policy accept;
+    jump services
+  }
+  chain into_overlay {
+    # the host itself: replies must come back to this host, whichever has the endpoint
+    ct status dnat fib saddr type local masquerade
+    # a container by a published port: the endpoint may know a shorter way back, which would miss the translation
+    ct status dnat ip saddr @overlay ct original ip daddr != @virtual masquerade
+    # tasks of an internal network have no route to an outside client
+    oifname @internal ip saddr != @overlay masquerade
+  }
+  chain translate_postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    # a task that reaches itself by its own virtual IP
+    ip saddr . ip daddr @hairpin masquerade
+    oifname "shb*" jump into_overlay
+    oifname != "shb*" ip saddr @overlay masquerade
+  }
+`;
+
+const filters = `
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    reject with icmp port-unreachable
+  }
+  # an address of the upper half that was not translated has no endpoint: say so at once
+  chain refuse_prerouting {
+    type filter hook prerouting priority -90; policy accept;
+    ip daddr @virtual goto refuse
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    ip daddr @virtual goto refuse
+    # a virtual IP leaves by the bridge it came from; that is the way, and needs no correction
+    oifname "shb*" icmp type redirect drop
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    ip daddr @bridge_addresses iifname != "shb*" iifname != "lo" drop
+    udp dport VXLAN_PORT @th,96,24 @vnis ip saddr != @hosts drop
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname . oifname @bridge_pairs accept
+    iifname != "shb*" oifname != "shb*" accept
+    tcp flags syn tcp option maxseg size set rt mtu
+    ct state established,related accept
+    iifname "shb*" ct original ip daddr @virtual reject with icmp admin-prohibited
+    ct status dnat oifname "shb*" accept
+    iifname "shb*" oifname "shb*" reject with icmp admin-prohibited
+    oifname "shb*" drop
+    iifname @internal reject with icmp admin-prohibited
+  }
+`;
+
+const bridgeTable = `table bridge shoal {
+  map peer_macs { type mark : ether_addr; }
+  chain prerouting {
+    # after bridge netfilter (priority 0), which has set the mark: the frame goes to the other host's bridge instead of ours
+    type filter hook prerouting priority 10; policy accept;
+    ether daddr set meta mark map @peer_macs meta mark set 0
+  }
+}
+`;
+
+/** The whole rule set with empty sets, as text for `nft -f`, and the mark by which a running one is known to be the same. */
+export function ruleset(vxlanPort: number): { text: string; version: string } {
+  const body = [declarations, renewed, balance, filters].join('').replaceAll('VXLAN_PORT', String(vxlanPort));
+  const version = createHash('sha256').update(body).update(bridgeTable).digest('hex').slice(0, 12);
+  // Adding before deleting makes deleting safe when there is none; nft applies the whole text in one transaction.
+  const text = `table inet shoal
+delete table inet shoal
+table bridge shoal
+delete table bridge shoal
+table inet shoal {
+  chain version_${version} {
+  }
+${body}}
+${bridgeTable}`;
+  return { text, version };
+}
+
+/** The table a set lives in, as `nft` names it. */
+export function tableOf(set: SetName): string {
+  return (bridgeSets as readonly string[]).includes(set) ? 'bridge shoal' : 'inet shoal';
+}

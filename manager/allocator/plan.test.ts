@@ -31,9 +31,13 @@ function settled(objects: ViewObjects): MutableView {
   return view;
 }
 
-const addressesOf = (view: View, id: string) => view.tasks.get(id)?.attachments.map(({ address }) => address);
-const publishedOf = (view: View, id: string) =>
-  view.services.get(id)?.endpoint?.ports.map(({ published }) => published);
+function addressesOf(view: View, id: string): string[] | undefined {
+  return view.tasks.get(id)?.attachments.map(({ address }) => address);
+}
+
+function publishedOf(view: View, id: string): number[] | undefined {
+  return view.services.get(id)?.endpoint?.ports.map(({ published }) => published);
+}
 
 describe('networks', () => {
   test('get a VNI, a subnet of the pool and a bridge address for every node', () => {

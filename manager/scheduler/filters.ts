@@ -1,5 +1,6 @@
 import { describeConstraint, nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
+import { assert } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { fixedHostPorts, portKey, type NodeUse } from './node-use.ts';
 
@@ -113,10 +114,10 @@ export function explainNodes(uses: Iterable<NodeUse>, { fixed, changing }: Filte
   return `no suitable node: ${reasons.join(', ')}`;
 }
 
-/** Why one given node will not do; undefined when it will. */
-export function explainNode(use: NodeUse | undefined, { fixed, changing }: Filters): string | undefined {
+/** Why one given node will not do, in the same words. */
+export function explainNode(use: NodeUse | undefined, { fixed, changing }: Filters): string {
   if (use === undefined) return 'no suitable node: its node is gone';
   const failed = [...fixed, ...changing].find((filter) => !filter.fits(use));
-  if (failed === undefined) return undefined;
+  assert(failed !== undefined, 'a node that does not fit fails a filter');
   return `no suitable node: ${failed.explain} on ${use.node.description?.hostname ?? use.node.id}`;
 }

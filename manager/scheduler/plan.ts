@@ -28,7 +28,16 @@ export function planSchedule(view: View, now: number): Plan {
   }
   if (schedulable.length > 0) {
     const uses = nodeUses(view);
-    for (const group of groupEqual(schedulable)) placeGroup(group, view, uses, now).forEach(change);
+    const groups = groupEqual(schedulable).map((tasks) => placeGroup(tasks, view, uses, now));
+    // Only now is it known what the nodes hold; a reason given earlier would be another one at the next plan.
+    for (const { placed, unplaced, explain } of groups) {
+      placed.forEach(change);
+      let anywhere: string | undefined;
+      for (const task of unplaced) {
+        const reason = task.nodeId === undefined ? (anywhere ??= explain()) : explain(task.nodeId);
+        change(withMessage(task, reason));
+      }
+    }
   }
   for (let start = 0; start < changes.length; start += tasksPerGroup) {
     plan.push(changes.slice(start, start + tasksPerGroup));
@@ -57,42 +66,46 @@ function groupEqual(tasks: Task[]): Task[][] {
   return [...Map.groupBy(ordered, (task) => `${task.serviceId} ${task.specVersion}`).values()];
 }
 
-/** The tasks of the group that change: placed, or with a new reason. Adds the placed ones to the uses. */
-function placeGroup(
-  group: Task[],
-  view: View,
-  uses: Map<string, NodeUse>,
-  now: number,
-): (Task | undefined)[] {
-  const first = group[0];
+interface PlacedGroup {
+  placed: Task[];
+  unplaced: Task[];
+  /** Why none of the nodes would do, or why the given one would not. */
+  explain: (nodeId?: string) => string;
+}
+
+/** Places the tasks of one group as far as there is room, and adds them to the uses. */
+function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: number): PlacedGroup {
+  const first = tasks[0];
   assert(first !== undefined, 'a group has a task');
   const { serviceId, specVersion, template } = first;
   let filters: Filters;
   try {
     filters = filtersFor(serviceId, template, view);
   } catch (error) {
-    return group.map((task) => withMessage(task, messageOf(error)));
+    return { placed: [], unplaced: tasks, explain: () => messageOf(error) };
   }
   const candidates = [...uses.values()].filter((use) => filters.fixed.every((filter) => filter.fits(use)));
   const failures = recentFailures(serviceId, specVersion, view, now);
   const homes = homeNodes(serviceId, template, view);
-  let noNode: string | undefined;
-  return group.map((task) => {
-    if (task.nodeId !== undefined) {
-      const use = uses.get(task.nodeId);
-      const reason = explainNode(use, filters);
-      return use === undefined || reason !== undefined
-        ? withMessage(task, reason ?? 'no suitable node')
-        : place(task, use, now);
-    }
+  const placed: Task[] = [];
+  const unplaced: Task[] = [];
+  let isFull = false;
+  for (const task of tasks) {
+    let use: NodeUse | undefined;
+    if (task.nodeId !== undefined) use = nodeIfFits(uses.get(task.nodeId), filters);
+    else if (!isFull) use = bestNode(task, candidates, filters, failures, homes.get(task.slot));
     // Once one task found no room, its equals find none either.
-    if (noNode === undefined) {
-      const best = bestNode(task, candidates, filters, failures, homes.get(task.slot));
-      if (best !== undefined) return place(task, best, now);
-      noNode = explainNodes(uses.values(), filters);
-    }
-    return withMessage(task, noNode);
-  });
+    if (use === undefined && task.nodeId === undefined) isFull = true;
+    if (use === undefined) unplaced.push(task);
+    else placed.push(place(task, use, now));
+  }
+  const explain = (nodeId?: string) =>
+    nodeId === undefined ? explainNodes(uses.values(), filters) : explainNode(uses.get(nodeId), filters);
+  return { placed, unplaced, explain };
+}
+
+function nodeIfFits(use: NodeUse | undefined, { fixed, changing }: Filters): NodeUse | undefined {
+  return use !== undefined && [...fixed, ...changing].every((filter) => filter.fits(use)) ? use : undefined;
 }
 
 function bestNode(

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Store, Transaction, WatchBatch } from './store.ts';
 import { transactionChangesMax, transactionCharactersMax } from './transaction.ts';
 
-/** An opened store for one test. `historyBatchesMax` batches are kept at most; a backend that keeps more ignores it. */
+/** An opened store for one test. */
 export interface OpenedStore {
   store: Store;
   /** Makes the store forget its history, by whatever means the backend has. */
@@ -42,16 +42,19 @@ export function describeStore(name: string, open: () => Promise<OpenedStore>): v
       opened = await open();
     });
     afterEach(() => opened.dispose());
-    describeTransactions(() => opened.store, commit);
+    describeReading(() => opened.store, commit);
+    describeGuards(() => opened.store, commit);
+    describeLimits(() => opened.store, commit);
     describeConcurrency(() => opened.store, commit);
-    describeWatch(() => opened, commit);
+    describeWatch(() => opened.store, commit);
+    describeHistory(() => opened, commit);
     describeLeadership(() => opened.store);
   });
 }
 
 type Commit = (transaction: Transaction) => Promise<number>;
 
-function describeTransactions(store: () => Store, commit: Commit): void {
+function describeReading(store: () => Store, commit: Commit): void {
   test('a key that was never written is absent', async () => {
     expect(await store().get('task/none')).toBeUndefined();
   });
@@ -85,7 +88,9 @@ function describeTransactions(store: () => Store, commit: Commit): void {
     ]);
     expect((await store().list('')).values).toHaveLength(6);
   });
+}
 
+function describeGuards(store: () => Store, commit: Commit): void {
   test('a compare with an old revision is a conflict, is named, and writes nothing', async () => {
     const first = await commit(put('task/a', '1'));
     await commit(put('task/a', '2'));
@@ -118,7 +123,9 @@ function describeTransactions(store: () => Store, commit: Commit): void {
     expect(await commit({ compares, puts: [], deletes: [] })).toBe(revision);
     expect(await commit({ compares, puts: [], deletes: ['task/none'] })).toBe(revision);
   });
+}
 
+function describeLimits(store: () => Store, commit: Commit): void {
   test('one key may not change twice in one transaction', async () => {
     const twice = { compares: [], puts: [{ key: 'task/a', value: '1' }], deletes: ['task/a'] };
     await expect(store().transact(twice)).rejects.toMatchObject({ code: 'invalid_argument' });
@@ -183,13 +190,12 @@ function describeConcurrency(store: () => Store, commit: Commit): void {
   });
 }
 
-function describeWatch(opened: () => OpenedStore, commit: Commit): void {
+function describeWatch(store: () => Store, commit: Commit): void {
   test('a watch tells every batch after a revision, past and future, in order and without gaps', async () => {
-    const { store } = opened();
     await commit(put('task/before', '0'));
-    const { revision } = await store.list('');
+    const { revision } = await store().list('');
     await commit(put('task/a', '1'));
-    const watched = take(store, '', revision, 4);
+    const watched = take(store(), '', revision, 4);
     await commit({ compares: [], puts: [{ key: 'task/b', value: '2' }], deletes: ['task/a'] });
     await Promise.all([commit(put('task/c', '3')), commit(put('task/d', '4'))]);
     const batches = await watched;
@@ -204,7 +210,7 @@ function describeWatch(opened: () => OpenedStore, commit: Commit): void {
   });
 
   test('a watch of a prefix tells nothing else', async () => {
-    const { revision } = await opened().store.list('');
+    const { revision } = await store().list('');
     await commit(put('node/a', '1'));
     await commit({
       compares: [],
@@ -214,25 +220,26 @@ function describeWatch(opened: () => OpenedStore, commit: Commit): void {
       ],
       deletes: [],
     });
-    const batches = await take(opened().store, 'task/', revision, 1);
+    const batches = await take(store(), 'task/', revision, 1);
     expect(batches).toEqual([
       { revision: revision + 2, events: [{ type: 'put', key: 'task/b', value: '3' }] },
     ]);
   });
 
   test('what a listing and a watch from its revision tell is the whole truth under concurrent writes', async () => {
-    const { store } = opened();
     const writes = Array.from({ length: 100 }, (_, index) => commit(put(`task/${index % 7}`, String(index))));
-    const { revision, values } = await store.list('');
+    const { revision, values } = await store().list('');
     const state = new Map(values.map(({ key, value }) => [key, value]));
     const last = Math.max(...(await Promise.all(writes)));
-    for (const batch of last > revision ? await take(store, '', revision, last - revision) : []) {
+    for (const batch of last > revision ? await take(store(), '', revision, last - revision) : []) {
       for (const event of batch.events) if (event.type === 'put') state.set(event.key, event.value);
     }
-    const truth = (await store.list('')).values;
+    const truth = (await store().list('')).values;
     expect(state).toEqual(new Map(truth.map(({ key, value }) => [key, value])));
   });
+}
 
+function describeHistory(opened: () => OpenedStore, commit: Commit): void {
   test('a watch ends when its signal aborts', async () => {
     const controller = new AbortController();
     const { revision } = await opened().store.list('');

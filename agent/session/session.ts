@@ -1,4 +1,4 @@
-import WebSocket from 'ws';
+import { WebSocket } from 'ws';
 import { heartbeatIntervalMs } from '../../src/spec/defaults.ts';
 import type { NodeDescription } from '../../src/spec/node.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
@@ -130,7 +130,9 @@ export class AgentSession {
       },
       onAssignments: (change) => onAssignments(change, epoch),
       onStream: (streamId, request) =>
-        onStream(streamId, request, () => this.#dial(address, `${streamPath}/${encodeURIComponent(streamId)}`)),
+        onStream(streamId, request, () =>
+          this.#dial(address, `${streamPath}/${encodeURIComponent(streamId)}`),
+        ),
     });
     this.#connection = connection;
     try {
@@ -144,10 +146,10 @@ export class AgentSession {
   }
 
   #dial(address: string, path: string): WebSocket {
+    // ws hands the name on to TLS, though its types do not say so.
+    const tls = { ...this.#options.credentials(), servername: managerServerName, rejectUnauthorized: true };
     return new WebSocket(`wss://${address}${path}`, {
-      ...this.#options.credentials(),
-      servername: managerServerName,
-      rejectUnauthorized: true,
+      ...tls,
       perMessageDeflate: false,
       maxPayload: sessionMessageBytesMax,
       handshakeTimeout: handshakeMs,

@@ -1,8 +1,14 @@
-import type WebSocket from 'ws';
+import type { WebSocket } from 'ws';
 import type { Engine, ExecSession } from '../engine/engine.ts';
 import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { decodeFrame, encodeFrame, encodeJsonFrame, frameBytesMax, type Frame } from '../../src/wire/frames.ts';
+import {
+  decodeFrame,
+  encodeFrame,
+  encodeJsonFrame,
+  frameBytesMax,
+  type Frame,
+} from '../../src/wire/frames.ts';
 import type { LogLine, StreamRequest } from '../../src/wire/session.ts';
 import { streamsMax } from './limits.ts';
 
@@ -47,7 +53,10 @@ export class StreamServer {
       await opened(socket, ended.signal);
       this.#open.add(socket);
       if (this.#open.size > streamsMax) {
-        throw new ShoalError('resource_exhausted', `Cannot serve more than ${streamsMax} streams on this host`);
+        throw new ShoalError(
+          'resource_exhausted',
+          `Cannot serve more than ${streamsMax} streams on this host`,
+        );
       }
       if (!this.#parts.knows(request.taskId)) {
         throw new ShoalError('not_found', `Cannot find task ${request.taskId} on its host`);

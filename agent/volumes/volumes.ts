@@ -64,9 +64,9 @@ export function createVolumes(options: {
   return {
     prepare: (taskId, image, mounts) =>
       Promise.all(
-        withImageVolumes(mounts, image).map((mount, index) => {
-          if (mount.type === 'volume') return volume(taskId, index, image, mount);
-          return mount.type === 'bind' ? hostFolder(mount) : temporary(mount);
+        withImageVolumes(mounts, image).map(async (mount, index) => {
+          if (mount.type === 'volume') return await volume(taskId, index, image, mount);
+          return mount.type === 'bind' ? await hostFolder(mount) : temporary(mount);
         }),
       ),
     removeAnonymous: (taskId) => rm(join(anonymous, taskId), { recursive: true, force: true }),

@@ -124,8 +124,7 @@ async function adopt(worker: Worker): Promise<void> {
   ]);
   for (const id of namespaces) if (!holding(id)) remove(worker, 'namespace', () => network.detach(id));
   for (const id of folders) if (!holding(id)) remove(worker, 'files', () => files.remove(id));
-  for (const id of anonymous)
-    if (!holding(id)) remove(worker, 'volumes', () => volumes.removeAnonymous(id));
+  for (const id of anonymous) if (!holding(id)) remove(worker, 'volumes', () => volumes.removeAnonymous(id));
   for (const id of logged) if (!known.has(id)) remove(worker, 'log', () => logs.remove(id));
   log.info('took over what runs here', { tasks: known.size, containers: containers.size });
   worker.act();

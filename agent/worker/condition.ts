@@ -12,7 +12,7 @@ export class Condition {
 
   /** Tells everybody who waits to look again. */
   changed(): void {
-    for (const look of [...this.#waiting]) look();
+    for (const look of this.#waiting) look();
   }
 
   /**
@@ -35,7 +35,9 @@ export class Condition {
     };
     const onAbort = () => reject(signal?.reason as Error);
     const cancel = this.#clock.after(timeoutMs, () =>
-      reject(new ShoalError('deadline_exceeded', `Cannot go on: ${what} did not come within ${timeoutMs} ms`)),
+      reject(
+        new ShoalError('deadline_exceeded', `Cannot go on: ${what} did not come within ${timeoutMs} ms`),
+      ),
     );
     this.#waiting.add(onChange);
     signal?.addEventListener('abort', onAbort, { once: true });

@@ -193,12 +193,7 @@ export class Preparer {
     }
   }
 
-  async #mounts(
-    task: TaskAssignment,
-    image: Image,
-    dnsServer: string | undefined,
-    context: PrepareContext,
-  ) {
+  async #mounts(task: TaskAssignment, image: Image, dnsServer: string | undefined, context: PrepareContext) {
     const { files, volumes } = this.#parts;
     const contents = await context.contents(task, context.signal);
     const [data, small] = await Promise.all([

@@ -39,7 +39,9 @@ export class TaskStore {
 
   assignments(): AssignmentPut[] {
     const rows = this.#database.prepare('SELECT kind, value FROM assignment').all();
-    return rows.map((row) => ({ kind: row['kind'], value: JSON.parse(String(row['value'])) }) as AssignmentPut);
+    return rows.map(
+      (row) => ({ kind: row['kind'], value: JSON.parse(String(row['value'])) }) as AssignmentPut,
+    );
   }
 
   /** Writes one message's worth of changes; `replace` drops everything that was there. */

@@ -76,7 +76,7 @@ export class Worker {
   /** What the world looks like is known: from now on wishes are acted upon. */
   act(): void {
     this.#acting = true;
-    for (const id of [...this.entries.keys()]) this.dispatch(id, { type: 'wished' });
+    for (const id of this.entries.keys()) this.dispatch(id, { type: 'wished' });
   }
 
   /** The latest status of every task that is assigned here. */

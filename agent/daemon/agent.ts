@@ -1,0 +1,246 @@
+import { rm } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Engine } from '../engine/engine.ts';
+import type { HostNetwork } from '../network/network.ts';
+import { AgentSession, type Credentials } from '../session/session.ts';
+import { changed, noAssignments, type AssignmentChange, type Assignments } from '../session/assignments.ts';
+import { StreamServer } from '../session/streams.ts';
+import { createVolumes, type CopyImageContent } from '../volumes/volumes.ts';
+import { watchEngine } from '../worker/adoption.ts';
+import { Condition } from '../worker/condition.ts';
+import type { TaskLogs } from '../worker/parts.ts';
+import { createTaskFiles, type FileContent, type TaskFiles } from '../worker/task-files.ts';
+import { TaskStore } from '../worker/task-store.ts';
+import { Worker } from '../worker/worker.ts';
+import type { NodeDescription } from '../../src/spec/node.ts';
+import { compareTaskStates } from '../../src/spec/task.ts';
+import { version } from '../../src/spec/version.ts';
+import { withDeadline, type Clock } from '../../src/util/clock.ts';
+import { messageOf } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { Loop } from '../../src/util/loop.ts';
+import type { Random } from '../../src/util/random.ts';
+import type { TaskAssignment } from '../../src/wire/session.ts';
+
+/** A task waits this long for its networks to be set up, and for its secrets and configs to come. */
+const sourcesWaitMs = 60_000;
+/** The engine has this long to say what it is; the manager is told "unknown" otherwise. */
+const describeMs = 2_000;
+/** Leaving waits this much longer than the longest grace period for the tasks to be gone. */
+const drainSlackMs = 30_000;
+
+export interface AgentOptions {
+  engine: Engine;
+  network: HostNetwork;
+  logs: TaskLogs;
+  copyImageContent?: CopyImageContent;
+  stateDirectory: string;
+  runDirectory: string;
+  hostname: string;
+  advertiseAddress: string;
+  managerAddresses: () => string[];
+  credentials: () => Credentials;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+}
+
+/** Everything a member of a cluster does on its host: session, worker, network. Made by `startAgent`. */
+export class Agent {
+  readonly session: AgentSession;
+  readonly #options: AgentOptions;
+  readonly #store: TaskStore;
+  readonly #files: TaskFiles;
+  readonly #worker: Worker;
+  readonly #streams: StreamServer;
+  readonly #applier: Loop;
+  readonly #change: Condition;
+  #assignments: Assignments = noAssignments();
+  /** Which message the assignments are as of, for telling when the kernel matches them. */
+  #told: { epoch: number; sequence: number } | undefined;
+  #appliedNetworks: ReadonlySet<string> = new Set();
+  #networkStarted = false;
+
+  constructor(options: AgentOptions, files: TaskFiles) {
+    const { clock, random, log, engine, network, logs } = options;
+    this.#options = options;
+    this.#files = files;
+    this.#change = new Condition(clock);
+    this.#store = new TaskStore(join(options.stateDirectory, 'agent', 'agent.db'));
+    this.session = new AgentSession({
+      addresses: options.managerAddresses,
+      credentials: options.credentials,
+      describe: () => this.#describe(),
+      clock,
+      random,
+      log,
+      onAssignments: (change, epoch) => this.#onAssignments(change, epoch),
+      onStream: (_streamId, request, dial) => {
+        this.#worker.background('serving a stream', () => this.#streams.serve(request, dial));
+      },
+    });
+    const { stateDirectory, copyImageContent } = options;
+    const volumes = createVolumes({ stateDirectory, ...(copyImageContent ? { copyImageContent } : {}) });
+    this.#worker = new Worker({
+      engine,
+      network,
+      logs,
+      volumes,
+      files,
+      clock,
+      random,
+      log,
+      cpus: availableParallelism(),
+      store: this.#store,
+      sources: {
+        networksReady: (ids, signal) => this.#networksReady(ids, signal),
+        contents: (task, signal) => this.#contents(task, signal),
+      },
+      onStatus: (taskId, status) => this.session.report(taskId, status),
+    });
+    this.#streams = new StreamServer({
+      engine,
+      log,
+      readLogs: (taskId, query) => logs.read(taskId, query),
+      knows: (taskId) => this.#worker.entries.has(taskId),
+    });
+    this.#applier = new Loop({ name: 'the network', clock, log, tick: () => this.#applyNetwork() });
+  }
+
+  /** Takes up what is on disk and goes on from there; needs neither managers nor engine to be there yet. */
+  start(): void {
+    this.#assignments = changed(noAssignments(), {
+      replace: true,
+      put: this.#store.assignments(),
+      remove: [],
+    });
+    for (const [id, local] of this.#store.tasks()) this.#worker.restore(id, local);
+    this.#worker.assign(this.#assignments.task);
+    this.#applier.start();
+    this.session.start();
+    this.#worker.background('watching the engine', async () => {
+      await this.#change.until(
+        'the network of this host',
+        Number.MAX_SAFE_INTEGER,
+        () => this.#networkStarted || undefined,
+      );
+      await watchEngine(this.#worker);
+    });
+  }
+
+  /** Ends everything of ours; containers, networks and assignments stay as they are. */
+  async stop(): Promise<void> {
+    this.#streams.close();
+    await this.session.stop();
+    await Promise.all([this.#worker.stop(), this.#applier.stop()]);
+    await this.#options.network.stop();
+    this.#store.close();
+  }
+
+  /** Stops and removes every task. Throws `deadline_exceeded` when some do not go. */
+  async drain(): Promise<void> {
+    const graces = [...this.#worker.entries.values()].map((entry) => entry.local.stopGracePeriodMs);
+    this.#assignments = noAssignments();
+    this.#store.changeAssignments([], [], true);
+    await this.session.stop();
+    this.#worker.assign(new Map());
+    const limit = Math.max(0, ...graces) + drainSlackMs;
+    const { clock } = this.#options;
+    await withDeadline(limit, 'Stopping the tasks', async (signal) => {
+      while (this.#worker.entries.size > 0) await clock.sleep(20, signal);
+    });
+  }
+
+  /** After `drain` and `stop`: takes every trace of the cluster from this host but its named volumes and images. */
+  async purge(): Promise<void> {
+    await this.#options.network.purge();
+    await this.#files.purge();
+    await rm(join(this.#options.stateDirectory, 'agent'), { recursive: true, force: true });
+  }
+
+  #onAssignments(change: AssignmentChange, epoch: number): void {
+    const before = this.#assignments.task;
+    this.#store.changeAssignments(change.put, change.remove, change.replace);
+    this.#assignments = changed(this.#assignments, change);
+    this.#told = { epoch, sequence: change.sequence };
+    for (const id of before.keys()) if (!this.#assignments.task.has(id)) this.session.drop(id);
+    this.#applier.poke();
+    this.#change.changed();
+    this.#worker.assign(this.#assignments.task);
+    if (change.replace) this.#tellWhatIsNew();
+  }
+
+  /** A manager that has just told everything may know less of the tasks than is known here. */
+  #tellWhatIsNew(): void {
+    for (const [id, status] of this.#worker.statuses()) {
+      const known = this.#assignments.task.get(id)?.status;
+      if (!known) continue;
+      const order = compareTaskStates(status.state, known.state);
+      if (order > 0 || (order === 0 && status.message !== known.message)) this.session.report(id, status);
+    }
+  }
+
+  async #applyNetwork(): Promise<void> {
+    const { network } = this.#options;
+    if (!this.#networkStarted) {
+      await network.start();
+      this.#networkStarted = true;
+    }
+    const told = this.#told;
+    const { network: networks, peer: peers, service: services, endpoint: endpoints } = this.#assignments;
+    await network.apply({ networks, peers, services, endpoints });
+    this.#appliedNetworks = new Set(networks.keys());
+    this.#change.changed();
+    if (told) this.session.applied(told.epoch, told.sequence);
+  }
+
+  async #networksReady(ids: string[], signal: AbortSignal): Promise<void> {
+    const ready = () => (ids.every((id) => this.#appliedNetworks.has(id)) ? true : undefined);
+    await this.#change.until('its networks on this host', sourcesWaitMs, ready, signal);
+  }
+
+  async #contents(task: TaskAssignment, signal: AbortSignal): Promise<FileContent[]> {
+    const { secrets, configs } = task.template.container;
+    const look = () => {
+      const named = [
+        ...secrets.map((reference) => ({ reference, kind: 'secret' as const })),
+        ...configs.map((reference) => ({ reference, kind: 'config' as const })),
+      ];
+      const found = named.flatMap(({ reference, kind }) => {
+        const file = [...this.#assignments[kind].values()].find(({ name }) => name === reference.name);
+        return file ? [{ reference, content: Buffer.from(file.data, 'base64') }] : [];
+      });
+      return found.length === named.length ? found : undefined;
+    };
+    return await this.#change.until('its secrets and configs', sourcesWaitMs, look, signal);
+  }
+
+  async #describe(): Promise<NodeDescription> {
+    const { engine, hostname, advertiseAddress, log } = this.#options;
+    const info = await withDeadline(describeMs, 'Asking the engine', () => engine.info()).catch(
+      (error: unknown) => {
+        log.warn('the engine does not say what it is', { error: messageOf(error) });
+        return { name: 'containerd', version: 'unknown' };
+      },
+    );
+    return {
+      hostname,
+      address: advertiseAddress,
+      os: process.platform,
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      nanoCpus: availableParallelism() * 1e9,
+      memoryBytes: totalmem(),
+      engine: { ...info, labels: {} },
+      shoalVersion: version,
+    };
+  }
+}
+
+/** Makes the agent of a member and sets it going. */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const files = await createTaskFiles(join(options.runDirectory, 'tasks'));
+  const agent = new Agent(options, files);
+  agent.start();
+  return agent;
+}

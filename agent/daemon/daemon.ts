@@ -1,0 +1,357 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Engine } from '../engine/engine.ts';
+import { version } from '../../src/spec/version.ts';
+import { withDeadline, type Clock } from '../../src/util/clock.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { KeyedQueue } from '../../src/util/queue.ts';
+import type { Random } from '../../src/util/random.ts';
+import { backoffMs, retry } from '../../src/util/retry.ts';
+import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/wire/api.ts';
+import { connect } from '../../src/wire/client.ts';
+import { startAgent, type Agent } from './agent.ts';
+import { checkOwnAddress, defaultAddress } from './address.ts';
+import { joinCluster, managerAddress, renewalTime, renewCertificate } from './joining.ts';
+import { serveLocalApi } from './local-api.ts';
+import { ManagerProcess } from './manager-process.ts';
+import { MembershipStore, type Identity, type Membership } from './membership.ts';
+import type { DaemonOptions } from './options.ts';
+import { productionParts, type DaemonParts } from './parts.ts';
+
+/** The engine has this long to answer when somebody asks how things are. */
+const infoMs = 1_500;
+/** A timer of the platform holds at most 2^31 ms; far-off renewals are looked at again daily. */
+const renewalLookMs = 24 * 60 * 60 * 1000;
+const renewalRetryMs = 60_000;
+const tokenAttempts = 5;
+
+export interface DaemonSettings extends DaemonOptions {
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** Takes finished log lines of the manager process. */
+  writeLine: (line: string) => void;
+  /** @default what the project is made of; tests hand in others */
+  parts?: DaemonParts;
+  /** @default manager/main beside us */
+  managerEntry?: string;
+}
+
+/** What runs on every host: the local API, and for a member of a cluster its agent and, on a manager, the manager. */
+export class Daemon {
+  readonly #settings: DaemonSettings;
+  readonly #parts: DaemonParts;
+  readonly #memberships: MembershipStore;
+  readonly #changes = new KeyedQueue();
+  readonly #stop = new AbortController();
+  #identity: Identity | undefined;
+  #manager: ManagerProcess | undefined;
+  #agent: Agent | undefined;
+  #renewal: AbortController | undefined;
+  #closeApi: (() => Promise<void>) | undefined;
+  #engine: Engine | undefined;
+  #engineError: string | undefined;
+  #starting: Promise<void> | undefined;
+
+  constructor(settings: DaemonSettings) {
+    this.#settings = settings;
+    this.#parts = settings.parts ?? productionParts(settings);
+    this.#memberships = new MembershipStore(settings.stateDirectory);
+  }
+
+  /** Serves the local API and takes up the membership on disk; what takes longer goes on in the background. */
+  async start(): Promise<void> {
+    this.#identity = await this.#memberships.load();
+    if (this.#identity?.membership.role === 'manager') {
+      this.#manager = this.#managerProcess(this.#identity.membership.advertiseAddress);
+      this.#manager.start();
+    }
+    this.#starting = this.#bringUpEngine();
+    this.#closeApi = await serveLocalApi(
+      join(this.#settings.runDirectory, 'shoal.sock'),
+      {
+        info: () => this.#info(),
+        init: (request) => this.#changes.run('membership', () => this.#init(request)),
+        join: (request) => this.#changes.run('membership', () => this.#join(request)),
+        leave: (request) => this.#changes.run('membership', () => this.#leave(request.force ?? false)),
+        managerSocket: () => this.#managerSocket(),
+      },
+      this.#settings.log,
+    );
+  }
+
+  /** Ends everything of ours; containers and networks live on. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the daemon is stopping'));
+    this.#renewal?.abort();
+    await this.#closeApi?.();
+    await this.#starting;
+    await this.#agent?.stop();
+    await this.#manager?.stop();
+    await this.#engine?.close();
+    await this.#parts.close();
+  }
+
+  /** Until there is an engine nothing can run; it is tried for as long as the daemon lives. */
+  async #bringUpEngine(): Promise<void> {
+    const { clock, random, log } = this.#settings;
+    for (let attempt = 1; !this.#stop.signal.aborted; attempt++) {
+      try {
+        this.#engine ??= await this.#parts.startEngine();
+        this.#engineError = undefined;
+        if (this.#identity) await this.#startMember(this.#identity);
+        return;
+      } catch (error) {
+        this.#engineError = messageOf(error);
+        log.warn('the engine or the agent cannot start yet', { error: messageOf(error), attempt });
+        await clock.sleep(backoffMs(attempt, random), this.#stop.signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #startMember(identity: Identity): Promise<void> {
+    const { stateDirectory, runDirectory, hostname, clock, random, log } = this.#settings;
+    if (this.#agent || !this.#engine) return; // without an engine yet, `#bringUpEngine` comes back to this
+    const { advertiseAddress } = identity.membership;
+    this.#agent = await startAgent({
+      engine: this.#engine,
+      stateDirectory,
+      runDirectory,
+      hostname,
+      advertiseAddress,
+      clock,
+      random,
+      log,
+      network: this.#parts.createNetwork(advertiseAddress),
+      logs: await this.#parts.createLogs(),
+      managerAddresses: () => this.#identity?.membership.managerAddresses ?? [],
+      credentials: () => this.#identity?.credentials ?? identity.credentials,
+    });
+    this.#renewal = new AbortController();
+    void this.#renewCertificates(this.#renewal.signal);
+  }
+
+  async #info(): Promise<LocalInfo> {
+    const membership = this.#identity?.membership;
+    return {
+      version,
+      state: membership ? 'joined' : 'alone',
+      ...(membership
+        ? { nodeId: membership.nodeId, role: membership.role, clusterId: membership.clusterId }
+        : {}),
+      session: membership ? (this.#agent?.session.connected ? 'connected' : 'disconnected') : 'none',
+      managerAddresses: membership?.managerAddresses ?? [],
+      engine: { address: this.#parts.engineAddress(), ...(await this.#engineInfo()) },
+    };
+  }
+
+  async #engineInfo(): Promise<{ version?: string; error?: string }> {
+    const engine = this.#engine;
+    if (!engine) return { error: this.#engineError ?? 'it is being started' };
+    try {
+      return { version: (await withDeadline(infoMs, 'Asking the engine', () => engine.info())).version };
+    } catch (error) {
+      return { error: messageOf(error) };
+    }
+  }
+
+  #managerSocket(): string {
+    const membership = this.#identity?.membership;
+    if (membership?.role === 'manager') return join(this.#settings.runDirectory, 'manager.sock');
+    if (!membership) {
+      throw new ShoalError('failed_precondition', 'Cannot do this: this host is in no cluster', {
+        next: 'Make one with `shoal init`, or join one with `shoal join`.',
+      });
+    }
+    const managers = membership.managerAddresses.join(', ');
+    throw new ShoalError('failed_precondition', 'Cannot do this here: this host is not a manager', {
+      next: `Do it on a manager: ${managers}.`,
+      details: { managers: membership.managerAddresses },
+    });
+  }
+
+  #managerProcess(advertise: string): ManagerProcess {
+    const { runDirectory, listen, clock, random, log, writeLine } = this.#settings;
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    return new ManagerProcess({
+      runDirectory,
+      listen,
+      advertise,
+      clock,
+      random,
+      log,
+      writeLine,
+      entry:
+        this.#settings.managerEntry ??
+        fileURLToPath(new URL(`../../manager/main.${extension}`, import.meta.url)),
+      stateDirectory: this.#managerState(),
+    });
+  }
+
+  #managerState(): string {
+    return join(this.#settings.stateDirectory, 'manager');
+  }
+
+  async #init(request: InitRequest): Promise<LocalInfo & { tokens: JoinTokens }> {
+    this.#mustBeAlone('make a cluster');
+    const { listen, runDirectory, log } = this.#settings;
+    const advertiseAddress = await this.#advertise(request.advertiseAddress);
+    const { addressPool, subnetPrefix } = request;
+    await rm(this.#managerState(), { recursive: true, force: true }); // of an init that was cut off: nobody is in it
+    const manager = this.#managerProcess(advertiseAddress);
+    await manager.init({ addressPool, subnetPrefix });
+    try {
+      const tokens = await this.#tokens(join(runDirectory, 'manager.sock'));
+      const own = listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host;
+      const addresses = [`${own}:${listen.port}`];
+      await this.#becomeMember(addresses, tokens.manager, advertiseAddress, manager);
+      return { ...(await this.#info()), tokens };
+    } catch (error) {
+      log.error('a cluster could not be made; what there is of it is removed', { error: messageOf(error) });
+      await manager.stop();
+      await this.#undoMembership();
+      await rm(this.#managerState(), { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  async #join(request: JoinRequest): Promise<LocalInfo> {
+    this.#mustBeAlone('join a cluster');
+    if (typeof request.token !== 'string' || typeof request.manager !== 'string') {
+      throw new ShoalError(
+        'invalid_argument',
+        'Cannot join: a token and the address of a manager are needed',
+      );
+    }
+    const advertiseAddress = await this.#advertise(request.advertiseAddress);
+    const address = managerAddress(request.manager);
+    await this.#becomeMember([address], request.token, advertiseAddress, undefined);
+    return await this.#info();
+  }
+
+  async #becomeMember(
+    managerAddresses: string[],
+    token: string,
+    advertiseAddress: string,
+    manager: ManagerProcess | undefined,
+  ): Promise<void> {
+    const { answer, credentials } = await joinCluster(managerAddresses[0]!, token, this.#settings.hostname);
+    if (answer.role === 'manager' && !manager) {
+      throw new ShoalError('not_supported', 'Cannot join as a second manager: Shoal runs one for now', {
+        next: 'Join with the worker token.',
+      });
+    }
+    const { nodeId, role, clusterId } = answer;
+    const membership: Membership = { nodeId, role, clusterId, advertiseAddress, managerAddresses };
+    const identity = { membership, credentials };
+    await this.#memberships.save(identity);
+    this.#identity = identity;
+    this.#manager = manager;
+    await this.#startMember(identity);
+    this.#settings.log.info('this host is in a cluster', { nodeId, role, clusterId });
+  }
+
+  async #leave(force: boolean): Promise<LocalInfo> {
+    const { log, clock } = this.#settings;
+    const membership = this.#identity?.membership;
+    if (!membership) {
+      throw new ShoalError('failed_precondition', 'Cannot leave: this host is in no cluster', {
+        next: 'Nothing needs to be done.',
+      });
+    }
+    if (membership.role === 'manager' && !force) {
+      throw new ShoalError(
+        'failed_precondition',
+        'Cannot leave: this host is the manager, and the cluster ends with it',
+        {
+          next: 'Run `shoal leave --force` to end the cluster.',
+        },
+      );
+    }
+    this.#renewal?.abort();
+    const agent = this.#agent;
+    if (agent) {
+      await agent.drain().catch((error: unknown) => {
+        if (!force) throw error;
+        log.warn('some tasks could not be stopped before leaving', { error: messageOf(error) });
+      });
+      await agent.stop();
+      await agent.purge();
+    }
+    this.#agent = undefined;
+    await this.#manager?.stop();
+    this.#manager = undefined;
+    if (membership.role === 'manager') await rm(this.#managerState(), { recursive: true, force: true });
+    await this.#undoMembership();
+    log.info('this host has left its cluster', { clusterId: membership.clusterId, at: clock.now() });
+    return await this.#info();
+  }
+
+  async #undoMembership(): Promise<void> {
+    this.#renewal?.abort();
+    await this.#agent?.stop();
+    this.#agent = undefined;
+    this.#manager = undefined;
+    this.#identity = undefined;
+    await this.#memberships.forget();
+  }
+
+  #mustBeAlone(what: string): void {
+    const clusterId = this.#identity?.membership.clusterId;
+    if (clusterId === undefined) return;
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot ${what}: this host is in cluster ${clusterId} already`,
+      {
+        next: 'Run `shoal leave` first.',
+      },
+    );
+  }
+
+  async #advertise(asked: string | undefined): Promise<string> {
+    const given = asked ?? this.#settings.advertiseAddress;
+    return given === undefined ? await defaultAddress() : checkOwnAddress(given);
+  }
+
+  async #tokens(managerSocket: string): Promise<JoinTokens> {
+    const client = connect(`unix://${managerSocket}`);
+    try {
+      return await retry(() => client.request<JoinTokens>('GET', '/tokens'), {
+        attempts: tokenAttempts,
+        retryable: (error) => codeOf(error) === 'unavailable',
+      });
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Renews the certificate when its time has come, for as long as this host is a member. Never throws. */
+  async #renewCertificates(signal: AbortSignal): Promise<void> {
+    const { clock, random, log, hostname } = this.#settings;
+    let at: number | undefined;
+    while (!signal.aborted && this.#identity) {
+      const identity = this.#identity;
+      at ??= renewalTime(identity.credentials.cert, random);
+      const wait = Math.min(renewalLookMs, at - clock.now());
+      try {
+        if (wait > 0) {
+          await clock.sleep(wait, signal);
+          continue;
+        }
+        const [address = ''] = identity.membership.managerAddresses;
+        const credentials = await renewCertificate(address, identity.credentials, hostname);
+        await this.#memberships.saveCredentials(credentials);
+        this.#identity = { ...identity, credentials };
+        at = undefined;
+        this.#agent?.session.reconnect();
+        log.info('the certificate of this node was renewed');
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn('the certificate of this node could not be renewed yet', { error: messageOf(error) });
+        await clock.sleep(renewalRetryMs, signal).catch(() => undefined); // ends early only when stopping
+      }
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Clock } from '../../src/util/clock.ts';
+import { errorCodes, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import type { Random } from '../../src/util/random.ts';
+import { backoffMs } from '../../src/util/retry.ts';
+
+/** A manager that is not ready by then is killed and started again. */
+const readyMs = 30_000;
+/** After being asked to end it is killed this much later. */
+const stopMs = 5_000;
+
+export interface ManagerProcessOptions {
+  /** The program: `manager/main.ts`, or what it was compiled to. */
+  entry: string;
+  stateDirectory: string;
+  runDirectory: string;
+  listen: { host: string; port: number };
+  advertise: string;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** Takes the manager's log, line by line. */
+  writeLine: (line: string) => void;
+}
+
+interface Running {
+  ended: Promise<void>;
+}
+
+type ManagerIpc = { type: 'ready' } | { type: 'failed'; code: string; message: string };
+
+/**
+ * The manager as a process of its own: started again whenever it dies (at once, then with backoff), its log passed on.
+ * It ends with us, for it ends when its channel to us does.
+ */
+export class ManagerProcess {
+  readonly #options: ManagerProcessOptions;
+  readonly #stop = new AbortController();
+  #child: ChildProcess | undefined;
+  #done: Promise<void> | undefined;
+
+  constructor(options: ManagerProcessOptions) {
+    this.#options = options;
+  }
+
+  /** Makes a new cluster. Throws what the manager says when it cannot; then nothing runs. */
+  async init(init: object): Promise<void> {
+    this.#done = this.#keep(await this.#launch(['--init', JSON.stringify(init)]));
+  }
+
+  /** Keeps a manager that was made before running. */
+  start(): void {
+    this.#done ??= this.#keep(undefined);
+  }
+
+  /** Asks it to end, kills it when it does not, and resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the daemon is stopping'));
+    const child = this.#child;
+    if (child) {
+      const cancel = this.#options.clock.after(stopMs, () => child.kill('SIGKILL'));
+      child.kill('SIGTERM');
+      await exitOf(child);
+      cancel();
+    }
+    await this.#done;
+  }
+
+  async #keep(first: Running | undefined): Promise<void> {
+    const { clock, random, log } = this.#options;
+    let failures = 0;
+    let running = first;
+    while (!this.#stop.signal.aborted) {
+      try {
+        running ??= await this.#launch([]);
+        failures = 0;
+        await running.ended;
+        if (!this.#stop.signal.aborted) log.warn('the manager process ended and is started again');
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        log.error('the manager process cannot start', { error: String(error), failures });
+        failures++;
+        await clock.sleep(backoffMs(failures, random), this.#stop.signal).catch(() => undefined);
+      }
+      running = undefined;
+    }
+  }
+
+  /** Resolves when it is ready, with a promise of its end. Throws when it ends or fails before that. */
+  async #launch(extra: string[]): Promise<Running> {
+    const { entry, stateDirectory, runDirectory, listen, advertise, clock, writeLine } = this.#options;
+    const paths = ['--state', stateDirectory, '--run', runDirectory];
+    const network = ['--listen', `${listen.host}:${listen.port}`, '--advertise', advertise];
+    const child = fork(entry, [...paths, ...network, ...extra], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      serialization: 'json',
+    });
+    this.#child = child;
+    for (const stream of [child.stdout!, child.stderr!])
+      createInterface({ input: stream }).on('line', writeLine);
+    const ended = exitOf(child);
+    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+    const fail = (code: ErrorCode, message: string) => reject(new ShoalError(code, message));
+    child.on('message', (message: ManagerIpc) => {
+      if (message.type === 'ready') resolve();
+      else fail(knownCode(message.code), message.message);
+    });
+    void ended.then(() => fail('internal', `Cannot start the manager: it ended with ${endWords(child)}`));
+    const cancel = clock.after(readyMs, () => {
+      fail('deadline_exceeded', `Cannot start the manager: it was not ready after ${readyMs} ms`);
+    });
+    try {
+      await ready;
+      return { ended };
+    } catch (error) {
+      child.kill('SIGKILL');
+      await ended;
+      throw error;
+    } finally {
+      cancel();
+    }
+  }
+}
+
+function knownCode(code: string): ErrorCode {
+  return Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'internal';
+}
+
+function endWords(child: ChildProcess): string {
+  return child.signalCode === null ? `exit code ${child.exitCode}` : `signal ${child.signalCode}`;
+}
+
+function exitOf(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve()); // it could not be started at all; `exit` does not come then
+  });
+}

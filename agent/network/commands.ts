@@ -1,6 +1,6 @@
 /** From differences to the lines that `ip -batch`, `bridge -batch` and `nft -f` are given. Pure. */
 import type { TaskInterface } from './plan.ts';
-import { tableOf } from './rules.ts';
+import { kindOf, tableOf } from './rules.ts';
 import { difference, type BridgeState, type Elements, type LinkState, type VxlanState } from './state.ts';
 
 export interface LinkCommands {
@@ -103,7 +103,7 @@ export function elementCommands(from: Elements, to: Elements): string {
 
 /** Text for `nft -f` that replaces whatever elements these sets hold, in one transaction. */
 export function reloadCommands(to: Elements): string {
-  const flush = [...to.keys()].map((name) => `flush set ${tableOf(name)} ${name}`);
+  const flush = [...to.keys()].map((name) => `flush ${kindOf(name)} ${tableOf(name)} ${name}`);
   return `${flush.join('\n')}\n${elementCommands(new Map(), to)}`;
 }
 

@@ -71,7 +71,7 @@ const declarations = `
   map dns { type ipv4_addr : inet_service; }
 `;
 
-const flow = 'ip saddr . ip daddr . meta l4proto . th sport . th dport';
+const flow = 'ip saddr . ip daddr . meta l4proto . @th,0,32';
 
 /**
  * A flow whose translation points to a task that is gone would go nowhere until the kernel forgets it, and a client
@@ -147,7 +147,7 @@ const balance = `
     jump services
   }
   chain translate_output {
-    type nat hook output priority dstnat; policy accept;
+    type nat hook output priority -100; policy accept;
     jump services
   }
   chain into_overlay {
@@ -232,4 +232,13 @@ ${bridgeTable}`;
 /** The table a set lives in, as `nft` names it. */
 export function tableOf(set: SetName): string {
   return (bridgeSets as readonly string[]).includes(set) ? 'bridge shoal' : 'inet shoal';
+}
+
+const maps = new Set(
+  [...`${declarations}${bridgeTable}`.matchAll(/^ *map (\w+) /gm)].map(([, name]) => name),
+);
+
+/** `set` or `map`: `nft` wants to be told when it empties one. */
+export function kindOf(set: SetName): 'set' | 'map' {
+  return maps.has(set) ? 'map' : 'set';
 }

@@ -52,6 +52,8 @@ export class StreamBroker {
     if (pending?.nodeId !== nodeId) return socket.terminate();
     this.#pending.delete(streamId);
     pending.cancel();
+    // Nothing may arrive before whoever waits has begun to read; a stream made of the socket resumes it.
+    socket.pause();
     pending.resolve(socket);
   }
 }

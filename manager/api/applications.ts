@@ -1,0 +1,184 @@
+import { ShoalError } from '../../src/util/errors.ts';
+import type { ApplicationStatus, ApplyResult } from '../../src/wire/api.ts';
+import { groupChangesMax } from '../store/database.ts';
+import type { Database, View } from '../store/objects.ts';
+import { planApply, planRemove, type ApplyPlan } from './apply.ts';
+import type { ApiContext } from './context.ts';
+import { keepAliveMs, writeLine } from './http.ts';
+import { applyQueueKey } from './janitor.ts';
+import { streamed, type Call, type Route } from './router.ts';
+import { applicationStatus, emptyStatus, summaries } from './status.ts';
+import { validateApplication } from './validate.ts';
+
+const attemptsMax = 10;
+/** How long a name that is being removed is waited for before the caller is told to try again. */
+const removalWaitMs = 15_000;
+/** At most ten statuses a second. */
+const watchIntervalMs = 100;
+/** Some failures show by time alone: a watch looks at least this often. */
+const watchLookMs = 1_000;
+
+/** The routes of whole applications. */
+export function applicationRoutes(context: ApiContext): Route[] {
+  const { database, clock } = context;
+  const status = (name: string): ApplicationStatus => {
+    const found = applicationStatus(database.view, name, clock.now());
+    if (found !== undefined) return found;
+    throw new ShoalError('not_found', `Cannot find an application called ${JSON.stringify(name)}`, {
+      next: 'See `shoal ls` for the applications there are.',
+    });
+  };
+  return [
+    {
+      method: 'GET',
+      pattern: '/applications',
+      access: 'administrator',
+      handle: () => summaries(database.view, clock.now()),
+    },
+    {
+      method: 'GET',
+      pattern: '/applications/:name',
+      access: 'administrator',
+      handle: ({ parameters }) => status(parameters.name!),
+    },
+    {
+      method: 'GET',
+      pattern: '/applications/:name/watch',
+      access: 'administrator',
+      handle: (call) => context.streams.run(() => watchApplication(context, call)),
+    },
+    {
+      method: 'PUT',
+      pattern: '/applications/:name',
+      access: 'administrator',
+      handle: (call) => putApplication(context, call),
+    },
+    {
+      method: 'DELETE',
+      pattern: '/applications/:name',
+      access: 'administrator',
+      status: 202,
+      handle: async ({ parameters }) => {
+        status(parameters.name!);
+        await context.queue.run(applyQueueKey, () => removeApplication(database, parameters.name!));
+        return {};
+      },
+    },
+  ];
+}
+
+async function putApplication(context: ApiContext, call: Call): Promise<ApplyResult> {
+  const { database, clock, random, queue } = context;
+  const spec = validateApplication(await call.body());
+  if (spec.name !== call.parameters.name) {
+    throw new ShoalError('invalid_argument', `Cannot apply ${spec.name} as ${call.parameters.name}`);
+  }
+  const plan = () => planApply(database.view, spec, clock.now(), random);
+  const result = (changes: ApplyPlan['changes']): ApplyResult => ({
+    application: spec.name,
+    changes,
+    revision: database.view.revision,
+  });
+  if (call.query.get('dryRun') === 'true') return result(plan().changes);
+  const deadline = clock.now() + removalWaitMs;
+  for (;;) {
+    const { revision } = database.view;
+    const written = await queue.run(applyQueueKey, () => writeWhole(database, plan));
+    if (written.beingRemoved.length === 0) return result(written.changes);
+    if (clock.now() >= deadline) throw stillRemoved(written.beingRemoved);
+    await waitForChange(context, revision, watchLookMs, call.signal);
+  }
+}
+
+/** Writes the plan in one transaction, planning again when somebody was faster. Writes nothing while names are being removed. */
+async function writeWhole(database: Database, plan: () => ApplyPlan): Promise<ApplyPlan> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const planned = plan();
+    if (planned.beingRemoved.length > 0) return planned;
+    if (planned.group.length > groupChangesMax) {
+      throw new ShoalError(
+        'resource_exhausted',
+        `Cannot change ${planned.group.length} objects at once: ${groupChangesMax} is the most`,
+        { next: 'Split the application, or apply it in steps.' },
+      );
+    }
+    const { conflicts } = await database.write([planned.group]);
+    if (conflicts === 0) return planned;
+  }
+  throw new ShoalError('conflict', 'Cannot apply the application: others keep changing it', {
+    next: 'Try again.',
+  });
+}
+
+function stillRemoved(names: string[]): ShoalError {
+  return new ShoalError(
+    'conflict',
+    `Cannot apply the application: ${names.join(', ')} is still being removed`,
+    {
+      next: 'Wait until its containers have stopped (`shoal ps` shows them), and try again.',
+    },
+  );
+}
+
+async function removeApplication(database: Database, name: string): Promise<void> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const { group } = planRemove(database.view, name);
+    // Each mark stands for itself, and marking is repeated until all are set.
+    const { conflicts } = await database.write(group.map((change) => [change]));
+    if (conflicts === 0) return;
+  }
+  throw new ShoalError('conflict', `Cannot remove ${name}: others keep changing it`, { next: 'Try again.' });
+}
+
+/** One status now, and one after every change, until the caller goes or the application is gone. */
+async function watchApplication(context: ApiContext, call: Call): Promise<typeof streamed> {
+  const { database, clock } = context;
+  const name = call.parameters.name!;
+  const statusText = (view: View) =>
+    JSON.stringify({
+      ...(applicationStatus(view, name, clock.now()) ?? emptyStatus(view, name)),
+      revision: 0,
+    });
+  let last = '';
+  let quietSince = clock.now();
+  while (!call.signal.aborted) {
+    const { view } = database;
+    const { revision } = view; // the view goes on changing while a slow reader is waited for
+    // The revision counts what happens elsewhere, too; only the rest decides whether there is news.
+    const text = statusText(view);
+    const quiet = clock.now() - quietSince;
+    if (text !== last) {
+      const line = text.replace('"revision":0', `"revision":${revision}`);
+      await writeLine(call.response, line, call.signal);
+    } else if (quiet > keepAliveMs) await writeLine(call.response, '', call.signal);
+    if (text !== last || quiet > keepAliveMs) quietSince = clock.now();
+    last = text;
+    await waitForChange(context, revision, watchLookMs, call.signal);
+    await clock.sleep(watchIntervalMs, call.signal);
+  }
+  return streamed;
+}
+
+/** Resolves when the view is past `revision`, or after `waitMs`; rejects when the signal aborts. */
+function waitForChange(
+  context: ApiContext,
+  revision: number,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { database, clock } = context;
+  if (signal.aborted) return Promise.reject(signal.reason as Error);
+  if (database.view.revision > revision) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void) => {
+      cancel();
+      unsubscribe();
+      signal.removeEventListener('abort', onAbort);
+      settle();
+    };
+    const onAbort = () => end(() => reject(signal.reason as Error));
+    const cancel = clock.after(waitMs, () => end(resolve));
+    const unsubscribe = database.onChange(() => end(resolve));
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

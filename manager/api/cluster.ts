@@ -1,0 +1,119 @@
+import { isTerminal } from '../../src/spec/task.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import { version } from '../../src/spec/version.ts';
+import type { Cluster } from '../../src/spec/cluster.ts';
+import type { NodeRole } from '../../src/spec/node.ts';
+import type { ClusterInfo, JoinBody, JoinTokens, VersionInfo } from '../../src/wire/api.ts';
+import { joinTokens, rotateToken } from '../ca/cluster.ts';
+import type { View } from '../store/objects.ts';
+import type { ApiContext } from './context.ts';
+import { streamed, type Route } from './router.ts';
+import { joinSchema, renewSchema } from './schema.ts';
+import { checkSchema } from './validate.ts';
+
+/** Routes of the cluster as a whole, under the API's prefix. */
+export function clusterRoutes(context: ApiContext): Route[] {
+  const { database } = context;
+  return [
+    {
+      method: 'GET',
+      pattern: '/version',
+      access: 'administrator',
+      handle: (): VersionInfo => ({ version, apiVersion: 'v1' }),
+    },
+    {
+      method: 'GET',
+      pattern: '/cluster',
+      access: 'administrator',
+      handle: () => clusterInfo(database.view),
+    },
+    {
+      method: 'GET',
+      pattern: '/tokens',
+      access: 'administrator',
+      handle: () => joinTokens(requireCluster(database.view), context.addresses()),
+    },
+    {
+      method: 'POST',
+      pattern: '/tokens/:role/rotate',
+      access: 'administrator',
+      handle: ({ parameters }) => rotate(context, parameters.role!),
+    },
+  ];
+}
+
+/** Routes outside the API: joining, and what comes before it. */
+export function joinRoutes(context: ApiContext): Route[] {
+  const { database, joiner } = context;
+  return [
+    {
+      method: 'GET',
+      pattern: '/ca',
+      access: 'anyone',
+      handle: ({ response }) => {
+        const pem = requireCluster(database.view).certificateAuthority.certificatePem;
+        response.writeHead(200, { 'content-type': 'application/x-pem-file' });
+        response.write(pem);
+        return streamed;
+      },
+    },
+    {
+      method: 'POST',
+      pattern: '/join',
+      access: 'anyone',
+      handle: async ({ body }) => await joiner.join(checkSchema<JoinBody>(joinSchema, await body())),
+    },
+    {
+      method: 'POST',
+      pattern: '/renew',
+      access: 'node',
+      handle: async ({ body, identity }) => {
+        if (identity.kind !== 'node') throw new ShoalError('unauthenticated', 'Cannot renew no certificate');
+        return await joiner.renew(identity.node.id, checkSchema<JoinBody>(renewSchema, await body()));
+      },
+    },
+  ];
+}
+
+/** The cluster object; throws `failed_precondition` while there is none. */
+export function requireCluster(view: View): Cluster {
+  if (view.cluster !== undefined) return view.cluster;
+  throw new ShoalError('failed_precondition', 'Cannot do this: there is no cluster here yet', {
+    next: 'Run `shoal init`.',
+  });
+}
+
+function clusterInfo(view: View): ClusterInfo {
+  const nodes = [...view.nodes.values()];
+  const tasks = [...view.tasks.values()].filter(({ status }) => !isTerminal(status.state));
+  return {
+    clusterId: requireCluster(view).clusterId,
+    nodes: {
+      total: nodes.length,
+      ready: nodes.filter(({ status }) => status.state === 'ready').length,
+      managers: nodes.filter(({ role }) => role === 'manager').length,
+    },
+    services: view.services.size,
+    tasks: {
+      running: tasks.filter(({ status }) => status.state === 'running').length,
+      total: tasks.length,
+    },
+    revision: view.revision,
+  };
+}
+
+async function rotate(context: ApiContext, role: string): Promise<JoinTokens> {
+  const { database } = context;
+  if (role !== 'manager' && role !== 'worker') {
+    throw new ShoalError('invalid_argument', `Cannot rotate the token of ${JSON.stringify(role)}`, {
+      next: 'The roles are manager and worker.',
+    });
+  }
+  const object = rotateToken(requireCluster(database.view), role satisfies NodeRole);
+  const { conflicts } = await database.write([[{ kind: 'cluster', action: 'update', object }]]);
+  if (conflicts > 0)
+    throw new ShoalError('conflict', 'Cannot rotate the token: it is just being changed', {
+      next: 'Try again.',
+    });
+  return joinTokens(requireCluster(database.view), context.addresses());
+}

@@ -1,0 +1,55 @@
+import type { WebSocket } from 'ws';
+import type { Clock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import type { KeyedQueue } from '../../src/util/queue.ts';
+import type { Random } from '../../src/util/random.ts';
+import type { StreamRequest } from '../../src/wire/session.ts';
+import type { Joiner } from '../ca/join.ts';
+import type { Database } from '../store/objects.ts';
+
+/** The part of the dispatcher that the API uses. */
+export interface AgentStreams {
+  openStream(nodeId: string, request: StreamRequest): Promise<WebSocket>;
+  acceptSession(socket: WebSocket, nodeId: string): void;
+  expectsStream(streamId: string, nodeId: string): boolean;
+  acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;
+}
+
+/** What the routes work with. */
+export interface ApiContext {
+  database: Database;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  agents: AgentStreams;
+  joiner: Joiner;
+  /** Writes of whole applications, and the janitor's, take turns in it. */
+  queue: KeyedQueue;
+  /** Counts what stays open: watches, logs, execs. */
+  streams: StreamCounter;
+  /** Where this manager can be joined, `HOST:PORT`; known once it listens. */
+  addresses: () => string[];
+}
+
+/** Long-lived answers at once; more are refused, so that they cannot crowd out everything else. */
+const streamsMax = 512;
+
+export class StreamCounter {
+  #open = 0;
+
+  /** Counts the work while it runs. Throws `resource_exhausted` when too much is open. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#open >= streamsMax) {
+      throw new ShoalError('resource_exhausted', `Cannot keep more than ${streamsMax} streams open`, {
+        next: 'End some of the running `logs -f` and `exec` commands.',
+      });
+    }
+    this.#open++;
+    try {
+      return await work();
+    } finally {
+      this.#open--;
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import { pipeline } from 'node:stream/promises';
+import { createWebSocketStream, type WebSocket } from 'ws';
+import { taskName } from '../../src/spec/task.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import type { ExecRequest } from '../../src/wire/client.ts';
+import type { ApiContext } from './context.ts';
+import { execSchema } from './schema.ts';
+import type { UpgradeCall, UpgradeRoute } from './server.ts';
+import { findTask } from './tasks.ts';
+import { checkSchema } from './validate.ts';
+
+/** Exec: the caller's connection and the agent's, joined frame by frame. */
+export function execRoute(context: ApiContext, prefix: string): UpgradeRoute {
+  return {
+    pattern: `${prefix}/tasks/:ref/exec`,
+    access: 'administrator',
+    messageBytesMax: 'frame',
+    prepare: async (call) => {
+      const agent = await openExec(context, call);
+      return {
+        accept: (caller) => {
+          // Runs for as long as the command does; how it ends is between the two ends.
+          context.streams
+            .run(() => bridge(caller, agent))
+            .catch((error: unknown) => context.log.debug('exec ended', { error: messageOf(error) }))
+            .finally(() => {
+              agent.terminate();
+              caller.terminate();
+            });
+        },
+        abandon: () => agent.terminate(),
+      };
+    },
+  };
+}
+
+async function openExec(context: ApiContext, call: UpgradeCall): Promise<WebSocket> {
+  const request = checkSchema<ExecRequest>(execSchema, parse(call.query.get('request') ?? ''));
+  const task = findTask(context.database.view, call.parameters.ref!);
+  if (task.status.state !== 'running') {
+    const name = taskName(task);
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot run a command in ${name}: it is ${task.status.state}`,
+      {
+        next: 'Wait until `shoal ps` shows it running.',
+      },
+    );
+  }
+  return await context.agents.openStream(task.nodeId ?? '', { kind: 'exec', taskId: task.id, ...request });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new ShoalError('invalid_argument', 'Cannot read the request of an exec: it is not JSON', { cause });
+  }
+}
+
+/** Passes messages both ways, no faster than they are read, until the agent's side ends. */
+async function bridge(caller: WebSocket, agent: WebSocket): Promise<void> {
+  const near = createWebSocketStream(caller, { readableObjectMode: true });
+  const far = createWebSocketStream(agent, { readableObjectMode: true });
+  await Promise.race([pipeline(far, near), pipeline(near, far)]);
+  await new Promise((resolve) => {
+    if (caller.readyState === caller.CLOSED) resolve(undefined);
+    else caller.once('close', resolve);
+  });
+}

@@ -1,0 +1,115 @@
+import type { Service } from '../../src/spec/service.ts';
+import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import type { View } from '../store/objects.ts';
+import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
+
+/** This many tasks in a row that ended wrongly, in one slot, are a crash loop. */
+const crashLoopTasks = 3;
+/** A task that lived longer than this before it ended is no part of a crash loop. */
+const crashLoopLifeMs = 60_000;
+/** A task that no node suits is given this long before it is called failed: a node may just be coming. */
+const unsuitableMs = 10_000;
+/** What ended and is not replaced within this time is not going to be. */
+const abandonedMs = 3_000;
+
+/** Reasons for which trying again cannot help. */
+const hopeless: ReadonlySet<string> = new Set(['image_not_found', 'image_invalid', 'command_not_found']);
+
+/**
+ * Why trying on will not help the service, in words; undefined while it may yet come to what was asked. A service that
+ * waits for another has failed only when that one has.
+ */
+export function failureOf(
+  view: View,
+  service: Service,
+  now: number,
+  visited: ReadonlySet<string> = new Set(),
+): string | undefined {
+  if (visited.has(service.id)) return undefined; // services that wait for each other in a circle
+  return (
+    allocationFailure(view, service) ??
+    updateFailure(service) ??
+    dependencyFailure(view, service, now, new Set([...visited, service.id])) ??
+    taskFailure(view, service, now)
+  );
+}
+
+function allocationFailure(view: View, service: Service): string | undefined {
+  if (service.allocationError !== undefined) return service.allocationError;
+  const networks = service.spec.task.networks.map(({ name }) => view.networkByName(name));
+  return networks.find((network) => network?.allocationError !== undefined)?.allocationError;
+}
+
+function updateFailure(service: Service): string | undefined {
+  const { updateStatus } = service;
+  if (updateStatus?.state === 'paused' || updateStatus?.state === 'rollback_paused')
+    return updateStatus.message;
+  if (updateStatus?.state !== 'rollback_completed') return undefined;
+  return `the update failed and was rolled back: ${updateStatus.message}`;
+}
+
+function dependencyFailure(
+  view: View,
+  service: Service,
+  now: number,
+  visited: ReadonlySet<string>,
+): string | undefined {
+  if (service.dependenciesMet) return undefined;
+  for (const { service: name } of service.spec.dependsOn) {
+    const dependency = view.serviceByName(name);
+    if (dependency === undefined) continue;
+    const failure = failureOf(view, dependency, now, visited);
+    if (failure !== undefined) return `waiting for ${name}, which failed: ${failure}`;
+  }
+  return undefined;
+}
+
+function taskFailure(view: View, service: Service, now: number): string | undefined {
+  const tasks = [...view.tasksOfService(service.id)]
+    .filter((task) => task.specVersion === service.specVersion)
+    .sort(newestFirst);
+  for (const slot of groupBySlot(tasks).values()) {
+    if (slot.some((task) => isCurrent(task) && task.status.state === 'running')) continue;
+    const failure = slotFailure(slot, now);
+    if (failure !== undefined) return failure;
+  }
+  return undefined;
+}
+
+/** `tasks` are those of one slot and of the current version, newest first; none of them runs. */
+function slotFailure(tasks: Task[], now: number): string | undefined {
+  const ended = tasks.filter((task) => isTerminal(task.status.state));
+  const last = ended[0];
+  if (last !== undefined && isFailure(last)) {
+    if (hopeless.has(last.status.error?.code ?? '')) return describe(last);
+    const run = ended.findIndex((task) => !isFailure(task) || livedLong(task));
+    const failures = run === -1 ? ended.length : run;
+    if (failures >= crashLoopTasks) return `${describe(last)}, ${failures} times in a row`;
+    const replaced = tasks.some((task) => isCurrent(task) && !isTerminal(task.status.state));
+    if (!replaced && now - last.updatedAt > abandonedMs) return `${describe(last)}, and is not restarted`;
+  }
+  const pending = tasks.find((task) => isCurrent(task) && task.status.state === 'pending');
+  const unsuitable = pending?.status.message.startsWith('no suitable node') === true;
+  if (unsuitable && now - pending.updatedAt > unsuitableMs) {
+    return `${taskName(pending)} cannot be placed: ${pending.status.message}`;
+  }
+  return undefined;
+}
+
+function isFailure(task: Task): boolean {
+  const { state } = task.status;
+  return state === 'failed' || state === 'rejected' || (state === 'complete' && !isCompleted(task));
+}
+
+function livedLong(task: Task): boolean {
+  const { at, startedAt } = task.status;
+  return startedAt !== undefined && at - startedAt > crashLoopLifeMs;
+}
+
+function describe(task: Task): string {
+  const { error, exitCode, message } = task.status;
+  const why = error?.message ?? message;
+  if (exitCode === undefined) return `${taskName(task)}: ${why === '' ? task.status.state : why}`;
+  const said = why === '' || why.includes(`code ${exitCode}`) ? '' : `: ${why}`;
+  return `${taskName(task)} ended with exit code ${exitCode}${said}`;
+}

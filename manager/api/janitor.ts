@@ -1,0 +1,69 @@
+import { isTerminal } from '../../src/spec/task.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { Loop } from '../../src/util/loop.ts';
+import type { ContainerSpec } from '../../src/spec/service.ts';
+import type { KeyedQueue } from '../../src/util/queue.ts';
+import type { Change, Database, Plan, View } from '../store/objects.ts';
+
+/** Deletes secrets and configs that no service, no earlier spec of one, and no live task refers to. */
+export function planCleanup(view: View): Plan {
+  if (view.secrets.size === 0 && view.configs.size === 0) return [];
+  const used = { secrets: new Set<string>(), configs: new Set<string>() };
+  const use = (container: ContainerSpec | undefined) => {
+    for (const { name } of container?.secrets ?? []) used.secrets.add(name);
+    for (const { name } of container?.configs ?? []) used.configs.add(name);
+  };
+  for (const { spec, previousSpec } of view.services.values()) {
+    use(spec.task.container);
+    use(previousSpec?.task.container);
+  }
+  for (const { template, status } of view.tasks.values()) {
+    if (!isTerminal(status.state)) use(template.container);
+  }
+  const plan: Change[] = [];
+  for (const object of view.secrets.values()) {
+    if (!used.secrets.has(object.spec.name)) plan.push({ kind: 'secret', action: 'delete', object });
+  }
+  for (const object of view.configs.values()) {
+    if (!used.configs.has(object.spec.name)) plan.push({ kind: 'config', action: 'delete', object });
+  }
+  return plan.map((change) => [change]);
+}
+
+/** The key under which writes of whole applications take turns: none may count on a secret that is just being deleted. */
+export const applyQueueKey = 'apply';
+
+/** A loop that cleans up some time after services or tasks changed. */
+export function createJanitor(options: {
+  database: Database;
+  clock: Clock;
+  log: Logger;
+  queue: KeyedQueue;
+}): { start(): void; stop(): Promise<void> } {
+  const { database, clock, log, queue } = options;
+  let unsubscribe: (() => void) | undefined;
+  const loop = new Loop({
+    name: 'janitor',
+    clock,
+    log,
+    debounceMs: 2_000,
+    tick: () =>
+      queue.run(applyQueueKey, async () => {
+        // A conflict needs no care: the object's change pokes again.
+        await database.write(planCleanup(database.view));
+      }),
+  });
+  return {
+    start: () => {
+      unsubscribe = database.onChange((kinds) => {
+        if (kinds.has('service') || kinds.has('task')) loop.poke();
+      });
+      loop.start();
+    },
+    stop: async () => {
+      unsubscribe?.();
+      await loop.stop();
+    },
+  };
+}

@@ -1,0 +1,170 @@
+import type { Task } from '../../src/spec/task.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { LogLine } from '../../src/wire/session.ts';
+import type { ApiContext } from './context.ts';
+import { keepAliveMs, writeLine } from './http.ts';
+import { hasLogs, taskLines, type LogRequest } from './log-source.ts';
+import { streamed, type Call, type Route } from './router.ts';
+import { newestFirst } from './tasks.ts';
+
+/** Tasks whose logs are merged in one answer; of more, the oldest are left out and a line says so. */
+const sourcesMax = 200;
+/** While following, lines that come this close together are put in order of their times. */
+const orderingMs = 50;
+/** Lines held for ordering; sources wait when there are more. */
+const heldLinesMax = 2_000;
+
+export function logRoutes(context: ApiContext): Route[] {
+  return [
+    {
+      method: 'GET',
+      pattern: '/logs',
+      access: 'administrator',
+      handle: (call) => context.streams.run(() => logs(context, call)),
+    },
+  ];
+}
+
+interface Selection {
+  application: string | undefined;
+  services: Set<string>;
+  tasks: Set<string>;
+}
+
+async function logs(context: ApiContext, call: Call): Promise<typeof streamed> {
+  const { query } = call;
+  const selection: Selection = {
+    application: query.get('application') ?? undefined,
+    services: new Set(query.getAll('service')),
+    tasks: new Set(query.getAll('task')),
+  };
+  if (selection.application === undefined && selection.tasks.size === 0) {
+    throw new ShoalError('invalid_argument', 'Cannot show logs: neither an application nor a task is named');
+  }
+  const request: LogRequest = {
+    follow: query.get('follow') === 'true',
+    tail: numberOf(query, 'tail'),
+    since: numberOf(query, 'since'),
+  };
+  const tasks = selectTasks(context, selection);
+  if (request.follow) await followLogs(context, call, selection, request);
+  else await printLogs(context, call, tasks, request);
+  return streamed;
+}
+
+function numberOf(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (text === null) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new ShoalError('invalid_argument', `Cannot read ${name}=${text}: it must be a whole number`);
+}
+
+/** The tasks meant, newest first. Throws `not_found` when the application or service does not exist. */
+function selectTasks(context: ApiContext, selection: Selection): Task[] {
+  const { view } = context.database;
+  const { application, services, tasks } = selection;
+  const known = [...view.services.values()].filter(({ spec }) => spec.application === application);
+  if (application !== undefined && known.length === 0) {
+    throw new ShoalError('not_found', `Cannot find an application called ${JSON.stringify(application)}`, {
+      next: 'See `shoal ls` for the applications there are.',
+    });
+  }
+  for (const key of services) {
+    if (known.some(({ spec }) => spec.key === key || spec.name === key)) continue;
+    throw new ShoalError(
+      'not_found',
+      `Cannot find a service called ${JSON.stringify(key)} in ${application}`,
+    );
+  }
+  const chosen = new Set(
+    known.filter(({ spec }) => services.has(spec.key) || services.has(spec.name)).map(({ id }) => id),
+  );
+  return [...view.tasks.values()]
+    .filter((task) => application === undefined || task.application === application)
+    .filter((task) => services.size === 0 || chosen.has(task.serviceId))
+    .filter((task) => tasks.size === 0 || tasks.has(task.id))
+    .filter(hasLogs)
+    .sort(newestFirst);
+}
+
+/** All there is, merged by time: one line of each task is held at a time. */
+async function printLogs(context: ApiContext, call: Call, tasks: Task[], request: LogRequest): Promise<void> {
+  const { response, signal } = call;
+  if (tasks.length > sourcesMax) await writeLine(response, leftOut(tasks[0]!, tasks.length), signal);
+  const sources = tasks.slice(0, sourcesMax).map((task) => taskLines(context, task, request, signal));
+  try {
+    const firsts = await Promise.all(sources.map((source) => source.next()));
+    const heads = firsts.map((first, index) => ({ source: sources[index]!, line: lineOf(first) }));
+    for (;;) {
+      const open = heads.filter(({ line }) => line !== undefined);
+      if (open.length === 0) return;
+      const earliest = open.reduce((left, right) => (right.line!.at < left.line!.at ? right : left));
+      await writeLine(response, JSON.stringify(earliest.line), signal);
+      earliest.line = lineOf(await earliest.source.next());
+    }
+  } finally {
+    await Promise.allSettled(sources.map((source) => source.return(undefined)));
+  }
+}
+
+function lineOf(result: IteratorResult<LogLine, unknown>): LogLine | undefined {
+  return result.done === true ? undefined : result.value;
+}
+
+function leftOut(task: Task, count: number): string {
+  const text = `showing the newest ${sourcesMax} of ${count} tasks`;
+  const line: LogLine = { taskId: task.id, at: '', stream: 'stderr', text, warning: true };
+  return JSON.stringify(line);
+}
+
+/** Lines as they come, from tasks that are there and those that come later, until the caller has gone. */
+async function followLogs(
+  context: ApiContext,
+  call: Call,
+  selection: Selection,
+  request: LogRequest,
+): Promise<void> {
+  const { response, signal } = call;
+  const followed = new Map<string, Promise<void>>();
+  const held: LogLine[] = [];
+  let room = Promise.withResolvers<void>();
+  const pump = async (task: Task) => {
+    for await (const line of taskLines(context, task, request, signal)) {
+      held.push(line);
+      while (held.length >= heldLinesMax && !signal.aborted) await room.promise;
+    }
+  };
+  let quietMs = 0;
+  await writeLine(response, '', signal);
+  try {
+    while (!signal.aborted) {
+      for (const task of selectLater(context, selection)) {
+        if (followed.has(task.id) || followed.size >= sourcesMax) continue;
+        followed.set(task.id, pump(task));
+      }
+      const lines = held.splice(0).sort((left, right) => (left.at < right.at ? -1 : 1));
+      room.resolve();
+      room = Promise.withResolvers();
+      for (const line of lines) await writeLine(response, JSON.stringify(line), signal);
+      quietMs = lines.length > 0 ? 0 : quietMs + orderingMs;
+      if (quietMs >= keepAliveMs) {
+        await writeLine(response, '', signal);
+        quietMs = 0;
+      }
+      await context.clock.sleep(orderingMs, signal);
+    }
+  } finally {
+    room.resolve();
+    await Promise.allSettled(followed.values());
+  }
+}
+
+/** As `selectTasks`; an application that has gone in the meantime has no tasks. */
+function selectLater(context: ApiContext, selection: Selection): Task[] {
+  try {
+    return selectTasks(context, selection);
+  } catch (error) {
+    if (error instanceof ShoalError && error.code === 'not_found') return [];
+    throw error;
+  }
+}

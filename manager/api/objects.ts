@@ -1,0 +1,196 @@
+import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import type { Node } from '../../src/spec/node.ts';
+import type { Service } from '../../src/spec/service.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { NodeChange } from '../../src/wire/api.ts';
+import type { Change, Database, View } from '../store/objects.ts';
+import type { ApiContext } from './context.ts';
+import type { Route } from './router.ts';
+import { nodeChangeSchema, scaleSchema } from './schema.ts';
+import { newestFirst } from './tasks.ts';
+import { checkSchema } from './validate.ts';
+
+const attemptsMax = 10;
+
+/** Routes of single objects: services, tasks, nodes, networks. */
+export function objectRoutes(context: ApiContext): Route[] {
+  const { database } = context;
+  const { view } = database;
+  return [
+    {
+      method: 'GET',
+      pattern: '/services',
+      access: 'administrator',
+      handle: ({ query }) => [...view.services.values()].filter(({ spec }) => isOf(spec, query)),
+    },
+    {
+      method: 'POST',
+      pattern: '/services/:ref/scale',
+      access: 'administrator',
+      handle: async ({ parameters, body }) => {
+        const { replicas } = checkSchema<{ replicas: number }>(scaleSchema, await body());
+        return await scale(database, parameters.ref!, replicas);
+      },
+    },
+    {
+      method: 'GET',
+      pattern: '/tasks',
+      access: 'administrator',
+      handle: ({ query }) => listTasks(view, query),
+    },
+    {
+      method: 'GET',
+      pattern: '/networks',
+      access: 'administrator',
+      handle: ({ query }) => [...view.networks.values()].filter(({ spec }) => isOf(spec, query)),
+    },
+    ...nodeRoutes(database),
+  ];
+}
+
+function nodeRoutes(database: Database): Route[] {
+  const { view } = database;
+  return [
+    { method: 'GET', pattern: '/nodes', access: 'administrator', handle: () => [...view.nodes.values()] },
+    {
+      method: 'GET',
+      pattern: '/nodes/:ref',
+      access: 'administrator',
+      handle: ({ parameters }) => findNode(view, parameters.ref!),
+    },
+    {
+      method: 'PATCH',
+      pattern: '/nodes/:ref',
+      access: 'administrator',
+      handle: async ({ parameters, body }) => {
+        const change = checkSchema<NodeChange>(nodeChangeSchema, await body());
+        return await changeNode(database, parameters.ref!, change);
+      },
+    },
+    {
+      method: 'DELETE',
+      pattern: '/nodes/:ref',
+      access: 'administrator',
+      handle: async ({ parameters, query }) => {
+        await removeNode(database, parameters.ref!, query.get('force') === 'true');
+        return {};
+      },
+    },
+  ];
+}
+
+function isOf(spec: { application: string }, query: URLSearchParams): boolean {
+  const application = query.get('application');
+  return application === null || spec.application === application;
+}
+
+function listTasks(view: View, query: URLSearchParams): Task[] {
+  const service = query.get('service');
+  const node = query.get('node');
+  const nodeId = node === null ? undefined : findNode(view, node).id;
+  return [...view.tasks.values()]
+    .filter((task) => isOf(task, query))
+    .filter((task) => service === null || task.serviceId === service || task.serviceName === service)
+    .filter((task) => nodeId === undefined || task.nodeId === nodeId)
+    .sort(newestFirst);
+}
+
+/** Writes what `plan` makes of the view as it is then, again when somebody was faster. */
+async function writeAgain(database: Database, plan: () => Change[]): Promise<void> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const { conflicts } = await database.write([plan()]);
+    if (conflicts === 0) return;
+  }
+  throw new ShoalError('conflict', 'Cannot write the change: others keep changing the same thing', {
+    next: 'Try again.',
+  });
+}
+
+function findService(view: View, reference: string): Service {
+  const service = view.services.get(reference) ?? view.serviceByName(reference);
+  if (service !== undefined && !service.removing) return service;
+  const why = service === undefined ? '' : ': it is being removed';
+  throw new ShoalError('not_found', `Cannot find a service called ${JSON.stringify(reference)}${why}`, {
+    next: 'See `shoal ps` for the services there are.',
+  });
+}
+
+async function scale(database: Database, reference: string, replicas: number): Promise<Service> {
+  const { id } = findService(database.view, reference);
+  await writeAgain(database, () => {
+    const service = findService(database.view, id);
+    if (service.spec.mode.kind === 'global') {
+      throw new ShoalError(
+        'failed_precondition',
+        `Cannot scale ${service.spec.name}: a global service has one task on every node`,
+      );
+    }
+    if (service.spec.mode.replicas === replicas) return [];
+    const spec = { ...service.spec, mode: { kind: 'replicated' as const, replicas } };
+    return [{ kind: 'service', action: 'update', object: { ...service, spec } }];
+  });
+  return findService(database.view, id);
+}
+
+/** A node by its id or hostname. Throws `not_found`, and `invalid_argument` for a hostname that several nodes have. */
+export function findNode(view: View, reference: string): Node {
+  const byId = view.nodes.get(reference);
+  if (byId !== undefined) return byId;
+  const named = [...view.nodes.values()].filter((node) => node.description?.hostname === reference);
+  if (named.length === 1) return named[0]!;
+  if (named.length > 1) {
+    throw new ShoalError(
+      'invalid_argument',
+      `Cannot tell which node is meant by ${JSON.stringify(reference)}`,
+      {
+        next: `Use one of the ids: ${named.map(({ id }) => id).join(', ')}.`,
+      },
+    );
+  }
+  throw new ShoalError('not_found', `Cannot find a node called ${JSON.stringify(reference)}`, {
+    next: 'See `shoal node ls`.',
+  });
+}
+
+async function changeNode(database: Database, reference: string, change: NodeChange): Promise<Node> {
+  const { id } = findNode(database.view, reference);
+  await writeAgain(database, () => {
+    const node = findNode(database.view, id);
+    if (change.role !== undefined && change.role !== node.role) {
+      throw new ShoalError(
+        'not_supported',
+        `Cannot change the role of ${id}: there is one manager in this version`,
+      );
+    }
+    const labels = Object.entries({ ...node.labels, ...change.labels }).filter(
+      (entry): entry is [string, string] => entry[1] !== null,
+    );
+    const availability = change.availability ?? node.availability;
+    const object: Node = { ...node, availability, labels: Object.fromEntries(labels) };
+    return [{ kind: 'node', action: 'update', object }];
+  });
+  return findNode(database.view, id);
+}
+
+async function removeNode(database: Database, reference: string, force: boolean): Promise<void> {
+  const { id } = findNode(database.view, reference);
+  await writeAgain(database, () => {
+    const node = findNode(database.view, id);
+    const name = node.description?.hostname ?? id;
+    if (node.role === 'manager') {
+      throw new ShoalError(
+        'failed_precondition',
+        `Cannot remove node ${name}: it is the cluster's only manager`,
+      );
+    }
+    const lives = [...database.view.tasksOfNode(id)].filter(({ status }) => !isTerminal(status.state));
+    const away = node.status.state !== 'ready';
+    if (!away && !(node.availability === 'drain' && (lives.length === 0 || force))) {
+      const still = lives[0] === undefined ? '' : `; ${taskName(lives[0])} is on it`;
+      throw new ShoalError('failed_precondition', `Cannot remove node ${name}: it is up${still}`, {
+        next: `Run \`shoal node drain ${name}\` first and wait until its tasks have moved.`,
+      });
+    }
+    return [{ kind: 'node', action: 'delete', object: node }];
+  });
+}

@@ -1,0 +1,71 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { Method } from '../../src/wire/client.ts';
+import type { Access, Identity } from './identity.ts';
+
+export interface Call {
+  request: IncomingMessage;
+  response: ServerResponse;
+  identity: Identity;
+  /** Values of the pattern's `:names`, decoded. */
+  parameters: Record<string, string>;
+  query: URLSearchParams;
+  /** Aborts when the caller has gone or the server stops. */
+  signal: AbortSignal;
+  /** The body as JSON. */
+  body: () => Promise<unknown>;
+}
+
+export interface Route {
+  method: Method;
+  /** `/nodes/:ref`; a segment that begins with a colon matches anything and is named. */
+  pattern: string;
+  access: Access;
+  /** The answer as a value for JSON; a route that streams has written its answer itself and gives `streamed`. */
+  handle: (call: Call) => unknown;
+  /** @default 200 */
+  status?: number;
+}
+
+/** What a route gives that has answered by itself. */
+export const streamed = Symbol('streamed');
+
+/** The route for a method and path, with the values of its names. Throws `not_found` or `invalid_argument`. */
+export function findRoute(
+  routes: readonly Route[],
+  method: string,
+  path: string,
+): { route: Route; parameters: Record<string, string> } {
+  let otherMethod = false;
+  for (const route of routes) {
+    const parameters = matchPattern(route.pattern, path);
+    if (parameters === undefined) continue;
+    if (route.method === method) return { route, parameters };
+    otherMethod = true;
+  }
+  const why = otherMethod ? 'the path does not take this method' : 'there is no such path';
+  throw new ShoalError('not_found', `Cannot ${method} ${path}: ${why}`, {
+    next: 'Check that the command line and the manager are of the same version (`shoal version`).',
+  });
+}
+
+/** Values of the pattern's names when the path fits it; undefined when it does not. */
+export function matchPattern(pattern: string, path: string): Record<string, string> | undefined {
+  const wanted = pattern.split('/');
+  const given = path.split('/');
+  if (wanted.length !== given.length) return undefined;
+  const parameters: Record<string, string> = {};
+  for (const [index, segment] of wanted.entries()) {
+    const value = given[index]!;
+    if (!segment.startsWith(':')) {
+      if (segment !== value) return undefined;
+      continue;
+    }
+    try {
+      parameters[segment.slice(1)] = decodeURIComponent(value);
+    } catch {
+      throw new ShoalError('invalid_argument', `Cannot read the path ${path}`);
+    }
+  }
+  return parameters;
+}

@@ -1,0 +1,57 @@
+import { apiPrefix } from '../../src/wire/api.ts';
+import { sessionPath, streamPath } from '../../src/wire/session.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import { applicationRoutes } from './applications.ts';
+import { clusterRoutes, joinRoutes } from './cluster.ts';
+import type { ApiContext } from './context.ts';
+import { execRoute } from './exec.ts';
+import { logRoutes } from './logs.ts';
+import { objectRoutes } from './objects.ts';
+import type { Route } from './router.ts';
+import type { UpgradeCall, UpgradeRoute } from './server.ts';
+
+/** Every path the manager answers. */
+export function allRoutes(context: ApiContext): Route[] {
+  const api = [
+    ...clusterRoutes(context),
+    ...applicationRoutes(context),
+    ...objectRoutes(context),
+    ...logRoutes(context),
+  ];
+  return [
+    ...joinRoutes(context),
+    ...api.map((route) => ({ ...route, pattern: `${apiPrefix}${route.pattern}` })),
+  ];
+}
+
+/** Every path that is opened as a WebSocket. */
+export function allUpgrades(context: ApiContext): UpgradeRoute[] {
+  const { agents } = context;
+  return [
+    {
+      pattern: sessionPath,
+      access: 'node',
+      messageBytesMax: 'session',
+      prepare: async (call) => ({ accept: (socket) => agents.acceptSession(socket, nodeIdOf(call)) }),
+    },
+    {
+      pattern: `${streamPath}/:id`,
+      access: 'node',
+      messageBytesMax: 'frame',
+      prepare: async (call) => {
+        const streamId = call.parameters.id!;
+        const nodeId = nodeIdOf(call);
+        if (!agents.expectsStream(streamId, nodeId)) {
+          throw new ShoalError('not_found', 'Cannot open the stream: it was not asked for, or is no longer');
+        }
+        return { accept: (socket) => agents.acceptStream(socket, nodeId, streamId) };
+      },
+    },
+    execRoute(context, apiPrefix),
+  ];
+}
+
+function nodeIdOf({ identity }: UpgradeCall): string {
+  if (identity.kind === 'node') return identity.node.id;
+  throw new ShoalError('unauthenticated', 'Cannot open an agent session without a node certificate');
+}

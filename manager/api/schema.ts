@@ -1,0 +1,176 @@
+import type { SchemaObject } from 'ajv';
+
+/**
+ * The JSON Schema of an ApplicationSpec. Nothing beyond what is listed is accepted: a field of a newer version must be
+ * refused, not dropped. What a schema cannot say is in `validate.ts`.
+ */
+const listMax = 1_000;
+const text = { type: 'string', maxLength: 4_096 };
+const longText = { type: 'string', maxLength: 131_072 };
+const flag = { type: 'boolean' };
+const count = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
+const durationMs = { type: 'number', minimum: 0, maximum: 365 * 24 * 60 * 60 * 1000 };
+const port = { type: 'integer', minimum: 1, maximum: 65_535 };
+const mode = { type: 'integer', minimum: 0, maximum: 0o7777 };
+const protocol = { enum: ['tcp', 'udp'] };
+const name = { type: 'string', pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$' };
+
+const list = (items: SchemaObject) => ({ type: 'array', items, maxItems: listMax });
+const texts = list(longText);
+const map = (values: SchemaObject) => ({ type: 'object', additionalProperties: values });
+const labels = map(longText);
+
+/** An object with exactly these properties; those whose name ends in `?` may be absent. */
+function object(properties: Record<string, SchemaObject>): SchemaObject {
+  const entries = Object.entries(properties);
+  return {
+    type: 'object',
+    additionalProperties: false,
+    required: entries.filter(([key]) => !key.endsWith('?')).map(([key]) => key),
+    properties: Object.fromEntries(entries.map(([key, schema]) => [key.replace('?', ''), schema])),
+  };
+}
+
+const publishedPort = (portMode: 'ingress' | 'host') =>
+  object({
+    target: port,
+    'published?': { anyOf: [port, object({ first: port, last: port })] },
+    protocol,
+    mode: { const: portMode },
+  });
+
+const mount = {
+  type: 'object',
+  required: ['type'],
+  discriminator: { propertyName: 'type' },
+  oneOf: [
+    object({ type: { const: 'volume' }, 'source?': name, target: text, readOnly: flag, 'noCopy?': flag }),
+    object({ type: { const: 'bind' }, source: text, target: text, readOnly: flag, createHostPath: flag }),
+    object({ type: { const: 'tmpfs' }, target: text, 'sizeBytes?': count, 'mode?': mode }),
+  ],
+};
+
+const fileReference = object({ name, target: text, uid: count, gid: count, mode });
+
+const healthcheck = object({
+  'test?': texts,
+  'intervalMs?': durationMs,
+  'timeoutMs?': durationMs,
+  'startPeriodMs?': durationMs,
+  'startIntervalMs?': durationMs,
+  'retries?': count,
+});
+
+const container = object({
+  image: { ...text, minLength: 1 },
+  'entrypoint?': texts,
+  'command?': texts,
+  environment: map(longText),
+  'workingDirectory?': text,
+  'user?': text,
+  'hostname?': text,
+  labels,
+  mounts: list(mount),
+  secrets: list(fileReference),
+  configs: list(fileReference),
+  'healthcheck?': healthcheck,
+  'stopSignal?': text,
+  stopGracePeriodMs: durationMs,
+});
+
+const resources = object({ 'nanoCpus?': count, 'memoryBytes?': count, 'pids?': count });
+
+const update = object({
+  parallelism: count,
+  delayMs: durationMs,
+  failureAction: { enum: ['pause', 'continue', 'rollback'] },
+  monitorMs: durationMs,
+  maxFailureRatio: { type: 'number', minimum: 0, maximum: 1 },
+  order: { enum: ['stop-first', 'start-first'] },
+});
+
+const task = object({
+  container,
+  limits: resources,
+  reservations: resources,
+  restart: object({
+    condition: { enum: ['none', 'on-failure', 'any'] },
+    delayMs: durationMs,
+    maxAttempts: count,
+    windowMs: durationMs,
+  }),
+  placement: object({ constraints: list(text), maxReplicasPerNode: count }),
+  networks: list(object({ name, aliases: list(text) })),
+  hostPorts: list(publishedPort('host')),
+  forceUpdate: count,
+});
+
+/** More replicas of one service than this are a slip of the finger. */
+export const replicasMax = 10_000;
+
+const service = object({
+  name,
+  application: name,
+  key: name,
+  labels,
+  mode: {
+    type: 'object',
+    required: ['kind'],
+    discriminator: { propertyName: 'kind' },
+    oneOf: [
+      object({
+        kind: { const: 'replicated' },
+        replicas: { type: 'integer', minimum: 0, maximum: replicasMax },
+      }),
+      object({ kind: { const: 'global' } }),
+    ],
+  },
+  task,
+  update,
+  rollback: update,
+  ports: list(publishedPort('ingress')),
+  endpointMode: { enum: ['vip', 'dnsrr'] },
+  dependsOn: list(object({ service: name, condition: { enum: ['started', 'healthy', 'completed'] } })),
+});
+
+const file = object({ name, application: name, labels, data: { type: 'string' } });
+
+export const applicationSchema: SchemaObject = object({
+  name: { type: 'string', pattern: '^[a-z0-9][a-z0-9_-]{0,62}$' },
+  services: list(service),
+  networks: list(object({ name, application: name, labels, internal: flag, 'subnet?': text })),
+  volumes: list(object({ name, application: name, labels })),
+  secrets: list(file),
+  configs: list(file),
+});
+
+export const scaleSchema: SchemaObject = object({
+  replicas: { type: 'integer', minimum: 0, maximum: replicasMax },
+});
+
+export const nodeChangeSchema: SchemaObject = object({
+  'availability?': { enum: ['active', 'pause', 'drain'] },
+  'role?': { enum: ['manager', 'worker'] },
+  'labels?': map({ type: ['string', 'null'], maxLength: 4_096 }),
+});
+
+export const joinSchema: SchemaObject = object({
+  token: text,
+  certificateRequestPem: { type: 'string', maxLength: 8_192 },
+  hostname: text,
+});
+
+export const renewSchema: SchemaObject = object({
+  'token?': text,
+  certificateRequestPem: { type: 'string', maxLength: 8_192 },
+  'hostname?': text,
+});
+
+export const execSchema: SchemaObject = object({
+  command: { ...texts, minItems: 1 },
+  tty: flag,
+  environment: map(longText),
+  'user?': text,
+  'workingDirectory?': text,
+  'size?': object({ columns: count, rows: count }),
+});

@@ -1,0 +1,103 @@
+import { nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
+import type { Service } from '../../src/spec/service.ts';
+import { isTerminal, type Task } from '../../src/spec/task.ts';
+import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
+import type { View } from '../store/objects.ts';
+import { failureOf } from './failure.ts';
+import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
+
+/** How far the application is from what was asked; undefined when there is nothing of that name. `now` in ms. */
+export function applicationStatus(view: View, name: string, now: number): ApplicationStatus | undefined {
+  const services = [...view.services.values()]
+    .filter(({ spec }) => spec.application === name)
+    .sort((left, right) => (left.spec.name < right.spec.name ? -1 : 1))
+    .map((service) => serviceStatus(view, service, now));
+  const networks = [...view.networks.values()].filter(({ spec }) => spec.application === name);
+  const exists = services.length > 0 || networks.length > 0;
+  if (!exists) return undefined;
+  return { name, revision: view.revision, services, networks, nodes: nodesOf(view) };
+}
+
+/** What is left of an application that is gone: what a watch of it ends with. */
+export function emptyStatus(view: View, name: string): ApplicationStatus {
+  return { name, revision: view.revision, services: [], networks: [], nodes: nodesOf(view) };
+}
+
+/** One line an application, in order of their names. */
+export function summaries(view: View, now: number): ApplicationSummary[] {
+  const byName = new Map<string, ApplicationSummary>();
+  for (const service of view.services.values()) {
+    const name = service.spec.application;
+    const summary = byName.get(name) ?? { name, services: 0, running: 0, desired: 0 };
+    const { running, desired } = serviceStatus(view, service, now);
+    byName.set(name, {
+      name,
+      services: summary.services + 1,
+      running: summary.running + running,
+      desired: summary.desired + desired,
+    });
+  }
+  return [...byName.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
+}
+
+/** How far one service is. */
+export function serviceStatus(view: View, service: Service, now: number): ServiceStatus {
+  const all = [...view.tasksOfService(service.id)].sort(newestFirst);
+  const slots = groupBySlot(all);
+  const desired = desiredTasks(view, service, slots);
+  const running = [...slots.values()].filter((tasks) => isDone(service, tasks)).length;
+  const failure = service.removing ? undefined : failureOf(view, service, now);
+  const updating =
+    service.updateStatus?.state === 'updating' || service.updateStatus?.state === 'rollback_started';
+  const leftover = all.some((task) => isLeftover(view, service, task));
+  return {
+    service,
+    desired,
+    running,
+    converged: !service.removing && failure === undefined && running === desired && !updating && !leftover,
+    failure,
+    tasks: all.filter((task) => isCurrent(task) || isNewestFailure(task, slots)),
+  };
+}
+
+function isDone(service: Service, tasks: Task[]): boolean {
+  const current = tasks.filter((task) => task.specVersion === service.specVersion);
+  if (current.some((task) => task.desiredState === 'running' && task.status.state === 'running')) return true;
+  const newest = current[0];
+  return newest !== undefined && isCompleted(newest) && newest.desiredState !== 'remove';
+}
+
+function isLeftover(view: View, service: Service, task: Task): boolean {
+  if (isTerminal(task.status.state) || view.nodes.get(task.nodeId ?? '')?.status.state === 'down')
+    return false;
+  return !isCurrent(task) || task.specVersion !== service.specVersion;
+}
+
+function isNewestFailure(task: Task, slots: Map<string, Task[]>): boolean {
+  const failed = task.status.state === 'failed' || task.status.state === 'rejected';
+  if (!failed && !isCompleted(task)) return false;
+  const key = task.slot > 0 ? String(task.slot) : (task.nodeId ?? task.id);
+  return slots.get(key)?.find((other) => isTerminal(other.status.state)) === task;
+}
+
+/** How many tasks there should be: the replicas, or the nodes that a global service may use or already uses. */
+function desiredTasks(view: View, service: Service, slots: Map<string, Task[]>): number {
+  const { mode, task } = service.spec;
+  if (service.removing) return 0;
+  if (mode.kind === 'replicated') return mode.replicas;
+  const constraints = task.placement.constraints.map((text) => parseConstraint(text));
+  return [...view.nodes.values()].filter((node) => {
+    if (node.status.state !== 'ready' || node.availability === 'drain') return false;
+    const used = slots.get(node.id)?.some((task) => isCurrent(task)) === true;
+    const open = node.availability === 'active' || used;
+    return open && constraints.every((constraint) => nodeSatisfies(node, constraint));
+  }).length;
+}
+
+function nodesOf(view: View): ApplicationStatus['nodes'] {
+  return [...view.nodes.values()].map((node) => ({
+    id: node.id,
+    hostname: node.description?.hostname ?? node.id,
+    state: node.status.state,
+  }));
+}

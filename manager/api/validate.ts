@@ -1,0 +1,111 @@
+import { Ajv, type SchemaObject, type ValidateFunction } from 'ajv';
+import { parseSubnet } from '../../src/spec/address.ts';
+import type { ApplicationSpec } from '../../src/spec/application.ts';
+import { parseConstraint } from '../../src/spec/constraint.ts';
+import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
+import type { FileSpec } from '../../src/spec/resource.ts';
+import type { ServiceSpec } from '../../src/spec/service.ts';
+import { fullName } from '../../src/spec/names.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import { applicationSchema } from './schema.ts';
+
+const ajv = new Ajv({ discriminator: true, allowUnionTypes: true });
+const compiled = new Map<SchemaObject, ValidateFunction>();
+
+/** The value, known to fit the schema; throws `invalid_argument` with the path of the first thing that does not. */
+export function checkSchema<T>(schema: SchemaObject, value: unknown): T {
+  const validate = compiled.get(schema) ?? ajv.compile(schema);
+  compiled.set(schema, validate);
+  if (validate(value)) return value as T;
+  const [first] = validate.errors ?? [];
+  const extra = (first?.params as { additionalProperty?: string } | undefined)?.additionalProperty;
+  const why = extra === undefined ? first?.message : `${JSON.stringify(extra)} is not known`;
+  throw invalid(first?.instancePath ?? '', why ?? 'it is malformed');
+}
+
+/** The application, known to be well-formed and consistent; throws `invalid_argument` with the path of what is wrong. */
+export function validateApplication(value: unknown): ApplicationSpec {
+  const spec = checkSchema<ApplicationSpec>(applicationSchema, value);
+  checkNames(spec);
+  for (const [index, network] of spec.networks.entries()) {
+    if (network.subnet !== undefined) check(`/networks/${index}/subnet`, () => parseSubnet(network.subnet!));
+  }
+  for (const [index, secret] of spec.secrets.entries())
+    checkFile(`/secrets/${index}`, secret, secretBytesMax);
+  for (const [index, config] of spec.configs.entries())
+    checkFile(`/configs/${index}`, config, configBytesMax);
+  for (const [index, service] of spec.services.entries()) checkService(`/services/${index}`, service, spec);
+  return spec;
+}
+
+function checkNames(spec: ApplicationSpec): void {
+  for (const kind of ['services', 'networks', 'volumes', 'secrets', 'configs'] as const) {
+    const seen = new Set<string>();
+    for (const [index, { name, application }] of spec[kind].entries()) {
+      const path = `/${kind}/${index}`;
+      if (application !== spec.name) throw invalid(`${path}/application`, `it must be ${spec.name}`);
+      if (!name.startsWith(fullName(spec.name, ''))) {
+        throw invalid(`${path}/name`, `it must begin with ${fullName(spec.name, '')}`);
+      }
+      if (seen.has(name)) throw invalid(`${path}/name`, `${name} is there twice`);
+      seen.add(name);
+    }
+  }
+}
+
+function checkFile(path: string, file: FileSpec, bytesMax: number): void {
+  const bytes = Buffer.from(file.data, 'base64');
+  if (bytes.toString('base64').replace(/=+$/, '') !== file.data.replace(/=+$/, '')) {
+    throw invalid(`${path}/data`, 'it is not base64');
+  }
+  if (bytes.length > bytesMax) throw invalid(`${path}/data`, `it is over ${bytesMax} bytes`);
+}
+
+function checkService(path: string, service: ServiceSpec, spec: ApplicationSpec): void {
+  const { task, ports, endpointMode, dependsOn } = service;
+  if (service.name !== fullName(spec.name, service.key)) {
+    throw invalid(`${path}/name`, `it must be ${fullName(spec.name, service.key)}`);
+  }
+  for (const [index, text] of task.placement.constraints.entries()) {
+    check(`${path}/task/placement/constraints/${index}`, () => parseConstraint(text));
+  }
+  checkReferences(`${path}/task/networks`, task.networks, spec.networks);
+  checkReferences(`${path}/task/container/secrets`, task.container.secrets, spec.secrets);
+  checkReferences(`${path}/task/container/configs`, task.container.configs, spec.configs);
+  for (const [index, mount] of task.container.mounts.entries()) {
+    if (mount.type !== 'volume' || mount.source === undefined) continue;
+    checkReferences(`${path}/task/container/mounts/${index}`, [{ name: mount.source }], spec.volumes);
+  }
+  const dependencies = dependsOn.map((dependency) => ({ name: dependency.service }));
+  checkReferences(`${path}/dependsOn`, dependencies, spec.services);
+  for (const [index, { published }] of [...ports, ...task.hostPorts].entries()) {
+    if (typeof published === 'object' && published.first > published.last) {
+      throw invalid(`${path}/ports/${index}/published`, 'the range ends before it begins');
+    }
+  }
+  if (ports.length === 0) return;
+  if (endpointMode === 'dnsrr') throw invalid(`${path}/ports`, 'dnsrr and ingress ports exclude each other');
+  if (task.networks.length === 0) throw invalid(`${path}/ports`, 'ingress ports need a network');
+}
+
+function checkReferences(path: string, references: { name: string }[], targets: { name: string }[]): void {
+  for (const [index, { name }] of references.entries()) {
+    if (!targets.some((target) => target.name === name)) {
+      throw invalid(`${path}/${index}`, `${name} is not part of the application`);
+    }
+  }
+}
+
+function check(path: string, work: () => unknown): void {
+  try {
+    work();
+  } catch (error) {
+    throw invalid(path, messageOf(error));
+  }
+}
+
+function invalid(path: string, why: string): ShoalError {
+  return new ShoalError('invalid_argument', `Cannot use ${path === '' ? 'the request' : path}: ${why}`, {
+    details: { path },
+  });
+}

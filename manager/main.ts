@@ -1,0 +1,57 @@
+import { systemClock } from '../src/util/clock.ts';
+import { codeOf, messageOf } from '../src/util/errors.ts';
+import { createLogger } from '../src/util/log.ts';
+import { systemRandom } from '../src/util/random.ts';
+import { startManager } from './manager.ts';
+import { parseManagerOptions } from './options.ts';
+import { openSqliteStore } from './store/sqlite.ts';
+
+/**
+ * The manager's process. Started by the daemon, `node manager/main.ts --state DIR --run DIR --listen ADDRESS:PORT
+ * --advertise ADDRESS [--init JSON]`, with an IPC channel on which it says `{ type: 'ready', port }` or
+ * `{ type: 'failed', code, message }`. Ends on SIGTERM, and when the channel closes, for then its daemon has died.
+ */
+const stopMsMax = 5_000;
+
+type Report = { type: 'ready'; port: number } | { type: 'failed'; code: string; message: string };
+
+function report(message: Report): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined || !process.connected) resolve();
+    else process.send(message, undefined, undefined, () => resolve());
+  });
+}
+
+async function main(): Promise<void> {
+  const options = parseManagerOptions(process.argv.slice(2));
+  const log = createLogger({
+    level: options.logLevel,
+    now: () => systemClock.now(),
+    write: (line) => process.stderr.write(line),
+    fields: { process: 'manager' },
+  });
+  const asked = Promise.withResolvers<string>();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => asked.resolve(signal));
+  if (process.send !== undefined) process.on('disconnect', () => asked.resolve('the daemon has gone'));
+  const manager = await startManager(options, {
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    openStore: (path) => openSqliteStore(path),
+  });
+  log.info('manager is ready', { port: manager.port });
+  await report({ type: 'ready', port: manager.port });
+  log.info('manager stops', { why: await asked.promise });
+  systemClock.after(stopMsMax, () => process.exit(1));
+  await manager.stop();
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  const message = messageOf(error);
+  process.stderr.write(`${JSON.stringify({ level: 'error', message, process: 'manager' })}\n`);
+  await report({ type: 'failed', code: codeOf(error), message });
+  process.exit(1);
+}

@@ -1,0 +1,151 @@
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../src/util/clock.ts';
+import { ShoalError } from '../src/util/errors.ts';
+import type { Logger } from '../src/util/log.ts';
+import { Loop } from '../src/util/loop.ts';
+import { KeyedQueue } from '../src/util/queue.ts';
+import type { Random } from '../src/util/random.ts';
+import { createAllocator } from './allocator/allocator.ts';
+import { StreamCounter, type ApiContext } from './api/context.ts';
+import { createJanitor } from './api/janitor.ts';
+import { allRoutes, allUpgrades } from './api/routes.ts';
+import { createApiServer, type ApiServer, type TlsMaterial } from './api/server.ts';
+import { certificateLifeMs, createServerCertificate } from './ca/authority.ts';
+import { initialiseCluster } from './ca/cluster.ts';
+import { createJoiner } from './ca/join.ts';
+import { createDispatcher } from './dispatcher/dispatcher.ts';
+import type { ManagerOptions } from './options.ts';
+import { createOrchestrator } from './orchestrator/orchestrator.ts';
+import { createScheduler } from './scheduler/scheduler.ts';
+import { openDatabase } from './store/database.ts';
+import type { Database } from './store/objects.ts';
+import type { Store } from './store/store.ts';
+
+/** How often the age of the server's certificate is looked at. */
+const certificateCheckMs = 12 * 60 * 60 * 1000;
+
+export interface Manager {
+  /** The TCP port it listens on. */
+  port: number;
+  stop(): Promise<void>;
+}
+
+export interface Parts {
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** Opens the store; the path is of a file in the manager's own folder. */
+  openStore: (path: string) => Promise<Store>;
+}
+
+interface Part {
+  start(): void;
+  stop(): Promise<void>;
+}
+
+/**
+ * Opens the store, makes the cluster when asked to, and runs the API and every loop. Throws `failed_precondition` when
+ * there is no cluster, `port_taken` when it cannot listen, and what the store throws.
+ */
+export async function startManager(options: ManagerOptions, parts: Parts): Promise<Manager> {
+  const { clock, random } = parts;
+  const folder = join(options.stateFolder, 'manager');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+  const store = await parts.openStore(join(folder, 'store.sqlite'));
+  const undo: (() => Promise<void>)[] = [() => store.close()];
+  const undoAll = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const database = await openDatabase(store, clock);
+    undo.push(() => database.close());
+    if (options.initialise) await initialiseCluster(database, options.initialise, { clock, random });
+    const port = await run(options, parts, database, undo);
+    return { port, stop: undoAll };
+  } catch (error) {
+    await undoAll();
+    throw error;
+  }
+}
+
+async function run(
+  options: ManagerOptions,
+  parts: Parts,
+  database: Database,
+  undo: (() => Promise<void>)[],
+): Promise<number> {
+  const { clock, random, log } = parts;
+  const named = (name: string) => ({ database, clock, random, log: log.with({ part: name }) });
+  const dispatcher = createDispatcher(named('dispatcher'));
+  const queue = new KeyedQueue();
+  let port = options.listen.port;
+  const context: ApiContext = {
+    ...named('api'),
+    agents: dispatcher,
+    joiner: createJoiner(named('ca')),
+    queue,
+    streams: new StreamCounter(),
+    addresses: () => [`${options.advertiseAddress}:${port}`],
+  };
+  const server = createApiServer({
+    routes: allRoutes(context),
+    upgrades: allUpgrades(context),
+    view: database.view,
+    log: context.log,
+  });
+  // Every loop there is, in the order of the path that a change takes; stopped the other way round.
+  const loops: Part[] = [
+    createOrchestrator(named('orchestrator')),
+    createAllocator(named('allocator')),
+    createScheduler(named('scheduler')),
+    dispatcher,
+    createJanitor({ ...named('janitor'), queue }),
+    certificateLoop(options, named('certificate'), server),
+  ];
+  const tls = await serverTls(options, database, clock);
+  for (const loop of loops) {
+    loop.start();
+    undo.push(() => loop.stop());
+  }
+  undo.push(() => server.stop());
+  mkdirSync(options.runFolder, { recursive: true, mode: 0o755 });
+  await server.listenLocal(join(options.runFolder, 'manager.sock'));
+  port = await server.listenSecure(options.listen.host, options.listen.port, tls);
+  return port;
+}
+
+async function serverTls(options: ManagerOptions, database: Database, clock: Clock): Promise<TlsMaterial> {
+  const { cluster } = database.view;
+  if (cluster === undefined) {
+    throw new ShoalError('failed_precondition', 'Cannot start the manager: there is no cluster here yet', {
+      next: 'Run `shoal init`.',
+    });
+  }
+  const { certificateAuthority: authority, clusterId } = cluster;
+  const addresses = [options.advertiseAddress];
+  const own = await createServerCertificate(authority, clusterId, addresses, clock.now());
+  return { ...own, certificateAuthorityPem: authority.certificatePem };
+}
+
+/** The server's certificate lives in memory alone: it is made at every start, and again when half its life is over. */
+function certificateLoop(
+  options: ManagerOptions,
+  parts: { database: Database; clock: Clock; log: Logger },
+  server: ApiServer,
+): Loop {
+  const { database, clock, log } = parts;
+  let madeAt = clock.now();
+  return new Loop({
+    name: 'server certificate',
+    clock,
+    log,
+    intervalMs: certificateCheckMs,
+    tick: async () => {
+      if (clock.now() - madeAt < certificateLifeMs / 2) return;
+      server.replaceCertificate(await serverTls(options, database, clock));
+      madeAt = clock.now();
+    },
+  });
+}

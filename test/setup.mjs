@@ -20,6 +20,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const parentCheckMs = 1_000;
 const projectNode = join(root, 'node_modules/.bin/node');
 
 /** Programs that real hosts need, with the Debian package that has each. */
@@ -146,6 +147,8 @@ function run(args) {
   };
   const child = spawn(projectNode, [join(root, args[0]), ...args.slice(1)], { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  const parent = process.ppid;
+  setInterval(() => process.ppid === parent || child.kill('SIGTERM'), parentCheckMs); // npm was killed: end as well
   child.on('error', (error) => fail(`Cannot run ${projectNode}: ${error.message}`));
   child.on('exit', (code, signal) => process.exit(code ?? 128 + osConstants.signals[signal]));
 }

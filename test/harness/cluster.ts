@@ -38,11 +38,14 @@ export interface ClusterOptions {
   command?: string[];
   /** Told what is being done. */
   onStep?: (step: string) => void;
+  /** Ends the making; nothing stays behind then. */
+  signal?: AbortSignal;
 }
 
 const daemonLimitMs = 20_000;
 const readyLimitMs = 20_000;
 const commandLimitMs = 120_000;
+const pollMs = 50;
 
 /** A standing cluster of test hosts. */
 export class Cluster {
@@ -75,8 +78,8 @@ export class Cluster {
   async shoal(args: string[], options: CommandOptions & { host?: string } = {}): Promise<CommandResult> {
     const { host: name, ...others } = options;
     const host = name === undefined ? this.manager : this.host(name);
-    const node = join(projectRoot, 'node_modules/.bin/node');
-    return await tryCommand(node, [join(projectRoot, 'bin/shoal.mjs'), ...args], {
+    const [program, ...all] = shoalCommand(args);
+    return await tryCommand(program, all, {
       timeoutMs: commandLimitMs,
       ...others,
       env: { PATH: process.env['PATH'], HOME: '/root', SHOAL_HOST: host.endpoint, ...others.env },
@@ -107,6 +110,11 @@ export class Cluster {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.down();
   }
+}
+
+/** The command line of this clone: program and arguments. */
+export function shoalCommand(args: string[]): [string, ...string[]] {
+  return [join(projectRoot, 'node_modules/.bin/node'), join(projectRoot, 'bin/shoal.mjs'), ...args];
 }
 
 const registryName = ({ subnet }: ClusterState) => `${addresses.switch(subnet!)}:${registryPort}`;
@@ -155,7 +163,7 @@ export async function bringUp(options: ClusterOptions & { directory: string }): 
 }
 
 async function build(state: ClusterState, options: ClusterOptions & { directory: string }): Promise<Cluster> {
-  const { directory, onStep = () => undefined } = options;
+  const { directory, onStep = () => undefined, signal } = options;
   onStep(`making ${state.hosts.length} hosts`);
   const subnet = await makeSwitch(state.id, async (subnet) => {
     state.subnet = subnet;
@@ -170,7 +178,8 @@ async function build(state: ClusterState, options: ClusterOptions & { directory:
     }),
   );
   await registry;
-  if (!options.command) await form(hosts, onStep);
+  signal?.throwIfAborted();
+  if (!options.command) await form(hosts, onStep, signal);
   delete state.maker;
   await saveState(directory, state);
   return new Cluster(directory, state, hosts);
@@ -193,9 +202,13 @@ async function runRegistry(directory: string, state: ClusterState, address: stri
 }
 
 /** The first host starts a cluster, the others join it with the token it gives. */
-async function form([first, ...others]: Host[], onStep: (step: string) => void): Promise<void> {
+async function form(
+  [first, ...others]: Host[],
+  onStep: (step: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const ask = async <T>(host: Host, path: string, body: unknown): Promise<T> => {
-    await daemonReady(host);
+    await daemonReady(host, signal);
     const client = connect(host.endpoint);
     try {
       return await client.request<T>('POST', `${localPrefix}${path}`, body);
@@ -213,47 +226,41 @@ async function form([first, ...others]: Host[], onStep: (step: string) => void):
       return ask<LocalInfo>(host, '/join', join);
     }),
   );
-  await nodesReady(first!, others.length + 1);
+  await nodesReady(first!, others.length + 1, signal);
 }
 
-/** Resolves when the host's daemon answers on its socket. */
-async function daemonReady(host: Host): Promise<void> {
-  await withDeadline(
-    daemonLimitMs,
-    `Starting the daemon of host ${host.name} (see ${host.logPath})`,
-    async (signal) => {
-      const client = connect(host.endpoint);
-      try {
-        while (!(await answers(client, signal))) await systemClock.sleep(50, signal);
-      } finally {
-        client.close();
-      }
-    },
-  );
-}
-
-async function answers(client: Client, signal: AbortSignal): Promise<boolean> {
+/** Asks a host's daemon until `check` says yes; what it throws means not yet, until the deadline. */
+async function askUntil(
+  host: Host,
+  limit: { ms: number; what: string; stop: AbortSignal | undefined },
+  check: (client: Client, signal: AbortSignal) => Promise<boolean>,
+): Promise<void> {
+  const client = connect(host.endpoint);
+  const ask = async (signal: AbortSignal) => {
+    while (!(await check(client, signal).catch(() => false))) await systemClock.sleep(pollMs, signal);
+  };
   try {
-    await client.request<LocalInfo>('GET', `${localPrefix}/info`, undefined, { signal });
-    return true;
-  } catch {
-    return false; // not yet; the deadline tells when that is too long
+    await withDeadline(limit.ms, limit.what, ask, limit.stop);
+  } finally {
+    client.close();
   }
 }
 
+/** Resolves when the host's daemon answers on its socket. */
+async function daemonReady(host: Host, stop?: AbortSignal): Promise<void> {
+  const what = `Starting the daemon of host ${host.name} (see ${host.logPath})`;
+  await askUntil(host, { ms: daemonLimitMs, what, stop }, async (client, signal) => {
+    await client.request<LocalInfo>('GET', `${localPrefix}/info`, undefined, { signal });
+    return true;
+  });
+}
+
 /** Resolves when that many nodes are ready in the eyes of the manager. */
-export async function nodesReady(manager: Host, count: number): Promise<void> {
-  await withDeadline(readyLimitMs, `Waiting for ${count} ready nodes`, async (signal) => {
-    const client = connect(manager.endpoint);
-    try {
-      for (;;) {
-        const nodes = await client.request<Node[]>('GET', '/nodes', undefined, { signal }).catch(() => []);
-        if (nodes.filter(({ status }) => status.state === 'ready').length >= count) return;
-        await systemClock.sleep(50, signal);
-      }
-    } finally {
-      client.close();
-    }
+export async function nodesReady(manager: Host, count: number, stop?: AbortSignal): Promise<void> {
+  const what = `Waiting for ${count} ready nodes (see ${manager.logPath})`;
+  await askUntil(manager, { ms: readyLimitMs, what, stop }, async (client, signal) => {
+    const nodes = await client.request<Node[]>('GET', '/nodes', undefined, { signal });
+    return nodes.filter(({ status }) => status.state === 'ready').length >= count;
   });
 }
 

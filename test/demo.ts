@@ -1,0 +1,250 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { systemClock } from '../src/util/clock.ts';
+import { messageOf, ShoalError } from '../src/util/errors.ts';
+import { pushGuestbookImages } from '../samples/guestbook/images.ts';
+import { createCluster, shoalCommand, type Cluster } from './harness/cluster.ts';
+import { getJson, Load, type Visit } from './harness/load.ts';
+
+/**
+ * Three hosts on this machine, a cluster of them, a real application on it, and then proof that it does what it should.
+ * `--once` ends after the proof; otherwise everything stands until Ctrl-C. Nothing stays behind either way.
+ */
+
+const composeFile = join(import.meta.dirname, '../samples/guestbook/compose.yaml');
+const stepLimitMs = 60_000;
+const parentCheckMs = 1_000;
+const loadClients = 4;
+const before = 3;
+const after = 6;
+
+const startedAt = systemClock.now();
+const stop = new AbortController();
+const summary: string[] = [];
+
+function say(line = ''): void {
+  process.stdout.write(`${line}\n`);
+}
+
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+
+/** Runs one step, showing its name while it lasts, and says how it went. `work` must end when its signal aborts. */
+async function step<T>(
+  what: string,
+  work: (signal: AbortSignal) => Promise<T>,
+  told: (result: T) => string,
+): Promise<T> {
+  stop.signal.throwIfAborted();
+  const began = systemClock.now();
+  const onTerminal = process.stdout.isTTY;
+  if (onTerminal) process.stdout.write(`  … ${what}`);
+  const limit = AbortSignal.timeout(stepLimitMs);
+  const result = await work(AbortSignal.any([stop.signal, limit])).finally(() => {
+    if (onTerminal) process.stdout.write('\r\u001B[K'); // back to the line's start, and clear it
+  });
+  const line = `${told(result).padEnd(68)} ${seconds(systemClock.now() - began).padStart(7)}`;
+  summary.push(line);
+  say(`  ✓ ${line}`);
+  return result;
+}
+
+/** Runs `shoal` with this terminal, so that its own progress shows. */
+async function shoal(cluster: Cluster, args: string[], environment: NodeJS.ProcessEnv = {}): Promise<void> {
+  stop.signal.throwIfAborted();
+  say(`  $ shoal ${args.join(' ').replace(`${process.cwd()}/`, '')}`);
+  const [program, ...all] = shoalCommand(args);
+  const child = spawn(program, all, {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      SHOAL_HOST: cluster.manager.endpoint,
+      REGISTRY: `${cluster.registry}/library`,
+      ...environment,
+    },
+  });
+  const end = () => child.kill('SIGTERM');
+  stop.signal.addEventListener('abort', end, { once: true });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  stop.signal.removeEventListener('abort', end);
+  stop.signal.throwIfAborted();
+  if (code !== 0)
+    throw new ShoalError('failed_precondition', `Cannot go on: shoal ${args[0]} ended with ${code}`);
+}
+
+const urlsOf = (cluster: Cluster) => cluster.hosts.map(({ address }) => `http://${address}:8080/`);
+
+/** Asks every host in turn until that many different replicas have answered. */
+async function seeReplicas(
+  cluster: Cluster,
+  wanted: number,
+  signal: AbortSignal,
+): Promise<Map<string, Set<string>>> {
+  const seen = new Map<string, Set<string>>(cluster.hosts.map(({ name }) => [name, new Set()]));
+  const all = () => new Set([...seen.values()].flatMap((replicas) => [...replicas])).size;
+  for (let round = 0; round < 100 && all() < wanted; round++) {
+    for (const { name, address } of cluster.hosts) {
+      signal.throwIfAborted();
+      const { replica } = await getJson<Visit>(`http://${address}:8080/`);
+      seen.get(name)!.add(replica);
+    }
+  }
+  if (all() === wanted) return seen;
+  throw new ShoalError('internal', `Cannot see ${wanted} replicas of web: only ${all()} answered`);
+}
+
+/** Restarts Redis by ending it; the count before and after. */
+async function restartStore(cluster: Cluster, signal: AbortSignal): Promise<[number, number]> {
+  const [url] = urlsOf(cluster) as [string];
+  const { visits } = await getJson<Visit>(url);
+  await cluster.shoal(['exec', '-T', '-p', 'guestbook', 'store', 'kill', '1']);
+  for (;;) {
+    signal.throwIfAborted();
+    const visit = await getJson<Visit>(url).catch(() => undefined);
+    // the old process may answer once more before it ends: a later process id or a failure is what counts
+    if (visit && (await restarted(cluster))) return [visits, visit.visits];
+    await systemClock.sleep(100);
+  }
+}
+
+async function restarted(cluster: Cluster): Promise<boolean> {
+  const { stdout } = await cluster.shoal(['ps', '-p', 'guestbook', 'store', '--all', '--json']);
+  const tasks = JSON.parse(stdout) as { state: string; desiredState: string }[];
+  return (
+    tasks.length > 1 && tasks.some((task) => task.state === 'running' && task.desiredState === 'running')
+  );
+}
+
+/** Rolls `web` to version 2 while requests come in without a pause; throws when one is lost. */
+async function roll(cluster: Cluster): Promise<string> {
+  const load = new Load(urlsOf(cluster), loadClients);
+  try {
+    await shoal(cluster, ['up', '-f', composeFile], { VERSION: '2' });
+  } finally {
+    await load.stop();
+  }
+  const result = await load.stop();
+  if (result.failed > 0) {
+    throw new ShoalError(
+      'internal',
+      `Cannot roll without loss: ${result.failed} of ${result.requests} requests failed\n${result.failures.join('\n')}`,
+    );
+  }
+  const versions = await Promise.all(urlsOf(cluster).map((url) => getJson<Visit>(url)));
+  if (!result.versions.has('1') || versions.some(({ version }) => version !== '2')) {
+    throw new ShoalError('internal', `Cannot see version 2 take over from version 1`);
+  }
+  return `web rolled to version 2: ${result.requests} requests meanwhile, 0 failed`;
+}
+
+async function show(cluster: Cluster): Promise<void> {
+  await step(
+    'build the images from what is on this machine, push them',
+    () => pushGuestbookImages(cluster.registry),
+    () => `images built on this machine and pushed to ${cluster.registry}`,
+  );
+  const upAt = systemClock.now();
+  await shoal(cluster, ['up', '-f', composeFile]);
+  summary.push(
+    `${'guestbook is up: web, store, worker'.padEnd(68)} ${seconds(systemClock.now() - upAt).padStart(7)}`,
+  );
+  await step(
+    'ask every host',
+    (signal) => seeReplicas(cluster, before, signal),
+    (seen) => `${[...seen.keys()].join(', ')} all answer, through ${before} different replicas`,
+  );
+  await step(
+    'end Redis and see whether it remembers',
+    (signal) => restartStore(cluster, signal),
+    ([was, is]) => `Redis was killed and remembers: visit ${was}, then visit ${is}`,
+  );
+  await shoal(cluster, ['scale', '-p', 'guestbook', `web=${after}`]);
+  await step(
+    'ask for six replicas',
+    (signal) => seeReplicas(cluster, after, signal),
+    () => `web scaled ${before} → ${after}, and all ${after} answer`,
+  );
+  const rollAt = systemClock.now();
+  const rolled = await roll(cluster);
+  summary.push(`${rolled.padEnd(68)} ${seconds(systemClock.now() - rollAt).padStart(7)}`);
+}
+
+function printSummary(cluster: Cluster): void {
+  say();
+  say('What was shown');
+  for (const line of summary) say(`  ✓ ${line}`);
+  say(`    ${'all in all'.padEnd(68)} ${seconds(systemClock.now() - startedAt).padStart(7)}`);
+  say();
+  say('demo ok');
+  if (parsed.values.once) return;
+  const { endpoint, address } = cluster.manager;
+  say();
+  say('The cluster runs on until Ctrl-C. In another terminal:');
+  say(`  export SHOAL_HOST=${endpoint}`);
+  say('  npm run -s shoal -- ps');
+  say('  npm run -s shoal -- logs -f -p guestbook web');
+  say('  npm run -s shoal -- scale -p guestbook web=9');
+  say(`  (the guestbook is at http://${address}:8080/, and every other host)`);
+}
+
+/** Signals, and the end of whoever started this, end the demo; what stands is taken down on the way out. */
+function watchForTheEnd(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+  }
+  const parent = process.ppid;
+  const check = () => {
+    if (process.ppid !== parent) stop.abort(new Error('stopped: whoever started it is gone'));
+    else cancel = systemClock.after(parentCheckMs, check);
+  };
+  let cancel = systemClock.after(parentCheckMs, check);
+  stop.signal.addEventListener('abort', () => cancel());
+  cancelWatch = () => cancel();
+}
+
+let cancelWatch = () => {};
+
+async function main(): Promise<number> {
+  say('Shoal on three hosts of this machine');
+  say();
+  let cluster: Cluster | undefined;
+  let failure: unknown;
+  try {
+    cluster = await step(
+      'make three hosts and form a cluster',
+      (signal) => createCluster({ hosts: 3, signal }),
+      ({ hosts }) => `hosts ${hosts.map(({ name }) => name).join(', ')} form a cluster with join tokens`,
+    );
+    await show(cluster);
+    printSummary(cluster);
+    if (!parsed.values.once) await once(stop.signal, 'abort');
+  } catch (error) {
+    failure = error;
+  }
+  cancelWatch();
+  const interrupted = stop.signal.aborted;
+  if (failure !== undefined) say(`\n${interrupted ? 'Interrupted' : 'Failed'}: ${messageOf(failure)}`);
+  if (failure !== undefined && !interrupted && cluster) await explain(cluster);
+  if (cluster) {
+    say('\nTaking everything down …');
+    await cluster.down();
+    const left = await cluster.leftovers();
+    say(left.length === 0 ? 'Nothing is left.' : `Left behind:\n${left.join('\n')}`);
+    if (left.length > 0) return 1;
+  }
+  if (failure === undefined) return 0;
+  return interrupted ? 130 : 1;
+}
+
+/** After a failure, what a person would look at first. */
+async function explain(cluster: Cluster): Promise<void> {
+  const { stdout } = await cluster
+    .shoal(['ps', '-p', 'guestbook'])
+    .catch((error: unknown) => ({ stdout: messageOf(error) }));
+  say(stdout);
+}
+
+const parsed = parseArgs({ options: { once: { type: 'boolean' } } });
+watchForTheEnd();
+process.exitCode = await main();

@@ -1,0 +1,129 @@
+import type { CheckName } from './checks.ts';
+import type { FormName } from './forms.ts';
+
+type JsonType = 'string' | 'number' | 'integer' | 'boolean' | 'null' | 'array' | 'object';
+
+/**
+ * One attribute of the Compose language: a JSON Schema of its canonical form, with what else the stages need to know
+ * about it. The schema is plain data; `form`, `is`, `says`, `merge` and `notYet` are keywords of our own.
+ */
+export interface Attribute {
+  type?: JsonType | readonly JsonType[];
+  properties?: Record<string, Attribute>;
+  patternProperties?: Record<string, Attribute>;
+  additionalProperties?: boolean | Attribute;
+  propertyNames?: Attribute;
+  required?: readonly string[];
+  items?: Attribute;
+  enum?: readonly (string | number | null)[];
+  minimum?: number;
+  maximum?: number;
+  minItems?: number;
+  maxItems?: number;
+  maxLength?: number;
+  pattern?: string;
+  /** How the ways to write it become the canonical one. */
+  form?: FormName;
+  /** A check that JSON Schema cannot say. */
+  is?: CheckName;
+  /** What would be right, in words that complete "it must be …". */
+  says?: string;
+  /** How a later file's value joins an earlier one's, where that is not the default. */
+  merge?: MergeRule;
+  /** Part of the Compose language, but not something Shoal does yet; the text says more, or is empty. */
+  notYet?: string;
+}
+
+/**
+ * `replace`: the later value stands alone. `append`: lists are joined. `{ by }`: entries of a list that have the same key
+ * are one, and the later stands. Without a rule maps merge deeply, lists are joined without identical entries, and
+ * scalars are replaced.
+ */
+export type MergeRule = 'replace' | 'append' | 'driver' | { by: 'port' | 'target' | 'path' | 'subnet' };
+
+const extension = { '^x-': {} };
+
+/** A map with these keys and `x-` extensions, and nothing else. */
+export function object(properties: Record<string, Attribute>, more: Partial<Attribute> = {}): Attribute {
+  return {
+    type: 'object',
+    properties,
+    patternProperties: extension,
+    additionalProperties: false,
+    says: 'a map',
+    ...more,
+  };
+}
+
+/** A map with these keys only. */
+export function closed(properties: Record<string, Attribute>, more: Partial<Attribute> = {}): Attribute {
+  return { type: 'object', properties, additionalProperties: false, says: 'a map', ...more };
+}
+
+export const text: Attribute = { type: 'string', says: 'a string' };
+export const integer: Attribute = { type: 'integer', form: 'integer', says: 'a whole number' };
+export const boolean: Attribute = { type: 'boolean', form: 'boolean', says: 'true or false' };
+export const duration: Attribute = {
+  type: 'string',
+  form: 'duration',
+  is: 'duration',
+  says: 'a duration with its unit in quotes or plain, such as 10s or 1m30s',
+};
+export const bytes: Attribute = {
+  type: 'string',
+  form: 'bytes',
+  is: 'bytes',
+  says: 'a size, such as 64m or 1g',
+};
+export const fileMode: Attribute = {
+  type: 'string',
+  form: 'fileMode',
+  is: 'fileMode',
+  says: 'a file mode in octal, such as 0440',
+};
+export const texts: Attribute = {
+  type: 'array',
+  items: text,
+  form: 'texts',
+  says: 'a string or a list of strings',
+};
+export const textList: Attribute = { type: 'array', items: text, says: 'a list of strings' };
+
+/** Environment variables: names to values; null stands for the value outside. */
+export const keyValues: Attribute = {
+  type: 'object',
+  form: 'keyValues',
+  additionalProperties: { type: ['string', 'null'], says: 'a string, a number, true, false or nothing' },
+  propertyNames: { pattern: '^[^=]+$', says: 'a name without =' },
+  says: 'a map NAME: value or a list of NAME=value',
+};
+
+/** Labels: names to values; nothing is the empty string. */
+export const labels: Attribute = {
+  type: 'object',
+  form: 'labels',
+  additionalProperties: { type: 'string', says: 'a string, a number, true or false' },
+  propertyNames: { pattern: '^[^=]+$', says: 'a name without =' },
+  says: 'a map NAME: value or a list of NAME=value',
+};
+
+/** A number from `minimum` to `maximum`. */
+export function integerFrom(minimum: number, maximum?: number): Attribute {
+  const says =
+    maximum === undefined
+      ? `a whole number, ${minimum} or more`
+      : `a whole number from ${minimum} to ${maximum}`;
+  return { ...integer, minimum, says, ...(maximum === undefined ? {} : { maximum }) };
+}
+
+/** One of these words. */
+export function oneOf(...words: string[]): Attribute {
+  const last = words.at(-1);
+  const says = words.length === 1 ? `${last}` : `${words.slice(0, -1).join(', ')} or ${last}`;
+  return { type: 'string', enum: words, says };
+}
+
+/** Each of the names as an attribute that is not supported yet. */
+export function notYet(names: string, why = ''): Record<string, Attribute> {
+  return Object.fromEntries(names.split(/\s+/u).map((name) => [name, { notYet: why }]));
+}

@@ -1,0 +1,58 @@
+import type { Attribute } from './attribute.ts';
+import { forms, type FormContext } from './forms.ts';
+import type { MapEntry, TreeNode } from './tree.ts';
+import { withTagOf } from './tree.ts';
+
+/**
+ * The tree in canonical form: short ways of writing become long ones and values their own type, as far as they can be
+ * read. What cannot be read stays as it is, for the schema to complain about, or is reported and marked invalid. Layers
+ * are made canonical before they are merged, so that merging knows one form only.
+ */
+export function canonicalise(node: TreeNode, attribute: Attribute, context: FormContext): TreeNode {
+  if (node.invalid) return node;
+  const formed = attribute.form === undefined ? node : withTagOf(forms[attribute.form](node, context), node);
+  if (formed.kind === 'map') return canonicalMap(formed, attribute, context);
+  if (formed.kind === 'list' && attribute.items !== undefined) {
+    return canonicalList(formed, attribute.items, context);
+  }
+  return formed;
+}
+
+function canonicalMap(
+  node: TreeNode & { kind: 'map' },
+  attribute: Attribute,
+  context: FormContext,
+): TreeNode {
+  let entries: Map<string, MapEntry> | undefined;
+  for (const [key, entry] of node.entries) {
+    const child = attributeOf(attribute, key);
+    if (child === undefined) continue;
+    context.path.push(key);
+    const value = canonicalise(entry.value, child, context);
+    context.path.pop();
+    if (value === entry.value) continue;
+    entries ??= new Map(node.entries);
+    entries.set(key, { keyAt: entry.keyAt, value });
+  }
+  return entries === undefined ? node : { ...node, entries };
+}
+
+function canonicalList(node: TreeNode & { kind: 'list' }, items: Attribute, context: FormContext): TreeNode {
+  let changed = false;
+  const next = node.items.map((item, index) => {
+    context.path.push(index);
+    const value = canonicalise(item, items, context);
+    context.path.pop();
+    changed ||= value !== item;
+    return value;
+  });
+  return changed ? { ...node, items: next } : node;
+}
+
+/** The attribute under a key; undefined for extensions and keys that are not known. */
+export function attributeOf(attribute: Attribute, key: string): Attribute | undefined {
+  if (attribute.properties !== undefined && Object.hasOwn(attribute.properties, key)) {
+    return attribute.properties[key];
+  }
+  return typeof attribute.additionalProperties === 'object' ? attribute.additionalProperties : undefined;
+}

@@ -1,0 +1,71 @@
+import { ShoalError } from '../util/errors.ts';
+import { parseSubnet } from '../spec/address.ts';
+import { parseBytes, parseDuration, parseFileMode } from './values.ts';
+
+/** Checks of values that JSON Schema cannot say; named by the schema's keyword `is`. */
+export type CheckName = keyof typeof checks;
+
+const portMax = 65_535;
+
+const signals = new Set(
+  `HUP INT QUIT ILL TRAP ABRT IOT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CLD CONT STOP TSTP TTIN TTOU URG
+  XCPU XFSZ VTALRM PROF WINCH IO POLL PWR SYS`.split(/\s+/u),
+);
+
+const domain = String.raw`(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::\d{1,5})?\/)`;
+const component = String.raw`[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`;
+const imageReference = new RegExp(
+  `^${domain}?${component}(?:\\/${component})*(?::\\w[\\w.-]{0,127})?(?:@[a-zA-Z][a-zA-Z0-9]*:[0-9a-fA-F]{32,})?$`,
+  'u',
+);
+const imageReferenceCharactersMax = 512;
+
+/** The checks by name. Values of another type than a check is for pass: the schema's `type` speaks of those. */
+export const checks = {
+  duration: onText((text) => (parseDuration(text) ?? -1n) >= 0n),
+  bytes: onText((text) => (parseBytes(text) ?? -1) >= 0),
+  fileMode: onText((text) => parseFileMode(text) !== undefined),
+  subnet: onText(isSubnet),
+  absolutePath: onText((text) => text.startsWith('/')),
+  imageReference: onText((text) => text.length <= imageReferenceCharactersMax && imageReference.test(text)),
+  published: onText(isPublished),
+  restart: onText((text) => /^(?:no|always|unless-stopped|on-failure(?::\d{1,6})?)$/u.test(text)),
+  signal: onText(isSignal),
+  healthcheckTest: isHealthcheckTest,
+  true: (value: unknown) => value !== false,
+  false: (value: unknown) => value !== true,
+};
+
+function onText(check: (text: string) => boolean): (value: unknown) => boolean {
+  return (value) => typeof value !== 'string' || check(value);
+}
+
+function isSubnet(text: string): boolean {
+  try {
+    parseSubnet(text);
+    return true;
+  } catch (error) {
+    if (error instanceof ShoalError) return false;
+    throw error;
+  }
+}
+
+function isPublished(text: string): boolean {
+  const [, first, last] = /^(\d{1,5})(?:-(\d{1,5}))?$/u.exec(text) ?? [];
+  if (first === undefined || Number(first) > portMax) return false;
+  return last === undefined || (Number(last) >= Number(first) && Number(last) <= portMax);
+}
+
+function isSignal(text: string): boolean {
+  if (/^\d{1,2}$/u.test(text)) return Number(text) >= 1 && Number(text) <= 64;
+  const name = text.toUpperCase().replace(/^SIG/u, '');
+  return signals.has(name) || /^RTMIN(?:\+(?:[1-9]|1[0-5]))?$|^RTMAX(?:-(?:[1-9]|1[0-4]))?$/u.test(name);
+}
+
+function isHealthcheckTest(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length === 0) return true;
+  const [kind] = value as unknown[];
+  if (kind === 'NONE') return value.length === 1;
+  if (kind === 'CMD-SHELL') return value.length === 2;
+  return kind === 'CMD' && value.length > 1;
+}

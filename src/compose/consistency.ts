@@ -1,0 +1,257 @@
+import { parseConstraint } from '../spec/constraint.ts';
+import { parseSubnet, subnetsOverlap } from '../spec/address.ts';
+import { ShoalError } from '../util/errors.ts';
+import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import type { CanonicalModel, CanonicalService } from './model.ts';
+import { placeOf, type TreeNode } from './tree.ts';
+
+/** What a check needs: the model, and how to complain about a path in it. */
+interface Context {
+  model: CanonicalModel;
+  /** Services that the schema has complained about: what is missing in them may have been written wrong. */
+  faulty: ReadonlySet<string>;
+  complain: (path: readonly PathSegment[], message: string, hint?: string) => void;
+}
+
+const has = (table: object | undefined, key: string) => table !== undefined && Object.hasOwn(table, key);
+
+/** Checks what holds between attributes: references, cycles, ports and paths that meet. Reports with places from `tree`. */
+export function checkConsistency(
+  model: CanonicalModel,
+  tree: TreeNode,
+  faulty: ReadonlySet<string>,
+  diagnostics: Diagnostics,
+): void {
+  const complain: Context['complain'] = (path, message, hint) =>
+    diagnostics.error(placeOf(tree, path), path, message, hint);
+  const context: Context = { model, faulty, complain };
+  for (const [key, service] of Object.entries(model.services)) {
+    checkService(key, service, context);
+    checkReferences(key, service, context);
+    checkMounts(key, service, context);
+  }
+  checkCycles(context);
+  checkPorts(context);
+  checkFiles(context);
+  checkSubnets(context);
+  checkNames(context);
+  if (Object.keys(model.services).length === 0 && faulty.size === 0) {
+    complain(['services'], 'the application has no services', 'add one under services');
+  }
+}
+
+function checkService(key: string, service: CanonicalService, { faulty, complain }: Context): void {
+  const path = ['services', key];
+  if (service.image === undefined && !faulty.has(key)) {
+    complain(path, 'the service has no image', 'add image: NAME');
+  }
+  const { deploy, healthcheck } = service;
+  if (deploy?.mode === 'global' && deploy.replicas !== undefined) {
+    complain(
+      [...path, 'deploy', 'replicas'],
+      'a global service runs once on every node and has no number of replicas',
+      'leave out replicas or mode: global',
+    );
+  }
+  if (healthcheck?.disable === true && healthcheck.test !== undefined && healthcheck.test?.[0] !== 'NONE') {
+    complain(
+      [...path, 'healthcheck', 'disable'],
+      'the healthcheck has a test and is disabled',
+      'keep one of them',
+    );
+  }
+  for (const [index, constraint] of (deploy?.placement?.constraints ?? []).entries()) {
+    try {
+      parseConstraint(constraint);
+    } catch (error) {
+      if (!(error instanceof ShoalError)) throw error;
+      complain([...path, 'deploy', 'placement', 'constraints', index], lowerFirst(error.message), error.next);
+    }
+  }
+  const { limits, reservations } = deploy?.resources ?? {};
+  for (const name of ['cpus', 'memory'] as const) {
+    const [limit, reserved] = [Number(limits?.[name] ?? 0), Number(reservations?.[name] ?? 0)];
+    if (limit > 0 && reserved > limit) {
+      complain(
+        [...path, 'deploy', 'resources', 'reservations', name],
+        'more is reserved than the limit allows',
+        'reserve at most the limit',
+      );
+    }
+  }
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
+}
+
+function checkReferences(key: string, service: CanonicalService, { model, complain }: Context): void {
+  const path = ['services', key];
+  for (const name of Object.keys(service.networks)) {
+    if (has(model.networks, name)) continue;
+    complain([...path, 'networks', name], `no network is called ${name}`, `define ${name} under networks`);
+  }
+  for (const [index, mount] of (service.volumes ?? []).entries()) {
+    if (mount.type !== 'volume' || mount.source === undefined || has(model.volumes, mount.source)) continue;
+    complain(
+      [...path, 'volumes', index, 'source'],
+      `no volume is called ${mount.source}`,
+      `define ${mount.source} under volumes; a folder of the host begins with /`,
+    );
+  }
+  for (const kind of ['secrets', 'configs'] as const) {
+    const noun = kind.slice(0, -1);
+    for (const [index, { source }] of (service[kind] ?? []).entries()) {
+      if (has(model[kind], source)) continue;
+      complain(
+        [...path, kind, index, 'source'],
+        `no ${noun} is called ${source}`,
+        `define ${source} under ${kind}`,
+      );
+    }
+  }
+  for (const [name, { required }] of Object.entries(service.depends_on ?? {})) {
+    if (has(model.services, name)) {
+      if (name === key) complain([...path, 'depends_on', name], 'a service cannot depend on itself');
+      continue;
+    }
+    if (required) {
+      complain([...path, 'depends_on', name], `no service is called ${name}`, 'name a service of this file');
+    }
+  }
+}
+
+function checkMounts(key: string, service: CanonicalService, { complain }: Context): void {
+  const taken = new Map<string, string>();
+  const take = (path: PathSegment[], target: string, what: string) => {
+    const earlier = taken.get(target);
+    if (earlier !== undefined)
+      complain(path, `${target} is taken already, by ${earlier}`, 'give each its own path');
+    else taken.set(target, what);
+  };
+  for (const [index, mount] of (service.volumes ?? []).entries()) {
+    const path = ['services', key, 'volumes', index];
+    take([...path, 'target'], mount.target, `a ${mount.type === 'volume' ? 'volume' : mount.type}`);
+    if (mount.type === 'bind' && mount.source === undefined) {
+      complain(path, 'a bind mount needs a source', 'add source: /path/on/the/hosts');
+    } else if (mount.type === 'bind' && !mount.source!.startsWith('/')) {
+      complain(
+        [...path, 'source'],
+        `${JSON.stringify(mount.source)} is relative, and the service may run on any host of the cluster`,
+        'write an absolute path that exists on the hosts, or use a named volume, a config or a secret',
+      );
+    } else if (mount.type === 'tmpfs' && mount.source !== undefined) {
+      complain([...path, 'source'], 'a tmpfs has no source', 'leave it out');
+    }
+    for (const kind of ['bind', 'volume', 'tmpfs'] as const) {
+      if (mount[kind] === undefined || kind === mount.type || Object.keys(mount[kind]).length === 0) continue;
+      complain(
+        [...path, kind],
+        `the mount is of type ${mount.type}`,
+        `options under ${kind} are for type: ${kind}`,
+      );
+    }
+  }
+  for (const kind of ['secrets', 'configs'] as const) {
+    for (const [index, { target }] of (service[kind] ?? []).entries()) {
+      take(['services', key, kind, index], target, `a ${kind.slice(0, -1)}`);
+    }
+  }
+}
+
+/** Depth-first search for a way from a service back to itself. */
+function checkCycles({ model, complain }: Context): void {
+  const state = new Map<string, 'open' | 'done'>();
+  const dependenciesOf = (key: string) =>
+    Object.keys(model.services[key]?.depends_on ?? {}).filter(
+      (name) => has(model.services, name) && name !== key,
+    );
+  for (const start of Object.keys(model.services)) {
+    if (state.has(start)) continue;
+    state.set(start, 'open');
+    const stack = [{ key: start, rest: dependenciesOf(start) }];
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      const next = top.rest.pop();
+      if (next === undefined) {
+        state.set(top.key, 'done');
+        stack.pop();
+      } else if (state.get(next) === 'open') {
+        const names = stack.map(({ key }) => key);
+        const cycle = [...names.slice(names.indexOf(next)), next];
+        complain(
+          ['services', top.key, 'depends_on', next],
+          `the services depend on each other in a circle: ${cycle.join(' -> ')}`,
+          'take one of them out',
+        );
+      } else if (!state.has(next)) {
+        state.set(next, 'open');
+        stack.push({ key: next, rest: dependenciesOf(next) });
+      }
+    }
+  }
+}
+
+/** A port is published in ingress mode by one service only, and in host mode once by a service. */
+function checkPorts({ model, complain }: Context): void {
+  const ingress = new Map<string, string>();
+  for (const [key, service] of Object.entries(model.services)) {
+    const host = new Map<string, string>();
+    for (const [index, port] of (service.ports ?? []).entries()) {
+      if (port.published === undefined || port.published === '0' || port.published.includes('-')) continue;
+      const taken = port.mode === 'host' ? host : ingress;
+      const name = `${port.published}/${port.protocol}`;
+      const earlier = taken.get(name);
+      if (earlier === undefined) taken.set(name, key);
+      else {
+        complain(
+          ['services', key, 'ports', index],
+          `port ${name} is published already, by ${earlier}`,
+          'publish each port once',
+        );
+      }
+    }
+  }
+}
+
+function checkFiles({ model, complain }: Context): void {
+  for (const kind of ['secrets', 'configs'] as const) {
+    for (const [key, entry] of Object.entries(model[kind] ?? {})) {
+      const sources = (['file', 'environment', 'content'] as const).filter(
+        (name) => entry[name] !== undefined,
+      );
+      if (sources.length === 1) continue;
+      const ways = kind === 'configs' ? 'file, environment or content' : 'file or environment';
+      const what = sources.length === 0 ? 'it has no content' : `it has both ${sources.join(' and ')}`;
+      complain([kind, key], what, `give it exactly one of ${ways}`);
+    }
+  }
+}
+
+function checkSubnets({ model, complain }: Context): void {
+  const earlier: { key: string; subnet: ReturnType<typeof parseSubnet> }[] = [];
+  for (const [key, network] of Object.entries(model.networks ?? {})) {
+    const text = network.ipam?.config?.[0]?.subnet;
+    if (text === undefined) continue;
+    const subnet = parseSubnet(text);
+    const path = ['networks', key, 'ipam', 'config', 0, 'subnet'];
+    if (subnet.prefix > 28) complain(path, `the subnet ${text} is too small`, 'a prefix of at most /28');
+    const other = earlier.find((one) => subnetsOverlap(one.subnet, subnet));
+    if (other !== undefined) complain(path, `the subnet overlaps that of ${other.key}`, 'keep subnets apart');
+    earlier.push({ key, subnet });
+  }
+}
+
+/** Two entries of a kind must not have the same full name. */
+function checkNames({ model, complain }: Context): void {
+  for (const kind of ['networks', 'volumes', 'secrets', 'configs'] as const) {
+    const taken = new Map<string, string>();
+    for (const [key, { name }] of Object.entries(model[kind] ?? {})) {
+      const earlier = taken.get(name);
+      if (earlier !== undefined) {
+        complain([kind, key, 'name'], `${earlier} is called ${name} already`, 'give each its own name');
+      }
+      taken.set(name, key);
+    }
+  }
+}

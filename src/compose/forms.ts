@@ -1,0 +1,236 @@
+import { posix } from 'node:path';
+import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import { cleanPath, parseShortMount } from './mounts.ts';
+import { parseShortPort } from './ports.ts';
+import { numberText } from './scalar.ts';
+import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode } from './tree.ts';
+import { fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
+import {
+  formatDuration,
+  formatFileMode,
+  parseBoolean,
+  parseBytes,
+  parseDuration,
+  parseFileMode,
+  parseInteger,
+  parseNumber,
+  splitWords,
+} from './values.ts';
+
+export interface FormContext {
+  diagnostics: Diagnostics;
+  /** Where the node is, for messages. */
+  path: PathSegment[];
+  /** Relative paths are relative to this one. */
+  baseDirectory: string;
+  /** What `~` stands for; undefined when nobody knows. */
+  homeDirectory: string | undefined;
+}
+
+/** Gives the canonical form of a node, or the node itself where it cannot: the schema then says what is wrong. */
+type Form = (node: TreeNode, context: FormContext) => TreeNode;
+
+export type FormName = keyof typeof forms;
+
+/** The ways to write an attribute, each turned into the canonical one; named by the schema's keyword `form`. */
+export const forms = {
+  integer: onScalar((value) => (typeof value === 'string' ? parseInteger(value) : undefined)),
+  number: onScalar((value) => (typeof value === 'string' ? parseNumber(value) : undefined)),
+  boolean: onScalar((value) => (typeof value === 'string' ? parseBoolean(value) : undefined)),
+  duration: onScalar(canonicalDuration),
+  bytes: onScalar(canonicalBytes),
+  fileMode: onScalar(canonicalFileMode),
+  numericText: onScalar((value) => (typeof value === 'number' ? numberText(value) : undefined)),
+  published: onScalar((value) => (typeof value === 'number' ? numberText(value) : undefined)),
+  lowerCase: onScalar((value) => (typeof value === 'string' ? value.toLowerCase() : undefined)),
+  cleanPath: onScalar((value) => (typeof value === 'string' && value !== '' ? cleanPath(value) : undefined)),
+  projectPath,
+  texts: (node) => (node.kind === 'scalar' && textOf(node) !== undefined ? list(node.at, [node]) : node),
+  keyValues: (node, context) => keyValues(node, context, null),
+  labels: (node, context) => keyValues(node, context, ''),
+  command,
+  healthcheckTest,
+  ports,
+  mounts,
+  secrets: (node) => references(node, 'source'),
+  configs: (node) => references(node, 'source'),
+  envFiles: (node) => references(textOf(node) === undefined ? node : list(node.at, [node]), 'path'),
+  dependsOn,
+  serviceNetworks: (node) => namesAsMap(node, () => null),
+} satisfies Record<string, Form>;
+
+function onScalar(convert: (value: Scalar) => Scalar | undefined): Form {
+  return (node) => {
+    if (node.kind !== 'scalar') return node;
+    const value = convert(node.value);
+    return value === undefined || value === node.value ? node : { ...node, value };
+  };
+}
+
+function canonicalDuration(value: Scalar): Scalar | undefined {
+  const nanoseconds = typeof value === 'string' ? parseDuration(value) : undefined;
+  return nanoseconds === undefined ? undefined : formatDuration(nanoseconds);
+}
+
+function canonicalBytes(value: Scalar): Scalar | undefined {
+  const bytes =
+    typeof value === 'string' ? parseBytes(value) : Number.isSafeInteger(value) ? Number(value) : undefined;
+  return bytes === undefined ? undefined : String(bytes);
+}
+
+function canonicalFileMode(value: Scalar): Scalar | undefined {
+  const mode = typeof value === 'string' || typeof value === 'number' ? parseFileMode(value) : undefined;
+  return mode === undefined ? undefined : formatFileMode(mode);
+}
+
+function projectPath(node: TreeNode, context: FormContext): TreeNode {
+  const path = textOf(node);
+  if (path === undefined || path === '') return node;
+  return { ...scalar(node.at, absolutePath(path, context)) };
+}
+
+/** The path as an absolute one: `~` is the home directory, and a relative one is relative to the base directory. */
+function absolutePath(path: string, context: FormContext): string {
+  if (context.homeDirectory !== undefined && (path === '~' || path.startsWith('~/'))) {
+    return posix.join(context.homeDirectory, path.slice(1));
+  }
+  return posix.resolve(context.baseDirectory, path);
+}
+
+function fault(node: TreeNode, context: FormContext, message: string, hint: string): TreeNode {
+  context.diagnostics.error(node.at, context.path, message, hint);
+  return markInvalid(node);
+}
+
+/** A number, true or false as the text that Go prints for it. */
+function asText(node: TreeNode): TreeNode {
+  if (node.kind !== 'scalar' || typeof node.value === 'string' || node.value === null) return node;
+  return { ...node, value: typeof node.value === 'number' ? numberText(node.value) : String(node.value) };
+}
+
+function keyValues(node: TreeNode, context: FormContext, absent: '' | null): TreeNode {
+  const entries = new Map<string, MapEntry>();
+  if (node.kind === 'map') {
+    for (const [key, entry] of node.entries) {
+      const value = asText(entry.value);
+      const isAbsent = value.kind === 'scalar' && value.value === null;
+      entries.set(key, { keyAt: entry.keyAt, value: isAbsent ? { ...value, value: absent } : value });
+    }
+    return { ...node, kind: 'map', entries };
+  }
+  if (node.kind !== 'list') return node;
+  for (const [index, item] of node.items.entries()) {
+    const assignment = assignmentOf(item);
+    if (assignment === undefined) {
+      context.path.push(index);
+      fault(item, context, `${describeNode(item)} is not NAME=value`, assignmentHint(item));
+      context.path.pop();
+      continue;
+    }
+    const equals = assignment.indexOf('=');
+    const key = equals < 0 ? assignment : assignment.slice(0, equals);
+    const value = equals < 0 ? absent : assignment.slice(equals + 1);
+    entries.set(key, { keyAt: item.at, value: scalar(item.at, value) });
+  }
+  return { kind: 'map', at: node.at, entries };
+}
+
+function assignmentOf(item: TreeNode): string | undefined {
+  const text = textOf(asText(item));
+  return text === undefined || text === '' || text.startsWith('=') ? undefined : text;
+}
+
+function assignmentHint(item: TreeNode): string {
+  if (item.kind !== 'map') return 'write NAME=value';
+  const [key = 'NAME'] = item.entries.keys();
+  return `write - ${key}=value, or leave out the - to make it a map`;
+}
+
+/** What a node is, in a few words for a message. */
+export function describeNode(node: TreeNode): string {
+  if (node.kind === 'map') return 'a map';
+  if (node.kind === 'list') return 'a list';
+  if (node.value === null) return 'nothing';
+  const text = typeof node.value === 'string' ? JSON.stringify(node.value) : numberOrBoolean(node.value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function numberOrBoolean(value: number | boolean): string {
+  return typeof value === 'number' ? numberText(value) : String(value);
+}
+
+function command(node: TreeNode, context: FormContext): TreeNode {
+  const text = textOf(node);
+  if (text === undefined) return node;
+  const result = splitWords(text);
+  if ('fault' in result) {
+    return fault(node, context, result.fault, `write ["sh", "-c", "…"] for a shell, or quote it`);
+  }
+  return list(
+    node.at,
+    result.words.map((word) => scalar(node.at, word)),
+  );
+}
+
+function healthcheckTest(node: TreeNode): TreeNode {
+  return textOf(node) === undefined ? node : list(node.at, [scalar(node.at, 'CMD-SHELL'), node]);
+}
+
+/** Each item by a function that may give several, with the item's place in the path. */
+function eachItem(
+  node: TreeNode,
+  context: FormContext,
+  change: (item: TreeNode) => readonly TreeNode[],
+): TreeNode {
+  if (node.kind !== 'list') return node;
+  const items: TreeNode[] = [];
+  for (const [index, item] of node.items.entries()) {
+    context.path.push(index);
+    items.push(...change(item));
+    context.path.pop();
+  }
+  return { ...node, items };
+}
+
+function ports(node: TreeNode, context: FormContext): TreeNode {
+  return eachItem(node, context, (item) => {
+    const text = textOf(asText(item));
+    if (item.kind !== 'scalar' || text === undefined) return [item];
+    const result = parseShortPort(text);
+    if ('fault' in result) return [fault(item, context, result.fault, result.hint)];
+    return result.ports.map((port) => fromPlain(item.at, { ...port }));
+  });
+}
+
+function mounts(node: TreeNode, context: FormContext): TreeNode {
+  return eachItem(node, context, (item) => {
+    const text = textOf(item);
+    if (text === undefined) return [item];
+    const result = parseShortMount(text);
+    if ('fault' in result) return [fault(item, context, result.fault, result.hint)];
+    // Our own plain literal: interfaces have no index signature that Plain could see.
+    return [fromPlain(item.at, result.mount as unknown as Plain)];
+  });
+}
+
+/** Items that are plain names become maps with that name under `key`. */
+function references(node: TreeNode, key: string): TreeNode {
+  if (node.kind !== 'list') return node;
+  const items = node.items.map((item) => (textOf(item) === undefined ? item : map(item.at, { [key]: item })));
+  return { ...node, items } satisfies ListNode;
+}
+
+function dependsOn(node: TreeNode): TreeNode {
+  return namesAsMap(node, () => ({ condition: 'service_started', required: true }));
+}
+
+function namesAsMap(node: TreeNode, value: (name: string) => Plain): TreeNode {
+  if (node.kind !== 'list') return node;
+  const entries = new Map<string, MapEntry>();
+  for (const item of node.items) {
+    const name = textOf(item);
+    if (name === undefined) return node;
+    entries.set(name, { keyAt: item.at, value: fromPlain(item.at, value(name)) });
+  }
+  return { kind: 'map', at: node.at, entries } satisfies MapNode;
+}

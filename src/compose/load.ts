@@ -1,0 +1,195 @@
+import { posix } from 'node:path';
+import type { ApplicationSpec } from '../spec/application.ts';
+import { configBytesMax, secretBytesMax } from '../spec/defaults.ts';
+import { ShoalError } from '../util/errors.ts';
+import { checkConsistency } from './consistency.ts';
+import { Diagnostics, type Diagnostic } from './diagnostic.ts';
+import { projectEnvironment } from './environment.ts';
+import { findDefaultFiles, readSources, type InputFile, type Source } from './sources.ts';
+import { systemFileSystem, type FileSystem } from './files.ts';
+import { mergeLayers, readLayers } from './layers.ts';
+import type { CanonicalModel } from './model.ts';
+import { normalise, type RawModel } from './normalise.ts';
+import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
+import { fileContents, serviceEnvironments } from './resolve.ts';
+import { toSpecs } from './specs.ts';
+import { substitute } from './template.ts';
+import { childOf, placeOf, textOf, type TreeNode } from './tree.ts';
+import { validate } from './validate.ts';
+
+export interface LoadOptions {
+  /** In the order in which they override one another. None: `COMPOSE_FILE`, or the default files, are looked for. */
+  files: readonly InputFile[];
+  /** What relative paths are relative to; the folder of the first file by default. */
+  projectDirectory?: string;
+  projectName?: string;
+  /** The process's environment. */
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Environment files for interpolation instead of `.env`; later ones win. */
+  envFiles?: readonly string[];
+  /** @default systemFileSystem */
+  fileSystem?: FileSystem;
+  /** What file names are relative to. @default the process's */
+  workingDirectory?: string;
+}
+
+export interface LoadedApplication {
+  application: ApplicationSpec;
+  /** The canonical Compose model: plain JSON, the same for files that mean the same. */
+  canonical: CanonicalModel;
+  warnings: Diagnostic[];
+}
+
+/**
+ * Reads Compose files as one application: parsed, interpolated, merged, checked, made canonical and turned into specs.
+ * Throws `invalid_file` with every error found as `details: Diagnostic[]` (show them with `renderDiagnostics`), or
+ * `not_found` when no file is given and none is there.
+ */
+export async function loadApplication(options: LoadOptions): Promise<LoadedApplication> {
+  const diagnostics = new Diagnostics();
+  const fileSystem = cached(options.fileSystem ?? systemFileSystem);
+  const workingDirectory = posix.resolve(options.workingDirectory ?? '.');
+  const inputs = await inputFiles(options, fileSystem, workingDirectory);
+  const projectDirectory = posix.resolve(
+    workingDirectory,
+    options.projectDirectory ?? directoryOf(inputs[0], workingDirectory),
+  );
+  const environment = await projectEnvironment(
+    {
+      fileSystem,
+      environment: options.environment,
+      envFiles: options.envFiles,
+      projectDirectory,
+      workingDirectory,
+    },
+    diagnostics,
+  );
+  const sources = await readSources(inputs, fileSystem, workingDirectory, diagnostics);
+  const name = projectName(options, sources, environment, projectDirectory, diagnostics);
+  environment.set('COMPOSE_PROJECT_NAME', name);
+  const layers = readLayers(sources, { environment, projectDirectory, diagnostics });
+  const tree = mergeLayers(layers, diagnostics);
+  if (tree === undefined) throw failure(diagnostics);
+  const { plain, faulty } = await validate(tree, diagnostics);
+  warnOfVersion(tree, plain, diagnostics);
+  const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };
+  const environments = await serviceEnvironments(plain, resolve);
+  const canonical = normalise(plain, name, environments);
+  checkConsistency(canonical, tree, faulty, diagnostics);
+  const secrets = await fileContents('secrets', canonical, secretBytesMax, resolve);
+  const configs = await fileContents('configs', canonical, configBytesMax, resolve);
+  if (diagnostics.hasErrors()) throw failure(diagnostics);
+  const application = toSpecs(canonical, { secrets, configs });
+  return { application, canonical, warnings: diagnostics.warnings() };
+}
+
+/** The error that carries everything found. */
+function failure(diagnostics: Diagnostics): ShoalError {
+  const errors = diagnostics.errors();
+  const first = errors[0]?.file ?? '';
+  const count = errors.length === 1 ? 'one error' : `${errors.length} errors`;
+  return new ShoalError('invalid_file', `Cannot read ${first === '' ? 'the application' : first}: ${count}`, {
+    details: [...errors, ...diagnostics.warnings()],
+    next: 'Correct the places shown; shoal config checks a file without changing anything.',
+  });
+}
+
+async function inputFiles(
+  options: LoadOptions,
+  fileSystem: FileSystem,
+  workingDirectory: string,
+): Promise<readonly InputFile[]> {
+  if (options.files.length > 0) return options.files;
+  const separator = options.environment['COMPOSE_PATH_SEPARATOR'] ?? ':';
+  const named = (options.environment['COMPOSE_FILE'] ?? '').split(separator).filter((path) => path !== '');
+  if (named.length > 0) return named.map((path) => ({ path }));
+  const found = await findDefaultFiles(
+    fileSystem,
+    options.projectDirectory ?? workingDirectory,
+    workingDirectory,
+  );
+  if (found.length > 0) return found;
+  throw new ShoalError('not_found', 'Cannot find a Compose file: there is no compose.yaml here or above', {
+    next: 'Name one with -f FILE.',
+  });
+}
+
+function directoryOf(input: InputFile | undefined, workingDirectory: string): string {
+  if (input === undefined || !('path' in input)) return workingDirectory;
+  return posix.dirname(posix.resolve(workingDirectory, input.path));
+}
+
+/** The project's name: as asked, from the environment, from the last file that says it, or from the folder. */
+function projectName(
+  options: LoadOptions,
+  sources: readonly Source[],
+  environment: ReadonlyMap<string, string>,
+  projectDirectory: string,
+  diagnostics: Diagnostics,
+): string {
+  const fromEnvironment = environment.get('COMPOSE_PROJECT_NAME');
+  const asked = options.projectName ?? (fromEnvironment === '' ? undefined : fromEnvironment);
+  if (asked !== undefined && isProjectName(asked)) return asked;
+  if (asked !== undefined) {
+    const where = options.projectName === undefined ? ' (from COMPOSE_PROJECT_NAME)' : '';
+    const said = `${JSON.stringify(asked)}${where} is not a project name`;
+    diagnostics.error(undefined, [], said, `it must be ${projectNameRule}`);
+    return 'unnamed';
+  }
+  const said = sources.flatMap(({ trees }) =>
+    trees.map((tree) => ({ tree, text: textOf(childOf(tree, 'name')) })),
+  );
+  const last = said.findLast(({ text }) => text !== undefined);
+  if (last === undefined) return folderName(projectDirectory, diagnostics);
+  const result = substitute(
+    last.text!,
+    (name) => environment.get(name),
+    () => undefined,
+  );
+  const name = 'value' in result ? normaliseProjectName(result.value) : 'unnamed';
+  if (name !== '') return name;
+  diagnostics.error(
+    placeOf(last.tree, ['name']),
+    ['name'],
+    'the project name is empty',
+    `it must be ${projectNameRule}`,
+  );
+  return 'unnamed';
+}
+
+function folderName(projectDirectory: string, diagnostics: Diagnostics): string {
+  const name = projectNameOf(projectDirectory);
+  if (name === '') {
+    diagnostics.error(
+      undefined,
+      [],
+      'the folder gives no project name',
+      'add name: NAME at the top of the file',
+    );
+  }
+  return name === '' ? 'unnamed' : name;
+}
+
+function warnOfVersion(tree: TreeNode, plain: RawModel, diagnostics: Diagnostics): void {
+  if (plain.version === undefined) return;
+  diagnostics.warning(
+    placeOf(tree, ['version']),
+    ['version'],
+    'version is obsolete and means nothing',
+    'leave it out',
+  );
+}
+
+/** Reads each file once, however many services name it. */
+function cached(fileSystem: FileSystem): FileSystem {
+  const contents = new Map<string, Promise<Uint8Array>>();
+  return {
+    exists: (path) => fileSystem.exists(path),
+    readFile: (path, bytesMax) => {
+      const key = `${bytesMax} ${path}`;
+      const known = contents.get(key) ?? fileSystem.readFile(path, bytesMax);
+      contents.set(key, known);
+      return known;
+    },
+  };
+}

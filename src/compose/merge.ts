@@ -1,0 +1,145 @@
+import { unreachable } from '../util/errors.ts';
+import type { Attribute, MergeRule } from './attribute.ts';
+import { attributeOf } from './canonical.ts';
+import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import type { MapEntry, TreeNode } from './tree.ts';
+import { childOf, isNull, textOf, toPlain } from './tree.ts';
+
+/**
+ * One canonical tree laid over another (Compose specification, "Merge"; details as compose-go does them): maps merge by
+ * key, lists are joined without identical entries, scalars and command lines are replaced, and entries that have a key of
+ * their own (ports, volumes, secrets, …) replace the one below that has the same. `!reset` takes away what is below,
+ * `!override` replaces it whole. Places stay with the values, so each still says which file said it.
+ */
+export function mergeTrees(
+  base: TreeNode,
+  over: TreeNode,
+  attribute: Attribute,
+  diagnostics: Diagnostics,
+  path: readonly PathSegment[] = [],
+): TreeNode {
+  return new Merger(diagnostics, [...path]).merge(base, over, attribute);
+}
+
+/** The tree without what `!reset` takes away, and without tags: what a single layer comes to. */
+export function withoutTags(node: TreeNode): TreeNode {
+  const { tag: _, ...plain } = node;
+  const bare: TreeNode = node.tag === undefined ? node : plain;
+  if (bare.kind === 'list') {
+    const items = bare.items.map(withoutTags);
+    return items.every((item, index) => item === bare.items[index]) ? bare : { ...bare, items };
+  }
+  if (bare.kind !== 'map') return bare;
+  let entries: Map<string, MapEntry> | undefined;
+  for (const [key, entry] of bare.entries) {
+    const value = entry.value.tag === 'reset' ? undefined : withoutTags(entry.value);
+    if (value === entry.value) continue;
+    entries ??= new Map(bare.entries);
+    if (value === undefined) entries.delete(key);
+    else entries.set(key, { keyAt: entry.keyAt, value });
+  }
+  return entries === undefined ? bare : { ...bare, entries };
+}
+
+class Merger {
+  private readonly diagnostics: Diagnostics;
+  private readonly path: PathSegment[];
+
+  constructor(diagnostics: Diagnostics, path: PathSegment[]) {
+    this.diagnostics = diagnostics;
+    this.path = path;
+  }
+
+  merge(base: TreeNode, over: TreeNode, attribute: Attribute | undefined): TreeNode {
+    if (over.tag === 'override') return withoutTags(over);
+    const rule = attribute?.merge;
+    if (rule === 'replace') return withoutTags(over);
+    if (isNull(over)) return base;
+    if (isNull(base)) return withoutTags(over);
+    if (base.kind === 'scalar' && over.kind === 'scalar') return over;
+    if (base.kind === 'map' && over.kind === 'map') return this.mergeMaps(base, over, attribute);
+    if (base.kind === 'list' && over.kind === 'list') return mergeLists(base, over, rule);
+    const names = { scalar: 'a plain value', map: 'a map', list: 'a list' };
+    this.diagnostics.error(
+      over.at,
+      this.path,
+      `${names[over.kind]} cannot override ${names[base.kind]}`,
+      `make it ${names[base.kind]}, or tag it with !override`,
+    );
+    return base;
+  }
+
+  private mergeMaps(
+    base: TreeNode & { kind: 'map' },
+    over: TreeNode & { kind: 'map' },
+    attribute: Attribute | undefined,
+  ): TreeNode {
+    if (attribute?.merge === 'driver' && driversDiffer(base, over)) return withoutTags(over);
+    const entries = new Map(base.entries);
+    for (const [key, entry] of over.entries) {
+      const below = entries.get(key);
+      if (entry.value.tag === 'reset') {
+        entries.delete(key);
+        continue;
+      }
+      this.path.push(key);
+      const value =
+        below === undefined
+          ? withoutTags(entry.value)
+          : this.merge(below.value, entry.value, attribute && attributeOf(attribute, key));
+      this.path.pop();
+      entries.set(key, { keyAt: value === below?.value ? below.keyAt : entry.keyAt, value });
+    }
+    return { ...base, entries };
+  }
+}
+
+function driversDiffer(base: TreeNode, over: TreeNode): boolean {
+  const [below, above] = [textOf(childOf(base, 'driver')), textOf(childOf(over, 'driver'))];
+  return below !== undefined && above !== undefined && below !== above;
+}
+
+function mergeLists(
+  base: TreeNode & { kind: 'list' },
+  over: TreeNode & { kind: 'list' },
+  rule: MergeRule | undefined,
+): TreeNode {
+  if (typeof rule !== 'object') {
+    const known = new Set(base.items.map(identity));
+    const added = over.items.map(withoutTags).filter((item) => !known.has(identity(item)));
+    return { ...base, items: [...base.items, ...added] };
+  }
+  const items = [...base.items];
+  const places = new Map(base.items.map((item, index) => [keyOf(item, rule.by), index]));
+  for (const item of over.items) {
+    const key = keyOf(item, rule.by);
+    const place = places.get(key) ?? items.length;
+    if (place === items.length) places.set(key, place);
+    items[place] = withoutTags(item);
+  }
+  return { ...base, items };
+}
+
+function identity(item: TreeNode): string {
+  return JSON.stringify(toPlain(item));
+}
+
+/** What makes an entry of a list the same one as another. */
+function keyOf(item: TreeNode, by: (MergeRule & object)['by']): string {
+  const field = (name: string, fallback = ''): string => {
+    const child = childOf(item, name);
+    return child?.kind === 'scalar' && child.value !== null ? String(child.value) : fallback;
+  };
+  if (item.kind !== 'map') return identity(item);
+  switch (by) {
+    case 'port':
+      return `${field('host_ip')}|${field('published')}|${field('target')}/${field('protocol', 'tcp')}`;
+    case 'target':
+      return field('target', field('source')).replace(/^\/(?:run\/secrets\/)?/u, '');
+    case 'path':
+    case 'subnet':
+      return field(by, identity(item));
+    default:
+      return unreachable(by);
+  }
+}

@@ -1,0 +1,122 @@
+/** The canonical Compose model as plain data: what `shoal config` prints and the specs are made from. */
+export interface CanonicalModel {
+  name: string;
+  services: Record<string, CanonicalService>;
+  networks?: Record<string, CanonicalNetwork>;
+  volumes?: Record<string, CanonicalVolume>;
+  secrets?: Record<string, CanonicalFile>;
+  configs?: Record<string, CanonicalFile>;
+  [extension: `x-${string}`]: unknown;
+}
+
+export interface CanonicalService {
+  image?: string;
+  command?: string[] | null;
+  entrypoint?: string[] | null;
+  /** null: not set. */
+  environment?: Record<string, string | null>;
+  env_file?: { path: string; required: boolean; format?: 'raw' }[];
+  ports?: CanonicalPort[];
+  networks: Record<string, { aliases?: string[] } | null>;
+  volumes?: CanonicalMount[];
+  secrets?: CanonicalFileReference[];
+  configs?: CanonicalFileReference[];
+  depends_on?: Record<string, { condition: string; required: boolean; restart?: boolean }>;
+  healthcheck?: CanonicalHealthcheck;
+  labels?: Record<string, string>;
+  user?: string;
+  working_dir?: string;
+  hostname?: string;
+  stop_signal?: string;
+  stop_grace_period?: string;
+  restart?: string;
+  deploy?: CanonicalDeploy;
+}
+
+export interface CanonicalHealthcheck {
+  test?: string[] | null;
+  interval?: string;
+  timeout?: string;
+  start_period?: string;
+  start_interval?: string;
+  retries?: number;
+  disable?: boolean;
+}
+
+export interface CanonicalPort {
+  target: number;
+  published?: string;
+  protocol: 'tcp' | 'udp';
+  mode: 'ingress' | 'host';
+}
+
+export interface CanonicalMount {
+  type: 'volume' | 'bind' | 'tmpfs';
+  source?: string;
+  target: string;
+  read_only?: boolean;
+  bind?: { create_host_path?: boolean };
+  volume?: { nocopy?: boolean };
+  tmpfs?: { size?: string; mode?: string };
+}
+
+export interface CanonicalFileReference {
+  source: string;
+  target: string;
+  uid?: string;
+  gid?: string;
+  mode?: string;
+}
+
+export interface CanonicalPolicy {
+  parallelism?: number;
+  delay?: string;
+  failure_action?: 'pause' | 'continue' | 'rollback';
+  monitor?: string;
+  max_failure_ratio?: number;
+  order?: 'stop-first' | 'start-first';
+}
+
+export interface CanonicalResources {
+  cpus?: number;
+  memory?: string;
+  pids?: number;
+}
+
+export interface CanonicalDeploy {
+  mode?: 'replicated' | 'global';
+  replicas?: number;
+  endpoint_mode?: 'vip' | 'dnsrr';
+  labels?: Record<string, string>;
+  placement?: { constraints?: string[]; max_replicas_per_node?: number };
+  resources?: { limits?: CanonicalResources; reservations?: CanonicalResources };
+  restart_policy?: {
+    condition?: 'none' | 'on-failure' | 'any';
+    delay?: string;
+    max_attempts?: number;
+    window?: string;
+  };
+  update_config?: CanonicalPolicy;
+  rollback_config?: CanonicalPolicy;
+}
+
+export interface CanonicalNetwork {
+  name: string;
+  internal?: boolean;
+  labels?: Record<string, string>;
+  ipam?: { config?: { subnet?: string }[] };
+}
+
+export interface CanonicalVolume {
+  name: string;
+  labels?: Record<string, string>;
+}
+
+/** A secret or config: exactly one of `file`, `environment` and `content`. */
+export interface CanonicalFile {
+  name: string;
+  file?: string;
+  environment?: string;
+  content?: string;
+  labels?: Record<string, string>;
+}

@@ -1,0 +1,70 @@
+import { posix } from 'node:path';
+
+/** A volume of a service in Compose's long form. */
+export interface ShortMount {
+  type: 'volume' | 'bind';
+  source?: string;
+  target: string;
+  read_only?: boolean;
+  bind?: { create_host_path: boolean; propagation?: string; selinux?: string };
+  volume?: { nocopy: boolean };
+}
+
+export type ShortMounts = { mount: ShortMount } | { fault: string; hint: string };
+
+const example = 'write NAME:/path, /host/path:/path or either with :ro';
+const propagations = new Set(['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave']);
+
+/** Reads `[SOURCE:]TARGET[:OPTION,…]` (Compose specification, "volumes", short syntax). */
+export function parseShortMount(text: string): ShortMounts {
+  const parts = text.split(':');
+  if (parts.includes('')) {
+    return { fault: `${JSON.stringify(text)} has an empty part`, hint: example };
+  }
+  if (parts.length > 3) return { fault: `${JSON.stringify(text)} has too many colons`, hint: example };
+  if (parts.length > 1 && /^[a-zA-Z]$/u.test(parts[0]!)) {
+    return {
+      fault: `${JSON.stringify(parts[0])} is read as a Windows drive`,
+      hint: 'give the volume a name of two letters or more',
+    };
+  }
+  if (parts.length === 1) return { mount: { type: 'volume', target: cleanPath(text) } };
+  const [source = '', target = '', options = ''] = parts;
+  const isBind = /^[./~\\]/u.test(source);
+  const mount: ShortMount = {
+    type: isBind ? 'bind' : 'volume',
+    source,
+    target: cleanPath(target),
+    ...(isBind ? { bind: { create_host_path: true } } : {}),
+  };
+  for (const option of options === '' ? [] : options.split(',')) {
+    if (!applyOption(mount, option)) {
+      return {
+        fault: `${JSON.stringify(option)} is not an option of a ${isBind ? 'bind mount' : 'volume'}`,
+        hint: isBind ? 'write ro or rw' : 'write ro, rw or nocopy',
+      };
+    }
+  }
+  return { mount };
+}
+
+function applyOption(mount: ShortMount, option: string): boolean {
+  if (option === 'ro' || option === 'rw') {
+    mount.read_only = option === 'ro';
+    return true;
+  }
+  if (mount.type === 'volume') {
+    if (option === 'nocopy') mount.volume = { nocopy: true };
+    return option === 'nocopy' || option === 'copy';
+  }
+  if (propagations.has(option)) mount.bind!.propagation = option;
+  else if (option === 'z' || option === 'Z') mount.bind!.selinux = option;
+  else return false;
+  return true;
+}
+
+/** The path without `.`, `..`, doubled or trailing slashes. */
+export function cleanPath(path: string): string {
+  const normal = posix.normalize(path);
+  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
+}

@@ -1,0 +1,110 @@
+import { fullName } from '../spec/names.ts';
+import type {
+  CanonicalFile,
+  CanonicalFileReference,
+  CanonicalModel,
+  CanonicalNetwork,
+  CanonicalService,
+  CanonicalVolume,
+} from './model.ts';
+
+/** The model as the schema leaves it: names and defaults are still missing. */
+export type RawModel = Partial<CanonicalModel> & {
+  version?: unknown;
+  services?: Record<string, Partial<CanonicalService>>;
+};
+
+/** Values of environment files by service, already read in the files' order. */
+export type EnvironmentOfServices = ReadonlyMap<string, Record<string, string | null>>;
+
+type Table<T> = Record<string, T>;
+
+/**
+ * The canonical model: defaults filled in, resources named, environments resolved, keys sorted. Loading it again gives
+ * the same model. Only `services.NAME.networks` keeps the file's order, because the first network has the default route.
+ */
+export function normalise(raw: RawModel, name: string, environments: EnvironmentOfServices): CanonicalModel {
+  const { version: _, name: __, services, networks, volumes, secrets, configs, ...extensions } = raw;
+  const normalServices = mapTable(services ?? {}, (service, key) =>
+    normalService(service, environments.get(key)),
+  );
+  const usesDefault = Object.values(normalServices).some((service) => 'default' in service.networks);
+  const allNetworks: Table<Partial<CanonicalNetwork> | null> = { ...networks };
+  if (usesDefault) allNetworks['default'] ??= null;
+  else delete allNetworks['default'];
+  const nameOf = (key: string, given: { name?: string } | null) => given?.name ?? fullName(name, key);
+  const model: Record<string, unknown> = { name, services: normalServices };
+  const tables: Table<Table<Partial<CanonicalNetwork | CanonicalVolume | CanonicalFile> | null>> = {
+    networks: allNetworks,
+    volumes: volumes ?? {},
+    secrets: secrets ?? {},
+    configs: configs ?? {},
+  };
+  for (const [kind, table] of Object.entries(tables)) {
+    if (Object.keys(table).length === 0) continue;
+    model[kind] = mapTable(table, (entry, key) => ({ ...entry, name: nameOf(key, entry) }));
+  }
+  const sorted = Object.entries(extensions).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  for (const [key, value] of sorted) model[key] = value;
+  return sortedModel(model) as unknown as CanonicalModel; // built key by key just above
+}
+
+function normalService(
+  service: Partial<CanonicalService>,
+  environment: Record<string, string | null> | undefined,
+): CanonicalService {
+  const { env_file: _, ...rest } = service;
+  const joined = service.networks ?? {};
+  const normal: CanonicalService = {
+    ...rest,
+    networks: Object.keys(joined).length === 0 ? { default: null } : joined,
+  };
+  if (environment !== undefined) normal.environment = environment;
+  if (service.ports !== undefined) {
+    normal.ports = service.ports.map((port) => ({
+      ...port,
+      protocol: port.protocol ?? 'tcp',
+      mode: port.mode ?? 'ingress',
+    }));
+  }
+  if (service.depends_on !== undefined) {
+    normal.depends_on = mapTable(service.depends_on, (one) => ({ ...one, required: one.required ?? true }));
+  }
+  if (service.secrets !== undefined) {
+    normal.secrets = service.secrets.map((reference) => withTarget(reference, '/run/secrets'));
+  }
+  if (service.configs !== undefined) {
+    normal.configs = service.configs.map((reference) => withTarget(reference, ''));
+  }
+  return normal;
+}
+
+/** A target that is no absolute path is below `directory`; the default is the source's name. */
+function withTarget(reference: CanonicalFileReference, directory: string): CanonicalFileReference {
+  const target = reference.target ?? reference.source;
+  return { ...reference, target: target.startsWith('/') ? target : `${directory}/${target}` };
+}
+
+function mapTable<From, To>(table: Table<From>, change: (value: From, key: string) => To): Table<To> {
+  const changed = Object.create(null) as Table<To>;
+  for (const [key, value] of Object.entries(table)) changed[key] = change(value, key);
+  return changed;
+}
+
+/** Keys sorted at every depth but the top level's and the order in which a service joins its networks. */
+function sortedModel(model: Record<string, unknown>): Record<string, unknown> {
+  const sorted = Object.create(null) as Record<string, unknown>;
+  for (const [key, value] of Object.entries(model)) sorted[key] = sortKeys(value, [key]);
+  return sorted;
+}
+
+function sortKeys(value: unknown, path: readonly string[]): unknown {
+  if (Array.isArray(value)) return value.map((item) => sortKeys(item, [...path, '']));
+  if (value === null || typeof value !== 'object') return value;
+  const keepsOrder = path.length === 3 && path[0] === 'services' && path[2] === 'networks';
+  const entries = Object.entries(value);
+  if (!keepsOrder) entries.sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0));
+  const sorted = Object.create(null) as Record<string, unknown>;
+  for (const [key, child] of entries) sorted[key] = sortKeys(child, [...path, key]);
+  return sorted;
+}

@@ -1,0 +1,114 @@
+import { ShoalError } from '../util/errors.ts';
+import { posix } from 'node:path';
+import type { Diagnostics } from './diagnostic.ts';
+import { readEnvironmentFile } from './environment.ts';
+import type { FileSystem } from './files.ts';
+import type { CanonicalFile, CanonicalModel, CanonicalService } from './model.ts';
+import type { EnvironmentOfServices, RawModel } from './normalise.ts';
+import { placeOf, type TreeNode } from './tree.ts';
+
+/** What reading the files that an application names needs. */
+export interface ResolveContext {
+  fileSystem: FileSystem;
+  /** The environment of the project: what values are looked up in. */
+  environment: ReadonlyMap<string, string>;
+  /** Where the model was said. */
+  tree: TreeNode;
+  diagnostics: Diagnostics;
+  projectDirectory: string;
+}
+
+/**
+ * The environment of each service that has one: its environment files, the later over the earlier, and over them its
+ * `environment`, where a name without a value takes the project's value, or stays unset (null).
+ */
+export async function serviceEnvironments(
+  model: RawModel,
+  context: ResolveContext,
+): Promise<EnvironmentOfServices> {
+  const environments = new Map<string, Record<string, string | null>>();
+  for (const [key, service] of Object.entries(model.services ?? {})) {
+    if (service.environment === undefined && service.env_file === undefined) continue;
+    environments.set(key, await serviceEnvironment(key, service, context));
+  }
+  return environments;
+}
+
+async function serviceEnvironment(
+  key: string,
+  service: Partial<CanonicalService>,
+  context: ResolveContext,
+): Promise<Record<string, string | null>> {
+  const { environment, fileSystem, tree, diagnostics, projectDirectory } = context;
+  const own = new Map<string, string | null>();
+  for (const [name, value] of Object.entries(service.environment ?? {})) {
+    own.set(name, value ?? environment.get(name) ?? null);
+  }
+  const read = new Map<string, string | null>();
+  for (const [index, file] of (service.env_file ?? []).entries()) {
+    const values = await readEnvironmentFile(
+      {
+        fileSystem,
+        path: file.path,
+        shownPath: posix.relative(projectDirectory, file.path),
+        raw: file.format === 'raw',
+        lookup: (name) => environment.get(name) ?? own.get(name) ?? read.get(name) ?? undefined,
+        required: file.required ?? true,
+      },
+      diagnostics,
+      placeOf(tree, ['services', key, 'env_file', index, 'path']),
+    );
+    for (const [name, value] of values) read.set(name, value);
+  }
+  return Object.fromEntries([...read, ...own]);
+}
+
+/** The content of all secrets or configs: from files, variables or the Compose file itself. */
+export async function fileContents(
+  kind: 'secrets' | 'configs',
+  model: CanonicalModel,
+  bytesMax: number,
+  context: ResolveContext,
+): Promise<Map<string, Uint8Array>> {
+  const contents = new Map<string, Uint8Array>();
+  for (const [key, entry] of Object.entries(model[kind] ?? {})) {
+    const complain = (message: string, hint: string) => {
+      const path = [kind, key, entry.file === undefined ? 'environment' : 'file'];
+      context.diagnostics.error(placeOf(context.tree, path), path, message, hint);
+    };
+    const content = await contentOf(entry, bytesMax, context, complain);
+    if (content !== undefined && content.length > bytesMax) {
+      complain(`the content has ${content.length} bytes`, `at most ${bytesMax} bytes fit`);
+    } else if (content !== undefined) contents.set(key, content);
+  }
+  return contents;
+}
+
+async function contentOf(
+  entry: CanonicalFile,
+  bytesMax: number,
+  { fileSystem, environment }: ResolveContext,
+  complain: (message: string, hint: string) => void,
+): Promise<Uint8Array | undefined> {
+  if (entry.content !== undefined) return Buffer.from(entry.content);
+  if (entry.environment !== undefined) {
+    const value = environment.get(entry.environment);
+    if (value !== undefined) return Buffer.from(value);
+    complain(
+      `the variable ${entry.environment} is not set`,
+      `set ${entry.environment} in the environment or in .env`,
+    );
+    return undefined;
+  }
+  if (entry.file === undefined) return undefined;
+  try {
+    return await fileSystem.readFile(entry.file, bytesMax);
+  } catch (error) {
+    if (!(error instanceof ShoalError)) throw error;
+    complain(
+      error.message.slice(0, 1).toLowerCase() + error.message.slice(1),
+      'name a file that can be read',
+    );
+    return undefined;
+  }
+}

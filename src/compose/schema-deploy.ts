@@ -1,0 +1,52 @@
+import { bytes, duration, integerFrom, labels, notYet, object, oneOf, textList } from './attribute.ts';
+import type { Attribute } from './attribute.ts';
+
+const cpus: Attribute = {
+  type: 'number',
+  form: 'number',
+  minimum: 0,
+  maximum: 1e6,
+  says: 'a number of CPUs, such as 0.5',
+};
+
+function updatePolicy(...failureActions: string[]): Attribute {
+  return object({
+    parallelism: integerFrom(0),
+    delay: duration,
+    failure_action: oneOf(...failureActions),
+    monitor: duration,
+    max_failure_ratio: {
+      type: 'number',
+      form: 'number',
+      minimum: 0,
+      maximum: 1,
+      says: 'a share from 0 to 1',
+    },
+    order: oneOf('stop-first', 'start-first'),
+  });
+}
+
+/** What a cluster does with a service (Compose Deploy specification). */
+export const deploy: Attribute = object({
+  mode: { ...oneOf('replicated', 'global'), says: 'replicated or global (jobs are not supported yet)' },
+  replicas: integerFrom(0, 100_000),
+  endpoint_mode: oneOf('vip', 'dnsrr'),
+  labels,
+  placement: object({
+    constraints: { ...textList, merge: 'append', says: 'a list such as node.labels.disk == ssd' },
+    max_replicas_per_node: integerFrom(0),
+    ...notYet('preferences'),
+  }),
+  resources: object({
+    limits: object({ cpus, memory: bytes, pids: integerFrom(0) }),
+    reservations: object({ cpus, memory: bytes, ...notYet('generic_resources devices') }),
+  }),
+  restart_policy: object({
+    condition: oneOf('none', 'on-failure', 'any'),
+    delay: duration,
+    max_attempts: integerFrom(0),
+    window: duration,
+  }),
+  update_config: updatePolicy('continue', 'rollback', 'pause'),
+  rollback_config: updatePolicy('continue', 'pause'),
+});

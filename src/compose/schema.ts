@@ -1,0 +1,105 @@
+import { labels, notYet, object, oneOf, text, boolean } from './attribute.ts';
+import type { Attribute } from './attribute.ts';
+import { service } from './schema-service.ts';
+
+/** Keys under `services`, `networks` and their kin. */
+const resourceName: Attribute = {
+  pattern: '^[a-zA-Z0-9._-]+$',
+  maxLength: 63,
+  says: 'a name of at most 63 letters, digits, ".", "_" and "-"',
+};
+
+const serviceName: Attribute = {
+  pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?$',
+  maxLength: 63,
+  says: 'a name of at most 63 letters, digits, ".", "_" and "-" that begins and ends with a letter or digit',
+};
+
+const givenName: Attribute = {
+  type: 'string',
+  pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?$',
+  maxLength: 128,
+  says: 'a name of letters, digits, ".", "_" and "-"',
+};
+
+function named(entry: Attribute, propertyNames = resourceName): Attribute {
+  return { type: 'object', propertyNames, additionalProperties: entry, says: 'a map of names' };
+}
+
+const ipamConfig: Attribute = object({
+  subnet: { type: 'string', is: 'subnet', says: 'a subnet such as 10.1.0.0/16' },
+  ...notYet('ip_range gateway aux_addresses'),
+});
+
+const network: Attribute = object(
+  {
+    name: givenName,
+    driver: { ...oneOf('overlay', 'bridge'), says: 'overlay (or bridge, which means the same on a cluster)' },
+    internal: boolean,
+    labels,
+    ipam: object({
+      driver: { ...oneOf('default'), says: 'default' },
+      config: {
+        type: 'array',
+        items: ipamConfig,
+        maxItems: 1,
+        says: 'a list of one subnet',
+        merge: { by: 'subnet' },
+      },
+      ...notYet('options'),
+    }),
+    enable_ipv4: { ...boolean, is: 'true', says: 'true: networks have IPv4 addresses' },
+    enable_ipv6: { ...boolean, is: 'false', says: 'false: networks have no IPv6 addresses yet' },
+    attachable: { notYet: '' },
+    external: { ...boolean, is: 'false', says: 'false: networks of other applications cannot be joined yet' },
+    ...notYet('driver_opts'),
+  },
+  { type: ['object', 'null'] },
+);
+
+const volume: Attribute = object(
+  {
+    name: givenName,
+    driver: { ...oneOf('local'), says: 'local' },
+    labels,
+    external: { ...boolean, is: 'false', says: 'false: volumes of other applications cannot be used yet' },
+    ...notYet('driver_opts'),
+  },
+  { type: ['object', 'null'] },
+);
+
+const filePath: Attribute = { ...text, form: 'projectPath', says: 'the path of a file' };
+const variableName: Attribute = {
+  type: 'string',
+  pattern: '^[^=\\s]+$',
+  says: 'the name of an environment variable',
+};
+
+const fileResource: Record<string, Attribute> = {
+  name: givenName,
+  file: filePath,
+  environment: variableName,
+  labels,
+  external: { ...boolean, is: 'false', says: 'false: content must come with the application for now' },
+  ...notYet('template_driver'),
+};
+
+const secret: Attribute = object({ ...fileResource, ...notYet('driver driver_opts') });
+const config: Attribute = object({ ...fileResource, content: text });
+
+/**
+ * The Compose language: one table that says of each attribute how it is written, checked, merged and whether Shoal does
+ * it (Compose specification; details as compose-go does them). It describes the canonical form; `form` says how the
+ * short ways of writing become that.
+ */
+export const composeSchema: Attribute = object({
+  version: { type: ['string', 'number'], says: 'a string; it means nothing any more' },
+  name: { type: 'string', says: 'a name of lower-case letters, digits, "_" and "-"' },
+  services: named(service, serviceName),
+  networks: named(network),
+  volumes: named(volume),
+  secrets: named(secret),
+  configs: named(config),
+  include: { notYet: '' },
+  models: { notYet: '' },
+});

@@ -1,0 +1,287 @@
+import { unreachable } from '../util/errors.ts';
+import type { ApplicationSpec } from '../spec/application.ts';
+import { defaultRestart, defaultStopGracePeriodMs, defaultUpdate } from '../spec/defaults.ts';
+import { fullName, versionedNameOf } from '../spec/names.ts';
+import type { NetworkSpec } from '../spec/network.ts';
+import type { FileSpec } from '../spec/resource.ts';
+import type {
+  ContainerSpec,
+  FileReference,
+  Healthcheck,
+  Mount,
+  PublishedPort,
+  Resources,
+  RestartPolicy,
+  ServiceSpec,
+  UpdatePolicy,
+} from '../spec/service.ts';
+import type {
+  CanonicalFile,
+  CanonicalFileReference,
+  CanonicalHealthcheck,
+  CanonicalModel,
+  CanonicalMount,
+  CanonicalNetwork,
+  CanonicalPolicy,
+  CanonicalPort,
+  CanonicalResources,
+  CanonicalService,
+} from './model.ts';
+import { durationMs, parseFileMode } from './values.ts';
+
+/** The content of secrets and configs by their keys. */
+export interface FileContents {
+  secrets: ReadonlyMap<string, Uint8Array>;
+  configs: ReadonlyMap<string, Uint8Array>;
+}
+
+const fileModeDefault = 0o444;
+
+/**
+ * The specs of a checked canonical model. Every list is sorted by name, so that equal models give equal specs; only a
+ * service's networks keep their order. Throws nothing: what could be wrong has been checked before.
+ */
+export function toSpecs(model: CanonicalModel, contents: FileContents): ApplicationSpec {
+  const secrets = fileSpecs(model, model.secrets ?? {}, contents.secrets);
+  const configs = fileSpecs(model, model.configs ?? {}, contents.configs);
+  const names: Names = {
+    application: model.name,
+    networks: nameTable(model.networks ?? {}),
+    volumes: nameTable(model.volumes ?? {}),
+    secrets: nameTable(Object.fromEntries(secrets)),
+    configs: nameTable(Object.fromEntries(configs)),
+    services: new Set(Object.keys(model.services)),
+  };
+  return {
+    name: model.name,
+    services: Object.entries(model.services).map(([key, service]) => serviceSpec(key, service, names)),
+    networks: Object.values(model.networks ?? {}).map((network) => networkSpec(model.name, network)),
+    volumes: Object.values(model.volumes ?? {}).map(({ name, labels }) => ({
+      name,
+      application: model.name,
+      labels: { ...labels },
+    })),
+    secrets: [...secrets.values()],
+    configs: [...configs.values()],
+  };
+}
+
+/** Full names by key. */
+interface Names {
+  application: string;
+  networks: ReadonlyMap<string, string>;
+  volumes: ReadonlyMap<string, string>;
+  secrets: ReadonlyMap<string, string>;
+  configs: ReadonlyMap<string, string>;
+  services: ReadonlySet<string>;
+}
+
+function nameTable(table: Record<string, { name: string }>): Map<string, string> {
+  return new Map(Object.entries(table).map(([key, { name }]) => [key, name]));
+}
+
+function fileSpecs(
+  model: CanonicalModel,
+  table: Record<string, CanonicalFile>,
+  contents: ReadonlyMap<string, Uint8Array>,
+): Map<string, FileSpec> {
+  const specs = new Map<string, FileSpec>();
+  for (const [key, entry] of Object.entries(table)) {
+    const content = contents.get(key) ?? new Uint8Array();
+    specs.set(key, {
+      name: versionedNameOf(entry.name, content),
+      application: model.name,
+      labels: { ...entry.labels },
+      data: Buffer.from(content).toString('base64'),
+    });
+  }
+  return specs;
+}
+
+function networkSpec(application: string, network: CanonicalNetwork): NetworkSpec {
+  const subnet = network.ipam?.config?.[0]?.subnet;
+  return {
+    name: network.name,
+    application,
+    labels: { ...network.labels },
+    internal: network.internal ?? false,
+    ...(subnet === undefined ? {} : { subnet }),
+  };
+}
+
+function serviceSpec(key: string, service: CanonicalService, names: Names): ServiceSpec {
+  const deploy = service.deploy ?? {};
+  const ports = (service.ports ?? []).map(publishedPort);
+  return {
+    name: fullName(names.application, key),
+    application: names.application,
+    key,
+    labels: { ...deploy.labels },
+    mode:
+      deploy.mode === 'global' ? { kind: 'global' } : { kind: 'replicated', replicas: deploy.replicas ?? 1 },
+    task: {
+      container: containerSpec(service, names),
+      limits: resources(deploy.resources?.limits),
+      reservations: resources(deploy.resources?.reservations),
+      restart: restartPolicy(service),
+      placement: {
+        constraints: deploy.placement?.constraints ?? [],
+        maxReplicasPerNode: deploy.placement?.max_replicas_per_node ?? 0,
+      },
+      networks: Object.entries(service.networks).map(([network, options]) => ({
+        name: names.networks.get(network)!,
+        aliases: [...new Set(options?.aliases)],
+      })),
+      hostPorts: ports.filter((port) => port.mode === 'host'),
+      forceUpdate: 0,
+    },
+    update: updatePolicy(deploy.update_config),
+    rollback: updatePolicy(deploy.rollback_config),
+    ports: ports.filter((port) => port.mode === 'ingress'),
+    endpointMode: deploy.endpoint_mode ?? 'vip',
+    dependsOn: dependencies(service, names),
+  };
+}
+
+function dependencies(service: CanonicalService, names: Names): ServiceSpec['dependsOn'] {
+  const conditions = {
+    service_started: 'started',
+    service_healthy: 'healthy',
+    service_completed_successfully: 'completed',
+  } as const;
+  return Object.entries(service.depends_on ?? {})
+    .filter(([name]) => names.services.has(name))
+    .map(([name, { condition }]) => ({
+      service: fullName(names.application, name),
+      condition: conditions[condition as keyof typeof conditions],
+    }));
+}
+
+function publishedPort(port: CanonicalPort): PublishedPort {
+  const [first = 0, last = first] = (port.published ?? '0').split('-').map(Number);
+  const published = first === last ? first : { first, last };
+  const { target, protocol, mode } = port;
+  return { target, ...(published === 0 ? {} : { published }), protocol, mode };
+}
+
+function containerSpec(service: CanonicalService, names: Names): ContainerSpec {
+  const { command, entrypoint, healthcheck, stop_grace_period: grace } = service;
+  const spec: ContainerSpec = {
+    image: service.image ?? '',
+    environment: Object.fromEntries(
+      Object.entries(service.environment ?? {}).filter(
+        (entry): entry is [string, string] => entry[1] !== null,
+      ),
+    ),
+    labels: { ...service.labels },
+    mounts: (service.volumes ?? []).map((one) => mount(one, names)),
+    secrets: references(service.secrets, names.secrets),
+    configs: references(service.configs, names.configs),
+    stopGracePeriodMs: grace === undefined ? defaultStopGracePeriodMs : durationMs(grace),
+  };
+  if (entrypoint !== undefined && entrypoint !== null) spec.entrypoint = entrypoint;
+  if (command !== undefined && command !== null) spec.command = command;
+  if (service.working_dir !== undefined) spec.workingDirectory = service.working_dir;
+  if (service.user !== undefined && service.user !== '') spec.user = service.user;
+  if (service.hostname !== undefined) spec.hostname = service.hostname;
+  if (service.stop_signal !== undefined) spec.stopSignal = service.stop_signal;
+  if (healthcheck !== undefined) spec.healthcheck = healthcheckSpec(healthcheck);
+  return spec;
+}
+
+function healthcheckSpec(check: CanonicalHealthcheck): Healthcheck {
+  if (check.disable === true || check.test?.[0] === 'NONE') return { test: ['NONE'] };
+  const spec: Healthcheck = {};
+  if (check.test !== undefined && check.test !== null && check.test.length > 0) spec.test = check.test;
+  if (check.interval !== undefined) spec.intervalMs = durationMs(check.interval);
+  if (check.timeout !== undefined) spec.timeoutMs = durationMs(check.timeout);
+  if (check.start_period !== undefined) spec.startPeriodMs = durationMs(check.start_period);
+  if (check.start_interval !== undefined) spec.startIntervalMs = durationMs(check.start_interval);
+  if (check.retries !== undefined) spec.retries = check.retries;
+  return spec;
+}
+
+function mount(one: CanonicalMount, names: Names): Mount {
+  const { target } = one;
+  const readOnly = one.read_only ?? false;
+  switch (one.type) {
+    case 'bind': {
+      const createHostPath = one.bind?.create_host_path ?? true;
+      return { type: 'bind', source: one.source ?? '/', target, readOnly, createHostPath };
+    }
+    case 'tmpfs': {
+      const mode = one.tmpfs?.mode === undefined ? undefined : parseFileMode(one.tmpfs.mode);
+      const sizeBytes = Number(one.tmpfs?.size ?? 0);
+      return {
+        type: 'tmpfs',
+        target,
+        ...(sizeBytes > 0 ? { sizeBytes } : {}),
+        ...(mode === undefined ? {} : { mode }),
+      };
+    }
+    case 'volume': {
+      const source = one.source === undefined ? undefined : names.volumes.get(one.source);
+      return {
+        type: 'volume',
+        ...(source === undefined ? {} : { source }),
+        target,
+        readOnly,
+        ...(one.volume?.nocopy === true ? { noCopy: true } : {}),
+      };
+    }
+    default:
+      return unreachable(one.type);
+  }
+}
+
+function references(
+  list: readonly CanonicalFileReference[] | undefined,
+  names: ReadonlyMap<string, string>,
+): FileReference[] {
+  return (list ?? []).map(({ source, target, uid, gid, mode }) => ({
+    name: names.get(source)!,
+    target,
+    uid: Number(uid ?? 0),
+    gid: Number(gid ?? 0),
+    mode: (mode === undefined ? undefined : parseFileMode(mode)) ?? fileModeDefault,
+  }));
+}
+
+/** Zero means no limit in Compose, and is left out. */
+function resources(given: CanonicalResources | undefined): Resources {
+  const spec: Resources = {};
+  const nanoCpus = Math.round((given?.cpus ?? 0) * 1e9);
+  const memoryBytes = Number(given?.memory ?? 0);
+  if (nanoCpus > 0) spec.nanoCpus = nanoCpus;
+  if (memoryBytes > 0) spec.memoryBytes = memoryBytes;
+  if ((given?.pids ?? 0) > 0) spec.pids = given!.pids!;
+  return spec;
+}
+
+/** `deploy.restart_policy` decides; without it `restart` does, and without either Swarm's default. */
+function restartPolicy(service: CanonicalService): RestartPolicy {
+  const policy = service.deploy?.restart_policy;
+  if (policy !== undefined) {
+    return {
+      condition: policy.condition ?? defaultRestart.condition,
+      delayMs: policy.delay === undefined ? defaultRestart.delayMs : durationMs(policy.delay),
+      maxAttempts: policy.max_attempts ?? defaultRestart.maxAttempts,
+      windowMs: policy.window === undefined ? defaultRestart.windowMs : durationMs(policy.window),
+    };
+  }
+  const [word = '', attempts] = (service.restart ?? '').split(':');
+  if (word === 'no') return { ...defaultRestart, condition: 'none' };
+  if (word !== 'on-failure') return defaultRestart;
+  return { ...defaultRestart, condition: 'on-failure', maxAttempts: Number(attempts ?? 0) };
+}
+
+function updatePolicy(given: CanonicalPolicy = {}): UpdatePolicy {
+  return {
+    parallelism: given.parallelism ?? defaultUpdate.parallelism,
+    delayMs: given.delay === undefined ? defaultUpdate.delayMs : durationMs(given.delay),
+    failureAction: given.failure_action ?? defaultUpdate.failureAction,
+    monitorMs: given.monitor === undefined ? defaultUpdate.monitorMs : durationMs(given.monitor),
+    maxFailureRatio: given.max_failure_ratio ?? defaultUpdate.maxFailureRatio,
+    order: given.order ?? defaultUpdate.order,
+  };
+}

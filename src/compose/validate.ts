@@ -1,0 +1,152 @@
+import type { ErrorObject, ValidateFunction } from 'ajv';
+import type { Attribute } from './attribute.ts';
+import { checks, type CheckName } from './checks.ts';
+import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import { describeNode } from './forms.ts';
+import { composeSchema } from './schema.ts';
+import { suggest } from './suggest.ts';
+import type { RawModel } from './normalise.ts';
+import { locate, placeOf, toPlain, type Plain, type TreeNode } from './tree.ts';
+
+let compiled: ValidateFunction | undefined;
+
+/** The compiled schema. Loading and compiling are done once, and only by a process that reads a Compose file. */
+async function validator(): Promise<ValidateFunction> {
+  if (compiled !== undefined) return compiled;
+  const { Ajv } = await import('ajv');
+  const ajv = new Ajv({
+    allErrors: true,
+    verbose: true,
+    strict: false,
+    validateSchema: false,
+    meta: false,
+    logger: false,
+    code: { optimize: false },
+  });
+  ajv.addKeyword({
+    keyword: 'is',
+    validate: (name: CheckName, value: unknown) => checks[name](value),
+    errors: false,
+  });
+  ajv.addKeyword({ keyword: 'notYet', validate: () => false, errors: false });
+  compiled = ajv.compile(composeSchema);
+  return compiled;
+}
+
+/**
+ * Checks a canonical tree against the schema and reports everything that is wrong, each with its place. Gives the plain
+ * data with what was wrong taken out, so that the next checks can go on, and the services in which something was.
+ */
+export async function validate(
+  root: TreeNode,
+  diagnostics: Diagnostics,
+): Promise<{ plain: RawModel; faulty: Set<string> }> {
+  const check = await validator();
+  const plain = toPlain(root);
+  const faulty = new Set<string>();
+  if (check(plain)) return { plain: plain as RawModel, faulty };
+  const seen = new Set<string>();
+  const paths: PathSegment[][] = [];
+  for (const error of check.errors ?? []) {
+    if (error.keyword === 'propertyNames') continue; // the pattern that failed speaks for it
+    const path = pathOf(error);
+    const key = JSON.stringify(path);
+    if (seen.has(key)) continue;
+    seen.add(key);
+    report(root, error, path, diagnostics);
+    paths.push(path);
+  }
+  for (const path of paths) takeOut(plain, path, faulty);
+  return { plain, faulty };
+}
+
+/**
+ * Takes away what is wrong: the value under the last key of the path, or the whole list when the path goes through one,
+ * or the map that lacks a key. What other errors on the way have taken away already is passed by.
+ */
+function takeOut(plain: Plain, path: readonly PathSegment[], faulty: Set<string>): void {
+  const keys = path.map(String);
+  if (keys[0] === 'services') faulty.add(keys[1] ?? '');
+  let holder = plain as Record<string, Plain>;
+  let doomed: { holder: Record<string, Plain>; key: string } | undefined;
+  for (const key of keys) {
+    if (!Object.hasOwn(holder, key)) break;
+    doomed = { holder, key };
+    const next = holder[key]!;
+    if (next === null || typeof next !== 'object' || Array.isArray(next)) break;
+    holder = next;
+  }
+  if (doomed === undefined) return;
+  // An entry under services, networks, … stays, empty, so that nobody complains that it is not defined.
+  if (keys.length > 1 && doomed.holder === (plain as Record<string, Plain>)[keys[0]!]) {
+    doomed.holder[doomed.key] = Object.create(null) as Record<string, Plain>;
+  } else delete doomed.holder[doomed.key];
+}
+
+/** The JSON pointer as a path, with the key it is about where that is not part of it. */
+function pathOf(error: ErrorObject): PathSegment[] {
+  const path: PathSegment[] = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((segment) => (/^\d+$/u.test(segment) ? Number(segment) : segment));
+  const params = error.params as { additionalProperty?: string; missingProperty?: string };
+  const key = error.propertyName ?? params.additionalProperty ?? params.missingProperty;
+  return key === undefined ? path : [...path, key];
+}
+
+function report(root: TreeNode, error: ErrorObject, path: PathSegment[], diagnostics: Diagnostics): void {
+  const { node, keyAt, invalid } = locate(root, path);
+  if (invalid) return;
+  const shown = indexed(root, path);
+  const attribute = (error.parentSchema ?? {}) as Attribute;
+  const last = String(path.at(-1) ?? '');
+  if (error.keyword === 'notYet') {
+    diagnostics.error(keyAt ?? node.at, shown, 'not supported yet', attribute.notYet ?? '');
+  } else if (error.keyword === 'additionalProperties') {
+    const known = Object.keys(attribute.properties ?? {});
+    const near = suggest(last, known);
+    const hint = near === undefined ? unknownHint(known) : `did you mean ${near}?`;
+    diagnostics.error(keyAt ?? node.at, shown, 'this key is not known', hint);
+  } else if (error.keyword === 'required') {
+    diagnostics.error(placeOf(root, path.slice(0, -1)), shown, 'this key is missing', `add ${last}`);
+  } else if (error.propertyName !== undefined) {
+    diagnostics.error(
+      keyAt,
+      shown,
+      `${JSON.stringify(last)} cannot be used as a name here`,
+      mustBe(attribute),
+    );
+  } else {
+    diagnostics.error(
+      placeOf(root, path),
+      shown,
+      `${describeNode(node)} cannot be used here`,
+      quotedHint(node, attribute) ?? mustBe(attribute),
+    );
+  }
+}
+
+/** Digits as an index under a list and as a key under a map. */
+function indexed(root: TreeNode, path: readonly PathSegment[]): PathSegment[] {
+  return path.map((segment, index) =>
+    locate(root, path.slice(0, index)).node.kind === 'list' ? Number(segment) : String(segment),
+  );
+}
+
+function mustBe(attribute: Attribute): string {
+  return attribute.says === undefined ? '' : `it must be ${attribute.says}`;
+}
+
+function quotedHint(node: TreeNode, attribute: Attribute): string | undefined {
+  if (node.kind !== 'scalar' || attribute.type !== 'string' || attribute.enum !== undefined) return undefined;
+  if (typeof node.value !== 'number' && typeof node.value !== 'boolean') return undefined;
+  if (attribute.form === 'duration') return 'a duration needs its unit, such as 10s';
+  return `write it in quotes, "${String(node.value)}", to make it a string`;
+}
+
+function unknownHint(known: readonly string[]): string {
+  return known.length === 0 || known.length > 16
+    ? ''
+    : `known here are ${known.toSorted().join(', ')} and x-…`;
+}

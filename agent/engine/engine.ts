@@ -99,8 +99,8 @@ export interface ExecSession {
 
 /** One line of a container's output as it is kept. */
 export interface OutputSink {
-  /** Raw bytes as the container wrote them. */
-  write(stream: 'stdout' | 'stderr', chunk: Buffer): void;
+  /** Raw bytes as the container wrote them. A sink that needs time gives a promise; nothing more is read before it resolves. */
+  write(stream: 'stdout' | 'stderr', chunk: Buffer): void | Promise<void>;
   end(): void;
 }
 

@@ -1,0 +1,390 @@
+import { join } from 'node:path';
+import type { Clock } from '../../src/util/clock.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { KeyedQueue } from '../../src/util/queue.ts';
+import { AccountsReader } from './accounts.ts';
+import { ContainerdClient, isAlreadyExists, isNotFound } from './client.ts';
+import type {
+  ContainerCreate,
+  ContainerExit,
+  ContainerInfo,
+  ContainerState,
+  Engine,
+  ExecRequest,
+  ExecSession,
+  Image,
+  OutputSink,
+} from './engine.ts';
+import { startExec } from './exec.ts';
+import { watchExits } from './exits.ts';
+import { commandError, shimWasEnding } from './failures.ts';
+import { FifoFolder } from './fifos.ts';
+import { hostFeatures, wasKilledForMemory } from './host.ts';
+import { ImageStore } from './images.ts';
+import type { Mount, TaskProcess } from './messages.ts';
+import { attachOutput, fifoNames, reattachOutput, type Output } from './output.ts';
+import type { PullOptions } from './pulls.ts';
+import {
+  execProcess,
+  runtimeSpecification,
+  type HostFeatures,
+  type OciProcess,
+  type OciSpecification,
+} from './specification.ts';
+import { resolveUser, type ContainerUser } from './user.ts';
+
+const runtimeName = 'io.containerd.runc.v2';
+const specTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
+const signalKill = 9;
+const taskCreateAttempts = 4;
+/** How long the last output of a removed container is waited for. */
+const outputEndTimeoutMs = 2_000;
+
+export interface ContainerdOptions {
+  /** Path of containerd's socket. */
+  address: string;
+  /** containerd's namespace for everything of ours. */
+  namespace: string;
+  /** Holds FIFOs. Survives this process, not the machine. */
+  stateDirectory: string;
+  /** Control group below which containers are put, `/shoal`. */
+  cgroupParent: string;
+  /** Registries (`HOST[:PORT]`) that are spoken to without TLS; loopback always is. */
+  insecureRegistries: readonly string[];
+  clock: Clock;
+  log: Logger;
+}
+
+/** The engine on containerd. Does not dial before the first call. */
+export function createContainerdEngine(options: ContainerdOptions): Engine {
+  return new ContainerdEngine(options);
+}
+
+class ContainerdEngine implements Engine {
+  readonly #options: ContainerdOptions;
+  readonly #client: ContainerdClient;
+  readonly #images: ImageStore;
+  readonly #accounts: AccountsReader;
+  readonly #fifos: FifoFolder;
+  readonly #host: HostFeatures;
+  readonly #queue = new KeyedQueue();
+  readonly #outputs = new Map<string, Output>();
+  /** What a container's own process is like: execs are like it. */
+  readonly #processes = new Map<string, OciProcess>();
+  readonly #subscriptions = new Set<Promise<void>>();
+  #started: Promise<void> | undefined;
+
+  constructor(options: ContainerdOptions) {
+    const { address, namespace, clock, log, insecureRegistries, stateDirectory } = options;
+    this.#options = options;
+    this.#client = new ContainerdClient({ address, namespace, clock });
+    this.#images = new ImageStore({ client: this.#client, clock, log, insecureRegistries });
+    this.#accounts = new AccountsReader(this.#client, join(stateDirectory, 'rootfs'));
+    this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
+    this.#host = hostFeatures();
+  }
+
+  async info(): Promise<{ name: string; version: string }> {
+    const { version } = await this.#client.call('Version.Version', {}, { timeoutMs: 5_000 });
+    return { name: 'containerd', version };
+  }
+
+  async image(reference: string): Promise<Image | undefined> {
+    return (await this.#images.find(reference))?.image;
+  }
+
+  pull(reference: string, options: PullOptions): Promise<Image> {
+    return this.#images.pull(reference, options);
+  }
+
+  create(container: ContainerCreate, output: OutputSink): Promise<void> {
+    return this.#queue.run(container.id, () => this.#create(container, output));
+  }
+
+  async start(id: string): Promise<{ pid: number }> {
+    try {
+      return await this.#client.call('Tasks.Start', { containerId: id });
+    } catch (error) {
+      throw commandError(error, []) ?? error;
+    }
+  }
+
+  async kill(id: string, signal: number): Promise<void> {
+    try {
+      await this.#client.call('Tasks.Kill', { containerId: id, signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#queue.run(id, () => this.#remove(id));
+  }
+
+  async list(): Promise<ContainerInfo[]> {
+    // an exit that comes after this list must reach those who asked for exits before it
+    await Promise.all(this.#subscriptions);
+    const [{ containers }, { tasks }] = await Promise.all([
+      this.#client.call('Containers.List', { filters: [] }),
+      this.#client.call('Tasks.List', {}),
+    ]);
+    const byId = new Map(tasks.map((task) => [task.id === '' ? task.containerId : task.id, task]));
+    return containers.map(({ id, labels }) => ({ id, labels, ...describeTask(byId.get(id)) }));
+  }
+
+  async reattach(id: string, output: OutputSink): Promise<void> {
+    await this.#start();
+    this.#outputs.get(id)?.detach();
+    this.#keepOutput(id, reattachOutput(this.#fifos, id, output));
+  }
+
+  async exec(id: string, request: ExecRequest): Promise<ExecSession> {
+    await this.#start();
+    const { clock, log } = this.#options;
+    const base = await this.#processOf(id);
+    const user = request.user === undefined ? undefined : await this.#userIn(id, request.user);
+    const process = execProcess(base, request, user);
+    return startExec({
+      client: this.#client,
+      fifos: this.#fifos,
+      clock,
+      log,
+      containerId: id,
+      process,
+      request,
+    });
+  }
+
+  exits(signal: AbortSignal): AsyncIterable<ContainerExit> {
+    const { namespace, clock, cgroupParent } = this.#options;
+    const { exits, subscribed } = watchExits({
+      client: this.#client,
+      namespace,
+      clock,
+      signal,
+      wasKilledForMemory: (id) => wasKilledForMemory(this.#host, cgroupParent, id),
+    });
+    this.#subscriptions.add(subscribed);
+    void subscribed.finally(() => this.#subscriptions.delete(subscribed));
+    return exits;
+  }
+
+  close(): Promise<void> {
+    for (const output of this.#outputs.values()) output.detach();
+    this.#outputs.clear();
+    this.#client.close();
+    return Promise.resolve();
+  }
+
+  #start(): Promise<void> {
+    this.#started ??= this.#fifos.start().catch((error: unknown) => {
+      this.#started = undefined;
+      throw error;
+    });
+    return this.#started;
+  }
+
+  async #create(container: ContainerCreate, output: OutputSink): Promise<void> {
+    await this.#start();
+    const { id } = container;
+    const snapshotter = await this.#images.snapshotter();
+    const chainId = await this.#chainIdOf(container.image);
+    const accounts = await this.#accounts.read(snapshotter, chainId);
+    const user = resolveUser(container.user, accounts);
+    const { cgroupParent } = this.#options;
+    const specification = runtimeSpecification(container, { user, host: this.#host, cgroupParent });
+    try {
+      await this.#createRecord(container, snapshotter, specification);
+      const paths = this.#makeFifos(container);
+      const prepared = this.#prepare(snapshotter, id, chainId);
+      const [fifos, mounts] = await Promise.all([paths, prepared]);
+      this.#keepOutput(id, attachOutput(fifos, output));
+      await this.#createTask(container, mounts, fifos);
+      this.#processes.set(id, specification.process);
+    } catch (error) {
+      await this.#remove(id).catch((left: unknown) =>
+        this.#options.log.warn('a container that could not be made was not cleared', {
+          container: id,
+          error: messageOf(left),
+        }),
+      );
+      throw commandError(error, container.args) ?? error;
+    }
+  }
+
+  /**
+   * The record comes first: it keeps the collector away from the snapshot that it names, and after a crash it is what
+   * `list` shows and `remove` clears. One that is there already is the rest of an attempt that was cut short.
+   */
+  async #createRecord(
+    container: ContainerCreate,
+    snapshotter: string,
+    specification: OciSpecification,
+  ): Promise<void> {
+    const { id, labels, image } = container;
+    const record = {
+      id,
+      labels,
+      image: image.reference,
+      runtime: { name: runtimeName },
+      spec: { typeUrl: specTypeUrl, value: Buffer.from(JSON.stringify(specification)) },
+      snapshotter,
+      snapshotKey: id,
+    };
+    try {
+      await this.#client.call('Containers.Create', { container: record });
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      await this.#remove(id);
+      await this.#client.call('Containers.Create', { container: record });
+    }
+  }
+
+  async #prepare(snapshotter: string, key: string, parent: string): Promise<Mount[]> {
+    try {
+      return (await this.#client.call('Snapshots.Prepare', { snapshotter, key, parent })).mounts;
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      await this.#client.call('Snapshots.Remove', { snapshotter, key });
+      return (await this.#client.call('Snapshots.Prepare', { snapshotter, key, parent })).mounts;
+    }
+  }
+
+  async #makeFifos({ id, tty }: ContainerCreate): Promise<string[]> {
+    const names = fifoNames(id);
+    return Promise.all(
+      (tty ? [names.stdout] : [names.stdout, names.stderr]).map((name) => this.#fifos.make(name)),
+    );
+  }
+
+  async #createTask(container: ContainerCreate, rootfs: Mount[], fifos: string[]): Promise<void> {
+    const [stdout = '', stderr = ''] = fifos;
+    const request = { containerId: container.id, rootfs, stdout, stderr, terminal: container.tty };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#client.call('Tasks.Create', request);
+        return;
+      } catch (error) {
+        if (attempt >= taskCreateAttempts || !shimWasEnding(error)) throw error;
+        this.#options.log.debug('shared shim was ending, trying again', { container: container.id });
+        await this.#deleteTask(container.id);
+      }
+    }
+  }
+
+  async #remove(id: string): Promise<void> {
+    await this.#deleteTask(id);
+    const snapshotter = await this.#images.snapshotter();
+    await Promise.all([
+      ignoreMissing(this.#client.call('Snapshots.Remove', { snapshotter, key: id })),
+      ignoreMissing(this.#client.call('Containers.Delete', { id })),
+      this.#endOutput(id),
+    ]);
+    this.#processes.delete(id);
+    const { stdout, stderr } = fifoNames(id);
+    await this.#fifos.remove(stdout, stderr);
+  }
+
+  /** Deletes the task, killing it first when it lives. */
+  async #deleteTask(id: string): Promise<void> {
+    try {
+      await this.#client.call('Tasks.Delete', { containerId: id });
+    } catch (error) {
+      if (isNotFound(error)) return;
+      if (codeOf(error) === 'unavailable') throw error;
+      // it runs (containerd has no status for that); if there is another reason the second attempt meets it again
+      await ignoreMissing(
+        this.#client.call('Tasks.Kill', { containerId: id, signal: signalKill, all: true }),
+      );
+      await ignoreMissing(this.#client.call('Tasks.Wait', { containerId: id }));
+      await ignoreMissing(this.#client.call('Tasks.Delete', { containerId: id }));
+    }
+  }
+
+  #keepOutput(id: string, output: Output): void {
+    this.#outputs.set(id, output);
+    void output.done.then(() => {
+      if (this.#outputs.get(id) === output) this.#outputs.delete(id);
+    });
+  }
+
+  async #endOutput(id: string): Promise<void> {
+    const output = this.#outputs.get(id);
+    if (!output) return;
+    const ended = new AbortController();
+    const limit = this.#options.clock.sleep(outputEndTimeoutMs, ended.signal).catch(() => undefined);
+    await Promise.race([output.done, limit]);
+    ended.abort();
+    output.detach();
+    await output.done;
+  }
+
+  async #chainIdOf(image: Image): Promise<string> {
+    const known = this.#images.chainIdOf(image.digest);
+    if (known !== undefined) return known;
+    const stored = await this.#images.load(image.reference, image.digest);
+    if (stored) return stored.chainId;
+    throw new ShoalError(
+      'image_not_found',
+      `Cannot use ${image.reference}: it is not on this host any more`,
+      {
+        next: 'Pull it again.',
+      },
+    );
+  }
+
+  async #processOf(id: string): Promise<OciProcess> {
+    const known = this.#processes.get(id);
+    if (known) return known;
+    try {
+      const { container } = await this.#client.call('Containers.Get', { id });
+      const text = Buffer.from(container?.spec?.value ?? []).toString();
+      const { process } = JSON.parse(text) as OciSpecification; // written by us
+      this.#processes.set(id, process);
+      return process;
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      throw new ShoalError('not_found', `Cannot run a command in ${id}: there is no such container`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #userIn(id: string, user: string): Promise<ContainerUser> {
+    const snapshotter = await this.#images.snapshotter();
+    const { info } = await this.#client.call('Snapshots.Stat', { snapshotter, key: id });
+    return resolveUser(user, await this.#accounts.read(snapshotter, info?.parent ?? ''));
+  }
+}
+
+/** A container without a task has lost it, to a crash or a restart of the machine: it is stopped, and how it ended is unknown. */
+function describeTask(task: TaskProcess | undefined): {
+  state: ContainerState;
+  pid?: number;
+  exitCode?: number;
+} {
+  switch (task?.status) {
+    case 'CREATED':
+      return { state: 'created', pid: task.pid };
+    case 'RUNNING':
+    case 'PAUSED':
+    case 'PAUSING':
+      return { state: 'running', pid: task.pid };
+    case 'STOPPED':
+      return { state: 'stopped', exitCode: task.exitStatus };
+    case 'UNKNOWN':
+    case undefined:
+      return { state: 'stopped' };
+    default:
+      throw new ShoalError('internal', `Invariant broken: unknown task status ${String(task?.status)}`);
+  }
+}
+
+async function ignoreMissing(call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}

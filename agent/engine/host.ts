@@ -1,0 +1,47 @@
+import { readFileSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { cgroupPath, type HostFeatures } from './specification.ts';
+
+const cgroupRoot = '/sys/fs/cgroup';
+/** `CGROUP2_SUPER_MAGIC` (statfs(2)). */
+const cgroup2Magic = 0x63677270;
+
+/** Looks at this machine. A hybrid layout, version 1 with an empty version 2 tree beside it, counts as version 1. */
+export function hostFeatures(): HostFeatures {
+  return {
+    cgroupVersion: statfsSync(cgroupRoot).type === cgroup2Magic ? 2 : 1,
+    seccomp: /^Seccomp:/m.test(readFileSync('/proc/self/status', 'utf8')),
+    architecture: process.arch,
+    openFilesMax: openFilesMax(readFileSync('/proc/self/limits', 'utf8')),
+  };
+}
+
+/** The hard limit of open files in the text of /proc/self/limits (proc(5)): nobody without privileges goes beyond it. */
+export function openFilesMax(limits: string): number {
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1];
+  return hard === undefined || hard === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(hard);
+}
+
+/**
+ * Whether the kernel has killed a process of this container for want of memory, by the counter of its control group
+ * (cgroup v1 memory.txt, section 10; cgroup-v2.rst, `memory.events`). No when the group is gone.
+ */
+export function wasKilledForMemory(host: HostFeatures, cgroupParent: string, id: string): boolean {
+  const path = cgroupPath(cgroupParent, id);
+  const file =
+    host.cgroupVersion === 2
+      ? join(cgroupRoot, path, 'memory.events')
+      : join(cgroupRoot, 'memory', path, 'memory.oom_control');
+  try {
+    const count = /^oom_kill (\d+)/m.exec(readFileSync(file, 'utf8'))?.[1];
+    return Number(count ?? 0) > 0;
+  } catch (error) {
+    if (
+      (error as NodeJS.ErrnoException).code === 'ENOENT' ||
+      (error as NodeJS.ErrnoException).code === 'ENODEV'
+    ) {
+      return false;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,375 @@
+import type { Clock } from '../../src/util/clock.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { KeyedQueue, Limiter } from '../../src/util/queue.ts';
+import { systemRandom } from '../../src/util/random.ts';
+import { retry } from '../../src/util/retry.ts';
+import { type ContainerdClient, grpcCodes, grpcStatus, isAlreadyExists, isNotFound } from './client.ts';
+import { downloadContent, keepInLease, readContent, writeContent } from './content.ts';
+import type { Image, PullProgress } from './engine.ts';
+import {
+  chainIds,
+  choosePlatform,
+  configBytesMax,
+  digestOf,
+  hostPlatform,
+  manifestBytesMax,
+  parseConfig,
+  parseManifest,
+  type ImageManifest,
+  type ParsedConfig,
+} from './manifest.ts';
+import { SharedPulls, type PullOptions } from './pulls.ts';
+import { canonicalReference, parseReference, type Reference } from './reference.ts';
+import { isRetryable, pullError, RepositoryClient } from './registry.ts';
+
+const layersAtOnce = 3;
+const manifestAttempts = 4;
+/** What an interrupted pull has brought is kept this long. */
+const leaseLifetimeMs = 24 * 60 * 60 * 1000;
+const unpackTimeoutMs = 20 * 60 * 1000;
+/** Images whose manifest and config are remembered. */
+const cachedImagesMax = 256;
+
+/** An image as the engine needs it to make a snapshot. */
+export interface StoredImage {
+  image: Image;
+  /** Snapshot of all its layers. Empty for an image without layers. */
+  chainId: string;
+}
+
+interface Resolved {
+  digest: string;
+  mediaType: string;
+  bytes: Buffer;
+  manifest: ImageManifest;
+  configBytes: Buffer;
+  config: ParsedConfig;
+}
+
+/** Images in containerd's store: finding them, and bringing them from a registry. */
+export class ImageStore {
+  readonly #client: ContainerdClient;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #insecureRegistries: readonly string[];
+  readonly #pulls = new SharedPulls<Image>();
+  /** An attempt that was given up may still be ending when the next begins; both use the same lease. */
+  readonly #leasing = new KeyedQueue();
+  readonly #unpacking = new KeyedQueue();
+  readonly #downloading = new KeyedQueue();
+  readonly #cache = new Map<string, { config: ParsedConfig; chain: string[] }>();
+  #snapshotter: Promise<string> | undefined;
+
+  constructor(options: {
+    client: ContainerdClient;
+    clock: Clock;
+    log: Logger;
+    insecureRegistries: readonly string[];
+  }) {
+    this.#client = options.client;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#insecureRegistries = options.insecureRegistries;
+  }
+
+  /** The snapshotter in use: overlayfs where containerd has it here, else native. */
+  snapshotter(): Promise<string> {
+    this.#snapshotter ??= this.#chooseSnapshotter().catch((error: unknown) => {
+      this.#snapshotter = undefined;
+      throw error;
+    });
+    return this.#snapshotter;
+  }
+
+  /** The image by its reference when manifest, config and unpacked layers are all here. */
+  async find(reference: string): Promise<StoredImage | undefined> {
+    const name = canonicalReference(parseReference(reference));
+    let digest: string | undefined;
+    try {
+      const { image } = await this.#client.call('Images.Get', { name });
+      digest = image?.target?.digest;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+    return digest === undefined ? undefined : this.load(reference, digest);
+  }
+
+  /** The image by its manifest's digest, when everything of it is here. */
+  async load(reference: string, digest: string): Promise<StoredImage | undefined> {
+    const cached = this.#cache.get(digest) ?? (await this.#read(digest));
+    if (!cached) return undefined;
+    const chainId = cached.chain.at(-1) ?? '';
+    if (chainId !== '' && !(await this.#hasSnapshot(chainId))) return undefined;
+    this.#remember(digest, cached);
+    return { image: { reference, digest, config: cached.config.config }, chainId };
+  }
+
+  /** The chain id of an image that was found or pulled before; nothing when it has to be loaded. */
+  chainIdOf(digest: string): string | undefined {
+    const cached = this.#cache.get(digest);
+    return cached && (cached.chain.at(-1) ?? '');
+  }
+
+  /** Brings an image here. Callers that want the same reference at the same time share the work. */
+  async pull(text: string, options: PullOptions): Promise<Image> {
+    const reference = parseReference(text);
+    const image = await this.#pulls.run(canonicalReference(reference), options, (report, signal) =>
+      this.#leasing.run(canonicalReference(reference), () => this.#pull(text, reference, report, signal)),
+    );
+    return { ...image, reference: text };
+  }
+
+  async #pull(
+    text: string,
+    reference: Reference,
+    report: (progress: PullProgress) => void,
+    signal: AbortSignal,
+  ): Promise<Image> {
+    report({ phase: 'resolving', doneBytes: 0, totalBytes: 0 });
+    const lease = await this.#beginLease(canonicalReference(reference));
+    try {
+      const options = { reference, insecureRegistries: this.#insecureRegistries, clock: this.#clock };
+      const repository = new RepositoryClient(options);
+      const resolved = await this.#resolve(repository, reference, signal);
+      const { digest, config } = resolved;
+      const chain = chainIds(config.diffIds);
+      await this.#download(repository, resolved, lease, report, signal);
+      await this.#store(resolved, chain, lease, signal);
+      await this.#unpack(resolved, chain, lease, report, signal);
+      await this.#record(canonicalReference(reference), resolved);
+      this.#remember(digest, { config, chain });
+      await this.#endLease(lease);
+      return { reference: text, digest, config: config.config };
+    } catch (error) {
+      const failure = signal.aborted ? signal.reason : pullError(reference, error);
+      // what came so far is worth keeping only when another attempt may succeed
+      if (codeOf(failure).startsWith('image_')) await this.#endLease(lease);
+      throw failure;
+    }
+  }
+
+  /** Manifest and config of the image for this machine, verified. */
+  async #resolve(repository: RepositoryClient, reference: Reference, signal: AbortSignal): Promise<Resolved> {
+    const options = { attempts: manifestAttempts, retryable: isRetryable, signal, clock: this.#clock };
+    const fetch = (tagOrDigest: string) => retry(() => repository.manifest(tagOrDigest, signal), options);
+    let answer = await fetch(reference.digest ?? reference.tag!);
+    let parsed = parseManifest(answer.bytes, answer.contentType);
+    if (parsed.kind === 'index') {
+      const descriptor = choosePlatform(parsed.entries, hostPlatform());
+      answer = await fetch(descriptor.digest);
+      parsed = parseManifest(answer.bytes, descriptor.mediaType);
+    }
+    if (parsed.kind === 'index') {
+      throw new ShoalError('image_invalid', 'Cannot use the image: its index names another index');
+    }
+    const { manifest, mediaType } = parsed;
+    const configBytes = await retry(() => repository.blob(manifest.config.digest, signal), options);
+    const config = parseConfig(configBytes);
+    if (config.diffIds.length !== manifest.layers.length) {
+      throw new ShoalError(
+        'image_invalid',
+        'Cannot use the image: its config and manifest name different layers',
+      );
+    }
+    return { digest: answer.digest, mediaType, bytes: answer.bytes, manifest, configBytes, config };
+  }
+
+  async #download(
+    repository: RepositoryClient,
+    resolved: Resolved,
+    lease: string,
+    report: (progress: PullProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const layers = distinct(resolved.manifest.layers);
+    const totalBytes = layers.reduce((sum, layer) => sum + layer.size, 0);
+    const done = new Map<string, number>();
+    const tell = () => {
+      const doneBytes = done.values().reduce((sum, bytes) => sum + bytes, 0);
+      report({ phase: 'downloading', doneBytes, totalBytes });
+    };
+    tell();
+    const limiter = new Limiter(layersAtOnce);
+    const results = await Promise.allSettled(
+      layers.map((descriptor) =>
+        limiter.run(() => {
+          const onBytes = (bytes: number) => {
+            done.set(descriptor.digest, bytes);
+            tell();
+          };
+          signal.throwIfAborted();
+          return this.#downloading.run(descriptor.digest, () =>
+            downloadContent(this.#client, {
+              repository,
+              descriptor,
+              lease,
+              signal,
+              clock: this.#clock,
+              onBytes,
+            }),
+          );
+        }),
+      ),
+    );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  /** Config and manifest, labelled so that the collector keeps what they name (containerd docs, garbage-collection). */
+  async #store(resolved: Resolved, chain: string[], lease: string, signal: AbortSignal): Promise<void> {
+    const { manifest, bytes, digest, configBytes } = resolved;
+    const top = chain.at(-1);
+    const snapshotter = await this.snapshotter();
+    const common = { lease, signal, clock: this.#clock };
+    await writeContent(this.#client, {
+      ...common,
+      digest: manifest.config.digest,
+      bytes: configBytes,
+      labels: top === undefined ? {} : { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: top },
+    });
+    const layers = manifest.layers.map((layer, index) => [
+      `containerd.io/gc.ref.content.l.${index}`,
+      layer.digest,
+    ]);
+    await writeContent(this.#client, {
+      ...common,
+      digest,
+      bytes,
+      labels: {
+        'containerd.io/gc.ref.content.config': manifest.config.digest,
+        ...Object.fromEntries(layers),
+      },
+    });
+  }
+
+  async #unpack(
+    resolved: Resolved,
+    chain: string[],
+    lease: string,
+    report: (progress: PullProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const totalBytes = distinct(resolved.manifest.layers).reduce((sum, layer) => sum + layer.size, 0);
+    report({ phase: 'unpacking', doneBytes: totalBytes, totalBytes });
+    for (const [index, chainId] of chain.entries()) {
+      signal.throwIfAborted();
+      const work = () => this.#unpackLayer(resolved, chain, index, lease);
+      await this.#unpacking.run(chainId, work);
+    }
+    report({ phase: 'done', doneBytes: totalBytes, totalBytes });
+  }
+
+  async #unpackLayer(resolved: Resolved, chain: string[], index: number, lease: string): Promise<void> {
+    const snapshotter = await this.snapshotter();
+    const name = chain[index]!;
+    await keepInLease(this.#client, lease, `snapshots/${snapshotter}`, name);
+    if (await this.#hasSnapshot(name)) return;
+    const key = `shoal-unpack-${systemRandom.id()}`;
+    const parent = index === 0 ? '' : chain[index - 1]!;
+    const { mounts } = await this.#client.call('Snapshots.Prepare', { snapshotter, key, parent }, { lease });
+    try {
+      const diff = resolved.manifest.layers[index]!;
+      const { applied } = await this.#client
+        .call('Diff.Apply', { diff, mounts }, { lease, timeoutMs: unpackTimeoutMs })
+        .catch((error: unknown) => Promise.reject(unpackError(error)));
+      if (applied?.digest !== resolved.config.diffIds[index]) {
+        throw new ShoalError(
+          'image_invalid',
+          `Cannot unpack the layer ${diff.digest}: its content is not what the config says`,
+        );
+      }
+      await this.#client.call('Snapshots.Commit', { snapshotter, name, key }, { lease });
+    } catch (error) {
+      await this.#client
+        .call('Snapshots.Remove', { snapshotter, key })
+        .catch((left: unknown) =>
+          this.#log.debug('snapshot left for the collector', { key, error: messageOf(left) }),
+        );
+      if (!isAlreadyExists(error)) throw error;
+    }
+  }
+
+  async #record(name: string, resolved: Resolved): Promise<void> {
+    const target = { mediaType: resolved.mediaType, digest: resolved.digest, size: resolved.bytes.length };
+    const image = { name, labels: {}, target };
+    try {
+      await this.#client.call('Images.Create', { image });
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      await this.#client.call('Images.Update', { image });
+    }
+  }
+
+  /** One lease a reference: an attempt that was cut short leaves one, and the next takes its place. */
+  async #beginLease(name: string): Promise<string> {
+    const id = `shoal-pull-${digestOf(Buffer.from(name)).slice(7, 31)}`;
+    const expire = new Date(this.#clock.now() + leaseLifetimeMs).toISOString();
+    const lease = { id, labels: { 'containerd.io/gc.expire': expire } };
+    try {
+      await this.#client.call('Leases.Create', lease);
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      await this.#client.call('Leases.Delete', { id });
+      await this.#client.call('Leases.Create', lease);
+    }
+    return id;
+  }
+
+  async #endLease(lease: string): Promise<void> {
+    try {
+      await this.#client.call('Leases.Delete', { id: lease });
+    } catch (error) {
+      this.#log.debug('lease left to expire', { lease, error: messageOf(error) });
+    }
+  }
+
+  async #read(digest: string): Promise<{ config: ParsedConfig; chain: string[] } | undefined> {
+    const bytes = await readContent(this.#client, digest, manifestBytesMax);
+    const parsed = bytes && parseManifest(bytes, '');
+    if (parsed?.kind !== 'image') return undefined;
+    const configBytes = await readContent(this.#client, parsed.manifest.config.digest, configBytesMax);
+    if (!configBytes) return undefined;
+    const config = parseConfig(configBytes);
+    return { config, chain: chainIds(config.diffIds) };
+  }
+
+  #remember(digest: string, value: { config: ParsedConfig; chain: string[] }): void {
+    this.#cache.delete(digest);
+    this.#cache.set(digest, value);
+    for (const oldest of this.#cache.keys()) {
+      if (this.#cache.size <= cachedImagesMax) return;
+      this.#cache.delete(oldest);
+    }
+  }
+
+  async #hasSnapshot(key: string): Promise<boolean> {
+    try {
+      await this.#client.call('Snapshots.Stat', { snapshotter: await this.snapshotter(), key });
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  }
+
+  async #chooseSnapshotter(): Promise<string> {
+    try {
+      await this.#client.call('Snapshots.Stat', { snapshotter: 'overlayfs', key: 'shoal-probe' });
+    } catch (error) {
+      if (isNotFound(error)) return 'overlayfs';
+      if (grpcStatus(error) !== grpcCodes.invalidArgument) throw error;
+    }
+    return 'native';
+  }
+}
+
+function unpackError(error: unknown): Error {
+  if (error instanceof ShoalError && error.code === 'unavailable') return error;
+  return new ShoalError('image_invalid', 'Cannot unpack a layer of the image', { cause: error });
+}
+
+function distinct<T extends { digest: string }>(descriptors: T[]): T[] {
+  return [...new Map(descriptors.map((descriptor) => [descriptor.digest, descriptor])).values()];
+}

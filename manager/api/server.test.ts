@@ -1,0 +1,97 @@
+import { statSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { Agent, get } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { silentLogger } from '../../src/util/log.ts';
+import { managerServerName } from '../../src/wire/certificates.ts';
+import { viewOf } from '../store/view.ts';
+import { startTestManager } from '../testing.ts';
+import { createApiServer } from './server.ts';
+
+test('a worker certificate cannot call the API', async () => {
+  await using manager = await startTestManager();
+  const worker = await manager.join('worker');
+  await expect(manager.call('/api/v1/tokens', worker)).rejects.toMatchObject({ code: 'permission_denied' });
+  await expect(manager.call('/api/v1/nodes', worker)).rejects.toMatchObject({ code: 'permission_denied' });
+});
+
+test('a manager certificate can call the API', async () => {
+  await using manager = await startTestManager();
+  const identity = await manager.join('manager');
+  await expect(manager.call('/api/v1/version', identity)).resolves.toMatchObject({ apiVersion: 'v1' });
+});
+
+test('without a certificate only the CA can be read', async () => {
+  await using manager = await startTestManager();
+  await expect(manager.call('/api/v1/version')).rejects.toMatchObject({ code: 'unauthenticated' });
+  await expect(manager.call('/ca')).resolves.toContain('BEGIN CERTIFICATE');
+});
+
+test('a certificate of another cluster is nobody here', async () => {
+  await using manager = await startTestManager();
+  await using other = await startTestManager();
+  const foreign = await other.join('manager');
+  await expect(manager.call('/api/v1/version', foreign)).rejects.toMatchObject({ code: 'unauthenticated' });
+});
+
+test('the certificate of a removed node is nobody any more', async () => {
+  await using manager = await startTestManager();
+  const worker = await manager.join('worker');
+  await manager.client.request('DELETE', `/nodes/${worker.nodeId}`);
+  await expect(manager.agent(worker)).rejects.toThrow(/401/);
+});
+
+test('an agent session needs a certificate', async () => {
+  await using manager = await startTestManager();
+  const worker = await manager.join('worker');
+  const nobody = { ...worker, certificatePem: '', privateKeyPem: '' };
+  await expect(manager.agent(nobody)).rejects.toThrow(/401/);
+});
+
+test('a connection that resumes its TLS session is still known', async () => {
+  await using manager = await startTestManager();
+  const identity = await manager.join('manager');
+  const agent = new Agent({
+    ca: identity.certificateAuthorityPem,
+    cert: identity.certificatePem,
+    key: identity.privateKeyPem,
+    servername: managerServerName,
+    keepAlive: false,
+  });
+  const status = () =>
+    new Promise((resolve, reject) => {
+      const target = { host: '127.0.0.1', port: manager.port, path: '/api/v1/version', agent };
+      get(target, (answer) => {
+        answer.resume();
+        answer.on('end', () => resolve(answer.statusCode));
+      }).on('error', reject);
+    });
+  expect([await status(), await status(), await status()]).toEqual([200, 200, 200]);
+});
+
+test('an unknown path is refused with what to do next', async () => {
+  await using manager = await startTestManager();
+  await expect(manager.client.request('GET', '/nothing')).rejects.toMatchObject({ code: 'not_found' });
+  await expect(manager.client.request('DELETE', '/version')).rejects.toThrow(/does not take this method/);
+});
+
+test('a body that is too large is refused', async () => {
+  await using manager = await startTestManager();
+  const body = 'x'.repeat(33 * 1024 * 1024);
+  await expect(manager.client.request('PUT', '/applications/app', body)).rejects.toThrow(/Cannot/);
+  await expect(manager.client.request('GET', '/version')).resolves.toMatchObject({ apiVersion: 'v1' });
+});
+
+test('the local socket is for its owner alone, and one that was left behind is replaced', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'shoal-manager-'));
+  const path = join(folder, 'manager.sock');
+  await writeFile(path, '');
+  const server = createApiServer({ routes: [], upgrades: [], view: viewOf({}), log: silentLogger });
+  await server.listenLocal(path);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(path).isSocket()).toBe(true);
+  await server.stop();
+  await rm(folder, { recursive: true });
+});

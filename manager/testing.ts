@@ -1,0 +1,228 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { WebSocket } from 'ws';
+import type { NodeRole } from '../src/spec/node.ts';
+import { systemClock } from '../src/util/clock.ts';
+import { silentLogger } from '../src/util/log.ts';
+import { KeyedQueue } from '../src/util/queue.ts';
+import { systemRandom } from '../src/util/random.ts';
+import type { JoinAnswer } from '../src/wire/api.ts';
+import { createKeyAndRequest, managerServerName } from '../src/wire/certificates.ts';
+import { connect, errorOfAnswer, type Client } from '../src/wire/client.ts';
+import {
+  sessionPath,
+  streamPath,
+  type AgentMessage,
+  type AssignmentPut,
+  type ManagerMessage,
+} from '../src/wire/session.ts';
+import { StreamCounter, type ApiContext } from './api/context.ts';
+import { allRoutes, allUpgrades } from './api/routes.ts';
+import { createApiServer } from './api/server.ts';
+import { createServerCertificate } from './ca/authority.ts';
+import { initialiseCluster, joinTokens } from './ca/cluster.ts';
+import { createJoiner } from './ca/join.ts';
+import { createDispatcher } from './dispatcher/dispatcher.ts';
+import { openDatabase } from './store/database.ts';
+import { createMemoryStore } from './store/memory.ts';
+import type { Database } from './store/objects.ts';
+import { sampleNode } from './store/samples.ts';
+
+/** For tests: waits until `look` gives something; how long is bounded by the test's own limit. */
+export async function until<T>(look: () => T | undefined | false): Promise<T> {
+  for (;;) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    await systemClock.sleep(2);
+  }
+}
+
+/** What a node has after it joined: its certificate, and the key that belongs to it. */
+export interface TestIdentity extends JoinAnswer {
+  privateKeyPem: string;
+}
+
+export interface TestManager extends AsyncDisposable {
+  database: Database;
+  /** Over the local socket. */
+  client: Client;
+  port: number;
+  token(role: NodeRole): string;
+  join(role: NodeRole): Promise<TestIdentity>;
+  /** A request over TLS, with the node's certificate or none; throws the API's error. */
+  call(path: string, identity?: TestIdentity, body?: unknown): Promise<unknown>;
+  /** An agent session of the node, not greeted yet. */
+  agent(identity: TestIdentity): Promise<TestAgent>;
+}
+
+/** A manager without its planning loops: store in memory, API on both sockets, dispatcher. */
+export async function startTestManager(): Promise<TestManager> {
+  const folder = await mkdtemp(join(tmpdir(), 'shoal-manager-'));
+  const common = { clock: systemClock, random: systemRandom, log: silentLogger };
+  const store = createMemoryStore();
+  const database = await openDatabase(store, systemClock);
+  await initialiseCluster(database, {}, common);
+  const cluster = database.view.cluster!;
+  const authority = cluster.certificateAuthority;
+  const dispatcher = createDispatcher({ ...common, database });
+  const joiner = createJoiner({ ...common, database });
+  const context: ApiContext = {
+    ...common,
+    database,
+    agents: dispatcher,
+    joiner,
+    queue: new KeyedQueue(),
+    streams: new StreamCounter(),
+    addresses: () => ['192.0.2.1:2377'],
+  };
+  const routes = { routes: allRoutes(context), upgrades: allUpgrades(context) };
+  const server = createApiServer({ ...routes, view: database.view, log: silentLogger });
+  const own = await createServerCertificate(authority, cluster.clusterId, [], systemClock.now());
+  const socketPath = join(folder, 'manager.sock');
+  await server.listenLocal(socketPath);
+  const tls = { ...own, certificateAuthorityPem: authority.certificatePem };
+  const port = await server.listenSecure('127.0.0.1', 0, tls);
+  dispatcher.start();
+  const client = connect(`unix://${socketPath}`);
+  const token = (role: NodeRole) => joinTokens(database.view.cluster!, [])[role];
+  const target = { port, ca: authority.certificatePem };
+  return {
+    database,
+    client,
+    port,
+    token,
+    join: async (role) => {
+      const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
+      const answer = await joiner.join({ token: token(role), certificateRequestPem, hostname: 'host' });
+      return { ...answer, privateKeyPem };
+    },
+    call: (path, identity, body) => callSecure(target, path, identity, body),
+    agent: (identity) => TestAgent.open(target, identity),
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      await server.stop();
+      await dispatcher.stop();
+      await database.close();
+      await store.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+interface SecureTarget {
+  port: number;
+  ca: string;
+}
+
+function tlsOptions(target: SecureTarget, identity: TestIdentity | undefined) {
+  const own = identity && { cert: identity.certificatePem, key: identity.privateKeyPem };
+  return { ...target, ...own, host: '127.0.0.1', servername: managerServerName };
+}
+
+function callSecure(
+  target: SecureTarget,
+  path: string,
+  identity?: TestIdentity,
+  body?: unknown,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const method = body === undefined ? 'GET' : 'POST';
+    const request = httpsRequest({ ...tlsOptions(target, identity), path, method }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      answer.on('end', () => {
+        if (answer.statusCode! >= 400) reject(errorOfAnswer(answer.statusCode!, text));
+        else resolve(answer.headers['content-type'] === 'application/json' ? JSON.parse(text) : text);
+      });
+    });
+    request.on('error', reject);
+    request.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+/** The agent's side of a session, as the wire has it: keeps what it is told, and does nothing by itself. */
+export class TestAgent {
+  readonly nodeId: string;
+  readonly messages: ManagerMessage[] = [];
+  /** What the assignments add up to, by `KIND/ID`. */
+  readonly assignments = new Map<string, AssignmentPut['value']>();
+  closed = false;
+  readonly #socket: WebSocket;
+  readonly #target: SecureTarget;
+  readonly #identity: TestIdentity;
+
+  constructor(socket: WebSocket, target: SecureTarget, identity: TestIdentity) {
+    this.nodeId = identity.nodeId;
+    this.#socket = socket;
+    this.#target = target;
+    this.#identity = identity;
+    socket.on('message', (data: Buffer) => this.#receive(JSON.parse(data.toString()) as ManagerMessage));
+    socket.on('close', () => (this.closed = true));
+    socket.on('error', () => undefined); // followed by close
+  }
+
+  static async open(target: SecureTarget, identity: TestIdentity): Promise<TestAgent> {
+    const socket = openSocket(target, identity, sessionPath);
+    const agent = new TestAgent(socket, target, identity);
+    await opened(socket);
+    return agent;
+  }
+
+  send(message: AgentMessage): void {
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  /** Says hello as a host at this address and waits for the complete set. */
+  async greet(address = '192.0.2.1'): Promise<void> {
+    const description = { ...sampleNode(this.nodeId).description!, address };
+    this.send({ type: 'hello', description });
+    await until(() => this.sequence > 0);
+  }
+
+  /** Number of the newest assignments message. */
+  get sequence(): number {
+    return this.assignmentMessages.at(-1)?.sequence ?? 0;
+  }
+
+  get assignmentMessages(): Extract<ManagerMessage, { type: 'assignments' }>[] {
+    return this.messages.filter((message) => message.type === 'assignments');
+  }
+
+  /** Confirms everything that has come so far. */
+  confirm(): void {
+    this.send({ type: 'applied', sequence: this.sequence });
+  }
+
+  /** Dials back for a stream that the manager asked for. */
+  async dialBack(streamId: string): Promise<WebSocket> {
+    const socket = openSocket(this.#target, this.#identity, `${streamPath}/${streamId}`);
+    await opened(socket);
+    return socket;
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
+
+  #receive(message: ManagerMessage): void {
+    this.messages.push(message);
+    if (message.type !== 'assignments') return;
+    if (message.mode === 'complete' && this.assignmentMessages.at(-2)?.more !== true)
+      this.assignments.clear();
+    for (const { kind, value } of message.put) this.assignments.set(`${kind}/${value.id}`, value);
+    for (const { kind, id } of message.remove) this.assignments.delete(`${kind}/${id}`);
+  }
+}
+
+function openSocket(target: SecureTarget, identity: TestIdentity, path: string): WebSocket {
+  return new WebSocket(`wss://127.0.0.1:${target.port}${path}`, tlsOptions(target, identity));
+}
+
+function opened(socket: WebSocket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('open', resolve);
+    socket.once('error', reject);
+  });
+}

@@ -125,7 +125,7 @@ export class Daemon {
       random,
       log,
       network: this.#parts.createNetwork(advertiseAddress),
-      logs: await this.#parts.createLogs(),
+      logs: this.#parts.createLogs(),
       managerAddresses: () => this.#identity?.membership.managerAddresses ?? [],
       credentials: () => this.#identity?.credentials ?? identity.credentials,
     });
@@ -173,9 +173,11 @@ export class Daemon {
   }
 
   #managerProcess(advertise: string): ManagerProcess {
-    const { runDirectory, listen, clock, random, log, writeLine } = this.#settings;
+    const { stateDirectory, runDirectory, listen, clock, random, log, logLevel, writeLine } = this.#settings;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     return new ManagerProcess({
+      stateDirectory,
+      logLevel,
       runDirectory,
       listen,
       advertise,
@@ -186,7 +188,6 @@ export class Daemon {
       entry:
         this.#settings.managerEntry ??
         fileURLToPath(new URL(`../../manager/main.${extension}`, import.meta.url)),
-      stateDirectory: this.#managerState(),
     });
   }
 

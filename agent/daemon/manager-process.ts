@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../../src/util/clock.ts';
 import { errorCodes, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
-import type { Logger } from '../../src/util/log.ts';
+import type { Logger, LogLevel } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 
@@ -14,8 +14,10 @@ const stopMs = 5_000;
 export interface ManagerProcessOptions {
   /** The program: `manager/main.ts`, or what it was compiled to. */
   entry: string;
+  /** The daemon's state folder; the manager keeps to `manager` in it. */
   stateDirectory: string;
   runDirectory: string;
+  logLevel: LogLevel;
   listen: { host: string; port: number };
   advertise: string;
   clock: Clock;
@@ -90,9 +92,17 @@ export class ManagerProcess {
 
   /** Resolves when it is ready, with a promise of its end. Throws when it ends or fails before that. */
   async #launch(extra: string[]): Promise<Running> {
-    const { entry, stateDirectory, runDirectory, listen, advertise, clock, writeLine } = this.#options;
+    const { entry, stateDirectory, runDirectory, listen, advertise, clock, logLevel, writeLine } =
+      this.#options;
     const paths = ['--state', stateDirectory, '--run', runDirectory];
-    const network = ['--listen', `${listen.host}:${listen.port}`, '--advertise', advertise];
+    const network = [
+      '--listen',
+      `${listen.host}:${listen.port}`,
+      '--advertise',
+      advertise,
+      '--log-level',
+      logLevel,
+    ];
     const child = fork(entry, [...paths, ...network, ...extra], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: ['--disable-warning=ExperimentalWarning'],

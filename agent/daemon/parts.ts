@@ -1,8 +1,19 @@
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createContainerdEngine } from '../engine/containerd.ts';
 import type { Engine } from '../engine/engine.ts';
+import { ensureContainerd, type ContainerdProcess } from '../engine/process.ts';
+import { readLogs } from '../logs/reader.ts';
+import { LogWriter, removeLogs } from '../logs/writer.ts';
+import { createHostNetwork } from '../network/host-network.ts';
 import type { HostNetwork } from '../network/network.ts';
 import type { TaskLogs } from '../worker/parts.ts';
-import { ShoalError } from '../../src/util/errors.ts';
+import { defaultPaths } from '../../src/spec/defaults.ts';
 import type { DaemonSettings } from './daemon.ts';
+
+/** Everything of ours in containerd lives in this namespace of it. */
+const engineNamespace = 'shoal';
+const defaultCgroupParent = '/shoal';
 
 /** What a daemon is made of beside its own logic. */
 export interface DaemonParts {
@@ -11,10 +22,90 @@ export interface DaemonParts {
   /** Makes sure that there is an engine and connects to it. May be called again after it threw. */
   startEngine(): Promise<Engine>;
   createNetwork(hostAddress: string): HostNetwork;
-  createLogs(): Promise<TaskLogs>;
+  createLogs(): TaskLogs;
+  /** Stops watching over the engine, which lives on. */
   close(): Promise<void>;
 }
 
+/** The real parts: containerd, the kernel's network, logs in files. */
 export function productionParts(settings: DaemonSettings): DaemonParts {
-  throw new ShoalError('not_supported', `Cannot run tasks yet in ${settings.stateDirectory}`);
+  const { stateDirectory, runDirectory, dataPort, clock, log } = settings;
+  const ownAddress = join(runDirectory, 'containerd.sock');
+  let address = settings.engine ?? defaultPaths.engine;
+  let containerd: ContainerdProcess | undefined;
+  const connectTo = (socket: string) =>
+    createContainerdEngine({
+      address: socket,
+      namespace: engineNamespace,
+      stateDirectory: join(runDirectory, 'engine'),
+      cgroupParent: settings.cgroupParent ?? defaultCgroupParent,
+      insecureRegistries: settings.insecureRegistries,
+      clock,
+      log,
+    });
+  return {
+    engineAddress: () => address,
+    startEngine: async () => {
+      address = settings.engine ?? (await chooseEngine(stateDirectory, ownAddress, connectTo));
+      if (address === ownAddress) {
+        containerd ??= await ensureContainerd({ address, stateDirectory, runDirectory, clock, log });
+      }
+      const engine = connectTo(address);
+      try {
+        await engine.info();
+        return engine;
+      } catch (error) {
+        await engine.close();
+        throw error;
+      }
+    },
+    createNetwork: (hostAddress) =>
+      createHostNetwork({
+        hostAddress,
+        stateDirectory: join(stateDirectory, 'network'),
+        clock,
+        log,
+        vxlanPort: dataPort,
+      }),
+    createLogs: () => fileLogs(join(stateDirectory, 'logs'), settings),
+    close: async () => await containerd?.stop(),
+  };
+}
+
+/**
+ * The machine's containerd when it answers, else one of our own. What was chosen once is kept, for a host's containers
+ * are in the one they were made in.
+ */
+async function chooseEngine(
+  stateDirectory: string,
+  ownAddress: string,
+  connectTo: (address: string) => Engine,
+): Promise<string> {
+  const path = join(stateDirectory, 'engine');
+  const kept = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  if (kept !== undefined) return kept.trim() === 'own' ? ownAddress : kept.trim();
+  const machine = connectTo(defaultPaths.engine);
+  const answers = await machine.info().then(
+    () => true,
+    () => false,
+  );
+  await machine.close();
+  await writeFile(`${path}.new`, answers ? defaultPaths.engine : 'own', { mode: 0o600, flush: true });
+  await rename(`${path}.new`, path);
+  return answers ? defaultPaths.engine : ownAddress;
+}
+
+function fileLogs(directory: string, { clock, log }: DaemonSettings): TaskLogs {
+  return {
+    sink: (taskId) => new LogWriter({ directory, taskId, clock, log }),
+    read: (taskId, query) => readLogs(directory, taskId, { ...query, clock }),
+    remove: (taskId) => removeLogs(directory, taskId),
+    list: async () =>
+      await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return []; // it is made with the first log
+        throw error;
+      }),
+  };
 }

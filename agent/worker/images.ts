@@ -8,8 +8,8 @@ import { retry } from '../../src/util/retry.ts';
 
 /** Pulls at a time on one host. */
 const pullsMax = 3;
-/** A registry that does not answer is asked this often before the task is refused. */
-const pullAttempts = 4;
+/** The engine asks a silent registry several times itself; it is told to do so this often before the task is refused. */
+const pullAttempts = 2;
 
 interface Pull {
   done: Promise<Image>;

@@ -1,0 +1,113 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Image } from '../engine/engine.ts';
+import { createVolumes, withImageVolumes } from './volumes.ts';
+
+let stateDirectory: string;
+
+beforeEach(() => {
+  stateDirectory = mkdtempSync(join(tmpdir(), 'shoal-agent-'));
+});
+
+afterEach(() => {
+  rmSync(stateDirectory, { recursive: true, force: true });
+});
+
+const image = (volumes: string[] = []): Image => ({
+  reference: 'x',
+  digest: 'sha256:x',
+  config: {
+    entrypoint: [],
+    command: [],
+    environment: [],
+    workingDirectory: '',
+    user: '',
+    exposedPorts: [],
+    volumes,
+    labels: {},
+  },
+});
+const named = { type: 'volume', source: 'app_data', target: '/data', readOnly: false } as const;
+
+test('a named volume is made at its first use, filled from the image once, and kept', async () => {
+  let copies = 0;
+  const copyImageContent = (_image: Image, path: string, destination: string) => {
+    copies++;
+    writeFileSync(join(destination, 'from'), path);
+    return Promise.resolve();
+  };
+  const volumes = createVolumes({ stateDirectory, copyImageContent });
+  const mounts = await Promise.all([1, 2].map((task) => volumes.prepare(`t${task}`, image(), [named])));
+  const source = join(stateDirectory, 'volumes/app_data/data');
+  expect(mounts[0]).toEqual([
+    { type: 'bind', source, target: '/data', options: ['rbind', 'rprivate', 'rw'] },
+  ]);
+  expect(copies).toBe(1);
+  expect(readFileSync(join(source, 'from'), 'utf8')).toBe('/data');
+});
+
+test('a first use that was cut off begins anew, and a finished one is never touched', async () => {
+  const broken = createVolumes({
+    stateDirectory,
+    copyImageContent: (_image, _path, destination) => {
+      writeFileSync(join(destination, 'half'), '');
+      return Promise.reject(new Error('cut off'));
+    },
+  });
+  await expect(broken.prepare('t', image(), [named])).rejects.toThrow('cut off');
+  const volumes = createVolumes({ stateDirectory });
+  await volumes.prepare('t', image(), [named]);
+  const data = join(stateDirectory, 'volumes/app_data/data');
+  expect(existsSync(join(data, 'half'))).toBe(false);
+  writeFileSync(join(data, 'mine'), 'x');
+  await volumes.prepare('t', image(), [named]);
+  expect(existsSync(join(data, 'mine'))).toBe(true);
+});
+
+test('anonymous volumes go with their task', async () => {
+  const volumes = createVolumes({ stateDirectory });
+  const [mount] = await volumes.prepare('t', image(), [{ type: 'volume', target: '/x', readOnly: true }]);
+  expect(mount?.options).toContain('ro');
+  expect(statSync(mount!.source).isDirectory()).toBe(true);
+  expect(await volumes.listAnonymous()).toEqual(['t']);
+  await volumes.removeAnonymous('t');
+  expect(await volumes.listAnonymous()).toEqual([]);
+});
+
+test('an image’s own volumes are anonymous unless a mount covers them', () => {
+  const mounts = withImageVolumes([named], image(['/data/', '/cache']));
+  expect(mounts).toEqual([named, { type: 'volume', target: '/cache', readOnly: false }]);
+});
+
+test('a host path that is missing is made or refused, as the mount says', async () => {
+  const volumes = createVolumes({ stateDirectory });
+  const source = join(stateDirectory, 'not/yet');
+  const mount = { type: 'bind', source, target: '/x', readOnly: false } as const;
+  await expect(volumes.prepare('t', image(), [{ ...mount, createHostPath: false }])).rejects.toThrow(
+    /does not exist on this host/,
+  );
+  await volumes.prepare('t', image(), [{ ...mount, createHostPath: true }]);
+  expect(existsSync(source)).toBe(true);
+});
+
+test('a volume name cannot lead out of its folder', async () => {
+  const volumes = createVolumes({ stateDirectory });
+  for (const source of ['../x', 'a/b', '..', '']) {
+    await expect(volumes.prepare('t', image(), [{ ...named, source }])).rejects.toThrow(/as a volume name/);
+  }
+});
+
+test('a tmpfs has Docker’s options, and its size and mode', async () => {
+  const volumes = createVolumes({ stateDirectory });
+  const [mount] = await volumes.prepare('t', image(), [
+    { type: 'tmpfs', target: '/t', sizeBytes: 1024, mode: 0o700 },
+  ]);
+  expect(mount).toEqual({
+    type: 'tmpfs',
+    source: 'tmpfs',
+    target: '/t',
+    options: ['nosuid', 'nodev', 'noexec', 'mode=700', 'size=1024'],
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, test } from 'vitest';
+import { argsOf, containerOf, stopSignalOf } from './container.ts';
+import { FakeEngine } from './fake-engine.ts';
+import { chooseHostPorts } from './host-ports.ts';
+import { signalNumber } from './signals.ts';
+import { hostsText, resolverText } from './task-files.ts';
+import { assignment } from './testing.ts';
+
+const image = FakeEngine.image('web', {
+  entrypoint: ['/entry'],
+  command: ['serve'],
+  environment: ['A=1', 'B=2'],
+});
+const container = (change: object) => assignment('t', 'running', change).template.container;
+
+describe('a container is the template over the image', () => {
+  test.each([
+    [{}, ['/entry', 'serve']],
+    [{ command: ['other'] }, ['/entry', 'other']],
+    [{ entrypoint: ['/mine'] }, ['/mine']],
+    [{ entrypoint: ['/mine'], command: ['x'] }, ['/mine', 'x']],
+    [{ entrypoint: [], command: ['x'] }, ['x']],
+  ])('%j runs %j', (change, args) => {
+    expect(argsOf(container(change), image.config)).toEqual(args);
+  });
+
+  test('without any command it is refused', () => {
+    expect(() => argsOf(container({ entrypoint: [] }), image.config)).toThrow(/names a command/);
+  });
+
+  test('its environment has a path and its name, and the template wins', () => {
+    const task = assignment('t', 'running', { environment: { B: '3', C: '' }, hostname: 'me' });
+    const { environment, hostname } = containerOf(task, image, { mounts: [], networkNamespace: '/n' });
+    expect(environment).toEqual([expect.stringMatching(/^PATH=/), 'HOSTNAME=me', 'A=1', 'B=3', 'C=']);
+    expect(hostname).toBe('me');
+  });
+
+  test('its stop signal is the service’s, the image’s, or SIGTERM', () => {
+    expect(stopSignalOf(container({ stopSignal: 'INT' }), image.config)).toBe(2);
+    expect(stopSignalOf(container({}), { ...image.config, stopSignal: 'SIGQUIT' })).toBe(3);
+    expect(stopSignalOf(container({}), image.config)).toBe(15);
+  });
+});
+
+test('signals are read by name and number', () => {
+  expect(['SIGTERM', 'usr1', '9', 'RTMIN+3'].map(signalNumber)).toEqual([15, 10, 9, 37]);
+  for (const wrong of ['', 'SIGNOPE', '0', '65', 'RTMIN+99']) {
+    expect(() => signalNumber(wrong)).toThrow(/Cannot use/);
+  }
+});
+
+test('host ports that may be any get numbers that are not taken', () => {
+  const any = { target: 80, protocol: 'tcp', mode: 'host' } as const;
+  const chosen = chooseHostPorts([any, any, { ...any, published: 8080 }], new Set(['tcp/30000']));
+  expect(chosen.map(({ published }) => published)).toEqual([30_001, 30_002, 8080]);
+  const range = { ...any, published: { first: 1, last: 1 } };
+  expect(() => chooseHostPorts([range], new Set(['tcp/1']))).toThrow(/all of 1 to 1 are taken/);
+});
+
+test('the files that name hosts are those of Docker', () => {
+  expect(hostsText(assignment('t'))).toMatch(/^127\.0\.0\.1\tlocalhost\n[^]*\n10\.0\.0\.2\tt\n$/);
+  expect(resolverText('10.0.0.1')).toBe('nameserver 10.0.0.1\noptions ndots:0\n');
+  expect(resolverText(undefined)).not.toContain('nameserver');
+});

@@ -7,6 +7,7 @@ import {
 } from '../../src/spec/address.ts';
 import type { Network } from '../../src/spec/network.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
+import { assert } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { cursorName, nextFree, usableAddresses, type Cursors, type Range } from './range.ts';
 
@@ -43,13 +44,23 @@ export class NetworkAddresses {
     half.used.add(value);
   }
 
-  /** A free address for a task or a bridge; undefined when there is none. */
-  takeForTask(): string | undefined {
+  /** Whether `takeForTask` would find nothing. */
+  isFull(): boolean {
+    return isFull(this.#tasks);
+  }
+
+  /** Whether `takeVirtual` would find nothing. */
+  isVirtualFull(): boolean {
+    return isFull(this.#virtual);
+  }
+
+  /** A free address for a task or a bridge; there must be one. */
+  takeForTask(): string {
     return this.#take(this.#tasks);
   }
 
-  /** A free virtual IP; undefined when there is none. */
-  takeVirtual(): string | undefined {
+  /** A free virtual IP; there must be one. */
+  takeVirtual(): string {
     return this.#take(this.#virtual);
   }
 
@@ -58,15 +69,20 @@ export class NetworkAddresses {
     if (!this.#cursors.has(this.#tasks.cursor)) this.#cursors.set(this.#tasks.cursor, parseAddress(address));
   }
 
-  #take(half: Half): string | undefined {
+  #take(half: Half): string {
     const address = nextFree(half.range, this.#cursors.get(half.cursor), (candidate) =>
       half.used.has(candidate),
     );
-    if (address === undefined) return undefined;
+    assert(address !== undefined, 'nothing is taken from what is full');
     half.used.add(address);
     this.#cursors.set(half.cursor, address);
     return formatAddress(address);
   }
+}
+
+/** Only usable addresses are ever used. */
+function isFull({ range, used }: Half): boolean {
+  return used.size > range.last - range.first;
 }
 
 /** The addresses of every network that has a subnet, with those in use noted. One pass over all tasks and services. */

@@ -14,7 +14,7 @@ import type { Node } from '../../src/spec/node.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
 import type { Plan, View } from '../store/objects.ts';
 import { addressesInUse, NetworkAddresses } from './addresses.ts';
-import { byAge, cursorName, nextFree, once, type Cursors } from './range.ts';
+import { byAge, cursorName, nextFree, once, serveInTurn, type Cursors } from './range.ts';
 
 /** VXLAN network identifiers have 24 bits (RFC 7348, section 5). */
 const lastVni = 2 ** 24 - 1;
@@ -28,8 +28,11 @@ export function planNetworks(view: View, cursors: Cursors): Plan {
   const subnets = new Subnets(view, cursors);
   const addresses = once(() => addressesInUse(view, cursors));
   const plan: Plan = [];
-  for (const network of todo.sort(byAge)) {
-    const changed = planNetwork(network, view, subnets, addresses, cursors);
+  const served = serveInTurn(todo.sort(byAge), (network) => subnets.takeFor(network));
+  for (const { item: network, result } of served) {
+    const changed = result.failed
+      ? withError(network, result.reason)
+      : withBridges(network, result, view, addresses, cursors);
     if (changed !== undefined) plan.push([{ kind: 'network', action: 'update', object: changed }]);
   }
   return plan;
@@ -41,36 +44,36 @@ function lacks(network: Network, view: View): boolean {
   return nodeIds.length !== view.nodes.size || nodeIds.some((id) => !view.nodes.has(id));
 }
 
-function planNetwork(
+function withError(network: Network, allocationError: string): Network | undefined {
+  return allocationError === network.allocationError ? undefined : { ...network, allocationError };
+}
+
+type Place = Required<Pick<Network, 'subnet' | 'vni'>>;
+
+/** The network with a bridge address for each node; undefined when nothing changes. */
+function withBridges(
   network: Network,
+  place: Place,
   view: View,
-  subnets: Subnets,
   addressesOf: () => Map<string, NetworkAddresses>,
   cursors: Cursors,
 ): Network | undefined {
-  let { subnet, vni } = network;
-  try {
-    subnet ??= formatSubnet(subnets.take(network));
-    vni ??= subnets.takeVni();
-  } catch (error) {
-    const allocationError = messageOf(error);
-    return allocationError === network.allocationError ? undefined : { ...network, allocationError };
-  }
+  const { subnet, vni } = place;
   const addresses = addressesOf().get(network.id) ?? new NetworkAddresses(network, subnet, cursors);
   const bridgeAddresses: Record<string, string> = {};
   let allocationError: string | undefined;
   for (const node of [...view.nodes.values()].sort(byAge)) {
-    const address = network.bridgeAddresses[node.id] ?? addresses.takeForTask();
-    if (address === undefined) allocationError = `subnet ${subnet} has no free address for every node`;
-    else bridgeAddresses[node.id] = address;
+    const known = network.bridgeAddresses[node.id];
+    if (known !== undefined) bridgeAddresses[node.id] = known;
+    else if (!addresses.isFull()) bridgeAddresses[node.id] = addresses.takeForTask();
+    else allocationError = `subnet ${subnet} has no free address for every node`;
   }
   const same =
     network.subnet !== undefined &&
     network.vni !== undefined &&
     allocationError === network.allocationError &&
     isDeepStrictEqual(bridgeAddresses, network.bridgeAddresses);
-  if (same) return undefined;
-  return { ...network, subnet, vni, bridgeAddresses, allocationError };
+  return same ? undefined : { ...network, subnet, vni, bridgeAddresses, allocationError };
 }
 
 /** The subnets and VNIs of all networks. */
@@ -92,7 +95,17 @@ class Subnets {
     if (!cursors.has(cursorName.vni) && highest > 0) cursors.set(cursorName.vni, highest);
   }
 
-  takeVni(): number {
+  /** VNI and subnet: those it has, those asked for, or the next free ones; otherwise the reason in words. */
+  takeFor(network: Network): ({ failed: false } & Place) | { failed: true; reason: string } {
+    try {
+      const subnet = network.subnet ?? formatSubnet(this.#take(network));
+      return { failed: false, subnet, vni: network.vni ?? this.#takeVni() };
+    } catch (error) {
+      return { failed: true, reason: messageOf(error) };
+    }
+  }
+
+  #takeVni(): number {
     const range = { first: firstVni, last: lastVni };
     const vni = nextFree(range, this.#cursors.get(cursorName.vni), (candidate) => this.#vnis.has(candidate));
     assert(vni !== undefined, 'there are fewer networks than VNIs');
@@ -101,11 +114,10 @@ class Subnets {
     return vni;
   }
 
-  /** The asked-for subnet, or the next free one of the pool. Throws with the reason in words when it cannot be had. */
-  take(network: Network): Subnet {
-    const subnet =
-      network.spec.subnet === undefined ? this.#cut() : this.#check(parseSubnet(network.spec.subnet));
-    this.#used.push({ name: network.spec.name, subnet });
+  #take(network: Network): Subnet {
+    const { name, subnet: wanted } = network.spec;
+    const subnet = wanted === undefined ? this.#cut() : this.#check(parseSubnet(wanted));
+    this.#used.push({ name, subnet });
     return subnet;
   }
 
@@ -113,7 +125,10 @@ class Subnets {
     const text = formatSubnet(subnet);
     if (subnet.prefix > prefixMax)
       throw new Error(`subnet ${text} is too small: it must be a /${prefixMax} at least`);
-    const other = this.#used.find((used) => subnetsOverlap(used.subnet, subnet));
+    // The lowest one, so that the reason is the same however the networks are ordered.
+    const [other] = this.#used
+      .filter((used) => subnetsOverlap(used.subnet, subnet))
+      .sort((left, right) => left.subnet.base - right.subnet.base);
     if (other)
       throw new Error(`subnet ${text} overlaps ${formatSubnet(other.subnet)} of network ${other.name}`);
     const node = this.#nodeIn(subnet);

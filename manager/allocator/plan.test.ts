@@ -141,6 +141,17 @@ describe('services', () => {
     expect(publishedOf(view, 'b')).toEqual([8082, 30_001]);
   });
 
+  test('a range leaves a port alone that the same service asks for by number', () => {
+    const view = settled({
+      services: [sampleService('a', { ports: [port({ first: 80, last: 81 }), port(80)] })],
+    });
+    expect(publishedOf(view, 'a')).toEqual([81, 80]);
+    const service = view.services.get('a')!;
+    const ports = [port({ first: 80, last: 81 }), port(81)];
+    view.put('service', { ...service, spec: { ...service.spec, ports } });
+    expect(planAllocation(view, now)).toEqual([]);
+  });
+
   test('one port serves tcp and udp', () => {
     const view = settled({
       services: [sampleService('dns', { ports: [port(53), { ...port(53), protocol: 'udp' }] })],

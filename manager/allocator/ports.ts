@@ -27,9 +27,18 @@ export function keptPorts(service: Service): (AllocatedPort | undefined)[] {
   const allocated = [...(service.endpoint?.ports ?? [])];
   if (service.removing) return allocated;
   return service.spec.ports.map((wanted) => {
-    const index = allocated.findIndex((port) => satisfies(port, wanted));
+    const index = allocated.findIndex(
+      (port) =>
+        satisfies(port, wanted) &&
+        (typeof wanted.published === 'number' || !asksFor(service, port.published, port.protocol)),
+    );
     return index < 0 ? undefined : allocated.splice(index, 1)[0];
   });
+}
+
+/** How often the service asks for this very port: its own ranges then leave it alone. */
+function asksFor({ spec }: Service, published: number, protocol: string): number {
+  return spec.ports.filter((port) => port.published === published && port.protocol === protocol).length;
 }
 
 /** The published ports of the whole cluster. */
@@ -57,12 +66,15 @@ export class PublishedPorts {
     const { name } = service.spec;
     const { target, protocol } = wanted;
     const range = rangeOf(wanted);
+    const isFixed = typeof wanted.published === 'number';
+    if (isFixed && asksFor(service, range.first, protocol) > 1) {
+      throw new Error(`port ${range.first}/${protocol} is published twice by this service`);
+    }
     const cursor = wanted.published === undefined ? this.#cursors.get(cursorName.port) : undefined;
-    const published = nextFree(
-      range,
-      cursor,
-      (port) => this.#holder(name, keyOf(port, protocol)) !== undefined,
-    );
+    const isTaken = (port: number) =>
+      this.#holder(name, keyOf(port, protocol)) !== undefined ||
+      (!isFixed && asksFor(service, port, protocol) > 0);
+    const published = nextFree(range, cursor, isTaken);
     if (published === undefined) throw new Error(this.#whyNot(name, range, protocol));
     if (wanted.published === undefined) this.#cursors.set(cursorName.port, published);
     this.#ingress.set(keyOf(published, protocol), name);
@@ -82,7 +94,6 @@ export class PublishedPorts {
   #whyNot(name: string, { first, last }: Range, protocol: string): string {
     if (first !== last) return `no port of ${first}-${last}/${protocol} is free`;
     const holder = this.#holder(name, keyOf(first, protocol));
-    if (holder === name) return `port ${first}/${protocol} is published twice by this service`;
     return `port ${first}/${protocol} is already published by service ${holder}`;
   }
 }

@@ -54,3 +54,16 @@ export function once<T>(compute: () => T): () => T {
   let result: { value: T } | undefined;
   return () => (result ??= { value: compute() }).value;
 }
+
+/**
+ * Serves each item in turn, and those that failed once more at the end: only then is it known what the others took, and
+ * the reason given earlier might be another one at the next plan.
+ */
+export function serveInTurn<Item, Result extends { failed: boolean }>(
+  items: Item[],
+  serve: (item: Item) => Result,
+): { item: Item; result: Result }[] {
+  return items
+    .map((item) => ({ item, result: serve(item) }))
+    .map((served) => (served.result.failed ? { item: served.item, result: serve(served.item) } : served));
+}

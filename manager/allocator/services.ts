@@ -5,7 +5,7 @@ import { assert, messageOf } from '../../src/util/errors.ts';
 import type { Plan, View } from '../store/objects.ts';
 import { addressesInUse, isVirtualAddress, type NetworkAddresses } from './addresses.ts';
 import { keptPorts, PublishedPorts } from './ports.ts';
-import { byAge, once, type Cursors } from './range.ts';
+import { byAge, once, serveInTurn, type Cursors } from './range.ts';
 
 type Endpoint = NonNullable<Service['endpoint']>;
 
@@ -18,8 +18,9 @@ export function planServices(view: View, cursors: Cursors): Plan {
   const ports = new PublishedPorts(view, cursors);
   const addresses = once(() => addressesInUse(view, cursors));
   const plan: Plan = [];
-  for (const service of todo.sort(byAge)) {
-    const { endpoint, allocationError } = allocateService(service, view, ports, addresses);
+  const served = serveInTurn(todo.sort(byAge), (service) => allocateService(service, view, ports, addresses));
+  for (const { item: service, result } of served) {
+    const { endpoint, allocationError } = result;
     if (isDeepStrictEqual(endpoint, service.endpoint) && allocationError === service.allocationError)
       continue;
     plan.push([{ kind: 'service', action: 'update', object: { ...service, endpoint, allocationError } }]);
@@ -55,19 +56,28 @@ function isAllocated(service: Service, view: View): boolean {
   );
 }
 
+interface Allocated {
+  failed: boolean;
+  endpoint: Endpoint | undefined;
+  allocationError: string | undefined;
+}
+
 /** All of the endpoint, or what is kept of it and the reason why the rest could not be had. */
 function allocateService(
   service: Service,
   view: View,
   ports: PublishedPorts,
   addresses: () => Map<string, NetworkAddresses>,
-): { endpoint: Endpoint | undefined; allocationError: string | undefined } {
+): Allocated {
   const wanted = virtualNetworks(service, view);
   const virtualAddresses = keptAddresses(service, wanted);
+  const lacking = [...wanted.values()].filter(({ id }) => virtualAddresses[id] === undefined);
   const kept = keptPorts(service);
   const taken: AllocatedPort[] = [];
   try {
     checkNetworks(service, view);
+    const full = lacking.find(({ id }) => addresses().get(id)?.isVirtualFull());
+    if (full) throw new Error(`network ${full.spec.name} has no free virtual IP`);
     const allocated = kept.map((port, index) => {
       if (port !== undefined) return port;
       const wantedPort = service.spec.ports[index];
@@ -76,23 +86,19 @@ function allocateService(
       taken.push(fresh);
       return fresh;
     });
-    const complete = { ...virtualAddresses };
-    for (const network of wanted.values()) {
-      complete[network.id] ??= virtualAddressIn(network, addresses);
-    }
-    return { endpoint: { virtualAddresses: complete, ports: allocated }, allocationError: undefined };
+    const fresh = lacking.map(({ id }) => [id, addresses().get(id)!.takeVirtual()] as const);
+    const complete = { ...virtualAddresses, ...Object.fromEntries(fresh) };
+    return {
+      failed: false,
+      endpoint: { virtualAddresses: complete, ports: allocated },
+      allocationError: undefined,
+    };
   } catch (error) {
     ports.giveBack(taken);
     const rest = { virtualAddresses, ports: kept.filter((port) => port !== undefined) };
-    const hadNone = service.endpoint === undefined;
-    return { endpoint: hadNone ? undefined : rest, allocationError: messageOf(error) };
+    const endpoint = service.endpoint === undefined ? undefined : rest;
+    return { failed: true, endpoint, allocationError: messageOf(error) };
   }
-}
-
-function virtualAddressIn(network: Network, addresses: () => Map<string, NetworkAddresses>): string {
-  const address = addresses().get(network.id)?.takeVirtual();
-  if (address === undefined) throw new Error(`network ${network.spec.name} has no free virtual IP`);
-  return address;
 }
 
 function checkNetworks(service: Service, view: View): void {

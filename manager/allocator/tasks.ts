@@ -1,8 +1,8 @@
 import { moveTask, type NetworkAttachment, type Task } from '../../src/spec/task.ts';
-import { assert, messageOf } from '../../src/util/errors.ts';
+import { assert } from '../../src/util/errors.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { addressesInUse, type NetworkAddresses } from './addresses.ts';
-import { byAge, once, type Cursors } from './range.ts';
+import { byAge, once, serveInTurn, type Cursors } from './range.ts';
 import { whyNoNetwork } from './services.ts';
 
 /** Tasks in one group: a conflict about one of them plans as many again. */
@@ -14,9 +14,10 @@ export function planTasks(view: View, now: number, cursors: Cursors): Plan {
   if (todo.length === 0) return [];
   const addresses = once(() => addressesInUse(view, cursors));
   const changes: Change[] = [];
-  for (const task of todo.sort(byAge)) {
-    const changed = allocateTask(task, view, now, addresses);
-    if (changed !== undefined) changes.push({ kind: 'task', action: 'update', object: changed });
+  for (const { result } of serveInTurn(todo.sort(byAge), (task) =>
+    allocateTask(task, view, now, addresses),
+  )) {
+    if (result.task !== undefined) changes.push({ kind: 'task', action: 'update', object: result.task });
   }
   const groups: Plan = [];
   for (let start = 0; start < changes.length; start += tasksPerGroup) {
@@ -29,21 +30,18 @@ function isNew({ status, desiredState }: Task): boolean {
   return status.state === 'new' && (desiredState === 'ready' || desiredState === 'running');
 }
 
+/** The changed task, if anything changes; `failed`: it stays new. */
 function allocateTask(
   task: Task,
   view: View,
   now: number,
   addresses: () => Map<string, NetworkAddresses>,
-): Task | undefined {
-  const reason = whyHeld(task, view);
-  if (reason !== undefined) return withMessage(task, reason);
-  try {
-    const attachments = attachmentsOf(task, view, addresses);
-    const next = { state: 'pending', at: now, message: 'waiting for a node' } as const;
-    return { ...task, attachments, status: moveTask(task.status, next, 'allocator') };
-  } catch (error) {
-    return withMessage(task, messageOf(error));
-  }
+): { failed: boolean; task: Task | undefined } {
+  const reason = whyHeld(task, view) ?? whichIsFull(task, view, addresses);
+  if (reason !== undefined) return { failed: true, task: withMessage(task, reason) };
+  const attachments = attachmentsOf(task, view, addresses);
+  const next = { state: 'pending', at: now, message: 'waiting for a node' } as const;
+  return { failed: false, task: { ...task, attachments, status: moveTask(task.status, next, 'allocator') } };
 }
 
 function whyHeld(task: Task, view: View): string | undefined {
@@ -60,7 +58,20 @@ function withMessage(task: Task, message: string): Task | undefined {
   return { ...task, status: moveTask(task.status, { ...task.status, message }, 'allocator') };
 }
 
-/** In the template's order. Throws with the reason in words when a network is full. */
+function whichIsFull(
+  task: Task,
+  view: View,
+  addresses: () => Map<string, NetworkAddresses>,
+): string | undefined {
+  const full = task.template.networks.find(({ name }) =>
+    addresses()
+      .get(view.networkByName(name)?.id ?? '')
+      ?.isFull(),
+  );
+  return full && `network ${full.name} has no free address`;
+}
+
+/** In the template's order. */
 function attachmentsOf(
   task: Task,
   view: View,
@@ -68,9 +79,8 @@ function attachmentsOf(
 ): NetworkAttachment[] {
   return task.template.networks.map(({ name, aliases }) => {
     const network = view.networkByName(name);
-    assert(network !== undefined, `network ${name} was seen a moment ago`);
-    const address = addresses().get(network.id)?.takeForTask();
-    if (address === undefined) throw new Error(`network ${name} has no free address`);
-    return { networkId: network.id, address, aliases };
+    const pool = network && addresses().get(network.id);
+    assert(pool !== undefined, `network ${name} was seen a moment ago`);
+    return { networkId: network!.id, address: pool.takeForTask(), aliases };
   });
 }

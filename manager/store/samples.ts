@@ -1,4 +1,11 @@
-import { defaultRestart, defaultStopGracePeriodMs, defaultUpdate } from '../../src/spec/defaults.ts';
+import type { Cluster } from '../../src/spec/cluster.ts';
+import {
+  defaultAddressPool,
+  defaultRestart,
+  defaultStopGracePeriodMs,
+  defaultSubnetPrefix,
+  defaultUpdate,
+} from '../../src/spec/defaults.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec, TaskTemplate } from '../../src/spec/service.ts';
@@ -6,6 +13,19 @@ import type { Task } from '../../src/spec/task.ts';
 
 /** Small whole objects for tests: what a test does not name is what a plain small application has. */
 const meta = (id: string) => ({ id, createdAt: 0, updatedAt: 0, revision: 0 });
+
+/** A cluster without secrets, with the default networks. */
+export function sampleCluster(changes: Partial<Cluster> = {}): Cluster {
+  return {
+    ...meta('cluster'),
+    clusterId: 'sample',
+    certificateAuthority: { certificatePem: '', privateKeyPem: '' },
+    joinSecrets: { manager: '', worker: '' },
+    addressPool: defaultAddressPool,
+    subnetPrefix: defaultSubnetPrefix,
+    ...changes,
+  };
+}
 
 /** A ready worker with 2 CPUs and 4 GiB whose hostname is its id. */
 export function sampleNode(id: string, changes: Partial<Node> = {}): Node {

@@ -63,6 +63,16 @@ describe('the sqlite file', () => {
     expect(modes).toEqual([0o700, 0o600, 0o600]);
   });
 
+  test('is held by one manager alone', async () => {
+    const first = await open();
+    await expect(openSqliteStore(path, { lockWaitMs: 10 })).rejects.toMatchObject({
+      code: 'failed_precondition',
+      next: expect.stringContaining('another manager') as string,
+    });
+    await first.close();
+    await (await open()).transact(put('task/a', '1'));
+  });
+
   test('is refused when it is no store', async () => {
     path = join(folder, 'store.db');
     writeFileSync(path, 'this is a letter, not a database. '.repeat(100));

@@ -17,8 +17,12 @@ import { checkTransaction, conflictsOf, eventsOf } from './transaction.ts';
 
 /** Layout of the file; a file with a higher one was written by a newer Shoal and is refused. */
 const schemaVersion = 1;
-/** How long opening waits for a manager that is just ending to let go of the file. */
-const lockWaitMs = 5_000;
+
+export interface SqliteOptions extends HistoryLimits {
+  /** How long opening waits for a manager that is just ending to let go of the file. @default 5000 */
+  lockWaitMs?: number;
+}
+
 /** Transactions in one commit, and those waiting for the next ones. */
 const commitTransactionsMax = 1_000;
 const waitingTransactionsMax = 50_000;
@@ -30,16 +34,16 @@ const waitingTransactionsMax = 50_000;
  *
  * Throws `failed_precondition` when another process has it open, when a newer version wrote it, or when it is not a store.
  */
-export async function openSqliteStore(path: string, limits: HistoryLimits = {}): Promise<Store> {
+export async function openSqliteStore(path: string, options: SqliteOptions = {}): Promise<Store> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   // SQLite gives the files beside it (-wal) the mode of this one.
   closeSync(openSync(path, 'a', 0o600));
   chmodSync(path, 0o600);
   let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(path, { timeout: lockWaitMs });
+    database = new DatabaseSync(path, { timeout: options.lockWaitMs ?? 5_000 });
     prepare(database, path);
-    return new SqliteStore(database, limits);
+    return new SqliteStore(database, options);
   } catch (cause) {
     database?.close();
     if (cause instanceof ShoalError) throw cause;

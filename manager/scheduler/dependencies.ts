@@ -16,9 +16,11 @@ export function planDependencies(view: View): DependencyPlan {
   for (const service of view.services.values()) {
     if (service.dependenciesMet || service.removing) continue;
     const reason = unmetDependencies(service, view);
-    if (reason === undefined) {
+    if (reason !== undefined) waiting.set(service.id, reason);
+    else if (service.endpoint !== undefined) {
+      // Not before: the allocator is about to write the same new service, and one of the two would meet a conflict.
       plan.push([{ kind: 'service', action: 'update', object: { ...service, dependenciesMet: true } }]);
-    } else waiting.set(service.id, reason);
+    }
   }
   return { plan, waiting };
 }

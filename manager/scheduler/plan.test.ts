@@ -235,6 +235,8 @@ describe('filters', () => {
 });
 
 describe('what holds tasks back', () => {
+  const endpoint = { virtualAddresses: {}, ports: [] };
+
   test('tasks that nobody wants to run, or that are not allocated, are left alone', () => {
     const tasks = [pending(web, 1, { desiredState: 'remove' }), sampleTask(web, 2)];
     expect(planSchedule(viewOf({ nodes: three, services: [web], tasks }), now)).toEqual([]);
@@ -263,7 +265,7 @@ describe('what holds tasks back', () => {
   ] as const)('a dependency %s while the other task is %s', (condition, state, reason) => {
     const store = sampleService('store');
     const dependsOn = [{ service: 'app_store', condition }];
-    const service = sampleService('web', { dependsOn }, { dependenciesMet: false });
+    const service = sampleService('web', { dependsOn }, { dependenciesMet: false, endpoint });
     const view = scheduled({
       nodes: three,
       services: [store, service],
@@ -273,12 +275,19 @@ describe('what holds tasks back', () => {
     expect(messageOf(view, 'web-1')).toMatch(reason ?? /^assigned to/);
   });
 
+  test('a service is left to the allocator first', () => {
+    const service = sampleService('web', {}, { dependenciesMet: false });
+    expect(planSchedule(viewOf({ nodes: three, services: [service] }), now)).toEqual([]);
+    const view = scheduled({ nodes: three, services: [{ ...service, endpoint }] });
+    expect(view.services.get('web')?.dependenciesMet).toBe(true);
+  });
+
   test('all dependencies that do not hold are named, and one that held once is not looked at again', () => {
     const dependsOn = [
       { service: 'app_store', condition: 'healthy' as const },
       { service: 'app_job', condition: 'completed' as const },
     ];
-    const service = sampleService('web', { dependsOn }, { dependenciesMet: false });
+    const service = sampleService('web', { dependsOn }, { dependenciesMet: false, endpoint });
     const view = scheduled({ nodes: three, services: [service], tasks: [pending(service, 1)] });
     expect(messageOf(view, 'web-1')).toBe('waiting for app_store to be healthy and app_job to complete');
     view.put('service', { ...service, dependenciesMet: true });

@@ -3,9 +3,9 @@ import type { View } from '../store/objects.ts';
 import type { NodeUse } from './node-use.ts';
 
 /** Failures older than this are forgotten. */
-export const failureWindowMs = 5 * 60_000;
+const failureWindowMs = 5 * 60_000;
 /** From this many on, a node comes after all that have fewer (SwarmKit's rule). */
-export const failuresDemote = 5;
+const failuresDemote = 5;
 
 /** How often this version of the service has failed of late, by node. */
 export function recentFailures(

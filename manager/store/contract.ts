@@ -18,7 +18,7 @@ const put = (key: string, value: string, compares: Transaction['compares'] = [])
 });
 
 /** Reads the first `count` batches of a watch and ends it. */
-export async function take(store: Store, prefix: string, from: number, count: number): Promise<WatchBatch[]> {
+async function take(store: Store, prefix: string, from: number, count: number): Promise<WatchBatch[]> {
   const controller = new AbortController();
   const batches: WatchBatch[] = [];
   for await (const batch of store.watch(prefix, from, controller.signal)) {

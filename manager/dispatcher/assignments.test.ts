@@ -1,0 +1,156 @@
+import { expect, test } from 'vitest';
+import type { Network } from '../../src/spec/network.ts';
+import type { Secret } from '../../src/spec/resource.ts';
+import type { Task, TaskState } from '../../src/spec/task.ts';
+import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { viewOf, type ViewObjects } from '../store/view.ts';
+import { assignmentsFor, diffAssignments, overviewOf } from './assignments.ts';
+
+const meta = { createdAt: 0, updatedAt: 0, revision: 0 };
+const network = (id: string, bridges: string[]): Network => ({
+  ...meta,
+  id,
+  spec: { name: `app_${id}`, application: 'app', labels: {}, internal: false },
+  vni: 4096,
+  subnet: '10.64.0.0/20',
+  bridgeAddresses: Object.fromEntries(bridges.map((node, index) => [node, `10.64.0.${index + 2}`])),
+  removing: false,
+});
+const onNetwork = (id: string) => sampleTemplate({ networks: [{ name: `app_${id}`, aliases: ['alias'] }] });
+const endpoint = { virtualAddresses: { front: '10.64.8.1' }, ports: [] };
+const web = sampleService('web', { task: onNetwork('front') }, { endpoint });
+const placed = (slot: number, nodeId: string, state: TaskState, changes: Partial<Task> = {}) =>
+  sampleTask(web, slot, {
+    nodeId,
+    status: { state, at: 0, message: '' },
+    attachments: [{ networkId: 'front', address: `10.64.1.${slot}`, aliases: [] }],
+    ...changes,
+  });
+const nodes = ['a', 'b', 'c'].map((id, index) =>
+  sampleNode(id, { description: { ...sampleNode(id).description!, address: `192.0.2.${index + 1}` } }),
+);
+
+const setOf = (objects: ViewObjects, nodeId: string, drained: string[] = []) =>
+  assignmentsFor(overviewOf(viewOf({ nodes, ...objects })), nodeId, new Set(drained));
+const keys = (objects: ViewObjects, nodeId: string) => [...setOf(objects, nodeId).keys()].sort();
+
+test('a node learns of the tasks of others only on networks that it is part of', () => {
+  const objects: ViewObjects = {
+    networks: [network('front', ['a', 'b', 'c'])],
+    services: [web],
+    tasks: [placed(1, 'a', 'running'), placed(2, 'b', 'running')],
+  };
+  expect(keys(objects, 'a')).toEqual([
+    'endpoint/web-1',
+    'endpoint/web-2',
+    'network/front',
+    'peer/front/web-2',
+    'service/web',
+    'task/web-1',
+  ]);
+  expect(keys(objects, 'c')).toEqual([]);
+});
+
+test('every node is part of the first network of a service with ingress ports', () => {
+  const ports = [{ target: 80, published: 8080, protocol: 'tcp' as const }];
+  const objects: ViewObjects = {
+    networks: [network('front', ['a', 'b', 'c'])],
+    services: [{ ...web, endpoint: { ...endpoint, ports } }],
+    tasks: [placed(1, 'a', 'running')],
+  };
+  expect(keys(objects, 'c')).toEqual(['endpoint/web-1', 'network/front', 'peer/front/web-1', 'service/web']);
+  expect(setOf(objects, 'c').get('service/web')?.value).toMatchObject({ ports, ingressNetworkId: 'front' });
+  expect(setOf(objects, 'c').get('network/front')?.value).toMatchObject({
+    bridgeAddress: '10.64.0.4',
+    peers: [
+      { nodeId: 'a', bridgeAddress: '10.64.0.2', hostAddress: '192.0.2.1' },
+      { nodeId: 'b', bridgeAddress: '10.64.0.3', hostAddress: '192.0.2.2' },
+    ],
+  });
+});
+
+test('a task waits until its network has an address for the node, and one that runs is never left out', () => {
+  const networks = [network('front', ['b'])];
+  expect(keys({ networks, services: [web], tasks: [placed(1, 'a', 'assigned')] }, 'a')).toEqual([]);
+  expect(keys({ networks, services: [web], tasks: [placed(1, 'a', 'running')] }, 'a')).toEqual([
+    'task/web-1',
+  ]);
+});
+
+test('only tasks that run, shall run, and are on nodes that are not down are endpoints', () => {
+  const downNode = sampleNode('c', { status: { state: 'down', since: 0, message: '' } });
+  const objects: ViewObjects = {
+    nodes: [...nodes.slice(0, 2), downNode],
+    networks: [network('front', ['a', 'b', 'c'])],
+    services: [web],
+    tasks: [
+      placed(1, 'a', 'running'),
+      placed(2, 'b', 'starting'),
+      placed(3, 'b', 'running', { desiredState: 'shutdown' }),
+      placed(4, 'c', 'running'),
+    ],
+  };
+  const endpoints = [...setOf(objects, 'a').values()].filter(({ kind }) => kind === 'endpoint');
+  expect(endpoints.map(({ value }) => value.id)).toEqual(['web-1']);
+});
+
+test('a running task is told to stop only once it is drained', () => {
+  const objects: ViewObjects = {
+    networks: [network('front', ['a'])],
+    services: [web],
+    tasks: [placed(1, 'a', 'running', { desiredState: 'shutdown' })],
+  };
+  expect(setOf(objects, 'a').get('task/web-1')?.value).toMatchObject({ desiredState: 'running' });
+  expect(setOf(objects, 'a', ['web-1']).get('task/web-1')?.value).toMatchObject({ desiredState: 'shutdown' });
+});
+
+test('a finished task stays with its agent until nobody wants to remember it', () => {
+  const base = { networks: [network('front', ['a'])], services: [web] };
+  const finished = (desiredState: Task['desiredState']) =>
+    keys({ ...base, tasks: [placed(1, 'a', 'failed', { desiredState })] }, 'a');
+  expect(finished('shutdown')).toEqual(['task/web-1']);
+  expect(finished('remove')).toEqual([]);
+});
+
+test('a secret goes only to the node whose task uses it', () => {
+  const reference = { name: 'app_key-1', target: '/run/secrets/key', uid: 0, gid: 0, mode: 0o444 };
+  const { container } = sampleTemplate();
+  const service = sampleService('api', {
+    task: sampleTemplate({ container: { ...container, secrets: [reference] } }),
+  });
+  const secret: Secret = {
+    ...meta,
+    id: 'secret',
+    spec: { name: 'app_key-1', application: 'app', labels: {}, data: 'eA==' },
+  };
+  const task = sampleTask(service, 1, { nodeId: 'a', status: { state: 'assigned', at: 0, message: '' } });
+  const objects: ViewObjects = { secrets: [secret], services: [service], tasks: [task] };
+  expect(keys(objects, 'a')).toEqual(['secret/secret', 'task/api-1']);
+  expect(keys(objects, 'b')).toEqual([]);
+});
+
+test('a service that wants a virtual IP is not named before it has one', () => {
+  const { endpoint: _, ...unallocated } = web;
+  const objects: ViewObjects = {
+    networks: [network('front', ['a'])],
+    services: [unallocated],
+    tasks: [placed(1, 'a', 'running')],
+  };
+  expect(keys(objects, 'a')).toEqual(['network/front', 'task/web-1']);
+});
+
+test('the difference of two sets leads from one to the other, and a reported status is no difference', () => {
+  const base: ViewObjects = { networks: [network('front', ['a', 'b'])], services: [web] };
+  const before = setOf({ ...base, tasks: [placed(1, 'a', 'starting')] }, 'a');
+  const after = setOf({ ...base, tasks: [placed(1, 'a', 'running'), placed(2, 'b', 'running')] }, 'a');
+  const forth = diffAssignments(before, after);
+  expect(forth.put.map(({ kind, value }) => `${kind}/${value.id}`).sort()).toEqual([
+    'endpoint/web-1',
+    'endpoint/web-2',
+    'peer/front/web-2',
+  ]);
+  expect(forth.remove).toEqual([]);
+  const back = diffAssignments(after, before);
+  expect(back.put).toEqual([]);
+  expect(back.remove).toHaveLength(3);
+});

@@ -1,3 +1,4 @@
+import type { Diagnostic } from '../compose/diagnostic.ts';
 import { defaultPaths } from '../spec/defaults.ts';
 import { messageOf, ShoalError } from '../util/errors.ts';
 import { nearest, printable } from '../util/text.ts';
@@ -63,12 +64,16 @@ export function hoistOptions(argv: string[]): string[] {
 }
 
 /** What to tell a person about a failure, and the exit code. */
-function report(output: Output, error: unknown): number {
+async function report(output: Output, error: unknown): Promise<number> {
   if (!(error instanceof ShoalError)) {
     output.note(paint(output, 'red', `shoal: ${printable(messageOf(error))}`));
     output.note(printable(error instanceof Error ? (error.stack ?? '') : ''));
     output.note('This is a bug in Shoal. Please report it with the lines above.');
     return exitCodes.failed;
+  }
+  if (error.code === 'invalid_file' && Array.isArray(error.details)) {
+    const { renderDiagnostics } = await import('../compose/diagnostic.ts');
+    output.note(renderDiagnostics(error.details as Diagnostic[]));
   }
   output.note(`${paint(output, 'red', 'shoal:')} ${printable(messageOf(error))}`);
   if (error.next !== undefined) output.note(printable(error.next));
@@ -150,6 +155,6 @@ export async function main(argv: string[]): Promise<number> {
     return await runCommand(argv, output, interrupt.signal);
   } catch (error) {
     if (interrupt.signal.aborted) return exitCodes.interrupted;
-    return report(output, error);
+    return await report(output, error);
   }
 }

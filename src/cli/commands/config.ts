@@ -1,4 +1,4 @@
-import { renderCanonical } from '../../compose/load.ts';
+import { renderCanonical } from '../../compose/render.ts';
 import { ShoalError } from '../../util/errors.ts';
 import { readApplication } from '../application.ts';
 import { applicationOptions } from '../options.ts';

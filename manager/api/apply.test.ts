@@ -1,0 +1,201 @@
+import { expect, test } from 'vitest';
+import type { ApplicationSpec } from '../../src/spec/application.ts';
+import type { Network } from '../../src/spec/network.ts';
+import { versionedName } from '../../src/spec/names.ts';
+import type { Service, ServiceSpec } from '../../src/spec/service.ts';
+import { seededRandom } from '../../src/util/random.ts';
+import type { ApplyResult } from '../../src/wire/api.ts';
+import { sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { applyPlan, viewOf } from '../store/view.ts';
+import { startTestManager, until } from '../testing.ts';
+import { planApply, planRemove } from './apply.ts';
+import { planCleanup } from './janitor.ts';
+import { validateApplication } from './validate.ts';
+
+const data = Buffer.from('secret').toString('base64');
+const secretName = versionedName('app', 'key', Buffer.from('secret'));
+const file = { application: 'app', labels: {}, data };
+
+/** `web` on a network, with a volume and a secret. */
+function application(changes: Partial<ServiceSpec> = {}): ApplicationSpec {
+  const { container } = sampleTemplate();
+  const task = sampleTemplate({
+    networks: [{ name: 'app_front', aliases: [] }],
+    container: {
+      ...container,
+      mounts: [{ type: 'volume', source: 'app_data', target: '/data', readOnly: false }],
+      secrets: [{ name: secretName, target: '/run/secrets/key', uid: 0, gid: 0, mode: 0o444 }],
+    },
+  });
+  return {
+    name: 'app',
+    services: [{ ...sampleService('web').spec, task, ...changes }],
+    networks: [{ name: 'app_front', application: 'app', labels: {}, internal: false }],
+    volumes: [{ name: 'app_data', application: 'app', labels: {} }],
+    secrets: [{ name: secretName, ...file }],
+    configs: [],
+  };
+}
+
+const changed = ({ changes }: Pick<ApplyResult, 'changes'>) =>
+  changes.map(({ kind, action }) => `${action} ${kind}`).sort();
+
+function applied() {
+  const view = viewOf({});
+  const random = seededRandom(1);
+  applyPlan(view, [planApply(view, application(), 1, random).group]);
+  return { view, plan: (spec: ApplicationSpec) => planApply(view, spec, 2, random) };
+}
+
+test('a new application is made whole', () => {
+  const { view } = applied();
+  expect(view.serviceByName('app_web')).toMatchObject({
+    specVersion: 1,
+    dependenciesMet: false,
+    removing: false,
+  });
+  expect([view.networks.size, view.volumes.size, view.secrets.size]).toEqual([1, 1, 1]);
+});
+
+test('the same application again writes nothing', () => {
+  const { plan } = applied();
+  const again = plan(JSON.parse(JSON.stringify(application())) as ApplicationSpec);
+  expect(again.group).toEqual([]);
+  expect(changed(again)).toEqual(['keep network', 'keep secret', 'keep service', 'keep volume']);
+});
+
+test('another replica count changes the service, but makes no new version', () => {
+  const { view, plan } = applied();
+  const scaled = plan(application({ mode: { kind: 'replicated', replicas: 5 } }));
+  expect(changed(scaled)).toContain('update service');
+  applyPlan(view, [scaled.group]);
+  expect(view.serviceByName('app_web')).toMatchObject({ specVersion: 1, spec: { mode: { replicas: 5 } } });
+  expect(view.serviceByName('app_web')?.previousSpec).toBeUndefined();
+});
+
+test('another task template makes a new version, and keeps the spec before', () => {
+  const { view, plan } = applied();
+  const before = application().services[0]!;
+  applyPlan(view, [plan(application({ task: { ...before.task, forceUpdate: 1 } })).group]);
+  expect(view.serviceByName('app_web')).toMatchObject({ specVersion: 2, previousSpec: before });
+});
+
+test('what is no longer in the file is marked for removal; volumes stay', () => {
+  const { view, plan } = applied();
+  const other = { ...sampleService('other').spec };
+  const result = plan({ ...application(), services: [other], networks: [], volumes: [], secrets: [] });
+  expect(changed(result)).toEqual(['create service', 'remove network', 'remove service']);
+  applyPlan(view, [result.group]);
+  expect(view.serviceByName('app_web')?.removing).toBe(true);
+  expect(view.networkByName('app_front')?.removing).toBe(true);
+  expect(view.volumes.size).toBe(1);
+});
+
+test('a name that is being removed is not made anew', () => {
+  const { view, plan } = applied();
+  applyPlan(view, [planRemove(view, 'app').group]);
+  expect(plan(application()).beingRemoved.sort()).toEqual(['app_front', 'app_web']);
+});
+
+test('the subnet of a network cannot change in place', () => {
+  const { plan } = applied();
+  const spec = application();
+  spec.networks[0]!.subnet = '10.1.0.0/16';
+  expect(() => plan(spec)).toThrow(/Cannot change the subnet/);
+});
+
+test('what an update was rolled back to, applied again, is no failure any more', () => {
+  const { view, plan } = applied();
+  const service = view.serviceByName('app_web')!;
+  const updateStatus = { state: 'rollback_completed' as const, specVersion: 1, startedAt: 0, message: '' };
+  view.put('service', { ...service, updateStatus });
+  const again = plan(application());
+  expect(changed(again)).toContain('keep service');
+  applyPlan(view, [again.group]);
+  expect(view.serviceByName('app_web')?.updateStatus).toBeUndefined();
+});
+
+test('secrets are deleted once no spec, earlier spec or live task refers to them', () => {
+  const { view } = applied();
+  const service = view.serviceByName('app_web')!;
+  expect(planCleanup(view)).toEqual([]);
+  const bare: Service = { ...service, previousSpec: service.spec, spec: sampleService('web').spec };
+  view.put('service', bare);
+  expect(planCleanup(view)).toEqual([]);
+  view.remove('service', service.id);
+  view.put('task', sampleTask(service, 1, { status: { state: 'running', at: 0, message: '' } }));
+  expect(planCleanup(view)).toEqual([]);
+  view.put('task', sampleTask(service, 1, { status: { state: 'shutdown', at: 0, message: '' } }));
+  expect(planCleanup(view)).toMatchObject([[{ kind: 'secret', action: 'delete' }]]);
+});
+
+test.each([
+  [
+    '/services/0/task/placement/constraints/0',
+    (spec: ApplicationSpec) => spec.services[0]!.task.placement.constraints.push('node.x ~ 1'),
+  ],
+  ['/services/0/task/networks/0', (spec: ApplicationSpec) => (spec.networks = [])],
+  ['/services/0/task/container/secrets/0', (spec: ApplicationSpec) => (spec.secrets = [])],
+  ['/services/0/task/container/mounts/0', (spec: ApplicationSpec) => (spec.volumes = [])],
+  [
+    '/services/0/mode',
+    (spec: ApplicationSpec) => (spec.services[0]!.mode = { kind: 'replicated', replicas: -1 }),
+  ],
+  ['/services/0/name', (spec: ApplicationSpec) => (spec.services[0]!.name = 'app_other')],
+  ['/networks/0/subnet', (spec: ApplicationSpec) => (spec.networks[0]!.subnet = '10.1.0.0/99')],
+  ['/secrets/0/data', (spec: ApplicationSpec) => (spec.secrets[0]!.data = 'ä')],
+  ['/services/0', (spec: ApplicationSpec) => Object.assign(spec.services[0]!, { priviledged: true })],
+])('a mistake is refused with its path %s', (path, spoil) => {
+  const spec = application();
+  spoil(spec);
+  expect(() => validateApplication(spec)).toThrow(`Cannot use ${path}`);
+});
+
+test('apply writes the application in one transaction, and a dry run writes nothing', async () => {
+  await using manager = await startTestManager();
+  const { revision } = manager.database.view;
+  const dry = await manager.client.request<ApplyResult>(
+    'PUT',
+    '/applications/app?dryRun=true',
+    application(),
+  );
+  expect(changed(dry)).toContain('create service');
+  expect(manager.database.view.revision).toBe(revision);
+  await manager.client.request('PUT', '/applications/app', application());
+  expect(manager.database.view.revision).toBe(revision + 1);
+  expect(manager.database.view.services.size).toBe(1);
+});
+
+test('a bad application is refused, and nothing is written', async () => {
+  await using manager = await startTestManager();
+  const { revision } = manager.database.view;
+  const bad = { ...application(), networks: [] };
+  const answer = manager.client.request('PUT', '/applications/app', bad);
+  await expect(answer).rejects.toMatchObject({ code: 'invalid_argument' });
+  expect(manager.database.view.revision).toBe(revision);
+});
+
+test('two applies of the same new application at once make it once', async () => {
+  await using manager = await startTestManager();
+  const put = () => manager.client.request<ApplyResult>('PUT', '/applications/app', application());
+  await Promise.all([put(), put(), put()]);
+  expect(manager.database.view.services.size).toBe(1);
+  expect(manager.database.view.networks.size).toBe(1);
+});
+
+test('applying what is just being removed waits until it is gone', async () => {
+  await using manager = await startTestManager();
+  const { database, client } = manager;
+  await client.request('PUT', '/applications/app', application());
+  await client.request('DELETE', '/applications/app');
+  const applying = client.request<ApplyResult>('PUT', '/applications/app', application());
+  const service = await until(() => database.view.serviceByName('app_web'));
+  expect(service.removing).toBe(true);
+  const network: Network = database.view.networkByName('app_front')!;
+  await database.write([
+    [{ kind: 'service', action: 'delete', object: service }],
+    [{ kind: 'network', action: 'delete', object: network }],
+  ]);
+  expect(changed(await applying)).toContain('create service');
+  expect(database.view.serviceByName('app_web')?.id).not.toBe(service.id);
+});

@@ -1,0 +1,150 @@
+import { expect, test } from 'vitest';
+import type { Task, TaskState, TaskStatus } from '../../src/spec/task.ts';
+import type { Service } from '../../src/spec/service.ts';
+import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { viewOf, type ViewObjects } from '../store/view.ts';
+import { applicationStatus, serviceStatus } from './status.ts';
+
+const nodes = [sampleNode('a'), sampleNode('b')];
+const web = sampleService('web', { mode: { kind: 'replicated', replicas: 1 } });
+
+function task(
+  service: Service,
+  state: TaskState,
+  changes: Partial<Task> = {},
+  status: Partial<TaskStatus> = {},
+): Task {
+  const desiredState = ['failed', 'rejected', 'complete'].includes(state) ? 'shutdown' : 'running';
+  return sampleTask(service, 1, {
+    id: `${service.id}-${changes.createdAt ?? 0}`,
+    nodeId: 'a',
+    desiredState,
+    ...changes,
+    status: { state, at: changes.createdAt ?? 0, message: '', ...status },
+  });
+}
+
+const statusOf = (service: Service, tasks: Task[], now = 0, more: ViewObjects = {}) =>
+  serviceStatus(viewOf({ nodes, services: [service], tasks, ...more }), service, now);
+
+test('a service has converged when as many tasks of its version run as there should be, and no other is left', () => {
+  expect(statusOf(web, [task(web, 'running')])).toMatchObject({ desired: 1, running: 1, converged: true });
+  expect(statusOf(web, [task(web, 'starting')])).toMatchObject({ running: 0, converged: false });
+  const stopping = task(web, 'running', { createdAt: 1, desiredState: 'shutdown', slot: 2 });
+  expect(statusOf(web, [task(web, 'running'), stopping])).toMatchObject({ running: 1, converged: false });
+  const outdated = task({ ...web, specVersion: 0 }, 'running');
+  expect(statusOf(web, [outdated])).toMatchObject({ running: 0, converged: false });
+});
+
+test('what is left on a node that is down does not hold convergence up', () => {
+  const down = sampleNode('b', { status: { state: 'down', since: 0, message: '' } });
+  const lost = task(web, 'running', { createdAt: 1, nodeId: 'b', desiredState: 'shutdown' });
+  const status = statusOf(web, [task(web, 'running', { createdAt: 2 }), lost], 0, {
+    nodes: [nodes[0]!, down],
+  });
+  expect(status.converged).toBe(true);
+});
+
+test('a service is not converged while it is updated', () => {
+  const updateStatus = { state: 'updating' as const, specVersion: 1, startedAt: 0, message: '' };
+  expect(statusOf({ ...web, updateStatus }, [task(web, 'running')]).converged).toBe(false);
+});
+
+test('a global service wants one task on every ready node that its constraints allow', () => {
+  const placement = { constraints: ['node.hostname != b'], maxReplicasPerNode: 0 };
+  const service = sampleService('agent', { mode: { kind: 'global' }, task: sampleTemplate({ placement }) });
+  expect(statusOf(service, []).desired).toBe(1);
+});
+
+test('a one-shot task that ended well counts as done', () => {
+  const restart = { condition: 'on-failure' as const, delayMs: 0, maxAttempts: 0, windowMs: 0 };
+  const service = sampleService('job', { task: sampleTemplate({ restart }) });
+  expect(statusOf(service, [task(service, 'complete')], 60_000)).toMatchObject({
+    running: 1,
+    converged: true,
+  });
+});
+
+test.each(['image_not_found', 'image_invalid', 'command_not_found'])(
+  '%s fails the service at once',
+  (code) => {
+    const error = { code, message: 'Cannot pull image nowhere' };
+    const rejected = task(web, 'rejected', {}, { error });
+    const retried = task(web, 'preparing', { createdAt: 1 });
+    expect(statusOf(web, [rejected, retried]).failure).toBe('app_web.1: Cannot pull image nowhere');
+  },
+);
+
+test('three tasks in a row that ended wrongly in one slot are a crash loop', () => {
+  const failed = (createdAt: number, slot = 1) =>
+    task(web, 'failed', { createdAt, slot, id: `t${createdAt}` }, { exitCode: 3, message: 'exit code 3' });
+  const waiting = task(web, 'ready', { createdAt: 9 });
+  expect(statusOf(web, [failed(1), failed(2), waiting]).failure).toBeUndefined();
+  expect(statusOf(web, [failed(1), failed(2), failed(3), waiting]).failure).toBe(
+    'app_web.1 ended with exit code 3, 3 times in a row',
+  );
+  // One failure in each of three slots is bad luck, not a loop.
+  const spread = [failed(1, 1), failed(2, 2), failed(3, 3)];
+  const replaced = [1, 2, 3].map((slot) =>
+    task(web, 'ready', { createdAt: 10 + slot, slot, id: `r${slot}` }),
+  );
+  expect(statusOf(web, [...spread, ...replaced]).failure).toBeUndefined();
+});
+
+test('a service that runs has not failed, whatever happened before', () => {
+  const failed = [1, 2, 3].map((createdAt) => task(web, 'failed', { createdAt }, { exitCode: 1 }));
+  expect(statusOf(web, [...failed, task(web, 'running', { createdAt: 4 })])).toMatchObject({
+    converged: true,
+  });
+});
+
+test('a failed task that nobody replaces has failed for good', () => {
+  const failed = task(web, 'failed', {}, { exitCode: 1 });
+  expect(statusOf(web, [failed], 1_000).failure).toBeUndefined();
+  expect(statusOf(web, [failed], 5_000).failure).toMatch(/is not restarted$/);
+});
+
+test('a task that no node suits is a failure only after a while', () => {
+  const pending = task(web, 'pending', {}, { message: 'no suitable node: insufficient memory on 2 nodes' });
+  expect(statusOf(web, [pending], 5_000).failure).toBeUndefined();
+  expect(statusOf(web, [pending], 20_000).failure).toContain('insufficient memory on 2 nodes');
+});
+
+test('allocation errors, paused updates and rollbacks are failures in words', () => {
+  expect(statusOf({ ...web, allocationError: 'port 80 is taken by other_web' }, []).failure).toBe(
+    'port 80 is taken by other_web',
+  );
+  const withUpdate = (state: 'paused' | 'rollback_completed') => ({
+    ...web,
+    updateStatus: { state, specVersion: 1, startedAt: 0, message: 'app_web.1 failed: exit code 1' },
+  });
+  expect(statusOf(withUpdate('paused'), []).failure).toContain('exit code 1');
+  expect(statusOf(withUpdate('rollback_completed'), [task(web, 'running')])).toMatchObject({
+    converged: false,
+    failure: expect.stringContaining('was rolled back') as string,
+  });
+});
+
+test('a service that waits for another fails only with it', () => {
+  const dependsOn = [{ service: 'app_store', condition: 'healthy' as const }];
+  const waiting = sampleService('web', { dependsOn }, { dependenciesMet: false });
+  const held = task(waiting, 'pending', {}, { message: 'waiting for app_store to be healthy' });
+  const store = sampleService('store');
+  const failed = { ...store, allocationError: 'the address pool is exhausted' };
+  expect(statusOf(waiting, [held], 60_000, { services: [waiting, store] }).failure).toBeUndefined();
+  expect(statusOf(waiting, [held], 60_000, { services: [waiting, failed] }).failure).toBe(
+    'waiting for app_store, which failed: the address pool is exhausted',
+  );
+});
+
+test('services that wait for each other in a circle do not fail for it', () => {
+  const on = (service: string) => [{ service, condition: 'started' as const }];
+  const one = sampleService('one', { dependsOn: on('app_two') }, { dependenciesMet: false });
+  const two = sampleService('two', { dependsOn: on('app_one') }, { dependenciesMet: false });
+  expect(statusOf(one, [], 0, { services: [one, two] }).failure).toBeUndefined();
+});
+
+test('an application that does not exist has no status', () => {
+  expect(applicationStatus(viewOf({ services: [web] }), 'other', 0)).toBeUndefined();
+  expect(applicationStatus(viewOf({ services: [web] }), 'app', 0)?.services).toHaveLength(1);
+});

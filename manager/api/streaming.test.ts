@@ -1,0 +1,147 @@
+import { expect, test } from 'vitest';
+import type { ApplicationStatus } from '../../src/wire/api.ts';
+import { encodeJsonFrame } from '../../src/wire/frames.ts';
+import type { LogLine, ManagerMessage } from '../../src/wire/session.ts';
+import type { Task } from '../../src/spec/task.ts';
+import { sampleService, sampleTask } from '../store/samples.ts';
+import { startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
+
+const web = sampleService('web');
+
+async function twoAgents(manager: TestManager): Promise<[TestAgent, TestAgent]> {
+  const agents: [TestAgent, TestAgent] = [
+    await manager.agent(await manager.join('worker')),
+    await manager.agent(await manager.join('worker')),
+  ];
+  await manager.database.write([[{ kind: 'service', action: 'create', object: web }]]);
+  for (const [index, agent] of agents.entries()) {
+    await agent.greet();
+    await addTask(manager, index + 1, agent.nodeId);
+  }
+  return agents;
+}
+
+async function addTask(manager: TestManager, slot: number, nodeId: string): Promise<Task> {
+  const object = sampleTask(web, slot, { nodeId, status: { state: 'running', at: 0, message: '' } });
+  await manager.database.write([[{ kind: 'task', action: 'create', object }]]);
+  return object;
+}
+
+type LogsAsked = Extract<ManagerMessage, { type: 'stream' }>;
+
+/** Answers the agent's `nth` stream with these lines, `seconds` giving each line's time. */
+async function answer(agent: TestAgent, nth: number, seconds: number[], end = true) {
+  const asked = await until(() => agent.messages.filter((message) => message.type === 'stream')[nth]);
+  const { streamId, request } = asked satisfies LogsAsked;
+  const socket = await agent.dialBack(streamId);
+  for (const second of seconds) {
+    const at = `2026-01-01T00:00:0${second}.000000000Z`;
+    const line: LogLine = { taskId: request.taskId, at, stream: 'stdout', text: `second ${second}` };
+    socket.send(encodeJsonFrame('log', line));
+  }
+  if (end) socket.close();
+  return { request, socket };
+}
+
+test('logs of several nodes are merged in order of time', async () => {
+  await using manager = await startTestManager();
+  const [one, two] = await twoAgents(manager);
+  const reading = Array.fromAsync(manager.client.stream<LogLine>('/logs?application=app&tail=10'));
+  const [asked] = await Promise.all([answer(one, 0, [1, 3, 4]), answer(two, 0, [2, 5])]);
+  expect(asked.request).toMatchObject({ kind: 'logs', taskId: 'web-1', follow: false, tail: 10 });
+  expect((await reading).map(({ text }) => text)).toEqual(
+    [1, 2, 3, 4, 5].map((second) => `second ${second}`),
+  );
+});
+
+test('a node that cannot be reached gives a warning line, and the others their logs', async () => {
+  await using manager = await startTestManager();
+  const [one, two] = await twoAgents(manager);
+  two.close();
+  await until(() => two.closed);
+  await answered(manager);
+  const reading = Array.fromAsync(manager.client.stream<LogLine>('/logs?application=app'));
+  await answer(one, 0, [1]);
+  const lines = await reading;
+  expect(lines.filter(({ warning }) => !warning).map(({ text }) => text)).toEqual(['second 1']);
+  expect(lines.filter(({ warning }) => warning)).toMatchObject([
+    { taskId: 'web-2', text: expect.stringContaining('not connected') as string },
+  ]);
+});
+
+/** The manager has seen everything that came before this. */
+async function answered(manager: TestManager): Promise<void> {
+  await manager.client.request('GET', '/version');
+}
+
+test('following goes on after the last line when a connection breaks, and takes up tasks that come later', async () => {
+  await using manager = await startTestManager();
+  const [one, two] = await twoAgents(manager);
+  const stop = new AbortController();
+  const lines: LogLine[] = [];
+  const path = '/logs?application=app&service=web&follow=true';
+  const reading = (async () => {
+    for await (const line of manager.client.stream<LogLine>(path, stop.signal)) lines.push(line);
+  })();
+  const texts = () => lines.filter(({ warning }) => !warning).map(({ text }) => text);
+  const { socket } = await answer(one, 0, [1, 2], false);
+  await until(() => texts().length === 2);
+  socket.terminate();
+  // The agent gives everything since the last line again; what is known already is left out.
+  const again = await answer(one, 1, [2, 3], false);
+  expect(again.request).toMatchObject({ since: Date.parse('2026-01-01T00:00:02Z'), follow: true });
+  await until(() => texts().length === 3);
+  await addTask(manager, 3, two.nodeId);
+  await answer(two, 1, [4], false);
+  await until(() => texts().includes('second 4'));
+  expect(texts()).toEqual(['second 1', 'second 2', 'second 3', 'second 4']);
+  stop.abort();
+  await reading;
+});
+
+test('logs of what does not exist are refused', async () => {
+  await using manager = await startTestManager();
+  const read = (query: string) => manager.client.stream(`/logs?${query}`).next();
+  await expect(read('application=nothing')).rejects.toMatchObject({ code: 'not_found' });
+  await expect(read('')).rejects.toMatchObject({ code: 'invalid_argument' });
+  await twoAgents(manager);
+  await expect(read('application=app&service=nothing')).rejects.toMatchObject({ code: 'not_found' });
+  await expect(read('application=app&tail=many')).rejects.toMatchObject({ code: 'invalid_argument' });
+});
+
+test('a watch gives the status now and after every change, until the application is gone', async () => {
+  await using manager = await startTestManager();
+  const { database, client } = manager;
+  await database.write([[{ kind: 'service', action: 'create', object: web }]]);
+  const watch = client.stream<ApplicationStatus>('/applications/app/watch');
+  const next = async () => (await watch.next()).value!;
+  expect((await next()).services[0]).toMatchObject({ running: 0, converged: false });
+  await addTask(manager, 1, 'node');
+  expect((await next()).services[0]).toMatchObject({ running: 1, converged: true });
+  const [task] = database.view.tasks.values();
+  const service = database.view.serviceByName('app_web')!;
+  await database.write([
+    [
+      { kind: 'task', action: 'delete', object: task! },
+      { kind: 'service', action: 'delete', object: service },
+    ],
+  ]);
+  expect((await next()).services).toEqual([]);
+  await watch.return(undefined);
+});
+
+test('a command cannot be run in a task that does not run', async () => {
+  await using manager = await startTestManager();
+  const request = { command: ['ls'], tty: false, environment: {} };
+  await expect(manager.client.exec('nothing', request)).rejects.toMatchObject({ code: 'not_found' });
+  const [one] = await twoAgents(manager);
+  const object = sampleTask(web, 7, { nodeId: one.nodeId, status: { state: 'failed', at: 0, message: '' } });
+  await manager.database.write([[{ kind: 'task', action: 'create', object }]]);
+  await expect(manager.client.exec('app_web.7', request)).rejects.toMatchObject({
+    code: 'failed_precondition',
+  });
+  one.close();
+  await until(() => one.closed);
+  await answered(manager);
+  await expect(manager.client.exec('app_web.1', request)).rejects.toMatchObject({ code: 'unavailable' });
+});

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Volume } from '../../src/spec/resource.ts';
 import type { Mount, Service, TaskTemplate } from '../../src/spec/service.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
@@ -35,6 +36,17 @@ const nodeOf = (view: View, id: string) => view.tasks.get(id)?.nodeId;
 const messageOf = (view: View, id: string) => view.tasks.get(id)?.status.message;
 const three = ['a', 'b', 'c'].map((id) => sampleNode(id));
 const web = sampleService('web');
+const mounts: Mount[] = [{ type: 'volume', source: 'app_data', target: '/data', readOnly: false }];
+const store = sampleService('store', {
+  task: sampleTemplate({ container: { ...sampleTemplate().container, mounts } }),
+});
+const data: Volume = {
+  id: 'data',
+  createdAt: 0,
+  updatedAt: 0,
+  revision: 0,
+  spec: { name: 'app_data', application: 'app', labels: {} },
+};
 
 /** What is said of a task with this template on these nodes. */
 function reasonFor(template: Partial<TaskTemplate>, objects: ViewObjects): string | undefined {
@@ -106,9 +118,6 @@ describe('ranking', () => {
   });
 
   test('a task with a named volume returns to the node of the one before it in its slot, while that node will do', () => {
-    const mounts: Mount[] = [{ type: 'volume', source: 'app_data', target: '/data', readOnly: false }];
-    const container = { ...sampleTemplate().container, mounts };
-    const store = sampleService('store', { task: sampleTemplate({ container }) });
     const before = (slot: number, nodeId: string, createdAt: number) =>
       at(store, slot, nodeId, 'failed', {
         id: `old-${slot}-${createdAt}`,
@@ -124,6 +133,18 @@ describe('ranking', () => {
     expect(nodeOf(scheduled({ nodes: three, services: [store], tasks }), 'store-1')).toBe('c');
     const nodes = [...three.slice(0, 2), sampleNode('c', { availability: 'drain' })];
     expect(nodeOf(scheduled({ nodes, services: [store], tasks }), 'store-1')).toBe('a');
+  });
+
+  test('a volume remembers where tasks with it ran, and a service made anew goes to its data', () => {
+    const ran = at(store, 1, 'c', 'running', {
+      status: { state: 'running', at: now, message: '', startedAt: now },
+    });
+    const first = scheduled({ nodes: three, services: [store], volumes: [data], tasks: [ran] });
+    expect(first.volumes.get('data')?.nodeIds).toEqual(['c']);
+    const again = sampleService('again', store.spec);
+    const objects = { nodes: three, services: [again], volumes: first.volumes.values() };
+    const view = scheduled({ ...objects, tasks: [pending(again, 1), pending(again, 2)] });
+    expect([1, 2].map((slot) => nodeOf(view, `again-${slot}`))).toEqual(['c', 'a']);
   });
 });
 

@@ -4,17 +4,19 @@ import type { Change, Plan, View } from '../store/objects.ts';
 import { planDependencies } from './dependencies.ts';
 import { explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
-import { homeNodes, isBetter, recentFailures } from './rank.ts';
+import { isBetter, recentFailures, type Preferences } from './rank.ts';
+import { homeNodes, planVolumes, volumeNodes } from './volumes.ts';
 
 /** Tasks in one group of changes: a conflict about one of them plans as many again. */
 const tasksPerGroup = 50;
 
 /**
  * What the scheduler should write now: pending tasks to the nodes that suit them best, on the others the reason why they
- * wait, and which services' dependencies hold.
+ * wait, which services' dependencies hold, and where volumes have data.
  */
 export function planSchedule(view: View, now: number): Plan {
-  const { plan, waiting } = planDependencies(view);
+  const { plan: met, waiting } = planDependencies(view);
+  const plan: Plan = [...met, ...planVolumes(view)];
   const changes: Change[] = [];
   const change = (task: Task | undefined) => {
     if (task !== undefined) changes.push({ kind: 'task', action: 'update', object: task });
@@ -86,6 +88,7 @@ function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: 
   }
   const candidates = [...uses.values()].filter((use) => filters.fixed.every((filter) => filter.fits(use)));
   const failures = recentFailures(serviceId, specVersion, view, now);
+  const preferences = { serviceId, failures, volumes: volumeNodes(template, view) };
   const homes = homeNodes(serviceId, template, view);
   const placed: Task[] = [];
   const unplaced: Task[] = [];
@@ -93,7 +96,7 @@ function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: 
   for (const task of tasks) {
     let use: NodeUse | undefined;
     if (task.nodeId !== undefined) use = nodeIfFits(uses.get(task.nodeId), filters);
-    else if (!isFull) use = bestNode(task, candidates, filters, failures, homes.get(task.slot));
+    else if (!isFull) use = bestNode(candidates, filters, preferences, homes.get(task.slot));
     // Once one task found no room, its equals find none either.
     if (use === undefined && task.nodeId === undefined) isFull = true;
     if (use === undefined) unplaced.push(task);
@@ -109,16 +112,14 @@ function nodeIfFits(use: NodeUse | undefined, { fixed, changing }: Filters): Nod
 }
 
 function bestNode(
-  task: Task,
   candidates: NodeUse[],
   filters: Filters,
-  failures: Map<string, number>,
+  preferences: Preferences,
   home: string | undefined,
 ): NodeUse | undefined {
   let best: NodeUse | undefined;
   for (const use of candidates) {
-    const better =
-      best === undefined || use.node.id === home || isBetter(use, best, task.serviceId, failures);
+    const better = best === undefined || use.node.id === home || isBetter(use, best, preferences);
     if (!better || !filters.changing.every((filter) => filter.fits(use))) continue;
     if (use.node.id === home) return use;
     best = use;

@@ -1,4 +1,3 @@
-import type { TaskTemplate } from '../../src/spec/service.ts';
 import type { View } from '../store/objects.ts';
 import type { NodeUse } from './node-use.ts';
 
@@ -23,41 +22,29 @@ export function recentFailures(
   return failures;
 }
 
+/** What is known of the nodes with regard to one version of a service. */
+export interface Preferences {
+  serviceId: string;
+  /** Recent failures, by node. */
+  failures: Map<string, number>;
+  /** Nodes that hold data of its volumes. */
+  volumes: Set<string>;
+}
+
 /**
  * Whether a task of the service goes rather to `left` than to `right`: away from where it keeps failing, then to where fewest
- * tasks of the service are, then fewest failures, then fewest tasks in all, then the lower id.
+ * tasks of the service are, then to its data, then to where it failed least, where fewest tasks are in all, the lower id.
  */
-export function isBetter(
-  left: NodeUse,
-  right: NodeUse,
-  serviceId: string,
-  failures: Map<string, number>,
-): boolean {
+export function isBetter(left: NodeUse, right: NodeUse, preferences: Preferences): boolean {
+  const { serviceId, failures, volumes } = preferences;
   const failuresLeft = failures.get(left.node.id) ?? 0;
   const failuresRight = failures.get(right.node.id) ?? 0;
   const demoted = (count: number) => (count >= failuresDemote ? count : 0);
   const difference =
     demoted(failuresLeft) - demoted(failuresRight) ||
     left.tasksOf(serviceId) - right.tasksOf(serviceId) ||
+    Number(volumes.has(right.node.id)) - Number(volumes.has(left.node.id)) ||
     failuresLeft - failuresRight ||
     left.tasks - right.tasks;
   return difference === 0 ? left.node.id < right.node.id : difference < 0;
-}
-
-/**
- * The node to which a task with a named volume should return, by slot: where the slot's last task that started is or was.
- * Empty for a template without a named volume.
- */
-export function homeNodes(serviceId: string, template: TaskTemplate, view: View): Map<number, string> {
-  const homes = new Map<number, string>();
-  const { mounts } = template.container;
-  if (!mounts.some((mount) => mount.type === 'volume' && mount.source !== undefined)) return homes;
-  const latest = new Map<number, number>();
-  for (const { slot, nodeId, status, createdAt } of view.tasksOfService(serviceId)) {
-    if (nodeId === undefined || status.startedAt === undefined) continue;
-    if (createdAt < (latest.get(slot) ?? 0)) continue;
-    latest.set(slot, createdAt);
-    homes.set(slot, nodeId);
-  }
-  return homes;
 }

@@ -10,7 +10,7 @@ export interface SchedulerOptions {
   log: Logger;
 }
 
-const kinds: readonly ObjectKind[] = ['node', 'network', 'service', 'task'];
+const kinds: readonly ObjectKind[] = ['node', 'network', 'service', 'task', 'volume'];
 /** Long enough for the tasks of one commit to come together, short beside the time that a container takes to start. */
 const debounceMs = 2;
 /** Plans in one pass that met a conflict. What is left waits for the next poke. */

@@ -10,6 +10,8 @@ export interface VolumeSpec {
 /** A named volume: made on a node when the first task there needs it, and kept. */
 export interface Volume extends ObjectMeta {
   spec: VolumeSpec;
+  /** Nodes where a task with it has run, and so where its data lies. Written by the scheduler. */
+  nodeIds?: string[];
 }
 
 /** Secrets and configs: content never changes; another content is another name (`versionedName`). */

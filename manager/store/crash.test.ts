@@ -71,4 +71,4 @@ test('nothing acknowledged is lost when the process is killed at any moment, and
     await store.close();
   }
   expect(total).toBeGreaterThanOrEqual(rounds);
-});
+}, 60_000);

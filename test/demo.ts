@@ -44,16 +44,21 @@ async function step<T>(
   const result = await work(AbortSignal.any([stop.signal, limit])).finally(() => {
     if (onTerminal) process.stdout.write('\r\u001B[K'); // back to the line's start, and clear it
   });
-  const line = `${told(result).padEnd(68)} ${seconds(systemClock.now() - began).padStart(7)}`;
+  done(told(result), began);
+  return result;
+}
+
+function done(what: string, began: number): void {
+  const line = `${what.padEnd(68)} ${seconds(systemClock.now() - began).padStart(7)}`;
   summary.push(line);
   say(`  ✓ ${line}`);
-  return result;
 }
 
 /** Runs `shoal` with this terminal, so that its own progress shows. */
 async function shoal(cluster: Cluster, args: string[], environment: NodeJS.ProcessEnv = {}): Promise<void> {
   stop.signal.throwIfAborted();
-  say(`  $ shoal ${args.join(' ').replace(`${process.cwd()}/`, '')}`);
+  const variables = Object.entries(environment).map(([name, value]) => `${name}=${value} `);
+  say(`  $ ${variables.join('')}shoal ${args.join(' ').replace(`${process.cwd()}/`, '')}`);
   const [program, ...all] = shoalCommand(args);
   const child = spawn(program, all, {
     stdio: 'inherit',
@@ -120,7 +125,7 @@ async function restarted(cluster: Cluster): Promise<boolean> {
 async function roll(cluster: Cluster): Promise<string> {
   const load = new Load(urlsOf(cluster), loadClients);
   try {
-    await shoal(cluster, ['up', '-f', composeFile], { VERSION: '2' });
+    await shoal(cluster, ['up', '-f', composeFile], { VERSION: '2', REPLICAS: String(after) });
   } finally {
     await load.stop();
   }
@@ -131,6 +136,7 @@ async function roll(cluster: Cluster): Promise<string> {
       `Cannot roll without loss: ${result.failed} of ${result.requests} requests failed\n${result.failures.join('\n')}`,
     );
   }
+  await seeReplicas(cluster, after, stop.signal);
   const versions = await Promise.all(urlsOf(cluster).map((url) => getJson<Visit>(url)));
   if (!result.versions.has('1') || versions.some(({ version }) => version !== '2')) {
     throw new ShoalError('internal', `Cannot see version 2 take over from version 1`);
@@ -146,9 +152,7 @@ async function show(cluster: Cluster): Promise<void> {
   );
   const upAt = systemClock.now();
   await shoal(cluster, ['up', '-f', composeFile]);
-  summary.push(
-    `${'guestbook is up: web, store, worker'.padEnd(68)} ${seconds(systemClock.now() - upAt).padStart(7)}`,
-  );
+  done('guestbook is up: web, store, worker', upAt);
   await step(
     'ask every host',
     (signal) => seeReplicas(cluster, before, signal),
@@ -159,15 +163,12 @@ async function show(cluster: Cluster): Promise<void> {
     (signal) => restartStore(cluster, signal),
     ([was, is]) => `Redis was killed and remembers: visit ${was}, then visit ${is}`,
   );
+  const scaleAt = systemClock.now();
   await shoal(cluster, ['scale', '-p', 'guestbook', `web=${after}`]);
-  await step(
-    'ask for six replicas',
-    (signal) => seeReplicas(cluster, after, signal),
-    () => `web scaled ${before} → ${after}, and all ${after} answer`,
-  );
+  await seeReplicas(cluster, after, stop.signal);
+  done(`web scaled ${before} → ${after}, and all ${after} answer`, scaleAt);
   const rollAt = systemClock.now();
-  const rolled = await roll(cluster);
-  summary.push(`${rolled.padEnd(68)} ${seconds(systemClock.now() - rollAt).padStart(7)}`);
+  done(await roll(cluster), rollAt);
 }
 
 function printSummary(cluster: Cluster): void {

@@ -110,8 +110,7 @@ export class Host {
   }
 }
 
-const isManager = (command: string) =>
-  /shoal/.test(command) && /(^|[ /])manager(\.ts|\.js|\/main\.\w+)?( |$)/.test(command);
+const isManager = (command: string) => /\/manager\/main\.[jt]s( |$)/.test(command);
 
 export interface HostOptions {
   directory: string;

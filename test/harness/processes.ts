@@ -65,6 +65,18 @@ export async function namespaceProcesses(initPid: number): Promise<Process[]> {
   return await findProcesses(async (pid) => (await namespaceOf(pid, 'pid')) === namespace);
 }
 
+/** These processes and all their descendants, in whatever namespace. */
+export async function processTree(roots: number[]): Promise<Process[]> {
+  const all = await findProcesses(() => Promise.resolve(true));
+  const found = new Set(roots);
+  let size = 0;
+  while (size !== found.size) {
+    size = found.size;
+    for (const { pid, parentPid } of all) if (found.has(parentPid)) found.add(pid);
+  }
+  return all.filter(({ pid }) => found.has(pid));
+}
+
 /** The namespace's identity, such as `net:[4026531840]`; empty when the process has ended. */
 export async function namespaceOf(pid: number | 'self', kind: 'pid' | 'net' | 'mnt'): Promise<string> {
   return await readlink(`/proc/${pid}/ns/${kind}`).catch(ifGone);

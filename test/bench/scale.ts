@@ -1,0 +1,198 @@
+import { join } from 'node:path';
+import type { ApplicationSpec } from '../../src/spec/application.ts';
+import { defaultRestart, defaultUpdate } from '../../src/spec/defaults.ts';
+import type { Service, ServiceSpec } from '../../src/spec/service.ts';
+import type { ApplicationStatus } from '../../src/wire/api.ts';
+import type { Client } from '../../src/wire/client.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import { createCluster, type Cluster } from '../harness/cluster.ts';
+import { busyboxImage } from '../harness/image.ts';
+import { processTree, proportionalMemoryBytes } from '../harness/processes.ts';
+import { cgroupParent, paths } from '../harness/state.ts';
+import type { Floor } from './floor.ts';
+import { median, renderTable } from './statistics.ts';
+
+const steps = { low: 3, middle: 30, high: 60 } as const;
+const limitMs = 120_000;
+const floorReplicas = 57;
+const mebibyte = 1024 * 1024;
+
+export interface ScaleResult {
+  rounds: {
+    upToMiddleMsPerReplica: number;
+    upToHighMsPerReplica: number;
+    downMsPerReplica: number;
+  }[];
+  floors: Floor[];
+  memory: {
+    /** Growth of everything on the hosts per replica, proportional (PSS). */
+    bytesPerReplica: number;
+    /** Of that: the containers' own processes. */
+    programBytesPerReplica: number;
+    /** Everything on the three hosts with three replicas. */
+    bytesAtLow: number;
+    shimsAtHigh: number;
+  };
+}
+
+const note = (line: string) => void process.stderr.write(`${line}\n`);
+
+/** Three hosts, one service without a program of its own to speak of, more and fewer replicas of it. */
+export async function measureScale(rounds: number): Promise<ScaleResult> {
+  await using cluster = await createCluster({ hosts: 3, onStep: (step) => note(`${step} …`) });
+  const image = await cluster.push('library/busybox:1', await busyboxImage(paths(cluster.directory).images));
+  const client = cluster.client();
+  try {
+    await client.request('PUT', '/applications/bench', application(image));
+    await converged(client, steps.low);
+    const result: ScaleResult = {
+      rounds: [],
+      floors: [],
+      memory: { bytesPerReplica: 0, programBytesPerReplica: 0, bytesAtLow: 0, shimsAtHigh: 0 },
+    };
+    for (let round = 1; round <= rounds; round++) {
+      note(`round ${round} of ${rounds} …`);
+      const low = await memoryOf(cluster);
+      const upToMiddleMsPerReplica = await scale(client, steps.low, steps.middle);
+      const upToHighMsPerReplica = await scale(client, steps.middle, steps.high);
+      const high = await memoryOf(cluster);
+      const downMsPerReplica = await scale(client, steps.high, steps.low);
+      result.rounds.push({ upToMiddleMsPerReplica, upToHighMsPerReplica, downMsPerReplica });
+      const grown = steps.high - steps.low;
+      result.memory = {
+        bytesPerReplica: (high.bytes - low.bytes) / grown,
+        programBytesPerReplica: (high.programBytes - low.programBytes) / grown,
+        bytesAtLow: low.bytes,
+        shimsAtHigh: high.shims,
+      };
+      result.floors.push(await measureFloor(cluster, image));
+    }
+    return result;
+  } finally {
+    client.close();
+  }
+}
+
+function application(image: string): ApplicationSpec {
+  const name = 'bench';
+  const service: ServiceSpec = {
+    name: `${name}_sleeper`,
+    application: name,
+    key: 'sleeper',
+    labels: {},
+    mode: { kind: 'replicated', replicas: steps.low },
+    task: {
+      container: {
+        image,
+        command: ['sleep', '86400'],
+        environment: {},
+        labels: {},
+        mounts: [],
+        secrets: [],
+        configs: [],
+        stopSignal: 'SIGKILL', // the first process of a container heeds SIGTERM only when it handles it; sleep does not
+        stopGracePeriodMs: 10_000,
+      },
+      limits: {},
+      reservations: {},
+      restart: defaultRestart,
+      placement: { constraints: [], maxReplicasPerNode: 0 },
+      networks: [{ name: `${name}_default`, aliases: [] }],
+      hostPorts: [],
+      forceUpdate: 0,
+    },
+    update: defaultUpdate,
+    rollback: defaultUpdate,
+    ports: [],
+    endpointMode: 'vip',
+    dependsOn: [],
+  };
+  const network = { name: `${name}_default`, application: name, labels: {}, internal: false };
+  return { name, services: [service], networks: [network], volumes: [], secrets: [], configs: [] };
+}
+
+/** Scales and gives the milliseconds for each replica of the difference, until all of it has happened. */
+async function scale(client: Client, from: number, to: number): Promise<number> {
+  const startedAt = performance.now();
+  await client.request<Service>('POST', '/services/bench_sleeper/scale', { replicas: to });
+  await converged(client, to);
+  return (performance.now() - startedAt) / Math.abs(to - from);
+}
+
+async function converged(client: Client, replicas: number): Promise<void> {
+  const signal = AbortSignal.timeout(limitMs);
+  let last: string | undefined;
+  for await (const status of client.stream<ApplicationStatus>('/applications/bench/watch', signal)) {
+    const [service] = status.services;
+    if (!service) continue;
+    if (service.converged && service.desired === replicas && service.running === replicas) return;
+    last = service.failure ?? `${service.running} of ${service.desired} run`;
+  }
+  throw new ShoalError('deadline_exceeded', `Cannot reach ${replicas} replicas: ${last ?? 'nothing was heard'}`);
+}
+
+async function memoryOf(cluster: Cluster): Promise<{ bytes: number; programBytes: number; shims: number }> {
+  const inits = cluster.hosts.map(({ initPid }) => initPid);
+  const processes = await processTree(inits);
+  const sizes = await Promise.all(
+    processes.map(async ({ pid, name }) => ({ name, bytes: await proportionalMemoryBytes(pid) })),
+  );
+  const sum = (list: typeof sizes) => list.reduce((total, { bytes }) => total + bytes, 0);
+  return {
+    bytes: sum(sizes),
+    programBytes: sum(sizes.filter(({ name }) => name === 'sleep')),
+    shims: sizes.filter(({ name }) => name.startsWith('containerd-shim')).length,
+  };
+}
+
+/** The same number of containers with the engine alone, on one of the hosts, while the others are idle. */
+async function measureFloor(cluster: Cluster, image: string): Promise<Floor> {
+  const host = cluster.manager;
+  const printed = await host.run(
+    [
+      process.execPath,
+      join(import.meta.dirname, 'floor.ts'),
+      '/run/shoal/containerd.sock',
+      join(host.stateDirectory, 'floor'),
+      `${cgroupParent(cluster.id)}/floor`,
+      cluster.registry,
+      image,
+      String(floorReplicas),
+    ],
+    { timeoutMs: limitMs },
+  );
+  try {
+    return JSON.parse(printed) as Floor;
+  } catch (cause) {
+    throw new ShoalError('internal', `Cannot measure the floor: ${printed} ${messageOf(cause)}`);
+  }
+}
+
+export function scaleTable({ rounds, floors, memory }: ScaleResult): string {
+  const up = median(rounds.map((round) => round.upToMiddleMsPerReplica));
+  const on = median(rounds.map((round) => round.upToHighMsPerReplica));
+  const down = median(rounds.map((round) => round.downMsPerReplica));
+  const startFloor = median(floors.map((floor) => floor.startMsPerReplica));
+  const removeFloor = median(floors.map((floor) => floor.removeMsPerReplica));
+  const row = (name: string, value: number, floor: number, goal: number) => [
+    name,
+    value.toFixed(1),
+    floor.toFixed(1),
+    (value / floor).toFixed(2),
+    String(goal),
+  ];
+  const mib = (bytes: number) => (bytes / mebibyte).toFixed(1);
+  return [
+    `Three hosts, median of ${rounds.length} rounds. The floor is containerd alone, with a network namespace and a veth each.`,
+    '',
+    renderTable([
+      ['milliseconds a replica', 'Shoal', 'floor', 'ratio', 'goal'],
+      row(`start, ${steps.low} → ${steps.middle}`, up, startFloor, 60),
+      row(`start, ${steps.middle} → ${steps.high}`, on, startFloor, 60),
+      row(`stop, ${steps.high} → ${steps.low}`, down, removeFloor, 40),
+    ]),
+    '',
+    `Memory: ${mib(memory.bytesPerReplica)} MiB a replica, of which its own program ${mib(memory.programBytesPerReplica)} MiB; ` +
+      `${mib(memory.bytesAtLow / 3)} MiB a host at rest; ${memory.shimsAtHigh} shims for ${steps.high} replicas.`,
+  ].join('\n');
+}

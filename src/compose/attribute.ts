@@ -67,7 +67,7 @@ export const duration: Attribute = {
   type: 'string',
   form: 'duration',
   is: 'duration',
-  says: 'a duration with its unit in quotes or plain, such as 10s or 1m30s',
+  says: 'a duration with its unit, such as 10s or 1m30s',
 };
 export const bytes: Attribute = {
   type: 'string',

@@ -8,7 +8,7 @@ import { placeOf, type TreeNode } from './tree.ts';
 /** What a check needs: the model, and how to complain about a path in it. */
 interface Context {
   model: CanonicalModel;
-  /** Services that the schema has complained about: what is missing in them may have been written wrong. */
+  /** `services.web` and so on, when the schema has complained: what is missing there may have been written wrong. */
   faulty: ReadonlySet<string>;
   complain: (path: readonly PathSegment[], message: string, hint?: string) => void;
 }
@@ -35,14 +35,14 @@ export function checkConsistency(
   checkFiles(context);
   checkSubnets(context);
   checkNames(context);
-  if (Object.keys(model.services).length === 0 && faulty.size === 0) {
+  if (Object.keys(model.services).length === 0 && !faulty.has('services')) {
     complain(['services'], 'the application has no services', 'add one under services');
   }
 }
 
 function checkService(key: string, service: CanonicalService, { faulty, complain }: Context): void {
   const path = ['services', key];
-  if (service.image === undefined && !faulty.has(key)) {
+  if (service.image === undefined && !faulty.has(`services.${key}`)) {
     complain(path, 'the service has no image', 'add image: NAME');
   }
   const { deploy, healthcheck } = service;
@@ -214,13 +214,13 @@ function checkPorts({ model, complain }: Context): void {
   }
 }
 
-function checkFiles({ model, complain }: Context): void {
+function checkFiles({ model, faulty, complain }: Context): void {
   for (const kind of ['secrets', 'configs'] as const) {
     for (const [key, entry] of Object.entries(model[kind] ?? {})) {
       const sources = (['file', 'environment', 'content'] as const).filter(
         (name) => entry[name] !== undefined,
       );
-      if (sources.length === 1) continue;
+      if (sources.length === 1 || faulty.has(`${kind}.${key}`)) continue;
       const ways = kind === 'configs' ? 'file, environment or content' : 'file or environment';
       const what = sources.length === 0 ? 'it has no content' : `it has both ${sources.join(' and ')}`;
       complain([kind, key], what, `give it exactly one of ${ways}`);

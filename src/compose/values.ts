@@ -64,9 +64,9 @@ export function durationMs(text: string): number {
 /** `64m`, `1.5 GiB`, `1024`, `-1`: a size in bytes. Units always count in powers of 1024, also `kb`. */
 export function parseBytes(text: string): number | undefined {
   if (/^-\d+$/u.test(text)) return Number(text);
-  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?$/iu.exec(text) ?? [];
-  if (digits === undefined || /\dib$/iu.test(text)) return undefined;
-  const power = Math.max(0, 'bkmgtp'.indexOf(unit.toLowerCase()));
+  const [, digits, unit = 'b'] = /^(\d+(?:\.\d+)?)(?: ?(?:b|([kmgtp])i?b?))?$/iu.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  const power = 'bkmgtp'.indexOf(unit.toLowerCase());
   const bytes = Math.floor(Number(digits) * 1024 ** power);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }

@@ -1,16 +1,24 @@
 /** Makes and removes the namespaces of tasks, several in one batch of commands. */
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { NetworkAssignment } from '../../src/wire/session.ts';
-import { attachLines, insideLines, insideScript } from './commands.ts';
-import { ipBatch, namespaceFolder, namespacePrefix, runInside } from './kernel.ts';
+import { attachLines, deleteLines, insideLines } from './commands.ts';
+import { ipBatch, ipInside, listNamespaces, namespacePrefix } from './kernel.ts';
 import type { TaskNetwork } from './network.ts';
 import { planTask, vethName, type TaskInterface } from './plan.ts';
 
 /** Processes inside namespaces at the same time. */
 const insideLimit = 4;
+
+export interface TaskChange {
+  /** Ids of tasks to remove. */
+  remove: readonly string[];
+  make: readonly TaskNetwork[];
+  networks: ReadonlyMap<string, NetworkAssignment>;
+  underlayMtu: number;
+}
 
 export class TaskAttacher {
   readonly #log: Logger;
@@ -28,59 +36,61 @@ export class TaskAttacher {
   }
 
   /** Removes host ends that belong to no known task and to no namespace. */
-  async removeStrayInterfaces(
-    veths: readonly string[],
-    tasks: ReadonlyMap<string, TaskNetwork>,
-    namespaces: readonly string[],
-  ): Promise<void> {
-    const owners = new Set(
-      [...tasks.keys(), ...namespaces].map((taskId) => vethName(taskId, 0).slice(0, -1)),
-    );
-    const stray = veths.filter((name) => !owners.has(name.slice(0, vethName('0123456789', 0).length - 1)));
+  async removeStrayInterfaces(veths: readonly string[], taskIds: readonly string[]): Promise<void> {
+    const owners = new Set(taskIds.map(vethStem));
+    const stray = veths.filter((name) => !owners.has(name.slice(0, vethStemLength)));
     if (stray.length === 0) return;
     this.#log.info('Removing interfaces of tasks that are gone', { count: stray.length });
-    await ipBatch(stray.map((name) => `link del ${name}`));
+    await ipBatch(deleteLines(stray, []));
   }
 
-  /** Removes some tasks and makes others. Gives the errors by task id; throws when nothing could be done at all. */
-  async change(
-    remove: readonly string[],
-    make: readonly TaskNetwork[],
-    networks: ReadonlyMap<string, NetworkAssignment>,
-    underlayMtu: number,
+  /** Removes some tasks and makes others, side by side. Gives the errors by task id. */
+  async change(change: TaskChange): Promise<Map<string, unknown>> {
+    const [links, namespaces] = await Promise.all([interfaceNames(), listNamespaces()]);
+    const failures = await Promise.all([
+      removeTasks(change.remove, links, namespaces),
+      this.#make(change, links, namespaces),
+    ]);
+    return new Map(failures.flatMap((each) => [...each]));
+  }
+
+  async #make(
+    { make, networks, underlayMtu }: TaskChange,
+    links: readonly string[],
+    namespaces: readonly string[],
   ): Promise<Map<string, unknown>> {
     const failures = new Map<string, unknown>();
     const lines: { taskId: string; line: string }[] = [];
-    const add = (taskId: string, text: string[]) => lines.push(...text.map((line) => ({ taskId, line })));
-    const links = await interfaceNames();
-    for (const taskId of remove) add(taskId, await removeLines(taskId, links));
     const made: { taskId: string; interfaces: TaskInterface[] }[] = [];
+    // Attempts that died half-way are cleared away first.
+    const remains = await removeTasks(
+      make.map(({ taskId }) => taskId),
+      links,
+      namespaces,
+    );
     for (const task of make) {
+      const { taskId } = task;
       try {
+        if (remains.has(taskId)) throw remains.get(taskId);
         const interfaces = planTask(task, networks, underlayMtu);
-        // An attempt that died half-way is cleared away first.
-        add(task.taskId, await removeLines(task.taskId, links));
-        add(task.taskId, attachLines(namespacePrefix + task.taskId, interfaces));
-        made.push({ taskId: task.taskId, interfaces });
+        for (const line of attachLines(namespacePrefix + taskId, interfaces)) lines.push({ taskId, line });
+        made.push({ taskId, interfaces });
       } catch (error) {
-        failures.set(task.taskId, error);
+        failures.set(taskId, error);
       }
     }
     for (const [index, said] of await ipBatch(lines.map(({ line }) => line))) {
       const { taskId, line } = lines[index]!;
       if (!failures.has(taskId)) failures.set(taskId, kernelRefused(taskId, `'${line}': ${said}`));
     }
-    await Promise.all(
-      made
-        .filter(({ taskId }) => !failures.has(taskId))
-        .map(({ taskId, interfaces }) =>
-          this.#inside
-            .run(() => runInside(namespacePrefix + taskId, insideScript(interfaces), insideLines(interfaces)))
-            .catch((error: unknown) => {
-              failures.set(taskId, kernelRefused(taskId, messageOf(error)));
-            }),
-        ),
-    );
+    const configure = async ({ taskId, interfaces }: (typeof made)[number]) => {
+      try {
+        await this.#inside.run(() => ipInside(namespacePrefix + taskId, insideLines(interfaces)));
+      } catch (error) {
+        failures.set(taskId, kernelRefused(taskId, messageOf(error)));
+      }
+    };
+    await Promise.all(made.filter(({ taskId }) => !failures.has(taskId)).map(configure));
     return failures;
   }
 }
@@ -91,19 +101,37 @@ function kernelRefused(taskId: string, why: string): ShoalError {
   });
 }
 
-/** The commands that remove what there is of a task. */
-async function removeLines(taskId: string, links: readonly string[]): Promise<string[]> {
-  const own = vethName(taskId, 0).slice(0, -1);
-  const namespace = namespacePrefix + taskId;
-  const present = await access(`${namespaceFolder}/${namespace}`).then(
-    () => true,
-    () => false,
+/** What the names of all host ends of a task begin with; their index follows. */
+function vethStem(taskId: string): string {
+  return vethName(taskId, 0).slice(0, -1);
+}
+const vethStemLength = vethStem('0123456789ab').length;
+
+/** Deletes what there is of these tasks; gives errors for those of which something is left. */
+async function removeTasks(
+  taskIds: readonly string[],
+  links: readonly string[],
+  namespaces: readonly string[],
+): Promise<Map<string, unknown>> {
+  const failures = new Map<string, unknown>();
+  const stems = new Map(taskIds.map((taskId) => [vethStem(taskId), taskId]));
+  const ours = (name: string) => stems.has(name.slice(0, vethStemLength));
+  const ids = new Set(taskIds);
+  const lines = deleteLines(
+    links.filter(ours),
+    namespaces.filter((id) => ids.has(id)).map((id) => namespacePrefix + id),
   );
-  return [
-    // The interfaces by name, for a namespace lives on as long as a process is in it.
-    ...links.filter((name) => name.startsWith(own)).map((name) => `link del ${name}`),
-    ...(present ? [`netns del ${namespace}`] : []),
+  const failed = await ipBatch(lines);
+  if (failed.size === 0) return failures;
+  // Something may have gone by itself while it was to be deleted, which is no failure: only what is left counts.
+  const said = [...failed].map(([index, why]) => `'${lines[index]}': ${why}`).join('; ');
+  const [linksLeft, namespacesLeft] = await Promise.all([interfaceNames(), listNamespaces()]);
+  const left = [
+    ...linksLeft.filter(ours).map((name) => stems.get(name.slice(0, vethStemLength))!),
+    ...namespacesLeft.filter((id) => ids.has(id)),
   ];
+  for (const taskId of left) failures.set(taskId, kernelRefused(taskId, said));
+  return failures;
 }
 
 /** Every interface of this process's network namespace; proc(5), `/proc/net/dev`. */

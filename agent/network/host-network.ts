@@ -230,7 +230,10 @@ class KernelNetwork implements HostNetwork {
     if (!this.#links) {
       const found = await readLinks(this.#options.hostAddress);
       this.#links = found.links;
-      await this.#attacher.removeStrayInterfaces(found.veths, this.#tasks, await listNamespaces());
+      await this.#attacher.removeStrayInterfaces(found.veths, [
+        ...this.#tasks.keys(),
+        ...(await listNamespaces()),
+      ]);
     }
     const commands = linkCommands(this.#links, wanted);
     throwOnFailure(commands.ip, await ipBatch(commands.ip));
@@ -287,12 +290,12 @@ class KernelNetwork implements HostNetwork {
     }
     const taskIds = detaches.map(({ request }) => (request as { taskId: string }).taskId);
     const [outcome, filter] = await Promise.allSettled([
-      this.#attacher.change(
-        taskIds,
-        accepted.map(({ task }) => task),
-        this.#networks,
-        this.#underlayMtu,
-      ),
+      this.#attacher.change({
+        remove: taskIds,
+        make: accepted.map(({ task }) => task),
+        networks: this.#networks,
+        underlayMtu: this.#underlayMtu,
+      }),
       this.#applyLocal(),
     ]);
     const failed = outcome.status === 'rejected' ? (outcome.reason as unknown) : undefined;

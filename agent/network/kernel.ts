@@ -163,11 +163,9 @@ export async function listNamespaces(): Promise<string[]> {
     .map((name) => name.slice(namespacePrefix.length));
 }
 
-/** Runs a script inside a namespace with `lines` for the `ip -batch` it ends in. Throws with what it said. */
-export async function runInside(namespace: string, script: string, lines: readonly string[]): Promise<void> {
-  await runCommand('nsenter', [`--net=${namespaceFolder}/${namespace}`, 'sh', '-ec', script], {
-    input: `${lines.join('\n')}\n`,
-  });
+/** Runs lines through `ip -batch` inside a namespace. Throws with what it said about the first that failed. */
+export async function ipInside(namespace: string, lines: readonly string[]): Promise<void> {
+  await runCommand('ip', ['-n', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
 }
 
 /** Forwarding on, and bridge netfilter present. Throws `failed_precondition` when the kernel lacks it. */

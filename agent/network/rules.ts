@@ -95,7 +95,7 @@ const renewed = `
   }
   chain check_flow {
     ct original zone != 0 jump refresh
-    ct direction original ct status dnat ct reply ip saddr @overlay ct reply ip saddr != @live ct reply ip saddr != @local jump stale
+    ct direction original ct status dnat ct reply ip saddr @overlay ct reply ip saddr != @live ct reply ip saddr != @local ct reply ip saddr != @bridge_addresses jump stale
   }
   chain zone_prerouting {
     type filter hook prerouting priority raw; policy accept;

@@ -1,4 +1,6 @@
 /** What a manager would tell each host, worked out from a list of tasks: just enough of one for the network tests. */
+import type { TaskNetwork } from '../../agent/network/network.ts';
+import type { AllocatedPort } from '../../src/spec/service.ts';
 import type { AssignmentLists } from './network-host.ts';
 
 export interface TestTask {
@@ -11,13 +13,14 @@ export interface TestTask {
   addresses: Record<string, string>;
   /** Whether it may receive new connections. */
   ready: boolean;
+  hostPorts?: AllocatedPort[];
 }
 
 export interface TestService {
   name: string;
   application: string;
   networks: { name: string; virtualAddress?: string; aliases?: string[] }[];
-  ports?: { target: number; published: number; protocol: 'tcp' | 'udp' }[];
+  ports?: AllocatedPort[];
 }
 
 export interface TestNetwork {
@@ -51,7 +54,11 @@ export class TestCluster {
       internal: network.internal,
       bridgeAddress: bridgeOf(network, host),
       peers: this.hostAddresses
-        .map((hostAddress, index) => ({ nodeId: `node${index}`, bridgeAddress: bridgeOf(network, index), hostAddress }))
+        .map((hostAddress, index) => ({
+          nodeId: `node${index}`,
+          bridgeAddress: bridgeOf(network, index),
+          hostAddress,
+        }))
         .filter((_, index) => index !== host),
     }));
     const peers = this.tasks
@@ -89,11 +96,11 @@ export class TestCluster {
     return { networks, peers, services, endpoints };
   }
 
-  attachments(task: TestTask) {
+  attachments(task: TestTask): TaskNetwork {
     return {
       taskId: task.id,
       serviceId: task.service,
-      hostPorts: [],
+      hostPorts: task.hostPorts ?? [],
       attachments: Object.entries(task.addresses).map(([name, address]) => ({
         networkId: networkId(name),
         address,

@@ -76,6 +76,7 @@ export class ScratchHost {
       join(folder, 'network-probe.ts'),
       name,
     ]);
+    await this.#probes.get(name)?.kill();
     this.#probes.set(name, probe);
     await probe.call('ready');
     return probe;

@@ -69,8 +69,29 @@ async function query(server: string, question: string, type: string, protocol: '
     socket.destroy();
   }
   const decoded = packet.decode(reply);
-  const data = (decoded.answers ?? []).map((answer) => ('data' in answer ? String(answer.data) : ''));
+  const data = (decoded.answers ?? []).map((answer) =>
+    'data' in answer && typeof answer.data === 'string' ? answer.data : '',
+  );
   return { code: (decoded.flags ?? 0) & 15, data };
+}
+
+/** A resolver that knows one name. */
+async function resolve({ name: known, address }: { name: string; address: string }): Promise<void> {
+  const udp = createSocket('udp4');
+  udp.on('message', (bytes, from) => {
+    const asked = packet.decode(bytes);
+    const matches = asked.questions?.[0]?.name === known;
+    const reply = packet.encode({
+      type: 'response',
+      id: asked.id ?? 0,
+      flags: matches ? 0 : 3,
+      questions: asked.questions ?? [],
+      answers: matches ? [{ name: known, type: 'A', class: 'IN', ttl: 60, data: address }] : [],
+    });
+    udp.send(reply, from.port, from.address);
+  });
+  udp.bind(53);
+  await once(udp, 'listening');
 }
 
 await serveLines({
@@ -110,6 +131,7 @@ await serveLines({
     socket.send('hello');
     return nextMessage(socket, 'message');
   },
+  resolve,
   query: (question: { server: string; name: string; type?: string; protocol?: 'udp' | 'tcp' }) =>
     query(question.server, question.name, question.type ?? 'A', question.protocol ?? 'udp'),
 });

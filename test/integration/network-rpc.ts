@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 
 type Handlers = Record<string, (parameters: never) => Promise<unknown>>;
 
-/** Serves `handlers` until standard input ends. */
+/** Serves `handlers` until standard input ends, and then ends the process, whatever else it still listens on. */
 export async function serveLines(handlers: Handlers): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     const { id, method, parameters } = JSON.parse(line) as { id: number; method: string; parameters: never };
@@ -18,6 +18,7 @@ export async function serveLines(handlers: Handlers): Promise<void> {
         ),
     );
   }
+  process.exit(0);
 }
 
 /** A child that speaks JSON lines. */

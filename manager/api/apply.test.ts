@@ -143,6 +143,7 @@ test.each([
   ],
   ['/services/0/name', (spec: ApplicationSpec) => (spec.services[0]!.name = 'app_other')],
   ['/networks/0/subnet', (spec: ApplicationSpec) => (spec.networks[0]!.subnet = '10.1.0.0/99')],
+  ['/secrets/0/name', (spec: ApplicationSpec) => (spec.secrets[0]!.data = 'b3RoZXI=')],
   ['/secrets/0/data', (spec: ApplicationSpec) => (spec.secrets[0]!.data = 'ä')],
   ['/services/0', (spec: ApplicationSpec) => Object.assign(spec.services[0]!, { priviledged: true })],
 ])('a mistake is refused with its path %s', (path, spoil) => {

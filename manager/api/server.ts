@@ -17,6 +17,9 @@ const limits: http.ServerOptions = {
   headersTimeout: 10_000,
   requestTimeout: 60_000,
   keepAliveTimeout: 60_000,
+  // A caller that vanished without a word is noticed by the kernel.
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
   // The request of an exec travels in the query.
   maxHeaderSize: 64 * 1024,
 };

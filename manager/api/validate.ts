@@ -5,7 +5,7 @@ import { parseConstraint } from '../../src/spec/constraint.ts';
 import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
 import type { FileSpec } from '../../src/spec/resource.ts';
 import type { ServiceSpec } from '../../src/spec/service.ts';
-import { fullName } from '../../src/spec/names.ts';
+import { fullName, versionedName } from '../../src/spec/names.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { applicationSchema } from './schema.ts';
 
@@ -58,6 +58,9 @@ function checkFile(path: string, file: FileSpec, bytesMax: number): void {
   if (bytes.toString('base64').replace(/=+$/, '') !== file.data.replace(/=+$/, '')) {
     throw invalid(`${path}/data`, 'it is not base64');
   }
+  // Files are told apart by name alone, on every node: a name that stood for two contents would mix them up.
+  const digest = versionedName('', '', bytes).slice(-13);
+  if (!file.name.endsWith(digest)) throw invalid(`${path}/name`, `it must end in ${digest}, for its content`);
   if (bytes.length > bytesMax) throw invalid(`${path}/data`, `it is over ${bytesMax} bytes`);
 }
 

@@ -201,7 +201,10 @@ class SessionDispatcher implements Dispatcher {
     const overview = overviewOf(view);
     for (const session of this.#sessions.values()) {
       if (!session.ready) continue;
-      if (!view.nodes.has(session.nodeId)) session.close('the node was removed from the cluster');
+      const node = view.nodes.get(session.nodeId);
+      if (node === undefined) session.close('the node was removed from the cluster');
+      // Declared down while its agent was just coming back: it says hello again on a new session.
+      else if (node.status.state === 'down') session.close('the node was declared down');
       else session.assign(assignmentsFor(overview, session.nodeId, drained));
     }
   }

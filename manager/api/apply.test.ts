@@ -97,6 +97,14 @@ test('a name that is being removed is not made anew', () => {
   expect(plan(application()).beingRemoved.sort()).toEqual(['app_front', 'app_web']);
 });
 
+test('a name that another application has is refused', () => {
+  const { plan } = applied();
+  const spec = application();
+  spec.name = 'other';
+  for (const each of [...spec.services, ...spec.networks]) each.application = 'other';
+  expect(() => plan(spec)).toThrow(/app has one of this name/);
+});
+
 test('the subnet of a network cannot change in place', () => {
   const { plan } = applied();
   const spec = application();

@@ -78,9 +78,26 @@ function note(
   if (change !== undefined) planner.group.push(change);
 }
 
+/** Names are the cluster's: `name:` in a Compose file, or an underscore in an unlucky place, can make two applications meet. */
+function checkOwner(
+  kind: string,
+  stored: { application: string } | undefined,
+  wished: { name: string; application: string },
+): void {
+  if (stored === undefined || stored.application === wished.application) return;
+  throw new ShoalError(
+    'already_exists',
+    `Cannot make ${kind} ${wished.name}: ${stored.application} has one of this name`,
+    {
+      next: 'Choose another name for it.',
+    },
+  );
+}
+
 function applyNetwork(planner: Planner, spec: NetworkSpec): void {
   const { view, meta } = planner;
   const stored = view.networkByName(spec.name);
+  checkOwner('network', stored?.spec, spec);
   if (stored?.removing) {
     planner.beingRemoved.push(spec.name);
     return;
@@ -106,6 +123,7 @@ function applyNetwork(planner: Planner, spec: NetworkSpec): void {
 function applyService(planner: Planner, spec: ServiceSpec): void {
   const { view, meta } = planner;
   const stored = view.serviceByName(spec.name);
+  checkOwner('service', stored?.spec, spec);
   if (stored?.removing) {
     planner.beingRemoved.push(spec.name);
     return;

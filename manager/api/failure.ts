@@ -1,5 +1,6 @@
 import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import { unreachable } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
 
@@ -41,11 +42,23 @@ function allocationFailure(view: View, service: Service): string | undefined {
 }
 
 function updateFailure(service: Service): string | undefined {
-  const { updateStatus } = service;
-  if (updateStatus?.state === 'paused' || updateStatus?.state === 'rollback_paused')
-    return updateStatus.message;
-  if (updateStatus?.state !== 'rollback_completed') return undefined;
-  return `the update failed and was rolled back: ${updateStatus.message}`;
+  const { updateStatus: status } = service;
+  if (status?.specVersion !== service.specVersion) return undefined; // of an update that was overtaken
+  const why = status.failure ?? status.message;
+  switch (status.state) {
+    case 'paused':
+      return `the update is paused: ${why}`;
+    case 'rollback_paused':
+      return `the rollback is paused: ${why}`;
+    case 'rollback_completed':
+      return `the update failed and was rolled back: ${why}`;
+    case 'updating':
+    case 'rollback_started':
+    case 'completed':
+      return undefined;
+    default:
+      return unreachable(status.state);
+  }
 }
 
 function dependencyFailure(

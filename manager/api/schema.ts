@@ -13,7 +13,7 @@ const durationMs = { type: 'number', minimum: 0, maximum: 365 * 24 * 60 * 60 * 1
 const port = { type: 'integer', minimum: 1, maximum: 65_535 };
 const mode = { type: 'integer', minimum: 0, maximum: 0o7777 };
 const protocol = { enum: ['tcp', 'udp'] };
-const name = { type: 'string', pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$' };
+const name = { type: 'string', pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$' };
 
 const list = (items: SchemaObject) => ({ type: 'array', items, maxItems: listMax });
 const texts = list(longText);
@@ -136,7 +136,7 @@ const service = object({
 const file = object({ name, application: name, labels, data: { type: 'string' } });
 
 export const applicationSchema: SchemaObject = object({
-  name: { type: 'string', pattern: '^[a-z0-9][a-z0-9_-]{0,62}$' },
+  name: { type: 'string', pattern: '^[a-z0-9][a-z0-9_-]{0,127}$' },
   services: list(service),
   networks: list(object({ name, application: name, labels, internal: flag, 'subnet?': text })),
   volumes: list(object({ name, application: name, labels })),

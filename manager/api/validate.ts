@@ -44,9 +44,6 @@ function checkNames(spec: ApplicationSpec): void {
     for (const [index, { name, application }] of spec[kind].entries()) {
       const path = `/${kind}/${index}`;
       if (application !== spec.name) throw invalid(`${path}/application`, `it must be ${spec.name}`);
-      if (!name.startsWith(fullName(spec.name, ''))) {
-        throw invalid(`${path}/name`, `it must begin with ${fullName(spec.name, '')}`);
-      }
       if (seen.has(name)) throw invalid(`${path}/name`, `${name} is there twice`);
       seen.add(name);
     }

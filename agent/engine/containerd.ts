@@ -203,6 +203,7 @@ class ContainerdEngine implements Engine {
       await this.#createTask(container, mounts, fifos);
       this.#processes.set(id, specification.process);
     } catch (error) {
+      this.#outputs.get(id)?.detach(); // nothing has been written
       await this.#remove(id).catch((left: unknown) =>
         this.#options.log.warn('a container that could not be made was not cleared', {
           container: id,
@@ -286,20 +287,17 @@ class ContainerdEngine implements Engine {
     await this.#fifos.remove(stdout, stderr);
   }
 
-  /** Deletes the task, killing it first when it lives. */
+  /** Deletes the task. One that lives is killed first; so is one that has not started, or its shim waits 2 s for output. */
   async #deleteTask(id: string): Promise<void> {
+    const containerId = id;
     try {
-      await this.#client.call('Tasks.Delete', { containerId: id });
+      await this.#client.call('Tasks.Kill', { containerId, signal: signalKill });
+      await ignoreMissing(this.#client.call('Tasks.Wait', { containerId }));
     } catch (error) {
-      if (isNotFound(error)) return;
       if (codeOf(error) === 'unavailable') throw error;
-      // it runs (containerd has no status for that); if there is another reason the second attempt meets it again
-      await ignoreMissing(
-        this.#client.call('Tasks.Kill', { containerId: id, signal: signalKill, all: true }),
-      );
-      await ignoreMissing(this.#client.call('Tasks.Wait', { containerId: id }));
-      await ignoreMissing(this.#client.call('Tasks.Delete', { containerId: id }));
+      // it has ended or never was; if there is another reason the deletion meets it again
     }
+    await ignoreMissing(this.#client.call('Tasks.Delete', { containerId }));
   }
 
   #keepOutput(id: string, output: Output): void {

@@ -128,7 +128,8 @@ function readEvent(
   return {
     id: containerId,
     exitCode: exitStatus,
-    at: toMs(exitedAt ?? envelope.timestamp),
+    // a process that never started has no time of exit
+    at: toMs(exitedAt && exitedAt.seconds > 0 ? exitedAt : envelope.timestamp),
     outOfMemory: killed,
   };
 }

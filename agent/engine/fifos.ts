@@ -8,6 +8,7 @@ import { systemRandom } from '../../src/util/random.ts';
 /** FIFOs made at a time: Node cannot make one itself, and a process for each would be most of the cost of an exec. */
 const batchSize = 64;
 const refillBelow = 24;
+const makeAttempts = 3;
 const sparePrefix = 'spare-';
 /** FIFOs of execs: of no use to a later process. */
 export const execPrefix = 'exec-';
@@ -36,12 +37,25 @@ export class FifoFolder {
 
   /** Makes a FIFO of this name, in place of an older one; gives its path. */
   async make(name: string): Promise<string> {
+    const path = this.path(name);
+    for (let attempt = 1; ; attempt++) {
+      const spare = await this.#takeSpare();
+      try {
+        await rename(spare, path);
+        return path;
+      } catch (error) {
+        // another process that took over this folder has cleared it
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt >= makeAttempts) throw error;
+        this.#spare.length = 0;
+      }
+    }
+  }
+
+  async #takeSpare(): Promise<string> {
     let spare = this.#spare.pop();
     for (; spare === undefined; spare = this.#spare.pop()) await this.#fill();
-    if (this.#spare.length < refillBelow) this.#fill().catch(() => undefined); // the next `make` meets the same failure and reports it
-    const path = this.path(name);
-    await rename(spare, path);
-    return path;
+    if (this.#spare.length < refillBelow) this.#fill().catch(() => undefined); // the next one meets the same failure and reports it
+    return spare;
   }
 
   async remove(...names: string[]): Promise<void> {

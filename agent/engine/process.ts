@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
@@ -12,6 +12,7 @@ import { checkSocketPath, ContainerdClient } from './client.ts';
 
 /** containerd adds this to its socket's path for the socket that shims report to. */
 const ttrpcSuffix = '.ttrpc';
+const pidFile = 'containerd.pid';
 const startTimeoutMs = 30_000;
 const pollIntervalMs = 20;
 const answerTimeoutMs = 2_000;
@@ -43,6 +44,8 @@ export interface ContainerdProcessOptions {
 export interface ContainerdProcess {
   /** Whether this call or an earlier daemon of ours started it; another's is never restarted. */
   owned: boolean;
+  /** Process id of a containerd of our own, as its file in the run folder says. */
+  pid(): number | undefined;
   /** Stops watching. containerd lives on. */
   stop(): Promise<void>;
 }
@@ -57,7 +60,7 @@ export async function ensureContainerd(options: ContainerdProcessOptions): Promi
   const stopped = new AbortController();
   const configPath = join(options.stateDirectory, 'containerd.toml');
   if (await answers(options)) {
-    if (!isReadable(configPath)) return { owned: false, stop: () => Promise.resolve() };
+    if (!isReadable(configPath)) return { owned: false, pid: () => undefined, stop: () => Promise.resolve() };
     log.debug('containerd runs already', { address });
   } else {
     await start(options, configPath);
@@ -65,6 +68,7 @@ export async function ensureContainerd(options: ContainerdProcessOptions): Promi
   const watching = watch(options, configPath, stopped.signal);
   return {
     owned: true,
+    pid: () => readPid(join(options.runDirectory, pidFile)),
     stop: async () => {
       stopped.abort(new Error('stopped'));
       await watching;
@@ -129,6 +133,7 @@ async function start(options: ContainerdProcessOptions, configPath: string): Pro
     }
     await clock.sleep(pollIntervalMs);
   }
+  await writeFile(join(runDirectory, pidFile), `${child.pid}\n`, { mode: 0o600 });
   log.info('started containerd', { address, pid: child.pid });
 }
 
@@ -182,6 +187,10 @@ async function answers({ address, clock }: ContainerdProcessOptions): Promise<bo
   } finally {
     client.close();
   }
+}
+
+function readPid(path: string): number | undefined {
+  return isReadable(path) ? Number.parseInt(readFileSync(path, 'utf8'), 10) : undefined;
 }
 
 function isInstalled(binary: string): boolean {

@@ -242,7 +242,7 @@ function containerMounts(own: RuntimeMount[]): OciMount[] {
 }
 
 function mount(destination: string, type: string, source: string, options: string[]): OciMount {
-  return { destination: posix.normalize(destination), type, source, options };
+  return { destination: posix.resolve('/', destination), type, source, options };
 }
 
 /** Bind mounts need to be told so, and must not carry mounts back to the host. */

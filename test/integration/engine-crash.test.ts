@@ -1,0 +1,102 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Image } from '../../agent/engine/engine.ts';
+import { busyboxImage } from '../harness/image.ts';
+import { pushImage } from '../harness/registry.ts';
+import { finish, startEngineFixture, until, type EngineFixture } from './engine-fixture.ts';
+
+let fixture: EngineFixture;
+let image: Image;
+
+beforeAll(async () => {
+  fixture = await startEngineFixture();
+  const directory = join(fixture.directory, 'images');
+  await mkdir(directory);
+  await pushImage(fixture.registry.name, 'box:1', await busyboxImage(directory));
+  image = await fixture.engine.pull(`${fixture.registry.name}/box:1`, {});
+});
+
+afterAll(async () => {
+  await fixture?.stop();
+});
+
+const counting = ['sh', '-c', 'i=0; while true; do echo $i; i=$((i+1)); sleep 0.01; done'];
+const numbers = (lines: string[]) => lines.map((line) => Number(line.split(' ')[1]));
+
+test('the output of a running container goes on unbroken when the daemon is another one', async () => {
+  const first = fixture.another();
+  const container = fixture.container(image, counting);
+  await first.create(container, fixture.sink(container.id));
+  await first.start(container.id);
+  const lines = () => fixture.log(container.id);
+  await until('output comes', async () => (await lines()).length > 20);
+  await first.close();
+  const before = (await lines()).length;
+  const second = fixture.another();
+  await second.reattach(container.id, fixture.sink(container.id));
+  await until('output goes on', async () => (await lines()).length > before + 20);
+  const seen = numbers(await lines());
+  expect(seen).toEqual(seen.map((_, index) => index));
+  const session = await second.exec(container.id, {
+    command: ['true'],
+    tty: false,
+    environment: [],
+    stdin: false,
+  });
+  expect((await finish(session)).exitCode).toBe(0);
+  await second.remove(container.id);
+});
+
+test('taking up the output of a container that has stopped meanwhile ends at once', async () => {
+  const first = fixture.another();
+  const container = fixture.container(image, ['sh', '-c', 'read x < /dev/zero; echo never']);
+  await first.create(container, fixture.sink(container.id));
+  await first.start(container.id);
+  await first.close();
+  const second = fixture.another();
+  await second.kill(container.id, 9);
+  await until('it has stopped', async () => (await second.list())[0]?.state === 'stopped');
+  const ended = Promise.withResolvers<void>();
+  await second.reattach(container.id, { write: () => undefined, end: () => ended.resolve() });
+  await ended.promise;
+  await second.remove(container.id);
+});
+
+test('a containerd that is killed comes back, and containers have not noticed', async () => {
+  const { engine, containerd } = fixture;
+  const container = fixture.container(image, counting);
+  await engine.create(container, fixture.sink(container.id));
+  const { pid } = await engine.start(container.id);
+  const exits = engine.exits(new AbortController().signal);
+  const watching = Array.fromAsync(exits);
+  watching.catch(() => undefined); // looked at below
+  await engine.list();
+  const killed = containerd.pid()!;
+  process.kill(killed, 'SIGKILL');
+  await expect(watching).rejects.toMatchObject({ code: 'unavailable' });
+  await until('another containerd runs', () => containerd.pid() !== killed);
+  await until('it knows the container', async () => (await engine.list().catch(() => [])).length === 1);
+  expect(await engine.list()).toMatchObject([{ id: container.id, state: 'running', pid }]);
+  const lines = (await fixture.log(container.id)).length;
+  await until('output goes on', async () => (await fixture.log(container.id)).length > lines + 10);
+  const seen = numbers(await fixture.log(container.id));
+  expect(seen).toEqual(seen.map((_, index) => index));
+  await engine.remove(container.id);
+});
+
+test('what a creation left behind that was cut short is cleared by the next one and by remove', async () => {
+  const { engine } = fixture;
+  const container = fixture.container(image, ['sleep', '1000']);
+  const cut = fixture.another();
+  const creating = cut.create(container, fixture.sink(container.id));
+  creating.catch(() => undefined); // it may fail or succeed
+  await cut.close();
+  await creating.catch(() => undefined);
+  await engine.create(container, fixture.sink(container.id));
+  await engine.start(container.id);
+  expect(await engine.list()).toMatchObject([{ id: container.id, state: 'running' }]);
+  await engine.remove(container.id);
+  await engine.remove(container.id);
+  expect(await engine.list()).toEqual([]);
+});

@@ -82,14 +82,17 @@ const zones = [1, 2, 3, 4, 5, 6, 7, 8] as const;
 const renewed = `
   map renewed { typeof ${flow} : ct zone; flags dynamic,timeout; timeout 1d; size 65535; }
   chain renew {
-    ${[0, ...zones].map((zone) => `ct original zone ${zone} update @renewed { ${flow} : ${(zone % zones.length) + 1} } drop`).join('\n    ')}
+    ${[0, ...zones].map((zone) => `ct original zone ${zone} update @renewed { ${flow} : ${(zone % zones.length) + 1} } return`).join('\n    ')}
   }
   chain refresh {
     ${zones.map((zone) => `ct original zone ${zone} update @renewed { ${flow} : ${zone} } return`).join('\n    ')}
   }
   chain stale {
-    meta l4proto udp goto renew
-    tcp flags syn / fin,syn,rst,ack goto renew
+    # this packet is lost: a connected UDP client is told at once and sends again, a TCP client repeats its SYN
+    meta l4proto udp jump renew
+    meta l4proto udp reject with icmp port-unreachable
+    tcp flags syn / fin,syn,rst,ack jump renew
+    tcp flags syn / fin,syn,rst,ack drop
     meta l4proto tcp reject with tcp reset
     drop
   }

@@ -193,7 +193,7 @@ describe('changes', () => {
       code: 'ECONNRESET',
     });
     // The first packet finds out; the ones after it go elsewhere.
-    await client.call('askFlow', { id: flow.id }).catch(() => undefined);
+    await expect(client.call('askFlow', { id: flow.id })).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     expect(await client.call('askFlow', { id: flow.id })).toBe('web1 10.64.0.51');
     expect(await client.call('askFlow', { id: flow.id })).toBe('web1 10.64.0.51');
     world.cluster.tasks.push(web2);

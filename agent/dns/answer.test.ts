@@ -1,0 +1,209 @@
+import packet, { type Answer, type Question } from 'dns-packet';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { seededRandom } from '../../src/util/random.ts';
+import type { ServiceAssignment } from '../../src/wire/session.ts';
+import type { NetworkAssignments } from '../network/network.ts';
+import { decide, fitAnswer } from './answer.ts';
+import { parseResolvers } from './forward.ts';
+import { buildNames } from './names.ts';
+
+function service(id: string, change: Partial<ServiceAssignment> = {}): ServiceAssignment {
+  const key = id.replace(/^[^_]*_/, '');
+  return { id, name: id, key, application: id.split('_')[0]!, networks: [], ports: [], ...change };
+}
+
+function network(id: string, subnet: string, internal = false) {
+  return {
+    id,
+    name: id,
+    vni: 4096,
+    subnet,
+    internal,
+    bridgeAddress: subnet.replace('.0/20', '.1'),
+    peers: [],
+  };
+}
+
+function byId<T extends { id: string }>(values: T[]): Map<string, T> {
+  return new Map(values.map((value) => [value.id, value]));
+}
+
+const manyEndpoints = Array.from({ length: 40 }, (_, index) => ({
+  id: `t${index}`,
+  serviceId: 'app_round',
+  slot: index + 1,
+  nodeId: 'n',
+  addresses: { front: `10.64.2.${index + 1}` },
+}));
+
+const assignments: NetworkAssignments = {
+  networks: byId([
+    network('front', '10.64.0.0/20'),
+    network('back', '10.64.16.0/20'),
+    network('inner', '10.64.32.0/20', true),
+  ]),
+  peers: new Map(),
+  services: byId([
+    service('app_web', { networks: [{ networkId: 'front', virtualAddress: '10.64.8.1', aliases: ['www'] }] }),
+    service('app_round', { networks: [{ networkId: 'front', aliases: [] }] }),
+    service('app_idle', { networks: [{ networkId: 'front', aliases: [] }] }),
+    service('app_store', { networks: [{ networkId: 'back', virtualAddress: '10.64.24.1', aliases: [] }] }),
+    service('app_vault', { networks: [{ networkId: 'inner', aliases: [] }] }),
+    service('other_web', { networks: [{ networkId: 'front', virtualAddress: '10.64.8.9', aliases: [] }] }),
+  ]),
+  endpoints: byId([
+    ...manyEndpoints,
+    { id: 'w1', serviceId: 'app_web', slot: 1, nodeId: 'n', addresses: { front: '10.64.0.11' } },
+    { id: 'w2', serviceId: 'app_web', slot: 2, nodeId: 'n', addresses: { front: '10.64.0.12' } },
+  ]),
+};
+const attached = (taskId: string, serviceId: string, networkId: string, address: string) => ({
+  taskId,
+  serviceId,
+  hostPorts: [],
+  attachments: [{ networkId, address, aliases: [] }],
+});
+const names = buildNames(assignments, [
+  attached('w1', 'app_web', 'front', '10.64.0.11'),
+  attached('o1', 'other_web', 'front', '10.64.0.12'),
+  attached('v1', 'app_vault', 'inner', '10.64.32.5'),
+]);
+const client = '10.64.0.11';
+
+function query(name: string, type = 'A', additionals: Answer[] = []): Buffer {
+  const questions = [{ name, type, class: 'IN' } as Question];
+  return packet.encode({ type: 'query', id: 4711, flags: packet.RECURSION_DESIRED, questions, additionals });
+}
+
+function ask(
+  name: string,
+  options: { type?: string; from?: string; protocol?: 'udp' | 'tcp'; edns?: number } = {},
+) {
+  const { type = 'A', from = client, protocol = 'udp', edns } = options;
+  const additionals: Answer[] =
+    edns === undefined
+      ? []
+      : [
+          {
+            type: 'OPT',
+            name: '.',
+            udpPayloadSize: edns,
+            extendedRcode: 0,
+            ednsVersion: 0,
+            flags: 0,
+            flag_do: false,
+            options: [],
+          },
+        ];
+  const decision = decide({ bytes: query(name, type, additionals), from, protocol }, names, seededRandom(1));
+  if (decision.kind !== 'answer') return { kind: decision.kind };
+  const decoded = packet.decode(decision.packet);
+  const data = (decoded.answers ?? []).map((answer) => ('data' in answer ? answer.data : ''));
+  return {
+    code: (decoded.flags ?? 0) & 15,
+    data,
+    truncated: decoded.flag_tc,
+    edns: (decoded.additionals ?? []).length,
+    bytes: decision.packet.length,
+    id: decoded.id,
+  };
+}
+
+test.each(['web', 'Web', 'app_web', 'www'])('%s is the virtual IP', (name) => {
+  expect(ask(name)).toMatchObject({ code: 0, data: ['10.64.8.1'], id: 4711 });
+});
+
+test('a key means the service of the asker’s own application; a full name any on the network', () => {
+  expect(ask('web', { from: '10.64.0.12' })).toMatchObject({ data: ['10.64.8.9'] });
+  expect(ask('app_web', { from: '10.64.0.12' })).toMatchObject({ data: ['10.64.8.1'] });
+});
+
+test('endpoints are listed for tasks.NAME, chosen by SLOT.NAME, and listed for a service without virtual IP', () => {
+  expect(ask('tasks.web').data?.toSorted()).toEqual(['10.64.0.11', '10.64.0.12']);
+  expect(ask('2.web')).toMatchObject({ code: 0, data: ['10.64.0.12'] });
+  expect(ask('9.web')).toMatchObject({ code: 0, data: [] });
+  expect(ask('round', { protocol: 'tcp' }).data).toHaveLength(40);
+  expect(ask('idle')).toMatchObject({ code: 0, data: [] });
+});
+
+test('a known name has no other records, and is not asked of anyone else', () => {
+  expect(ask('web', { type: 'AAAA' })).toMatchObject({ code: 0, data: [] });
+  expect(ask('web', { type: 'MX' })).toMatchObject({ code: 0, data: [] });
+});
+
+test('addresses have names on the asker’s networks; other overlay addresses have none', () => {
+  expect(ask('12.0.64.10.in-addr.arpa', { type: 'PTR' })).toMatchObject({ code: 0, data: ['2.app_web'] });
+  expect(ask('1.8.64.10.in-addr.arpa', { type: 'PTR' })).toMatchObject({ code: 0, data: ['app_web'] });
+  expect(ask('1.24.64.10.in-addr.arpa', { type: 'PTR' })).toMatchObject({ code: 3, data: [] });
+  expect(ask('9.9.9.9.in-addr.arpa', { type: 'PTR' })).toEqual({ kind: 'forward' });
+});
+
+test('unknown names go to the resolvers, except for tasks without a way out', () => {
+  expect(ask('example.org')).toEqual({ kind: 'forward' });
+  expect(ask('store')).toEqual({ kind: 'forward' });
+  expect(ask('example.org', { from: '10.64.32.5' })).toMatchObject({ code: 2 });
+});
+
+test('whoever is not a task of this host is refused', () => {
+  expect(ask('web', { from: '10.64.0.99' })).toMatchObject({ code: 5, data: [] });
+});
+
+test('an answer that does not fit is cut and marked; EDNS and TCP make room', () => {
+  const cut = ask('round');
+  expect(cut).toMatchObject({ truncated: true });
+  expect(cut.bytes).toBeLessThanOrEqual(512);
+  expect(cut.data!.length).toBeGreaterThan(10);
+  expect(ask('round', { edns: 4096 })).toMatchObject({ truncated: false, edns: 1 });
+  expect(ask('round', { edns: 4096 }).bytes).toBeLessThanOrEqual(1232);
+  expect(ask('round', { protocol: 'tcp' })).toMatchObject({ truncated: false });
+});
+
+test('addresses come in another order from time to time', () => {
+  const random = seededRandom(7);
+  const firsts = new Set<unknown>();
+  for (let index = 0; index < 20; index++) {
+    const decision = decide({ bytes: query('tasks.web'), from: client, protocol: 'udp' }, names, random);
+    if (decision.kind === 'answer') firsts.add(JSON.stringify(packet.decode(decision.packet).answers?.[0]));
+  }
+  expect(firsts.size).toBe(2);
+});
+
+test('no bytes make it throw, and responses are never answered', () => {
+  const valid = query('web');
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.nat(valid.length - 1),
+      fc.nat(255),
+      (noise, at, byte) => {
+        decide({ bytes: Buffer.from(noise), from: client, protocol: 'udp' }, names, seededRandom(1));
+        const broken = Buffer.from(valid);
+        broken[at] = byte;
+        decide({ bytes: broken, from: client, protocol: 'udp' }, names, seededRandom(1));
+        decide({ bytes: broken.subarray(0, at), from: client, protocol: 'udp' }, names, seededRandom(1));
+      },
+    ),
+  );
+  const response = packet.encode({ type: 'response', id: 1, questions: [] });
+  expect(decide({ bytes: response, from: client, protocol: 'udp' }, names, seededRandom(1))).toEqual({
+    kind: 'drop',
+  });
+});
+
+test('a resolver’s long answer is cut to its question and marked', () => {
+  const long = packet.encode({
+    type: 'response',
+    id: 5,
+    questions: [{ name: 'example.org', type: 'TXT', class: 'IN' }],
+    answers: [{ name: 'example.org', type: 'TXT', class: 'IN', ttl: 1, data: 'x'.repeat(200) }],
+  });
+  expect(fitAnswer(long, 512)).toBe(long);
+  expect(packet.decode(fitAnswer(long, 100))).toMatchObject({ id: 5, flag_tc: true, answers: [] });
+});
+
+test('the first three resolvers that are addresses are used', () => {
+  const text =
+    '# nameserver 9.9.9.9\nnameserver 127.0.0.53\nnameserver nonsense\nnameserver ::1\n nameserver 1.1.1.1\nnameserver 8.8.8.8\n';
+  expect(parseResolvers(text)).toEqual(['127.0.0.53', '::1', '1.1.1.1']);
+});

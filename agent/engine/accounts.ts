@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readlink } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import { withDeadline } from '../../src/util/clock.ts';
+import { withDeadline, type Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import type { ContainerdClient } from './client.ts';
@@ -14,17 +14,20 @@ import type { Accounts } from './user.ts';
 const fileBytesMax = 4 * 1024 * 1024;
 const linksMax = 40;
 const mountTimeoutMs = 10_000;
+const leaseLifetimeMs = 10 * 60 * 1000;
 const cachedMax = 64;
 
 /** Reads the user databases of images, once an image. */
 export class AccountsReader {
   readonly #client: ContainerdClient;
   readonly #mountPoint: string;
+  readonly #clock: Clock;
   readonly #cache = new Map<string, Promise<Accounts>>();
 
   /** `mountPoint` is an empty folder; nothing is ever mounted there as the rest of the machine sees it. */
-  constructor(client: ContainerdClient, mountPoint: string) {
+  constructor(client: ContainerdClient, mountPoint: string, clock: Clock) {
     this.#client = client;
+    this.#clock = clock;
     this.#mountPoint = mountPoint;
   }
 
@@ -45,14 +48,18 @@ export class AccountsReader {
 
   async #read(snapshotter: string, chainId: string): Promise<Accounts> {
     const key = `shoal-accounts-${systemRandom.id()}`;
-    const { mounts } = await this.#client.call('Snapshots.View', { snapshotter, key, parent: chainId });
+    const expire = new Date(this.#clock.now() + leaseLifetimeMs).toISOString();
+    await this.#client.call('Leases.Create', { id: key, labels: { 'containerd.io/gc.expire': expire } });
     try {
+      const view = { snapshotter, key, parent: chainId };
+      const { mounts } = await this.#client.call('Snapshots.View', view, { lease: key });
       return await withRoot(mounts, this.#mountPoint, async (root) => ({
         passwd: (await readInRoot(root, '/etc/passwd')) ?? '',
         group: (await readInRoot(root, '/etc/group')) ?? '',
       }));
     } finally {
-      await this.#client.call('Snapshots.Remove', { snapshotter, key });
+      // the view goes with its lease
+      await this.#client.call('Leases.Delete', { id: key });
     }
   }
 }

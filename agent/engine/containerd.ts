@@ -80,7 +80,7 @@ class ContainerdEngine implements Engine {
     this.#options = options;
     this.#client = new ContainerdClient({ address, namespace, clock });
     this.#images = new ImageStore({ client: this.#client, clock, log, insecureRegistries });
-    this.#accounts = new AccountsReader(this.#client, join(stateDirectory, 'rootfs'));
+    this.#accounts = new AccountsReader(this.#client, join(stateDirectory, 'rootfs'), clock);
     this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
     this.#host = hostFeatures();
   }

@@ -209,10 +209,12 @@ async function getFollowing(
 function get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-    const request = send(url, { headers: { 'user-agent': 'shoal', ...headers }, signal }, resolve);
-    request.setTimeout(idleTimeoutMs, () =>
-      request.destroy(new Error(`${url.host} was silent for ${idleTimeoutMs} ms`)),
+    const request = send(
+      url,
+      { headers: { 'user-agent': 'shoal', ...headers }, signal, timeout: idleTimeoutMs },
+      resolve,
     );
+    request.on('timeout', () => request.destroy(new Error(`${url.host} was silent for ${idleTimeoutMs} ms`)));
     request.on('error', reject);
     request.end();
   });

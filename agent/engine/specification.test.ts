@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { ContainerCreate } from './engine.ts';
 import { execProcess, runtimeSpecification, type HostFeatures } from './specification.ts';
 
@@ -38,87 +38,85 @@ const specify = (change: Partial<ContainerCreate> = {}, changedHost: Partial<Hos
     { user: root, host: { ...host, ...changedHost }, cgroupParent: '/shoal' },
   );
 
-describe('runtimeSpecification()', () => {
-  test('starts what was asked for in the place it was asked for', () => {
-    const specification = specify();
-    expect(specification.process).toMatchObject({
-      args: ['serve', '--port', '80'],
-      env: ['PATH=/own', 'HOSTNAME=web-1', 'A=1'],
-      cwd: '/',
-      terminal: false,
-      noNewPrivileges: false,
-      rlimits: [{ type: 'RLIMIT_NOFILE', soft: 1024, hard: 524_288 }],
-    });
-    expect(specification.hostname).toBe('web-1');
-    expect(specification.annotations).toEqual({ 'io.containerd.runc.v2.group': 'g' });
-    expect(specification.linux.cgroupsPath).toBe('/shoal/task1');
-    expect(specify({ tty: true }).process.env).toContain('TERM=xterm');
+test('runtimeSpecification() starts what was asked for in the place it was asked for', () => {
+  const specification = specify();
+  expect(specification.process).toMatchObject({
+    args: ['serve', '--port', '80'],
+    env: ['PATH=/own', 'HOSTNAME=web-1', 'A=1'],
+    cwd: '/',
+    terminal: false,
+    noNewPrivileges: false,
+    rlimits: [{ type: 'RLIMIT_NOFILE', soft: 1024, hard: 524_288 }],
   });
+  expect(specification.hostname).toBe('web-1');
+  expect(specification.annotations).toEqual({ 'io.containerd.runc.v2.group': 'g' });
+  expect(specification.linux.cgroupsPath).toBe('/shoal/task1');
+  expect(specify({ tty: true }).process.env).toContain('TERM=xterm');
+});
 
-  test('refuses a container without a command', () => {
-    expect(() => specify({ args: [] })).toThrow('Cannot run web:1: there is no command');
-    expect(() => specify({ args: [''] })).toThrow('there is no command');
-  });
+test('runtimeSpecification() refuses a container without a command', () => {
+  expect(() => specify({ args: [] })).toThrow('Cannot run web:1: there is no command');
+  expect(() => specify({ args: [''] })).toThrow('there is no command');
+});
 
-  test('gives 14 capabilities to root and only a bound to others', () => {
-    expect(specify().process.capabilities.effective).toHaveLength(14);
-    const options = { user: { ...root, uid: 5 }, host, cgroupParent: '/shoal' };
-    const { capabilities } = runtimeSpecification(container, options).process;
-    expect(capabilities).toMatchObject({ effective: [], permitted: [] });
-    expect(capabilities.bounding).toHaveLength(14);
-  });
+test('runtimeSpecification() gives 14 capabilities to root and only a bound to others', () => {
+  expect(specify().process.capabilities.effective).toHaveLength(14);
+  const options = { user: { ...root, uid: 5 }, host, cgroupParent: '/shoal' };
+  const { capabilities } = runtimeSpecification(container, options).process;
+  expect(capabilities).toMatchObject({ effective: [], permitted: [] });
+  expect(capabilities.bounding).toHaveLength(14);
+});
 
-  test('follows what the machine has', () => {
-    const types = (version: 1 | 2) =>
-      specify({}, { cgroupVersion: version }).linux.namespaces.map(({ type }) => type);
-    expect(types(2)).toEqual(['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup']);
-    expect(types(1)).not.toContain('cgroup');
-    expect(specify({}, { seccomp: false }).linux.seccomp).toBeUndefined();
-    expect(specify({}, { openFilesMax: 500 }).process.rlimits).toEqual([
-      { type: 'RLIMIT_NOFILE', soft: 500, hard: 500 },
-    ]);
-  });
+test('runtimeSpecification() follows what the machine has', () => {
+  const types = (version: 1 | 2) =>
+    specify({}, { cgroupVersion: version }).linux.namespaces.map(({ type }) => type);
+  expect(types(2)).toEqual(['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup']);
+  expect(types(1)).not.toContain('cgroup');
+  expect(specify({}, { seccomp: false }).linux.seccomp).toBeUndefined();
+  expect(specify({}, { openFilesMax: 500 }).process.rlimits).toEqual([
+    { type: 'RLIMIT_NOFILE', soft: 500, hard: 500 },
+  ]);
+});
 
-  test('joins the network namespace that was prepared', () => {
-    const networkOf = (change: Partial<ContainerCreate>) =>
-      specify(change).linux.namespaces.find(({ type }) => type === 'network');
-    expect(networkOf({ networkNamespace: '/run/netns/x' })).toEqual({
-      type: 'network',
-      path: '/run/netns/x',
-    });
-    expect(networkOf({})).toEqual({ type: 'network' });
+test('runtimeSpecification() joins the network namespace that was prepared', () => {
+  const networkOf = (change: Partial<ContainerCreate>) =>
+    specify(change).linux.namespaces.find(({ type }) => type === 'network');
+  expect(networkOf({ networkNamespace: '/run/netns/x' })).toEqual({
+    type: 'network',
+    path: '/run/netns/x',
   });
+  expect(networkOf({})).toEqual({ type: 'network' });
+});
 
-  test('mounts what was asked for after the defaults, outer before inner, and in place of them', () => {
-    const bind = (target: string, options: string[] = []) => ({
-      source: '/host',
-      target,
-      type: 'bind' as const,
-      options,
-    });
-    const { mounts } = specify({
-      mounts: [bind('/a/b/c'), bind('/dev/shm', ['ro']), bind('/a/', ['rshared'])],
-    });
-    expect(mounts.filter(({ destination }) => destination === '/dev/shm')).toEqual([
-      { destination: '/dev/shm', type: 'bind', source: '/host', options: ['rbind', 'ro', 'rprivate'] },
-    ]);
-    expect(mounts.slice(-3).map(({ destination }) => destination)).toEqual(['/a', '/dev/shm', '/a/b/c']);
-    expect(mounts.at(-3)!.options).toEqual(['rbind', 'rshared']);
+test('runtimeSpecification() mounts what was asked for after the defaults, outer before inner, and in place of them', () => {
+  const bind = (target: string, options: string[] = []) => ({
+    source: '/host',
+    target,
+    type: 'bind' as const,
+    options,
   });
+  const { mounts } = specify({
+    mounts: [bind('/a/b/c'), bind('/dev/shm', ['ro']), bind('/a/', ['rshared'])],
+  });
+  expect(mounts.filter(({ destination }) => destination === '/dev/shm')).toEqual([
+    { destination: '/dev/shm', type: 'bind', source: '/host', options: ['rbind', 'ro', 'rprivate'] },
+  ]);
+  expect(mounts.slice(-3).map(({ destination }) => destination)).toEqual(['/a', '/dev/shm', '/a/b/c']);
+  expect(mounts.at(-3)!.options).toEqual(['rbind', 'rshared']);
+});
 
-  test('turns limits and reservations into control group settings', () => {
-    const change = {
-      limits: { nanoCpus: 1_500_000_000, memoryBytes: 1000, pids: 20 },
-      reservations: { nanoCpus: 500_000_000, memoryBytes: 500 },
-    };
-    expect(specify(change).linux.resources).toEqual({
-      devices: [{ allow: false, access: 'rwm' }],
-      cpu: { quota: 150_000, period: 100_000, shares: 512 },
-      memory: { limit: 1000, reservation: 500 },
-      pids: { limit: 20 },
-    });
-    expect(specify().linux.resources).toEqual({ devices: [{ allow: false, access: 'rwm' }] });
+test('runtimeSpecification() turns limits and reservations into control group settings', () => {
+  const change = {
+    limits: { nanoCpus: 1_500_000_000, memoryBytes: 1000, pids: 20 },
+    reservations: { nanoCpus: 500_000_000, memoryBytes: 500 },
+  };
+  expect(specify(change).linux.resources).toEqual({
+    devices: [{ allow: false, access: 'rwm' }],
+    cpu: { quota: 150_000, period: 100_000, shares: 512 },
+    memory: { limit: 1000, reservation: 500 },
+    pids: { limit: 20 },
   });
+  expect(specify().linux.resources).toEqual({ devices: [{ allow: false, access: 'rwm' }] });
 });
 
 test('an exec is like the container but for what it asks', () => {

@@ -60,6 +60,7 @@ export class Agent {
   /** Which message the assignments are as of, for telling when the kernel matches them. */
   #told: { epoch: number; sequence: number } | undefined;
   #appliedNetworks: ReadonlySet<string> = new Set();
+  readonly #networkUp = Promise.withResolvers<void>();
   #networkStarted = false;
 
   constructor(options: AgentOptions, files: TaskFiles) {
@@ -119,12 +120,12 @@ export class Agent {
     this.#worker.assign(this.#assignments.task);
     this.#applier.start();
     this.session.start();
+    const stopped = new Promise<void>((resolve) => {
+      this.#worker.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     this.#worker.background('watching the engine', async () => {
-      await this.#change.until(
-        'the network of this host',
-        Number.MAX_SAFE_INTEGER,
-        () => this.#networkStarted || undefined,
-      );
+      // What has a namespace here can be told only once the network has taken over what was left.
+      await Promise.race([this.#networkUp.promise, stopped]);
       await watchEngine(this.#worker);
     });
   }
@@ -186,6 +187,7 @@ export class Agent {
     if (!this.#networkStarted) {
       await network.start();
       this.#networkStarted = true;
+      this.#networkUp.resolve();
     }
     const told = this.#told;
     const { network: networks, peer: peers, service: services, endpoint: endpoints } = this.#assignments;

@@ -35,7 +35,7 @@ export function checkConsistency(
   checkFiles(context);
   checkSubnets(context);
   checkNames(context);
-  if (Object.keys(model.services).length === 0 && !faulty.has('services')) {
+  if (Object.keys(model.services).length === 0 && !diagnostics.hasErrors()) {
     complain(['services'], 'the application has no services', 'add one under services');
   }
 }

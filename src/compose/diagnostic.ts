@@ -39,6 +39,11 @@ export class Diagnostics {
     this.add('warning', at, path, message, hint);
   }
 
+  /** Whether there are so many errors that more would help nobody. */
+  isFull(): boolean {
+    return this.list.length >= diagnosticsMax;
+  }
+
   hasErrors(): boolean {
     return this.errorCount > 0;
   }

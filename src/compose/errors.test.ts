@@ -237,13 +237,7 @@ describe('a file that is wrong is refused:', () => {
         '2:3 services.-x: "-x" cannot be used as a name here; it must be a name of at most 63 letters, digits, ".", "_" and "-" that begins and ends with a letter or digit',
       ],
     ],
-    [
-      'service:\n  web: { image: a }',
-      [
-        '1:1 service: this key is not known; did you mean services?',
-        '1:1 services: the application has no services; add one under services',
-      ],
-    ],
+    ['service:\n  web: { image: a }', ['1:1 service: this key is not known; did you mean services?']],
     [
       'services: { a: { image: A } }',
       [

@@ -71,6 +71,7 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
   const tree = mergeLayers(layers, diagnostics);
   if (tree === undefined) throw failure(diagnostics);
   const { plain, faulty } = await validate(tree, diagnostics);
+  if (diagnostics.isFull()) throw failure(diagnostics);
   warnOfVersion(tree, plain, diagnostics);
   const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };
   const environments = await serviceEnvironments(plain, resolve);

@@ -6,7 +6,7 @@ import type { MapEntry, MapNode, MergeTag, Position, ScalarNode, SourceFile, Tre
 import { isNull, lineAndColumn } from './tree.ts';
 
 /** A larger file is refused before it is parsed. */
-export const composeFileBytesMax = 8 * 1024 * 1024;
+export const composeFileBytesMax = 4 * 1024 * 1024;
 /** Maps and lists within one another. */
 const depthMax = 100;
 /** Nodes that aliases and merge keys may stand for, all in all, in one document (a guard against alias bombs). */
@@ -41,9 +41,18 @@ function composeDocuments(file: SourceFile, diagnostics: Diagnostics): Document[
   const parser = new Parser();
   const tokens: CST.Token[] = [];
   let offset = 0;
+  let documentCount = 0;
   for (const lexeme of new Lexer().lex(file.text)) {
-    for (const token of parser.next(lexeme)) tokens.push(token);
+    for (const token of parser.next(lexeme)) {
+      tokens.push(token);
+      if (token.type === 'document') documentCount += 1;
+    }
     offset += lexeme.length;
+    if (documentCount > documentsMax) {
+      const at = { file, offset };
+      diagnostics.error(at, [], 'the file has too many documents', `at most ${documentsMax} are read`);
+      return [];
+    }
     if (parser.stack.length > 2 * depthMax) {
       diagnostics.error(
         { file, offset: Math.min(offset, file.text.length) },
@@ -64,15 +73,7 @@ function composeDocuments(file: SourceFile, diagnostics: Diagnostics): Document[
     logLevel: 'silent',
     keepSourceTokens: false,
   });
-  const documents: Document[] = [];
-  for (const document of composer.compose(tokens)) {
-    documents.push(document);
-    if (documents.length > documentsMax) {
-      const at = { file, offset: document.range?.[0] ?? 0 };
-      diagnostics.error(at, [], 'the file has too many documents', `at most ${documentsMax} are read`);
-      return [];
-    }
-  }
+  const documents = [...composer.compose(tokens)];
   return documents.filter((document) => reportYamlErrors(file, document, diagnostics));
 }
 

@@ -102,7 +102,11 @@ const service = fc.record(
     ),
     volumes: mounts,
     secrets: fc.shuffledSubarray(['one', 'two']),
-    configs: fc.constantFrom<unknown[]>([], ['page'], [{ source: 'page', target: '/etc/page.html', mode: 256 }]),
+    configs: fc.constantFrom<unknown[]>(
+      [],
+      ['page'],
+      [{ source: 'page', target: '/etc/page.html', mode: 256 }],
+    ),
     healthcheck: fc.record(
       { test: fc.constantFrom<unknown>('curl x', ['CMD', 'a']), interval: duration, retries: fc.nat(9) },
       optional,
@@ -184,7 +188,8 @@ describe('for any application', () => {
     await fc.assert(
       fc.asyncProperty(application, fc.nat(), async (given, seed) => {
         const first = await load(JSON.stringify(given), { disk, environment });
-        const other = shuffled(given, seededRandom(seed).next);
+        const random = seededRandom(seed);
+        const other = shuffled(given, () => random.next());
         const second = await load(JSON.stringify(other), { disk, environment });
         expect(renderCanonical(second.canonical, 'yaml')).toBe(renderCanonical(first.canonical, 'yaml'));
         expect(second.application).toEqual(first.application);

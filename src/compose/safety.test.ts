@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { faultsOf, load } from './fixtures.ts';
+
+const levels = Array.from(
+  { length: 9 },
+  (_, level) => `  a${level + 1}: &a${level + 1} [${Array(9).fill(`*a${level}`).join(', ')}]`,
+);
+const laughs = `services: { web: { image: nginx } }\nx-bomb:\n  a0: &a0 [x, x, x]\n${levels.join('\n')}\n`;
+
+describe('a hostile file is refused with its place:', () => {
+  it.each<[string, string, RegExp]>([
+    ['an alias bomb', laughs, /aliases repeat more than/u],
+    ['brackets without end', '['.repeat(100_000), /nested too deeply/u],
+    ['braces without end', '{a: '.repeat(10_000), /nested too deeply/u],
+    ['dashes without end', '- '.repeat(10_000), /nested too deeply/u],
+    ['question marks without end', '? '.repeat(10_000), /nested too deeply/u],
+    [
+      'deep indentation',
+      Array.from({ length: 500 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n'),
+      /nested too deeply/u,
+    ],
+    ['a huge file', 'a: b\n'.repeat(1_000_000), /too large/u],
+    ['documents without end', '---\na: b\n'.repeat(1000), /too many documents/u],
+    [
+      'a variable in a variable in a variable',
+      `services: { a: { image: "${'${A:-'.repeat(90)}${'}'.repeat(90)}" } }`,
+      /nested too deeply/u,
+    ],
+    ['an alias to itself', 'services: &a { web: *a }', /nothing above is anchored as &a/u],
+    ['a merge with itself', 'services: { a: &x { <<: *x } }', /nothing above is anchored as &x/u],
+    ['a merge with a list', 'x-a: &x [1]\nservices: { a: { <<: *x } }', /<< merges maps/u],
+    ['an alias to nothing', 'services: *none', /nothing above is anchored as &none/u],
+    ['a key given twice', 'services: { a: { image: a, image: b } }', /given twice, first on line 1/u],
+    ['a number as a key', 'services: { 1: { image: a } }', /the key 1 is not a string/u],
+    ['a list as a key', 'services: { ? [a] : { image: a } }', /the key a list is not a string/u],
+    ['nothing as a key', 'services: { : { image: a } }', /the key null is not a string/u],
+    ['NUL in a key', 'services: { "a\\0": { image: a } }', /NUL character/u],
+    ['NUL in a value', 'services: { a: { image: a, command: "\\0" } }', /NUL character/u],
+    [
+      'a control character in a name',
+      'services: { "a\\x1b": { image: a } }',
+      /U\+001B, which cannot be seen/u,
+    ],
+    [
+      'text that runs backwards in a name',
+      'services: { "a\\u202eb": { image: a } }',
+      /U\+202E, which cannot be seen/u,
+    ],
+    [
+      'an invisible space in a name',
+      'services: { a: { image: a, environment: { "A\\u200b": x } } }',
+      /U\+200B/u,
+    ],
+    [
+      'a name that means something to JavaScript',
+      'services: { __proto__: { image: a } }',
+      /"__proto__" cannot be used as a name/u,
+    ],
+    [
+      'a tag nobody knows',
+      'services: { a: !python/object { image: a } }',
+      /the tag !python\/object is not known/u,
+    ],
+    ['tabs', 'services:\n\ta:\n\t\timage: b', /this is not YAML: tabs/u],
+    ['half a file', 'services: { a: { image: "x', /this is not YAML/u],
+    ['a very long key', `services: { ${'a'.repeat(2000)}: { image: a } }`, /the key is too long/u],
+  ])('%s', async (_, text, message) => {
+    const faults = await faultsOf(text);
+    expect(faults.map((fault) => fault.message).join('\n')).toMatch(message);
+    for (const fault of faults) expect(fault.line).toBeGreaterThan(0);
+  });
+});
+
+describe('what looks dangerous and is not', () => {
+  it('loads: names of properties that all objects have', async () => {
+    const { application, canonical } = await load(
+      'services: { constructor: { image: a, environment: { __proto__: x, toString: y } } }\nx-__proto__: 1',
+    );
+    const [service] = application.services;
+    expect(service?.name).toBe('app_constructor');
+    expect(Object.entries(service!.task.container.environment)).toEqual([
+      ['__proto__', 'x'],
+      ['toString', 'y'],
+    ]);
+    expect(Object.hasOwn(canonical.services['constructor']!.environment!, '__proto__')).toBe(true);
+  });
+
+  it('loads: aliases and merge keys in moderation, the map itself and then the first of a list winning', async () => {
+    const { canonical } = await load(`
+x-one: &one { image: one, restart: always }
+x-two: &two { image: two, user: root }
+services:
+  a: { <<: [*one, *two], user: me }
+  b: *two
+`);
+    expect(canonical.services).toMatchObject({
+      a: { image: 'one', restart: 'always', user: 'me' },
+      b: { image: 'two', user: 'root' },
+    });
+  });
+
+  it('names no more than 200 faults of a file that is nothing but faults', async () => {
+    const services = Array.from({ length: 1000 }, (_, index) => `  s${index}: 1`);
+    expect(await faultsOf(`services:\n${services.join('\n')}`)).toHaveLength(200);
+  });
+});

@@ -85,6 +85,8 @@ class KernelNetwork implements HostNetwork {
   #networks = new Map<string, NetworkAssignment>();
   #tasks = new Map<string, TaskNetwork>();
   #underlayMtu = 0;
+  /** Published ports that were looked at, and those of them left to programs of this host. */
+  #ports = { open: new Set<string>(), blocked: new Set<string>() };
 
   constructor(options: HostNetworkOptions) {
     this.#options = options;
@@ -210,20 +212,35 @@ class KernelNetwork implements HostNetwork {
   }
 
   async #plan(assignments: NetworkAssignments): Promise<AssignmentPlan> {
-    const bridges = new Set([...assignments.networks.values()].map(({ bridgeAddress }) => bridgeAddress));
-    const published = [...assignments.services.values()].some((service) => service.ports.length > 0);
-    const plan = planAssignments(assignments, {
+    await this.#lookAtPorts(assignments);
+    return planAssignments(assignments, {
       hostAddress: this.#options.hostAddress,
       underlayMtu: this.#underlayMtu,
       vxlanPort: this.#options.vxlanPort,
-      foreignPorts: published ? await foreignPorts(bridges) : new Set(),
+      foreignPorts: this.#ports.blocked,
     });
-    if (plan.blockedPorts.length > 0) {
+  }
+
+  /**
+   * Looks which of the newly published ports programs of this host hold. Ports that are open stay open: the kernel's
+   * socket tables are long on a busy host, and a program that comes later does not take a port from a service.
+   */
+  async #lookAtPorts(assignments: NetworkAssignments): Promise<void> {
+    const published = [...assignments.services.values()].flatMap((service) => service.ports.map(portKey));
+    const open = new Set(published.filter((port) => this.#ports.open.has(port)));
+    const unknown = published.filter((port) => !open.has(port));
+    const blocked = new Set<string>();
+    if (unknown.length > 0) {
+      const held = await foreignPorts(bridgeAddresses(assignments.networks));
+      for (const port of unknown) (held.has(port) ? blocked : open).add(port);
+    }
+    const news = [...blocked].filter((port) => !this.#ports.blocked.has(port));
+    if (news.length > 0) {
       this.#options.log.warn('Published ports are held by programs of this host and stay theirs here', {
-        ports: plan.blockedPorts,
+        ports: news,
       });
     }
-    return plan;
+    this.#ports = { open, blocked };
   }
 
   async #applyLinks(wanted: LinkState): Promise<void> {
@@ -304,6 +321,7 @@ class KernelNetwork implements HostNetwork {
     for (const { pending, task } of accepted) {
       await this.#finishAttach(pending, task, general ?? failures.get(task.taskId));
     }
+    if (accepted.some(({ task }) => !this.#tasks.has(task.taskId))) await this.#applyLocal();
     for (const pending of detaches) {
       const { taskId } = pending.request as { taskId: string };
       const error = general ?? failures.get(taskId);
@@ -337,7 +355,7 @@ class KernelNetwork implements HostNetwork {
     const ingress = this.#assignments.services.get(task.serviceId)?.ports ?? [];
     const wanted = [...task.hostPorts, ...ingress];
     if (wanted.length === 0) return;
-    const taken = await foreignPorts(new Set([...this.#networks.values()].map((each) => each.bridgeAddress)));
+    const taken = await foreignPorts(bridgeAddresses(this.#networks));
     const foreign = wanted.find((port) => taken.has(portKey(port)));
     if (foreign)
       throw portTaken(
@@ -376,6 +394,7 @@ class KernelNetwork implements HostNetwork {
     this.#tasks.clear();
     this.#networks.clear();
     this.#assignments = nothingAssigned;
+    this.#ports = { open: new Set(), blocked: new Set() };
   }
 }
 
@@ -397,6 +416,10 @@ function takePass(pending: Pending[]): Pending[] {
     count++;
   }
   return pending.splice(0, count);
+}
+
+function bridgeAddresses(networks: ReadonlyMap<string, NetworkAssignment>): Set<string> {
+  return new Set([...networks.values()].map((network) => network.bridgeAddress));
 }
 
 function portTaken(port: { protocol: string; published: number }, why: string, next: string): ShoalError {

@@ -28,8 +28,6 @@ export interface HostFacts {
 export interface AssignmentPlan {
   links: LinkState;
   elements: Elements;
-  /** Published ports left out because a program of this host listens there, `PROTOCOL/PORT`. */
-  blockedPorts: string[];
 }
 
 /** `tcp/80`: how ports are compared. */
@@ -56,15 +54,15 @@ export function planAssignments(assignments: NetworkAssignments, facts: HostFact
     if (!network || peer.hostAddress === facts.hostAddress) continue;
     reach(links, network.id, peer.address, peer.hostAddress);
     elements.get('live')!.set(peer.address, '');
+    elements.get('hosts')!.set(peer.hostAddress, '');
   }
   const endpoints = Map.groupBy(assignments.endpoints.values(), (endpoint) => endpoint.serviceId);
-  const blockedPorts: string[] = [];
   for (const service of assignments.services.values()) {
     const sorted = (endpoints.get(service.id) ?? []).toSorted(bySlot).slice(0, endpointsMax);
     planService(service, sorted, assignments, elements);
-    blockedPorts.push(...planPorts(service, sorted, facts, elements));
+    planPorts(service, sorted, facts, elements);
   }
-  return { links, elements, blockedPorts };
+  return { links, elements };
 }
 
 function bySlot(left: EndpointAssignment, right: EndpointAssignment): number {
@@ -136,22 +134,17 @@ function planService(
   }
 }
 
-/** Adds the service's published ports and gives those that a foreign program holds. */
+/** Adds the service's published ports, except those that a foreign program holds. */
 function planPorts(
   service: ServiceAssignment,
   endpoints: EndpointAssignment[],
   facts: HostFacts,
   elements: Elements,
-): string[] {
-  const blocked: string[] = [];
-  if (service.ingressNetworkId === undefined) return blocked;
+): void {
+  if (service.ingressNetworkId === undefined) return;
   const addresses = addressesOn(service.ingressNetworkId, endpoints);
   for (const port of service.ports) {
-    if (facts.foreignPorts.has(portKey(port))) {
-      blocked.push(portKey(port));
-      continue;
-    }
-    if (addresses.length === 0) continue;
+    if (facts.foreignPorts.has(portKey(port)) || addresses.length === 0) continue;
     const size = sizeClass(addresses.length);
     elements.get('port_size')!.set(`${port.protocol} . ${port.published}`, `goto port_${size}`);
     const slots = elements.get('port_slots')!;
@@ -162,7 +155,6 @@ function planPorts(
       );
     }
   }
-  return blocked;
 }
 
 function addressesOn(networkId: string, endpoints: EndpointAssignment[]): string[] {

@@ -1,3 +1,4 @@
+import { systemClock } from '../../src/util/clock.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { answers, servicePort, taskId, virtual, World } from './network-world.ts';
 
@@ -230,6 +231,46 @@ describe('changes', () => {
     });
     await host.driver.call('detach', { taskId: taskId('first') });
     expect(await answers(world.outside, hostAddress(2), 7_002, 1)).toEqual({ ECONNREFUSED: 1 });
+  });
+
+  test('a driver killed while it attaches leaves nothing that the next one cannot finish or remove', async () => {
+    const host = world.hosts.hosts[2]!;
+    const linksBefore = await host.run('ip', '-br', 'link');
+    const tasks = ['crash1', 'crash2', 'crash3'].map((name, index) =>
+      world.cluster.attachments({
+        id: taskId(name),
+        service: 'app_client',
+        host: 2,
+        slot: 1,
+        ready: true,
+        addresses: { front: `10.64.0.7${index}`, back: `10.64.16.7${index}` },
+      }),
+    );
+    for (const delayMs of [0, 5, 10, 15, 25]) {
+      const attaching = Promise.allSettled(tasks.map((task) => host.attach(task)));
+      await systemClock.sleep(delayMs);
+      await host.driver.kill();
+      await attaching;
+      await host.startDriver();
+      await host.driver.call('apply', world.cluster.assignments(2));
+      for (const task of tasks) await host.attach(task);
+      const program = await host.probe('crash', tasks[2]!.taskId);
+      expect(await answers(program, '10.64.16.31', servicePort, 1)).toEqual({ 'store 10.64.16.72': 1 });
+      await Promise.all(tasks.map(({ taskId }) => host.driver.call('detach', { taskId })));
+      expect(await host.run('ip', '-br', 'link')).toBe(linksBefore);
+      expect(await host.driver.call('list')).toEqual([taskId('store')]);
+    }
+  });
+
+  test('a port that a program of a host has stays its own there', async () => {
+    await world.onHost[2]!.call('serve', { port: 8_081 });
+    const web = world.cluster.services.find(({ name }) => name === 'app_web')!;
+    web.ports!.push({ published: 8_081, target: servicePort, protocol: 'tcp' });
+    await world.sync();
+    expect(await answers(world.outside, hostAddress(2), 8_081, 2)).toEqual({ 'host 192.0.2.100': 2 });
+    const { 'host 192.0.2.100': own, ...replicas } = await answers(world.outside, hostAddress(1), 8_081, 2);
+    expect(own).toBeUndefined();
+    expect(Object.keys(replicas).join()).toMatch(/^web/);
   });
 
   test('purge leaves nothing in the kernel', async () => {

@@ -191,6 +191,9 @@ export class Agent {
     }
     const told = this.#told;
     const { network: networks, peer: peers, service: services, endpoint: endpoints } = this.#assignments;
+    // What the kernel is losing now is not there any more, though it may come back with the next pass.
+    const staying = [...this.#appliedNetworks].filter((id) => networks.has(id));
+    this.#appliedNetworks = new Set(staying);
     await network.apply({ networks, peers, services, endpoints });
     this.#appliedNetworks = new Set(networks.keys());
     this.#change.changed();

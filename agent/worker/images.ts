@@ -71,7 +71,7 @@ export class Images {
     const done = retry(attempt, {
       attempts: pullAttempts,
       retryable: (error) => {
-        this.#log.warn('a pull failed', { image: reference, error: messageOf(error) });
+        this.#log.debug('a pull failed', { image: reference, error: messageOf(error) });
         return codeOf(error) === 'unavailable' || codeOf(error) === 'deadline_exceeded';
       },
       signal: controller.signal,

@@ -199,7 +199,8 @@ export class Worker {
     } catch (error) {
       event = { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } };
       if (!controller.signal.aborted) {
-        this.options.log.warn('a task could not be prepared', { task: id, ...event.error });
+        const { code, message } = event.error;
+        this.options.log.warn('a task could not be prepared', { task: id, code, error: message });
       }
     }
     delete entry.preparation;

@@ -176,6 +176,7 @@ export class Daemon {
     const { stateDirectory, runDirectory, listen, clock, random, log, logLevel, writeLine } = this.#settings;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     return new ManagerProcess({
+      onReady: () => this.#agent?.session.hurry(),
       stateDirectory,
       logLevel,
       runDirectory,

@@ -23,6 +23,8 @@ export interface ManagerProcessOptions {
   clock: Clock;
   random: Random;
   log: Logger;
+  /** Called whenever it is ready to serve. */
+  onReady: () => void;
   /** Takes the manager's log, line by line. */
   writeLine: (line: string) => void;
 }
@@ -124,6 +126,7 @@ export class ManagerProcess {
     });
     try {
       await ready;
+      this.#options.onReady();
       return { ended };
     } catch (error) {
       child.kill('SIGKILL');

@@ -53,6 +53,7 @@ export class AgentSession {
   #done: Promise<void> | undefined;
   #connection: Connection | undefined;
   #epoch = 0;
+  #wake: AbortController | undefined;
   #failures = 0;
 
   constructor(options: SessionOptions) {
@@ -90,6 +91,12 @@ export class AgentSession {
     if (epoch === this.#epoch) this.#connection?.send({ type: 'applied', sequence });
   }
 
+  /** A manager is known to be there now: the next attempt is made at once. */
+  hurry(): void {
+    this.#failures = 0;
+    this.#wake?.abort(new Error('a manager is there'));
+  }
+
   /** Ends the connection, so that the next one is made with new certificates. */
   reconnect(): void {
     this.#connection?.end('reconnecting');
@@ -110,7 +117,10 @@ export class AgentSession {
       const ceiling = Math.min(backoffMs.max, backoffMs.min * 2 ** Math.min(this.#failures, 20));
       const wait = this.#failures === 0 ? 0 : random.next() * ceiling;
       this.#failures++;
-      await clock.sleep(wait, this.#stop.signal).catch(() => undefined); // ends early only when stopping
+      this.#wake = new AbortController();
+      const early = AbortSignal.any([this.#stop.signal, this.#wake.signal]);
+      await clock.sleep(wait, early).catch(() => undefined); // ends early when stopping or told to hurry
+      this.#wake = undefined;
     }
   }
 

@@ -146,9 +146,13 @@ export class DnsServers {
     connections.add(socket);
     let received = Buffer.alloc(0);
     let busy = false;
-    socket.setTimeout(tcpIdleMs, () => socket.destroy());
+    const expire = () => this.#options.clock.after(tcpIdleMs, () => socket.destroy());
+    let cancelIdle = expire();
     socket.on('error', () => socket.destroy()); // the client went away
-    socket.on('close', () => connections.delete(socket));
+    socket.on('close', () => {
+      cancelIdle();
+      connections.delete(socket);
+    });
     const next = async () => {
       if (busy) return;
       busy = true;
@@ -168,6 +172,8 @@ export class DnsServers {
       if (received.length <= tcpBufferBytesMax) socket.resume();
     };
     socket.on('data', (chunk) => {
+      cancelIdle();
+      cancelIdle = expire();
       received = Buffer.concat([received, chunk]);
       if (received.length > tcpBufferBytesMax) socket.pause();
       void next();

@@ -33,7 +33,8 @@ async function endMaker(maker: ProcessIdentity): Promise<void> {
 
 async function removeFiles(directory: string): Promise<void> {
   const at = paths(directory);
-  for (const path of [at.hosts, at.registry, at.images]) await rm(path, { recursive: true, force: true });
+  const folders = [at.hosts, at.registry, at.images, at.applications];
+  for (const path of folders) await rm(path, { recursive: true, force: true });
   await rm(`${at.state}.new`, { force: true });
   await rm(at.state); // last: until here `down` can be run again
   await rmdir(directory).catch((error: NodeJS.ErrnoException) => {

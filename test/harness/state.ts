@@ -54,6 +54,7 @@ export function paths(directory: string) {
     hosts: join(directory, 'hosts'),
     registry: join(directory, 'registry'),
     images: join(directory, 'images'),
+    applications: join(directory, 'applications'),
     run: (name: string) => join(host(name), 'run'),
     lib: (name: string) => join(host(name), 'lib'),
     log: (name: string) => join(host(name), 'daemon.log'),

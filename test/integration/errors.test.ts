@@ -1,0 +1,173 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createCluster, type Cluster } from '../harness/cluster.ts';
+import { currentTasks, writeComposeFile } from '../harness/compose.ts';
+import { busyboxImage } from '../harness/image.ts';
+import { paths } from '../harness/state.ts';
+
+/** What a person is told when something is wrong, on two real hosts. */
+
+let cluster: Cluster;
+let image: string;
+
+beforeAll(async () => {
+  cluster = await createCluster({ hosts: 2 });
+  image = await cluster.push('library/busybox:1', await busyboxImage(paths(cluster.directory).images));
+});
+
+afterAll(async () => {
+  await cluster?.down();
+  expect(await cluster?.leftovers()).toEqual([]);
+});
+
+/** A service that runs, to see that the others are none the worse. */
+const bystander = () => `
+  bystander:
+    image: ${image}
+    command: [sh, -c, "trap 'exit 0' TERM; sleep 86400 & wait"]
+`;
+
+async function up(application: string, text: string) {
+  const path = await writeComposeFile(cluster, application, text);
+  const { exitCode, stderr } = await cluster.shoal(['up', '-f', path, '--timeout', '60']);
+  return { exitCode, stderr: stderr.replaceAll(path, 'compose.yaml') };
+}
+
+const applications = async () => (await cluster.shoal(['ls', '--json'])).stdout;
+
+async function expectBystanderRuns(application: string): Promise<void> {
+  const tasks = await currentTasks(cluster, application);
+  const running = tasks.filter(({ status }) => status.state === 'running').map((task) => task.serviceName);
+  expect(running).toEqual([`${application}_bystander`]);
+}
+
+async function down(application: string): Promise<void> {
+  expect(await cluster.shoal(['down', '-p', application])).toMatchObject({ exitCode: 0 });
+}
+
+test('a mistake in the file is told with line and column, and nothing has changed', async () => {
+  const before = await applications();
+  const { exitCode, stderr } = await up(
+    'mistaken',
+    `services:\n  web:\n    image: ${image}\n    prots:\n      - "80"\n`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/compose\.yaml:4:5: .*prots/);
+  expect(stderr).toContain('ports');
+  expect(await applications()).toBe(before);
+});
+
+test('all mistakes are told at once', async () => {
+  const { exitCode, stderr } = await up(
+    'mistaken',
+    `services:\n  web:\n    image: [1]\n  db:\n    image: x\n    depends_on: [nobody]\n`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/compose\.yaml:3:\d+: /);
+  expect(stderr).toMatch(/compose\.yaml:6:\d+: .*nobody/);
+});
+
+test('what is not supported yet is refused by name', async () => {
+  const { exitCode, stderr } = await up(
+    'mistaken',
+    `services:\n  web:\n    image: ${image}\n    privileged: true\n`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/compose\.yaml:4:5: .*privileged.*not supported yet/);
+});
+
+test('an image that does not exist fails its service and no other', async () => {
+  const missing = `${cluster.registry}/library/nothing:1`;
+  const { exitCode, stderr } = await up('lost', `services:\n  web:\n    image: ${missing}\n${bystander()}`);
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain(missing);
+  expect(stderr).toContain('lost_web');
+  expect((await cluster.shoal(['ps', '-p', 'lost'])).stdout).toContain(missing);
+  await expectBystanderRuns('lost');
+  await down('lost');
+});
+
+test('a command that is not in the image fails its service and no other', async () => {
+  const { exitCode, stderr } = await up(
+    'wordless',
+    `services:\n  web:\n    image: ${image}\n    command: [no-such-program]\n${bystander()}`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('no-such-program');
+  expect((await cluster.shoal(['ps', '-p', 'wordless'])).stdout).toContain('no-such-program');
+  await expectBystanderRuns('wordless');
+  await down('wordless');
+});
+
+test('a program that ends again and again fails its service, with how it ended', async () => {
+  const { exitCode, stderr } = await up(
+    'crashing',
+    `services:
+  web:
+    image: ${image}
+    command: [sh, -c, "echo broken; exit 3"]
+    deploy: { restart_policy: { delay: 100ms } }
+${bystander()}`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/crashing_web: .*\b3\b/);
+  expect((await cluster.shoal(['ps', '-p', 'crashing'])).stdout).toMatch(/failed/);
+  expect((await cluster.shoal(['logs', '-p', 'crashing', 'web'])).stdout).toContain('broken');
+  await expectBystanderRuns('crashing');
+  await down('crashing');
+});
+
+test('a port that another application has fails the service, with whose it is', async () => {
+  const holder = `services:\n  web:\n    image: ${image}\n    command: [sleep, "86400"]\n    stop_signal: SIGKILL\n    ports: ["8099:80"]\n`;
+  expect(await up('holder', holder)).toMatchObject({ exitCode: 0 });
+  const { exitCode, stderr } = await up('wanting', `${holder}${bystander()}`);
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/8099/);
+  expect(stderr).toContain('holder_web');
+  await expectBystanderRuns('wanting');
+  await down('wanting');
+  await down('holder');
+});
+
+test('a port that a program of the host has fails the service', async () => {
+  for (const host of cluster.hosts) {
+    await host.run(['sh', '-c', 'busybox nc -l -p 8098 >/dev/null 2>&1 </dev/null & sleep 0.2']);
+  }
+  const { exitCode, stderr } = await up(
+    'late',
+    `services:
+  web:
+    image: ${image}
+    command: [sleep, "86400"]
+    stop_signal: SIGKILL
+    ports: [{ target: 80, published: 8098, mode: host }]
+    deploy: { restart_policy: { delay: 100ms } }
+${bystander()}`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('8098');
+  await expectBystanderRuns('late');
+  await down('late');
+});
+
+test('a service that fits nowhere fails with the reason of every node', async () => {
+  const { exitCode, stderr } = await up(
+    'picky',
+    `services:
+  web:
+    image: ${image}
+    deploy: { placement: { constraints: ["node.labels.disk == ssd"] } }
+${bystander()}`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/node\.labels\.disk == ssd/);
+  expect(stderr).toMatch(/2 nodes/);
+  expect((await cluster.shoal(['ps', '-p', 'picky'])).stdout).toMatch(/pending.*node\.labels\.disk == ssd/);
+  await expectBystanderRuns('picky');
+  await down('picky');
+});
+
+test('wrong use ends with 2, a daemon that is not there with 3', async () => {
+  expect(await cluster.shoal(['up', '--no-such-option'])).toMatchObject({ exitCode: 2 });
+  const env = { SHOAL_HOST: 'unix:///nowhere.sock' };
+  expect(await cluster.shoal(['ls'], { env })).toMatchObject({ exitCode: 3 });
+});

@@ -12,6 +12,9 @@ import { applicationSchema } from './schema.ts';
 const ajv = new Ajv({ discriminator: true, allowUnionTypes: true });
 const compiled = new Map<SchemaObject, ValidateFunction>();
 
+// Compiling takes a while: at the start, and not while the first application is waited for.
+compiled.set(applicationSchema, ajv.compile(applicationSchema));
+
 /** The value, known to fit the schema; throws `invalid_argument` with the path of the first thing that does not. */
 export function checkSchema<T>(schema: SchemaObject, value: unknown): T {
   const validate = compiled.get(schema) ?? ajv.compile(schema);

@@ -256,7 +256,7 @@ export class Daemon {
   }
 
   async #leave(force: boolean): Promise<LocalInfo> {
-    const { log, clock } = this.#settings;
+    const { log } = this.#settings;
     const membership = this.#identity?.membership;
     if (!membership) {
       throw new ShoalError('failed_precondition', 'Cannot leave: this host is in no cluster', {
@@ -287,7 +287,7 @@ export class Daemon {
     this.#manager = undefined;
     if (membership.role === 'manager') await rm(this.#managerState(), { recursive: true, force: true });
     await this.#undoMembership();
-    log.info('this host has left its cluster', { clusterId: membership.clusterId, at: clock.now() });
+    log.info('this host has left its cluster', { clusterId: membership.clusterId });
     return await this.#info();
   }
 

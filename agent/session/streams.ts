@@ -73,6 +73,7 @@ export class StreamServer {
       }
     } finally {
       this.#open.delete(socket);
+      socket.resume(); // the other side's goodbye must be read for the connection to end
       if (socket.readyState === socket.OPEN) socket.close(closeNormally);
       else socket.terminate();
     }

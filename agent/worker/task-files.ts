@@ -34,7 +34,7 @@ export async function createTaskFiles(directory: string): Promise<TaskFiles> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await chmod(directory, 0o700);
   if (!(await isTmpfs(directory))) {
-    const options = `mode=0700,size=${filesBytesMax},nosuid,nodev,noexec`;
+    const options = `mode=0700,size=${filesBytesMax},nosuid,nodev`; // a config may be a script to run
     await runCommand('mount', ['-t', 'tmpfs', '-o', options, 'shoal-files', directory]);
   }
   return {

@@ -1,0 +1,95 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { AssignmentPut, FileAssignment } from '../../src/wire/session.ts';
+import {
+  changed,
+  freshIntake,
+  noAssignments,
+  receive,
+  type AssignmentChange,
+  type AssignmentsMessage,
+  type Intake,
+} from './assignments.ts';
+
+const file = (id: string): FileAssignment => ({ id, name: `name-${id}`, data: '' });
+const put = (id: string): AssignmentPut => ({ kind: 'config', value: file(id) });
+
+function message(
+  mode: 'complete' | 'incremental',
+  sequence: number,
+  ids: string[],
+  more = false,
+): AssignmentsMessage {
+  return { type: 'assignments', mode, sequence, more, put: ids.map(put), remove: [] };
+}
+
+function take(messages: AssignmentsMessage[]) {
+  let intake: Intake = freshIntake;
+  const changes: AssignmentChange[] = [];
+  let resyncs = 0;
+  for (const one of messages) {
+    const taken = receive(intake, one);
+    intake = taken.intake;
+    if (taken.change) changes.push(taken.change);
+    if (taken.resync) resyncs++;
+  }
+  return { changes, resyncs };
+}
+
+describe('receive()', () => {
+  test('hands a complete set on with its last part', () => {
+    const { changes } = take([message('complete', 1, ['a'], true), message('complete', 2, ['b'])]);
+    expect(changes).toEqual([{ replace: true, sequence: 2, put: [put('a'), put('b')], remove: [] }]);
+  });
+
+  test('applies increments that follow one another', () => {
+    const { changes, resyncs } = take([
+      message('complete', 4, ['a']),
+      message('incremental', 5, ['b']),
+      message('incremental', 6, ['c']),
+    ]);
+    expect(changes.map(({ sequence }) => sequence)).toEqual([4, 5, 6]);
+    expect(resyncs).toBe(0);
+  });
+
+  test('asks for everything once at a gap, and takes no increment until it comes', () => {
+    const { changes, resyncs } = take([
+      message('complete', 1, ['a']),
+      message('incremental', 3, ['c']),
+      message('incremental', 4, ['d']),
+      message('complete', 5, ['e']),
+      message('incremental', 6, ['f']),
+    ]);
+    expect(changes.map(({ sequence }) => sequence)).toEqual([1, 5, 6]);
+    expect(resyncs).toBe(1);
+  });
+
+  test('asks again when a part of a complete set is missing', () => {
+    const parts = [message('complete', 1, ['a'], true), message('complete', 3, ['c'])];
+    expect(take(parts)).toEqual({ changes: [], resyncs: 1 });
+  });
+});
+
+test('whatever is lost, what is applied is a complete set and every increment after it', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.boolean()), { maxLength: 30 }), (plan) => {
+      const sent = plan.map(([complete], index) =>
+        message(complete ? 'complete' : 'incremental', index + 1, [`${index}`]),
+      );
+      const { changes } = take(sent.filter((_, index) => !plan[index]![1]));
+      for (const [index, change] of changes.entries()) {
+        if (change.replace) continue;
+        expect(changes[index - 1]?.sequence).toBe(change.sequence - 1);
+      }
+    }),
+  );
+});
+
+test('changed() leaves what it was given alone and shares the kinds it does not touch', () => {
+  const before = changed(noAssignments(), { replace: false, put: [put('a')], remove: [] });
+  const after = changed(before, { replace: false, put: [put('b')], remove: [{ kind: 'config', id: 'a' }] });
+  expect([...before.config.keys()]).toEqual(['a']);
+  expect([...after.config.keys()]).toEqual(['b']);
+  expect(after.task).toBe(before.task);
+  expect([...changed(after, { replace: true, put: [], remove: [] }).config.keys()]).toEqual([]);
+});

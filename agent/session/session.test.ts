@@ -1,0 +1,244 @@
+import { webcrypto } from 'node:crypto';
+import https from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { WebSocketServer, type WebSocket } from 'ws';
+import type { NodeDescription } from '../../src/spec/node.ts';
+import type { TaskStatus } from '../../src/spec/task.ts';
+import { systemClock } from '../../src/util/clock.ts';
+import { silentLogger } from '../../src/util/log.ts';
+import { seededRandom } from '../../src/util/random.ts';
+import {
+  exportPrivateKey,
+  keyAlgorithm,
+  managerServerName,
+  signingAlgorithm,
+} from '../../src/wire/certificates.ts';
+import { decodeFrame, encodeFrame } from '../../src/wire/frames.ts';
+import { loadX509 } from '../../src/wire/x509.ts';
+import {
+  sessionPath,
+  streamPath,
+  type AgentMessage,
+  type ManagerMessage,
+  type StreamRequest,
+} from '../../src/wire/session.ts';
+import { FakeEngine } from '../worker/fake-engine.ts';
+import type { AssignmentChange } from './assignments.ts';
+import { AgentSession, type Credentials } from './session.ts';
+import { StreamServer } from './streams.ts';
+
+/** One self-signed certificate serves both sides: it is its own authority. */
+async function selfSigned(name: string): Promise<Credentials> {
+  const { X509CertificateGenerator, SubjectAlternativeNameExtension } = await loadX509();
+  const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify']);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: 'CN=test',
+    keys,
+    signingAlgorithm,
+    notBefore: new Date(systemClock.now() - 60_000),
+    notAfter: new Date(systemClock.now() + 3_600_000),
+    extensions: [new SubjectAlternativeNameExtension([{ type: 'dns', value: name }])],
+  });
+  const cert = certificate.toString('pem');
+  return { key: await exportPrivateKey(keys.privateKey), cert, ca: cert };
+}
+
+/** A manager that speaks the session's words over loopback TLS. */
+class FakeManager {
+  readonly received: AgentMessage[] = [];
+  readonly streams: { socket: WebSocket; frames: string[]; closed: Promise<unknown> }[] = [];
+  sessions = 0;
+  connections = 0;
+  acknowledges = true;
+  #socket: WebSocket | undefined;
+  readonly #server: https.Server;
+
+  constructor(credentials: Credentials) {
+    this.#server = https.createServer({ ...credentials, requestCert: true, rejectUnauthorized: true });
+    const sockets = new WebSocketServer({ noServer: true });
+    this.#server.on('connection', () => this.connections++);
+    this.#server.on('upgrade', (request, socket, head) => {
+      if (!(socket as TLSSocket).authorized) return socket.destroy();
+      return sockets.handleUpgrade(request, socket, head, (accepted) => {
+        if (request.url?.startsWith(streamPath)) this.#stream(accepted);
+        else if (request.url === sessionPath) this.#session(accepted);
+      });
+    });
+  }
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  send(message: ManagerMessage): void {
+    this.#socket!.send(JSON.stringify(message));
+  }
+
+  drop(): void {
+    this.#socket?.terminate();
+  }
+
+  close(): void {
+    this.#socket?.terminate();
+    for (const { socket } of this.streams) socket.terminate();
+    this.#server.close();
+  }
+
+  #stream(socket: WebSocket): void {
+    const frames: string[] = [];
+    socket.on('message', (data: Buffer) => {
+      const frame = decodeFrame(data);
+      frames.push(`${frame.type} ${frame.payload.toString()}`);
+    });
+    this.streams.push({ socket, frames, closed: new Promise((resolve) => socket.once('close', resolve)) });
+  }
+
+  #session(socket: WebSocket): void {
+    this.sessions++;
+    this.#socket = socket;
+    socket.on('message', (data: Buffer) => {
+      const message = JSON.parse(data.toString()) as AgentMessage;
+      this.received.push(message);
+      if (message.type === 'hello') this.send({ type: 'welcome', nodeId: 'n', heartbeatIntervalMs: 20 });
+      if (message.type === 'status' && this.acknowledges)
+        this.send({ type: 'status-ack', batch: message.batch });
+    });
+  }
+}
+
+const status = (message: string): TaskStatus => ({ state: 'running', at: 1, message });
+let manager: FakeManager;
+let session: AgentSession;
+let credentials: Credentials;
+const changes: AssignmentChange[] = [];
+const engine = new FakeEngine();
+const streams = new StreamServer({
+  engine,
+  log: silentLogger,
+  knows: (id) => id !== 'unknown',
+  async *readLogs(taskId) {
+    for (const text of ['one', 'two']) yield { taskId, at: '', stream: 'stdout', text };
+  },
+});
+const waitFor = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 5 });
+
+function sessionTo(address: string): AgentSession {
+  return new AgentSession({
+    addresses: () => [address],
+    credentials: () => credentials,
+    describe: () => Promise.resolve({ hostname: 'h' } as NodeDescription),
+    clock: systemClock,
+    random: seededRandom(1),
+    log: silentLogger,
+    onAssignments: (change) => changes.push(change),
+    onStream: (_id, request, dial) => void streams.serve(request, dial),
+  });
+}
+
+beforeEach(async () => {
+  changes.length = 0;
+  credentials = await selfSigned(managerServerName);
+  manager = new FakeManager(credentials);
+  session = sessionTo(await manager.listen());
+});
+
+afterEach(async () => {
+  await session.stop();
+  manager.close();
+});
+
+test('says hello, beats, and hands on what it is assigned', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  manager.send({ type: 'assignments', mode: 'complete', sequence: 1, more: false, put: [], remove: [] });
+  await waitFor(() => expect(changes).toHaveLength(1));
+  await waitFor(() => expect(manager.received.map(({ type }) => type)).toContain('heartbeat'));
+  expect(manager.received[0]?.type).toBe('hello');
+});
+
+test('tells a status that was not acknowledged again in the next session, and only the latest of a task', async () => {
+  manager.acknowledges = false;
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  session.report('a', status('first'));
+  session.report('b', status('only'));
+  await waitFor(() => expect(manager.received.some(({ type }) => type === 'status')).toBe(true));
+  session.report('a', status('second'));
+  manager.received.length = 0;
+  manager.acknowledges = true;
+  manager.drop();
+  await waitFor(() => expect(manager.received.some(({ type }) => type === 'status')).toBe(true));
+  const told = manager.received.flatMap((message) => (message.type === 'status' ? message.tasks : []));
+  expect(new Map(told.map((one) => [one.taskId, one.status.message]))).toEqual(
+    new Map([
+      ['a', 'second'],
+      ['b', 'only'],
+    ]),
+  );
+  expect(told).toHaveLength(2);
+});
+
+test('asks for everything at a gap', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  const send = (mode: 'complete' | 'incremental', sequence: number) =>
+    manager.send({ type: 'assignments', more: false, put: [], remove: [], mode, sequence });
+  send('complete', 1);
+  send('incremental', 3);
+  await waitFor(() => expect(manager.received.map(({ type }) => type)).toContain('resync'));
+  expect(changes).toHaveLength(1);
+});
+
+test('ends a session that sends what it cannot read, and makes a new one', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  manager.send('nonsense' as unknown as ManagerMessage); // what no manager of ours would send
+  await waitFor(() => expect(manager.sessions).toBe(2));
+});
+
+test('does not talk to a server that is no manager, though the same authority vouches for it', async () => {
+  const worker = await selfSigned('worker.shoal');
+  const impostor = new FakeManager(worker);
+  credentials = worker;
+  const fooled = sessionTo(await impostor.listen());
+  fooled.start();
+  await waitFor(() => expect(impostor.connections).toBeGreaterThan(2)); // it has given up on the first ones
+  expect(impostor.sessions).toBe(0);
+  await fooled.stop();
+  impostor.close();
+});
+
+test('serves logs and commands on streams that it dials back', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  const collect = async (index: number, feed: (socket: WebSocket) => void) => {
+    await waitFor(() => expect(manager.streams.length).toBeGreaterThan(index));
+    const { socket, frames, closed } = manager.streams[index]!;
+    feed(socket);
+    await closed;
+    return frames;
+  };
+  manager.send({ type: 'stream', streamId: '1', request: { kind: 'logs', taskId: 't', follow: false } });
+  expect((await collect(0, () => undefined)).map((frame) => JSON.parse(frame.slice(4)).text)).toEqual([
+    'one',
+    'two',
+  ]);
+  const exec = (taskId: string): StreamRequest => ({
+    kind: 'exec',
+    taskId,
+    command: ['x'],
+    tty: false,
+    environment: {},
+  });
+  engine.onExec = () => ({ exitCode: 3, output: 'said' });
+  manager.send({ type: 'stream', streamId: '2', request: exec('t') });
+  expect(await collect(1, (socket) => socket.send(encodeFrame('stdin', 'in')))).toEqual([
+    'stdout said',
+    'exit {"exitCode":3}',
+  ]);
+  manager.send({ type: 'stream', streamId: '3', request: exec('unknown') });
+  expect((await collect(2, () => undefined)).join()).toMatch(/^error .*not_found/);
+});

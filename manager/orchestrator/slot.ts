@@ -182,7 +182,8 @@ function beginUpdate(slot: Slot, dirty: Task, rules: SlotRules, planning: Planni
 /** Keeps one task of the slot going: replaces it when it ended or must leave its node, starts it when its time has come. */
 function keepUp(slot: Slot, task: Task, rules: SlotRules, planning: Planning): void {
   if (isTerminal(task.status.state)) {
-    if (!rules.mayCreate) return;
+    // One that failed while it was held back (its image is missing, say) has its delay still to wait for.
+    if (!rules.mayCreate || !planning.isDue(task.startAfter ?? 0)) return;
     const decision = decideRestart(task, slot.tasks);
     if (decision.restart) replaceTask(slot, task, decision.delayMs, rules, planning);
   } else if (rules.mayMove && planning.mustLeave(task)) {

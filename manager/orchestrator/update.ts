@@ -49,7 +49,10 @@ export function decideUpdate(service: Service, slots: readonly Slot[], planning:
   const failed = progress.filter((each) => each.failed !== undefined);
   const tolerated = policy.maxFailureRatio * Math.max(1, slots.length);
   if (policy.failureAction !== 'continue' && failed.length > tolerated) {
-    const why = describeFailure(failed[0]!.failed!);
+    const latest = failed
+      .map((each) => each.failed!)
+      .sort((left, right) => endedAt(right) - endedAt(left))[0]!;
+    const why = describeFailure(latest, planning);
     const next = mayRollBack(service, policy, rollingBack)
       ? rolledBack(service, why, planning)
       : paused(service, status, why, rollingBack);
@@ -156,7 +159,8 @@ function rolledBack(service: Service, why: string, planning: Planning): Service 
     state: 'rollback_started',
     specVersion,
     startedAt: planning.now,
-    message: `rolling back: ${why}`,
+    message: 'rollback in progress',
+    failure: why,
   };
   return { ...rest, spec: previousSpec!, specVersion, updateStatus };
 }
@@ -164,7 +168,7 @@ function rolledBack(service: Service, why: string, planning: Planning): Service 
 function paused(service: Service, status: UpdateStatus, why: string, rollingBack: boolean): Service {
   const state = rollingBack ? 'rollback_paused' : 'paused';
   const message = `${rollingBack ? 'rollback' : 'update'} paused: ${why}`;
-  return { ...service, updateStatus: { ...status, state, message } };
+  return { ...service, updateStatus: { ...status, state, message, failure: why } };
 }
 
 function completed(
@@ -183,18 +187,29 @@ function withMessage(service: Service, status: UpdateStatus, message: string): S
   return { ...service, updateStatus: { ...status, message } };
 }
 
-function describeFailure(task: Task): string {
+/** The name a person knows: in a global service the node's hostname takes the slot's place. */
+function nameOf(task: Task, { view }: Planning): string {
+  const { serviceName, slot, nodeId } = task;
+  if (slot > 0) return taskName(task);
+  return taskName({
+    serviceName,
+    slot,
+    nodeId: view.nodes.get(nodeId ?? '')?.description?.hostname ?? nodeId!,
+  });
+}
+
+function describeFailure(task: Task, planning: Planning): string {
   const { state, error, message, exitCode } = task.status;
   const why = error?.message ?? (message || (exitCode === undefined ? '' : `exit code ${exitCode}`));
-  return `${taskName(task)} ${state}${why === '' ? '' : `: ${why}`}`;
+  return `${nameOf(task, planning)} ${state}${why === '' ? '' : `: ${why}`}`;
 }
 
 /** How far the update is and what it waits for. Changes only when a slot takes a step, for each change is a write. */
 function describeProgress(progress: Progress[], begin: ReadonlySet<Slot>, planning: Planning): string {
   const done = progress.filter((each) => each.dirty === undefined && isRunning(each.clean)).length;
-  const waiting = progress.find((each) => each.begun && !isRunning(each.clean));
+  const waiting = progress.find((each) => each.begun && each.clean !== undefined && !isRunning(each.clean));
   const counted = `${done} of ${progress.length} tasks updated`;
-  if (waiting !== undefined) return `${counted}, ${describeWait(waiting, planning)}`;
+  if (waiting !== undefined) return `${counted}, ${describeWait(waiting.slot, waiting.clean!, planning)}`;
   if (begin.size > 0) return counted;
   const left = progress.some((each) => each.dirty !== undefined);
   return `${counted}, ${left ? 'waiting between steps' : 'watching for failures'}`;
@@ -204,16 +219,14 @@ function isRunning(task: Task | undefined): boolean {
   return task?.status.state === 'running' || task?.status.state === 'complete';
 }
 
-function describeWait({ slot, clean }: Progress, planning: Planning): string {
-  if (clean === undefined)
-    return `waiting to retry ${taskName({ ...slot.place, serviceName: slot.service.spec.name })}`;
-  const name = taskName(clean);
-  if (isTerminal(clean.status.state)) return describeFailure(clean);
+function describeWait(slot: Slot, clean: Task, planning: Planning): string {
+  const name = nameOf(clean, planning);
+  if (isTerminal(clean.status.state)) return describeFailure(clean, planning);
   if (isUnplaced(clean)) return `waiting for ${name} to be placed: ${clean.status.message}`;
+  if (clean.desiredState === 'running') return `waiting for ${name} to run`;
   const stopping = slot.tasks.some(
     (task) =>
       task.id !== clean.id && isAlive(task) && task.desiredState === 'shutdown' && !planning.isGone(task),
   );
-  if (clean.desiredState === 'ready' && stopping) return `waiting for the old ${name} to stop`;
-  return `waiting for ${name} to run (${clean.status.state})`;
+  return stopping ? `waiting for the old ${name} to stop` : `preparing ${name}`;
 }

@@ -168,7 +168,10 @@ export interface UpdateStatus {
   specVersion: number;
   startedAt: number;
   completedAt?: number;
+  /** How far it is and what it waits for. */
   message: string;
+  /** Why it paused or rolled back. */
+  failure?: string;
 }
 
 export interface Service extends ObjectMeta {

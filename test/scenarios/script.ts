@@ -1,0 +1,267 @@
+import type { RestartPolicy, ServiceSpec, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
+import { isTerminal, taskStates, type Task, type TaskState } from '../../src/spec/task.ts';
+import { assert } from '../../src/util/errors.ts';
+import { seededRandom } from '../../src/util/random.ts';
+import { plainService, World } from '../simulation/world.ts';
+
+/**
+ * One scenario: commands, one a line, each with what the cluster did after it. The planners run until they rest after
+ * every command, and each takes a millisecond. A task is called SERVICE.SLOT/NUMBER, the number counting the tasks ever made in the slot.
+ *
+ *     nodes N                          N ready nodes n1, n2, …
+ *     node NAME down|ready|active|pause|drain|remove|KEY=VALUE
+ *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
+ *                                      makes the service or changes what is named
+ *     remove NAME                      `down` of the service
+ *     task NAME STATE                  its agent reports the state
+ *     fail NAME [exit=N] [message]     its agent reports that it failed
+ *     run                              agents do what they are told, at once (images called `missing` are rejected)
+ *     stop NAME                        the agent reports that a task it was told to stop has stopped
+ *     tick DURATION                    time passes, in steps of the planners' own wake-ups
+ *     show                             everything
+ */
+export class Script {
+  readonly #world: World;
+  readonly #numbers = new Map<string, string>();
+  readonly #counts = new Map<string, number>();
+
+  private constructor(world: World) {
+    this.#world = world;
+  }
+
+  static async open(): Promise<Script> {
+    return new Script(await World.open(seededRandom(1)));
+  }
+
+  async close(): Promise<void> {
+    await this.#world.database.close();
+  }
+
+  /** Runs one command; gives what it showed or changed, in lines. */
+  async run(line: string): Promise<string[]> {
+    const [command = '', ...words] = line.split(/\s+/);
+    if (command === 'show') return this.#show();
+    const before = this.#snapshot();
+    this.#world.clock.advance(1);
+    await this.#execute(command, words);
+    if (command !== 'tick') await this.#world.settle();
+    const changes = difference(before, this.#snapshot());
+    return changes.length === 0 ? ['nothing changes'] : changes;
+  }
+
+  async #execute(command: string, words: string[]): Promise<void> {
+    const [name = '', ...rest] = words;
+    const world = this.#world;
+    switch (command) {
+      case 'nodes':
+        for (let number = 1; number <= Number(name); number++) await world.addNode(`n${number}`);
+        return;
+      case 'node':
+        return this.#node(name, rest[0] ?? '');
+      case 'service':
+        return world.apply(readService(world.view.serviceByName(name)?.spec ?? plainService(name), rest));
+      case 'remove':
+        return world.remove(name);
+      case 'task':
+        return world.report(this.#task(name), { state: readState(rest[0]) });
+      case 'stop':
+        return world.report(this.#task(name), { state: 'shutdown' });
+      case 'fail':
+        return this.#fail(this.#task(name), rest);
+      case 'run':
+        return this.#obey();
+      case 'tick':
+        return this.#tick(readDuration(name));
+      default:
+        throw new Error(`no such command: ${command}`);
+    }
+  }
+
+  async #node(name: string, what: string): Promise<void> {
+    const world = this.#world;
+    const known = [...world.view.nodes.values()].find((node) => node.description?.hostname === name);
+    const node = known ?? (await world.addNode(name));
+    if (what === 'down' || what === 'ready') return world.setNodeState(node, what);
+    if (what === 'active' || what === 'pause' || what === 'drain') {
+      return world.updateNode(node, { availability: what });
+    }
+    if (what === 'remove') return world.write([{ kind: 'node', action: 'delete', object: node }]);
+    if (!what.includes('=')) return;
+    const [key = '', value = ''] = what.split('=');
+    return world.updateNode(node, { labels: { ...node.labels, [key]: value } });
+  }
+
+  async #fail(task: Task, words: string[]): Promise<void> {
+    const exit = words.find((word) => word.startsWith('exit='))?.slice(5);
+    const message = words.filter((word) => !word.startsWith('exit=')).join(' ') || `exit code ${exit ?? 1}`;
+    await this.#world.report(task, {
+      state: 'failed',
+      exitCode: Number(exit ?? 1),
+      error: { code: 'engine_failed', message },
+    });
+  }
+
+  /** Every agent takes every task one step at a time until all rest. */
+  async #obey(): Promise<void> {
+    const world = this.#world;
+    for (;;) {
+      await world.settle();
+      const changes = [...world.view.tasks.values()].flatMap((task) => {
+        const node = world.view.nodes.get(task.nodeId ?? '');
+        const next = node?.status.state === 'ready' ? nextState(task) : undefined;
+        if (next === undefined) return [];
+        const error = { code: 'image_not_found', message: 'the registry does not have the image' };
+        return [world.reported(task, next === 'rejected' ? { state: next, error } : { state: next })];
+      });
+      if (changes.length === 0) return;
+      await world.write(changes);
+    }
+  }
+
+  async #tick(ms: number): Promise<void> {
+    const { clock } = this.#world;
+    const end = clock.now() + ms;
+    await this.#world.settle();
+    while (clock.now() < end) {
+      const wakeAt = this.#world.wakeAt ?? end;
+      clock.advance(Math.max(1, Math.min(end, wakeAt) - clock.now()));
+      await this.#world.settle();
+    }
+  }
+
+  /** The named task; without a number the newest of its slot. */
+  #task(reference: string): Task {
+    this.#count();
+    const [slotName = ''] = reference.split('/');
+    const tasks = [...this.#world.view.tasks.values()].filter((task) =>
+      this.#nameOf(task).startsWith(`${slotName}/`),
+    );
+    tasks.sort((left, right) => right.createdAt - left.createdAt);
+    const found = reference.includes('/') ? tasks.find((task) => this.#nameOf(task) === reference) : tasks[0];
+    assert(found !== undefined, `there is a task ${reference}`);
+    return found;
+  }
+
+  #nameOf(task: Task): string {
+    return this.#numbers.get(task.id) ?? '?';
+  }
+
+  #count(): void {
+    const tasks = [...this.#world.view.tasks.values()].filter((task) => !this.#numbers.has(task.id));
+    tasks.sort((left, right) => left.createdAt - right.createdAt || left.slot - right.slot);
+    for (const task of tasks) {
+      const place = task.slot > 0 ? String(task.slot) : this.#hostname(task.nodeId);
+      const slotName = `${task.serviceName}.${place}`;
+      const count = (this.#counts.get(slotName) ?? 0) + 1;
+      this.#counts.set(slotName, count);
+      this.#numbers.set(task.id, `${slotName}/${count}`);
+    }
+  }
+
+  #hostname(nodeId: string | undefined): string {
+    return this.#world.view.nodes.get(nodeId ?? '')?.description?.hostname ?? 'gone';
+  }
+
+  /** One line for each object that matters, by its name. */
+  #snapshot(): Map<string, string> {
+    this.#count();
+    const { view } = this.#world;
+    const lines = new Map<string, string>();
+    for (const { spec, specVersion, updateStatus, removing } of view.services.values()) {
+      const update =
+        updateStatus === undefined
+          ? ''
+          : ` ${updateStatus.state}: ${updateStatus.message}${why(updateStatus)}`;
+      lines.set(
+        spec.name,
+        `v${specVersion} ${spec.task.container.image}${removing ? ' removing' : ''}${update}`,
+      );
+    }
+    const tasks = [...view.tasks.values()].map((task) => [this.#nameOf(task), this.#describe(task)] as const);
+    tasks.sort(([left], [right]) => left.localeCompare(right, 'en', { numeric: true }));
+    for (const [name, text] of tasks) lines.set(name, text);
+    return lines;
+  }
+
+  #describe(task: Task): string {
+    const { state, message, error } = task.status;
+    const node = task.nodeId === undefined ? '' : ` on ${this.#hostname(task.nodeId)}`;
+    const said = error?.message ?? (state === 'pending' ? message : '');
+    const held = task.desiredState === 'ready' && task.startAfter !== undefined;
+    const delay = held ? ` (in ${task.startAfter! - this.#world.clock.now()} ms)` : '';
+    return `v${task.specVersion} ${state}${node}${said === '' ? '' : ` "${said}"`}, to be ${wish[task.desiredState]}${delay}`;
+  }
+
+  #show(): string[] {
+    return [...this.#snapshot()].map(([name, text]) => `${name} ${text}`);
+  }
+}
+
+const wish: Record<Task['desiredState'], string> = {
+  ready: 'ready',
+  running: 'running',
+  shutdown: 'stopped',
+  remove: 'removed',
+};
+
+function why({ state, failure }: UpdateStatus): string {
+  return failure === undefined || state.endsWith('paused') ? '' : ` (${failure})`;
+}
+
+function difference(before: Map<string, string>, after: Map<string, string>): string[] {
+  const changed = [...after].filter(([name, text]) => before.get(name) !== text);
+  const gone = [...before.keys()].filter((name) => !after.has(name));
+  return [...changed.map(([name, text]) => `${name} ${text}`), ...gone.map((name) => `${name} is gone`)];
+}
+
+/** What an obedient agent reports next; nothing when the task is as it should be. */
+export function nextState(task: Task): TaskState | undefined {
+  const { state } = task.status;
+  if (isTerminal(state) || state === 'new' || state === 'pending') return undefined;
+  if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return 'shutdown';
+  if (state === 'preparing' && task.template.container.image === 'missing') return 'rejected';
+  if (state === task.desiredState) return undefined;
+  return taskStates[taskStates.indexOf(state) + 1];
+}
+
+function readService(spec: ServiceSpec, words: string[]): ServiceSpec {
+  const next = structuredClone(spec);
+  for (const word of words) {
+    const at = word.indexOf('=');
+    const key = at === -1 ? word : word.slice(0, at);
+    const value = at === -1 ? '' : word.slice(at + 1);
+    const [group, field = ''] = key.split('.');
+    if (key === 'global') next.mode = { kind: 'global' };
+    else if (key === 'replicas') next.mode = { kind: 'replicated', replicas: Number(value) };
+    else if (key === 'image') next.task.container.image = value;
+    else if (key === 'constraint') next.task.placement.constraints = [value];
+    else if (key === 'memory') next.task.reservations.memoryBytes = Number(value) * 2 ** 20;
+    else if (group === 'restart') setPolicy<RestartPolicy>(next.task.restart, field, value);
+    else if (group === 'update') setPolicy<UpdatePolicy>(next.update, field, value);
+    else if (group === 'rollback') setPolicy<UpdatePolicy>(next.rollback, field, value);
+    else throw new Error(`no such setting: ${key}`);
+  }
+  return next;
+}
+
+function setPolicy<Policy extends object>(policy: Policy, field: string, text: string): void {
+  assert(field in policy, `there is a setting ${field}`);
+  Object.assign(policy, { [field]: /^[\d.]/.test(text) ? readNumber(text) : text });
+}
+
+function readNumber(text: string): number {
+  return /[a-z]$/.test(text) ? readDuration(text) : Number(text);
+}
+
+function readDuration(text: string): number {
+  const [, amount = '', unit = ''] = /^([\d.]+)(ms|s|m|h)$/.exec(text) ?? [];
+  const factor = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit];
+  assert(factor !== undefined, `${text} is a duration`);
+  return Number(amount) * factor;
+}
+
+function readState(text: string | undefined): TaskState {
+  const state = taskStates.find((known) => known === text);
+  assert(state !== undefined, `${text} is a state`);
+  return state;
+}

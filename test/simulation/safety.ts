@@ -1,0 +1,137 @@
+import type { View } from '../../manager/store/objects.ts';
+import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
+import type { Service } from '../../src/spec/service.ts';
+import { compareTaskStates, isTerminal, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
+import { assert } from '../../src/util/errors.ts';
+import type { FakeAgent } from './agents.ts';
+
+const desiredOrder: DesiredTaskState[] = ['ready', 'running', 'shutdown', 'remove'];
+
+/** What must hold at every moment, whatever fails. Every check throws with what it saw. */
+export class Safety {
+  readonly #seen = new Map<string, Task>();
+  readonly #deleted = new Set<string>();
+  /** Tasks whose node was called down while they were alive: those may run beside their replacement for a while. */
+  readonly #abandoned = new Set<string>();
+
+  /** After every step. */
+  check(view: View, agents: Iterable<FakeAgent>): void {
+    for (const task of view.tasks.values()) this.#checkTask(task, view);
+    for (const id of this.#seen.keys()) {
+      if (view.tasks.has(id)) continue;
+      this.#seen.delete(id);
+      this.#deleted.add(id);
+    }
+    checkAddresses(view);
+    this.#checkOneAtATime(view, agents);
+  }
+
+  #checkTask(task: Task, view: View): void {
+    const before = this.#seen.get(task.id);
+    this.#seen.set(task.id, task);
+    if (task.nodeId !== undefined && view.nodes.get(task.nodeId)?.status.state !== 'ready') {
+      this.#abandoned.add(task.id);
+    }
+    if (before === task) return;
+    const what = `task ${task.serviceName}.${task.slot} ${task.id}`;
+    assert(!this.#deleted.has(task.id), `${what} stays deleted`);
+    if (before === undefined) return;
+    const { state } = before.status;
+    assert(
+      compareTaskStates(task.status.state, state) >= 0,
+      `${what} went from ${state} to ${task.status.state}`,
+    );
+    assert(!isTerminal(state) || task.status.state === state, `${what} ended as ${state} and then moved`);
+    const wished = desiredOrder.indexOf(task.desiredState) >= desiredOrder.indexOf(before.desiredState);
+    assert(wished, `${what} was to be ${before.desiredState} and then ${task.desiredState}`);
+    assert(before.nodeId === undefined || task.nodeId === before.nodeId, `${what} moved to another node`);
+    assert(task.slot === before.slot && task.serviceId === before.serviceId, `${what} keeps its slot`);
+    assert(task.template.container.image === before.template.container.image, `${what} keeps its template`);
+  }
+
+  /** Where the old task is stopped first, no two programs of a slot run at once on hosts that are not down. */
+  #checkOneAtATime(view: View, agents: Iterable<FakeAgent>): void {
+    const running = new Map<string, Task>();
+    for (const agent of agents) {
+      for (const task of agent.running) {
+        const service = view.services.get(task.serviceId);
+        if (service === undefined || service.spec.update.order !== 'stop-first' || task.slot === 0) continue;
+        if (this.#abandoned.has(task.id)) continue;
+        const key = `${task.serviceName}.${task.slot}`;
+        const other = running.get(key);
+        assert(other === undefined, `${key} runs twice at once: ${other?.id} and ${task.id}`);
+        running.set(key, task);
+      }
+    }
+  }
+}
+
+function checkAddresses(view: View): void {
+  const owners = new Map<string, string>();
+  const claim = (networkId: string, address: string, owner: string) => {
+    const key = `${networkId} ${address}`;
+    assert(!owners.has(key), `address ${key} belongs to ${owners.get(key)} and to ${owner}`);
+    owners.set(key, owner);
+  };
+  for (const { id, bridgeAddresses } of view.networks.values()) {
+    for (const [nodeId, address] of Object.entries(bridgeAddresses)) claim(id, address, `node ${nodeId}`);
+  }
+  for (const { spec, endpoint } of view.services.values()) {
+    for (const [networkId, address] of Object.entries(endpoint?.virtualAddresses ?? {})) {
+      claim(networkId, address, spec.name);
+    }
+  }
+  for (const { id, status, attachments } of view.tasks.values()) {
+    if (isTerminal(status.state)) continue;
+    for (const { networkId, address } of attachments) claim(networkId, address, `task ${id}`);
+  }
+}
+
+/** What must hold when the planners have come to rest. */
+export function checkAtRest(view: View): void {
+  for (const service of view.services.values()) {
+    const tasks = [...view.tasksOfService(service.id)];
+    const current = tasks.filter(isWanted);
+    if (service.removing)
+      assert(current.length === 0, `${service.spec.name} is being removed and wants tasks`);
+    else if (service.spec.mode.kind === 'replicated')
+      checkSlots(service, service.spec.mode.replicas, current);
+    checkHistory(service, tasks);
+  }
+  for (const task of view.tasks.values()) {
+    const vanishing = task.desiredState === 'remove';
+    assert(vanishing || view.services.has(task.serviceId), `task ${task.id} outlived its service`);
+  }
+}
+
+function isWanted(task: Task): boolean {
+  return task.desiredState === 'ready' || task.desiredState === 'running';
+}
+
+function checkSlots(service: Service, replicas: number, current: Task[]): void {
+  const { name, update, rollback } = service.spec;
+  const slots = Map.groupBy(current, (task) => task.slot);
+  assert(slots.size === replicas, `${name} has ${slots.size} of ${replicas} slots filled`);
+  const policy = service.updateStatus?.state.startsWith('rollback') ? rollback : update;
+  const pairs = [...slots.values()].filter((tasks) => tasks.length > 1).length;
+  assert(
+    [...slots.values()].every((tasks) => tasks.length <= 2),
+    `${name} has more than two tasks in a slot`,
+  );
+  const tolerated =
+    policy.failureAction === 'continue' ? replicas : Math.floor(policy.maxFailureRatio * replicas);
+  const allowed = policy.parallelism === 0 ? replicas : policy.parallelism + tolerated;
+  assert(pairs <= allowed, `${name} updates ${pairs} slots at a time, ${allowed} are allowed`);
+  if (policy.order === 'stop-first') {
+    const told = current.filter((task) => task.desiredState === 'running').length;
+    assert(told <= replicas, `${name} runs ${told} tasks, ${replicas} were asked for`);
+  }
+}
+
+function checkHistory(service: Service, tasks: Task[]): void {
+  const finished = tasks.filter((task) => !isWanted(task) && isTerminal(task.status.state));
+  for (const [place, history] of Map.groupBy(finished, (task) => task.slot || task.nodeId)) {
+    const most = Math.max(taskHistoryPerSlot, ...history.map((task) => task.template.restart.maxAttempts));
+    assert(history.length <= most, `${service.spec.name}.${place} keeps ${history.length} finished tasks`);
+  }
+}

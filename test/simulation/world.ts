@@ -1,0 +1,258 @@
+import { planAllocation } from '../../manager/allocator/plan.ts';
+import { planReaping } from '../../manager/orchestrator/reaper.ts';
+import { planRemoval } from '../../manager/orchestrator/removal.ts';
+import { planServices } from '../../manager/orchestrator/services.ts';
+import { openDatabase } from '../../manager/store/database.ts';
+import { planSchedule } from '../../manager/scheduler/plan.ts';
+import { createMemoryStore } from '../../manager/store/memory.ts';
+import type { Change, Database, Plan } from '../../manager/store/objects.ts';
+import {
+  defaultAddressPool,
+  defaultRestart,
+  defaultStopGracePeriodMs,
+  defaultUpdate,
+} from '../../src/spec/defaults.ts';
+import type { Node } from '../../src/spec/node.ts';
+import type { Service, ServiceSpec, TaskTemplate } from '../../src/spec/service.ts';
+import { moveTask, type Task, type TaskStatus } from '../../src/spec/task.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import { assert } from '../../src/util/errors.ts';
+import type { Random } from '../../src/util/random.ts';
+import { isDeepStrictEqual } from 'node:util';
+
+/** Time that only moves when it is told to. */
+export class FakeClock implements Clock {
+  #now = 1_000_000;
+  #timers: { at: number; callback: () => void }[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  /** Moves the time on and fires what became due, in order. */
+  advance(ms: number): void {
+    const until = this.#now + ms;
+    for (;;) {
+      const due = this.#timers.filter(({ at }) => at <= until).sort((left, right) => left.at - right.at)[0];
+      if (due === undefined) break;
+      this.#timers = this.#timers.filter((timer) => timer !== due);
+      this.#now = Math.max(this.#now, due.at);
+      due.callback();
+    }
+    this.#now = until;
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    const timer = { at: this.#now + ms, callback };
+    this.#timers.push(timer);
+    return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.after(ms, resolve);
+      signal?.addEventListener('abort', () => {
+        cancel();
+        reject(signal.reason as Error);
+      });
+    });
+  }
+}
+
+/** A planner that still finds work after this many passes without any change from outside never comes to rest. */
+const passesMax = 30;
+
+/** The manager's real planners over the real view and the in-memory store; everything outside is moved by the test. */
+export class World {
+  readonly clock: FakeClock;
+  readonly random: Random;
+  readonly database: Database & { close(): Promise<void> };
+  /** When the planners asked to be run again (ms). */
+  wakeAt: number | undefined;
+
+  private constructor(clock: FakeClock, random: Random, database: Database & { close(): Promise<void> }) {
+    this.clock = clock;
+    this.random = random;
+    this.database = database;
+  }
+
+  static async open(random: Random): Promise<World> {
+    const clock = new FakeClock();
+    const world = new World(clock, random, await openDatabase(createMemoryStore(), clock));
+    await world.write([
+      {
+        kind: 'cluster',
+        action: 'create',
+        object: {
+          ...world.meta('cluster'),
+          clusterId: 'simulated',
+          certificateAuthority: { certificatePem: '', privateKeyPem: '' },
+          joinSecrets: { manager: '', worker: '' },
+          addressPool: defaultAddressPool,
+          subnetPrefix: 24,
+        },
+      },
+    ]);
+    return world;
+  }
+
+  get view(): Database['view'] {
+    return this.database.view;
+  }
+
+  meta(id = this.random.id()) {
+    const now = this.clock.now();
+    return { id, createdAt: now, updatedAt: now, revision: 0 };
+  }
+
+  /** Writes changes that belong together; they must not conflict. */
+  async write(changes: Change[]): Promise<void> {
+    const { conflicts } = await this.database.write([changes]);
+    assert(conflicts === 0, 'nobody else writes now');
+  }
+
+  /**
+   * Every planner for which `takesPart` holds looks at the same view and writes its plan, all at once with the `others`:
+   * some meet conflicts. Gives whether any wrote.
+   */
+  async pass(others: Plan[] = [], takesPart: () => boolean = () => true): Promise<boolean> {
+    const { view, random } = this;
+    const now = this.clock.now();
+    const planners = [
+      () => planServices(view, now, random),
+      () => planReaping(view, now),
+      () => ({ plan: planRemoval(view), wakeAt: undefined }),
+      () => ({ plan: planAllocation(view, now), wakeAt: undefined }),
+      () => ({ plan: planSchedule(view, now), wakeAt: undefined }),
+    ];
+    const planned = planners.filter(() => takesPart()).map((plan) => plan());
+    const plans = [...others, ...planned.map(({ plan }) => plan)].filter((plan) => plan.length > 0);
+    const times = planned.map(({ wakeAt }) => wakeAt).filter((time) => time !== undefined);
+    this.wakeAt = times.length === 0 ? undefined : Math.min(...times);
+    await Promise.all(plans.map((plan) => this.database.write(plan)));
+    return plans.length > 0;
+  }
+
+  /** Runs the planners until none has anything left to do. */
+  async settle(): Promise<void> {
+    for (let passes = 0; passes < passesMax; passes++) if (!(await this.pass())) return;
+    throw new Error(`the planners did not come to rest in ${passesMax} passes`);
+  }
+
+  async addNode(hostname: string): Promise<Node> {
+    const node: Node = {
+      ...this.meta(),
+      role: 'worker',
+      availability: 'active',
+      labels: {},
+      description: {
+        hostname,
+        address: `192.0.2.${this.view.nodes.size + 1}`,
+        os: 'linux',
+        architecture: 'amd64',
+        nanoCpus: 4e9,
+        memoryBytes: 8 * 2 ** 30,
+        engine: { name: 'simulated', version: '1', labels: {} },
+        shoalVersion: '0',
+      },
+      status: { state: 'ready', since: this.clock.now(), message: '' },
+    };
+    await this.write([{ kind: 'node', action: 'create', object: node }]);
+    return this.view.nodes.get(node.id)!;
+  }
+
+  nodeByName(hostname: string): Node {
+    const found = [...this.view.nodes.values()].find((node) => node.description?.hostname === hostname);
+    assert(found !== undefined, `there is a node ${hostname}`);
+    return found;
+  }
+
+  async setNodeState(node: Node, state: Node['status']['state']): Promise<void> {
+    await this.updateNode(node, { status: { state, since: this.clock.now(), message: '' } });
+  }
+
+  async updateNode(node: Node, change: Partial<Node>): Promise<void> {
+    const object = { ...this.view.nodes.get(node.id)!, ...change };
+    await this.write([{ kind: 'node', action: 'update', object }]);
+  }
+
+  /** Stores the wish as the API does: a changed template is a new version, and the spec before it is kept. */
+  async apply(spec: ServiceSpec): Promise<void> {
+    const service = this.view.serviceByName(spec.name);
+    if (service === undefined) {
+      const object: Service = {
+        ...this.meta(),
+        spec,
+        specVersion: 1,
+        dependenciesMet: true,
+        removing: false,
+      };
+      return this.write([{ kind: 'service', action: 'create', object }]);
+    }
+    const sameTemplate = isDeepStrictEqual(service.spec.task, spec.task);
+    const object = sameTemplate
+      ? { ...service, spec }
+      : { ...service, spec, previousSpec: service.spec, specVersion: service.specVersion + 1 };
+    return this.write([{ kind: 'service', action: 'update', object }]);
+  }
+
+  async remove(name: string): Promise<void> {
+    const service = this.view.serviceByName(name);
+    assert(service !== undefined, `there is a service ${name}`);
+    await this.write([{ kind: 'service', action: 'update', object: { ...service, removing: true } }]);
+  }
+
+  /** What an agent reports. */
+  async report(task: Task, status: Partial<TaskStatus> & { state: TaskStatus['state'] }): Promise<void> {
+    await this.write([this.reported(task, status)]);
+  }
+
+  /** The same as a change, to be written together with others. */
+  reported(task: Task, status: Partial<TaskStatus> & { state: TaskStatus['state'] }): Change {
+    const at = this.clock.now();
+    const startedAt = task.status.startedAt ?? (status.state === 'running' ? at : undefined);
+    const next: TaskStatus = { ...task.status, at, message: '', ...status };
+    if (startedAt !== undefined) next.startedAt = startedAt;
+    return {
+      kind: 'task',
+      action: 'update',
+      object: { ...task, status: moveTask(task.status, next, 'agent') },
+    };
+  }
+}
+
+/** A service with every default, of one replica. */
+export function plainService(name: string, changes: Partial<ServiceSpec> = {}): ServiceSpec {
+  const task: TaskTemplate = {
+    container: {
+      image: 'one',
+      environment: {},
+      labels: {},
+      mounts: [],
+      secrets: [],
+      configs: [],
+      stopGracePeriodMs: defaultStopGracePeriodMs,
+    },
+    limits: {},
+    reservations: {},
+    restart: defaultRestart,
+    placement: { constraints: [], maxReplicasPerNode: 0 },
+    networks: [],
+    hostPorts: [],
+    forceUpdate: 0,
+  };
+  return {
+    name,
+    application: 'sim',
+    key: name,
+    labels: {},
+    mode: { kind: 'replicated', replicas: 1 },
+    task,
+    update: defaultUpdate,
+    rollback: defaultUpdate,
+    ports: [],
+    endpointMode: 'vip',
+    dependsOn: [],
+    ...changes,
+  };
+}

@@ -89,12 +89,9 @@ export const command: Command = {
     const since = parsed.value('since');
     if (since !== undefined) query.set('since', String(parseSince(since, systemClock.now())));
     const prefixOf = await taskPrefixes(context);
-    for await (const line of client.stream<LogLine & { warning?: string }>(
-      `/logs?${query.toString()}`,
-      context.signal,
-    )) {
+    for await (const line of client.stream<LogLine>(`/logs?${query.toString()}`, context.signal)) {
       if (parsed.flag('json')) context.output.print(JSON.stringify(line));
-      else if (line.warning !== undefined) context.output.note(paint(context.output, 'yellow', line.warning));
+      else if (line.warning) context.output.note(paint(context.output, 'yellow', line.text));
       else {
         const prefix = parsed.flag('no-log-prefix') ? '' : `${await prefixOf(line.taskId)} `;
         const time = parsed.flag('timestamps') ? `${line.at} ` : '';

@@ -11,7 +11,12 @@ secrets: { pw: { file: pw.txt } }
 configs: { page: { content: hello } }
 `;
 
-const disk = { '/app/pw.txt': 's3cret', '/app/a.env': 'A=1\nB=file', '/app/raw.env': 'C="q"' };
+const disk = {
+  '/app/l.env': 'FROM_FILE=1\nboth=file',
+  '/app/pw.txt': 's3cret',
+  '/app/a.env': 'A=1\nB=file',
+  '/app/raw.env': 'C="q"',
+};
 
 async function one(attribute: string): Promise<{ canonical: CanonicalService; spec: ServiceSpec }> {
   const text = `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${attribute}\n${surroundings}`;
@@ -116,6 +121,9 @@ describe('each attribute of a service, as canonical form:', () => {
     ['restart: no', { restart: 'no' }],
     ['deploy: { replicas: "3" }', { deploy: { replicas: 3 } }],
     ['deploy: { labels: [a=1] }', { deploy: { labels: { a: '1' } } }],
+    ['label_file: l.env\n    labels: { both: own }', { labels: { FROM_FILE: '1', both: 'own' } }],
+    ['expose: [80, 90-91/udp]', { expose: ['80', '90-91/udp'] }],
+    ['extends: db', { image: 'nginx' }],
     ['x-note: { any: [thing] }', { 'x-note': { any: ['thing'] } }],
   ])('%s', async (attribute, expected) => {
     const { canonical } = await one(attribute);
@@ -215,6 +223,20 @@ describe('each attribute of a service, as spec:', () => {
     [
       'deploy: { restart_policy: { condition: none, delay: 1s, max_attempts: 2, window: 3s } }',
       { task: { restart: { condition: 'none', delayMs: 1000, maxAttempts: 2, windowMs: 3000 } } },
+    ],
+    ['scale: 2', { mode: { kind: 'replicated', replicas: 2 } }],
+    [
+      'cpus: 0.5\n    mem_limit: 1m\n    mem_reservation: 1k\n    pids_limit: 5',
+      {
+        task: {
+          limits: { nanoCpus: 500_000_000, memoryBytes: 1_048_576, pids: 5 },
+          reservations: { memoryBytes: 1024 },
+        },
+      },
+    ],
+    [
+      'tmpfs: "/run:size=1k,mode=700"',
+      { task: { container: { mounts: [{ type: 'tmpfs', target: '/run', sizeBytes: 1024, mode: 0o700 }] } } },
     ],
     ['deploy: { mode: global }', { mode: { kind: 'global' } }],
     ['deploy: { replicas: 0 }', { mode: { kind: 'replicated', replicas: 0 } }],

@@ -1,5 +1,6 @@
 import { ShoalError } from '../util/errors.ts';
 import { parseSubnet } from '../spec/address.ts';
+import { parseTmpfs } from './mounts.ts';
 import { parseBytes, parseDuration, parseFileMode } from './values.ts';
 
 /** Checks of values that JSON Schema cannot say; named by the schema's keyword `is`. */
@@ -22,13 +23,14 @@ const imageReferenceCharactersMax = 512;
 
 /** The checks by name. Values of another type than a check is for pass: the schema's `type` speaks of those. */
 export const checks = {
-  duration: onText((text) => (parseDuration(text) ?? -1n) >= 0n),
+  duration: onText(isDuration),
   bytes: onText((text) => (parseBytes(text) ?? -1) >= 0),
   fileMode: onText((text) => parseFileMode(text) !== undefined),
   subnet: onText(isSubnet),
   absolutePath: onText((text) => text.startsWith('/')),
   imageReference: onText((text) => text.length <= imageReferenceCharactersMax && imageReference.test(text)),
   published: onText(isPublished),
+  tmpfs: onText((text) => parseTmpfs(text) !== undefined),
   restart: onText((text) => /^(?:no|always|unless-stopped|on-failure(?::\d{1,6})?)$/u.test(text)),
   signal: onText(isSignal),
   healthcheckTest: isHealthcheckTest,
@@ -38,6 +40,14 @@ export const checks = {
 
 function onText(check: (text: string) => boolean): (value: unknown) => boolean {
   return (value) => typeof value !== 'string' || check(value);
+}
+
+/** Longer ones are a slip of the finger; the manager takes none. */
+const durationNanosecondsMax = 365n * 24n * 3_600_000_000_000n;
+
+function isDuration(text: string): boolean {
+  const nanoseconds = parseDuration(text) ?? -1n;
+  return nanoseconds >= 0n && nanoseconds <= durationNanosecondsMax;
 }
 
 function isSubnet(text: string): boolean {

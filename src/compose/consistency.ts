@@ -3,6 +3,7 @@ import { parseSubnet, subnetsOverlap } from '../spec/address.ts';
 import { ShoalError } from '../util/errors.ts';
 import type { Diagnostics, PathSegment } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
+import { parseTmpfs } from './mounts.ts';
 import { placeOf, type TreeNode } from './tree.ts';
 
 /** What a check needs: the model, and how to complain about a path in it. */
@@ -68,6 +69,17 @@ function checkService(key: string, service: CanonicalService, { faulty, complain
       complain([...path, 'deploy', 'placement', 'constraints', index], lowerFirst(error.message), error.next);
     }
   }
+  if (deploy?.endpoint_mode === 'dnsrr') {
+    const index = (service.ports ?? []).findIndex((port) => port.mode === 'ingress');
+    if (index >= 0) {
+      complain(
+        [...path, 'ports', index],
+        'a port in ingress mode needs a virtual IP, and endpoint_mode is dnsrr',
+        'publish with mode: host, or leave out endpoint_mode',
+      );
+    }
+  }
+  checkTwins(key, service, complain);
   const { limits, reservations } = deploy?.resources ?? {};
   for (const name of ['cpus', 'memory'] as const) {
     const [limit, reserved] = [Number(limits?.[name] ?? 0), Number(reservations?.[name] ?? 0)];
@@ -78,6 +90,31 @@ function checkService(key: string, service: CanonicalService, { faulty, complain
         'reserve at most the limit',
       );
     }
+  }
+}
+
+/** Attributes that say the same as one under `deploy` must say the same. */
+function checkTwins(key: string, service: CanonicalService, complain: Context['complain']): void {
+  const { deploy } = service;
+  const { limits, reservations } = deploy?.resources ?? {};
+  const twins = [
+    ['scale', service.scale, 'deploy.replicas', deploy?.replicas],
+    ['cpus', service.cpus, 'deploy.resources.limits.cpus', limits?.cpus],
+    ['mem_limit', service.mem_limit, 'deploy.resources.limits.memory', limits?.memory],
+    [
+      'mem_reservation',
+      service.mem_reservation,
+      'deploy.resources.reservations.memory',
+      reservations?.memory,
+    ],
+    ['pids_limit', service.pids_limit, 'deploy.resources.limits.pids', limits?.pids],
+  ] as const;
+  for (const [name, value, twin, other] of twins) {
+    if (value === undefined || other === undefined || value === other) continue;
+    complain(['services', key, name], `it says ${value}, and ${twin} says ${other}`, `keep ${twin}`);
+  }
+  if (service.scale !== undefined && deploy?.mode === 'global') {
+    complain(['services', key, 'scale'], 'a global service has no scale', 'leave out scale or mode: global');
   }
 }
 
@@ -151,6 +188,9 @@ function checkMounts(key: string, service: CanonicalService, { complain }: Conte
         `options under ${kind} are for type: ${kind}`,
       );
     }
+  }
+  for (const [index, text] of (service.tmpfs ?? []).entries()) {
+    take(['services', key, 'tmpfs', index], parseTmpfs(text)?.target ?? text, 'a tmpfs');
   }
   for (const kind of ['secrets', 'configs'] as const) {
     for (const [index, { target }] of (service[kind] ?? []).entries()) {

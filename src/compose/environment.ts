@@ -83,7 +83,8 @@ export async function projectEnvironment(
   for (const [name, value] of Object.entries(environment)) if (value !== undefined) own.set(name, value);
   const named = options.envFiles ?? splitList(own.get('COMPOSE_ENV_FILES'));
   const isDisabled = /^(?:1|true|yes|on)$/iu.test(own.get('COMPOSE_DISABLE_ENV_FILE') ?? '');
-  const files = named.length > 0 ? named : isDisabled ? [] : [posix.join(projectDirectory, '.env')];
+  const files: readonly string[] =
+    named.length > 0 ? named : isDisabled ? [] : [posix.join(projectDirectory, '.env')];
   const read = new Map<string, string>();
   for (const file of files) {
     const values = await readEnvironmentFile(

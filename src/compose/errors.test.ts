@@ -181,7 +181,41 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ],
     [
       'deploy: { replicas: many }',
-      '5:25 services.web.deploy.replicas: "many" cannot be used here; it must be a whole number from 0 to 100000',
+      '5:25 services.web.deploy.replicas: "many" cannot be used here; it must be a whole number from 0 to 10000',
+    ],
+    [
+      'scale: 2\n    deploy: { replicas: 3 }',
+      '5:12 services.web.scale: it says 2, and deploy.replicas says 3; keep deploy.replicas',
+    ],
+    [
+      'mem_limit: 1m\n    deploy: { resources: { limits: { memory: 2m } } }',
+      '5:16 services.web.mem_limit: it says 1048576, and deploy.resources.limits.memory says 2097152; keep deploy.resources.limits.memory',
+    ],
+    [
+      'tmpfs: /run:uid=1',
+      '5:12 services.web.tmpfs[0]: "/run:uid=1" cannot be used here; it must be a path in the container, with size= and mode= at most, such as /run:size=64m,mode=1777',
+    ],
+    [
+      'expose: [http]',
+      '5:14 services.web.expose[0]: "http" cannot be used here; it must be a port or a range, such as 8000 or 8000-8010/udp',
+    ],
+    [
+      'profiles: [""]',
+      '5:16 services.web.profiles[0]: "" cannot be used here; it must be a name of letters, digits, ".", "_" and "-"',
+    ],
+    ['extends: { file: x }', '5:5 services.web.extends.service: this key is missing; add service'],
+    [
+      'extends: nope',
+      '5:14 services.web.extends: this file has no service called nope; name one that it has',
+    ],
+    [
+      'extends: web',
+      '5:14 services.web.extends: the services extend each other: compose.yaml:web -> compose.yaml:web; take one of them out',
+    ],
+    ['label_file: none', '5:17 : cannot read /app/none: there is no such file; name a file that can be read'],
+    [
+      'deploy: { endpoint_mode: dnsrr }\n    ports: [80]',
+      '6:13 services.web.ports[0]: a port in ingress mode needs a virtual IP, and endpoint_mode is dnsrr; publish with mode: host, or leave out endpoint_mode',
     ],
     [
       'deploy: { mode: global, replicas: 2 }',
@@ -294,7 +328,10 @@ describe('a file that is wrong is refused:', () => {
       'services: { a: { image: a } }\nvolumes: { va: { name: x }, vb: { name: x } }',
       ['2:41 volumes.vb.name: va is called x already; give each its own name'],
     ],
-    ['include: [a.yaml]\nservices: { a: { image: a } }', ['1:1 include: not supported yet']],
+    [
+      'include: [a.yaml]\nservices: { a: { image: a } }',
+      ['1:11 : cannot read /app/a.yaml: there is no such file; name a file that can be read'],
+    ],
     [
       'services: { a: { image: "${X:?say it}" } }',
       [

@@ -52,10 +52,13 @@ export const forms = {
   healthcheckTest,
   ports,
   mounts,
+  exposed: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(asText) } : node),
   secrets: (node) => references(node, 'source'),
   configs: (node) => references(node, 'source'),
   envFiles: (node) => references(textOf(node) === undefined ? node : list(node.at, [node]), 'path'),
   dependsOn,
+  extends: (node) => (textOf(node) === undefined ? node : map(node.at, { service: node })),
+  includes: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(include) } : node),
   serviceNetworks: (node) => namesAsMap(node, () => null),
 } satisfies Record<string, Form>;
 
@@ -170,6 +173,10 @@ function command(node: TreeNode, context: FormContext): TreeNode {
     node.at,
     result.words.map((word) => scalar(node.at, word)),
   );
+}
+
+function include(node: TreeNode): TreeNode {
+  return textOf(node) === undefined ? node : map(node.at, { path: list(node.at, [node]) });
 }
 
 function healthcheckTest(node: TreeNode): TreeNode {

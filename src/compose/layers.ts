@@ -1,38 +1,159 @@
-import { canonicalise } from './canonical.ts';
+import { posix } from 'node:path';
 import type { Diagnostics } from './diagnostic.ts';
-import { interpolate } from './interpolate.ts';
+import { projectEnvironment } from './environment.ts';
+import { resolveExtends } from './extends.ts';
+import { readLayer, type LayerContext } from './layer.ts';
 import { mergeTrees, withoutTags } from './merge.ts';
 import { composeSchema } from './schema.ts';
-import type { Source } from './sources.ts';
-import type { TreeNode } from './tree.ts';
+import { readSources, type Source } from './sources.ts';
+import { childOf, mapValues, scalar, textOf, toPlain, type TreeNode } from './tree.ts';
 
-export interface LayerContext {
-  environment: ReadonlyMap<string, string>;
-  projectDirectory: string;
-  diagnostics: Diagnostics;
+const includeDepthMax = 20;
+const includesMax = 500;
+
+/**
+ * All files of a project as one canonical tree: each document of each file in turn, over what it includes, with its
+ * services' `extends` resolved, over what came before. Undefined when there is no document.
+ */
+export async function readProject(
+  sources: readonly Source[],
+  context: LayerContext,
+): Promise<TreeNode | undefined> {
+  const { diagnostics } = context;
+  let project: TreeNode | undefined;
+  const lay = (over: TreeNode) => {
+    project =
+      project === undefined ? withoutTags(over) : mergeTrees(project, over, composeSchema, diagnostics);
+  };
+  for (const source of sources) {
+    for (const tree of source.trees) {
+      const layer = readLayer(tree, context.projectDirectory, context);
+      const included = await readIncludes(layer, source, context);
+      if (included !== undefined) lay(included);
+      lay(await resolveExtends(layer, source, context));
+    }
+  }
+  return project;
 }
 
-/** Each document of each file as a layer: interpolated and in canonical form, lowest first. */
-export function readLayers(sources: readonly Source[], context: LayerContext): TreeNode[] {
-  const { environment, projectDirectory, diagnostics } = context;
-  const lookup = (name: string) => environment.get(name);
-  const warned = new Set<string>();
-  return sources.flatMap(({ trees }) =>
-    trees.map((tree) => {
-      const interpolated = interpolate(tree, lookup, diagnostics, warned);
-      return canonicalise(interpolated, composeSchema, {
-        diagnostics,
-        path: [],
-        baseDirectory: projectDirectory,
-        homeDirectory: environment.get('HOME'),
-      });
-    }),
+/** What a layer includes, as one tree. Two includes must not say different things about one resource. */
+async function readIncludes(
+  layer: TreeNode,
+  source: Source,
+  context: LayerContext,
+): Promise<TreeNode | undefined> {
+  const entries = childOf(layer, 'include');
+  if (entries?.kind !== 'list') return undefined;
+  let all: TreeNode | undefined;
+  for (const entry of entries.items) {
+    const included = await readInclude(entry, source, context);
+    if (included === undefined) continue;
+    if (all !== undefined) reportConflicts(all, included, context.diagnostics);
+    all = all === undefined ? included : mergeTrees(all, included, composeSchema, context.diagnostics);
+  }
+  return all;
+}
+
+/** An included project: its own directory, its own environment, and of what it says only the resources. */
+async function readInclude(
+  entry: TreeNode,
+  source: Source,
+  context: LayerContext,
+): Promise<TreeNode | undefined> {
+  const { diagnostics, includedBy, workingDirectory, fileSystem } = context;
+  const paths = texts(childOf(entry, 'path'));
+  const [first] = paths;
+  if (first === undefined) return undefined; // the schema says what is wrong with it
+  const stack = [...includedBy, posix.resolve(workingDirectory, source.file.name)];
+  const again = paths.find((path) => stack.includes(path));
+  context.includes.count += paths.length;
+  if (again !== undefined || stack.length > includeDepthMax || context.includes.count > includesMax) {
+    const names = [...stack, again ?? ''].map((path) => posix.relative(workingDirectory, path));
+    const why =
+      again === undefined
+        ? 'too many files are included'
+        : `the files include each other: ${names.join(' -> ')}`;
+    diagnostics.error(entry.at, ['include'], why, 'include each file once');
+    return undefined;
+  }
+  const projectDirectory = textOf(childOf(entry, 'project_directory')) ?? posix.dirname(first);
+  const environment = await includedEnvironment(entry, projectDirectory, context);
+  const inputs = paths.map((path) => ({ path: posix.relative(workingDirectory, path), at: entry.at }));
+  const sources = await readSources(inputs, fileSystem, workingDirectory, diagnostics);
+  const project = await readProject(sources, {
+    ...context,
+    environment,
+    projectDirectory,
+    includedBy: stack,
+  });
+  return project === undefined ? undefined : resourcesOf(project, environment);
+}
+
+function texts(node: TreeNode | undefined): string[] {
+  if (node?.kind !== 'list') return [];
+  return node.items.map(textOf).filter((text) => text !== undefined);
+}
+
+/** The parent's environment wins over the include's own files; without any it is `.env` beside the included file. */
+async function includedEnvironment(
+  entry: TreeNode,
+  projectDirectory: string,
+  context: LayerContext,
+): Promise<ReadonlyMap<string, string>> {
+  const named = childOf(entry, 'env_file');
+  const files = texts(named).filter((path) => path !== '/dev/null');
+  if (named !== undefined && files.length === 0) return context.environment;
+  return projectEnvironment(
+    {
+      fileSystem: context.fileSystem,
+      environment: Object.fromEntries(context.environment),
+      envFiles: named === undefined ? [] : files,
+      projectDirectory,
+      workingDirectory: context.workingDirectory,
+    },
+    context.diagnostics,
   );
 }
 
-/** The layers laid over one another; undefined when there are none. */
-export function mergeLayers(layers: readonly TreeNode[], diagnostics: Diagnostics): TreeNode | undefined {
-  const [first, ...rest] = layers;
-  if (first === undefined) return undefined;
-  return rest.reduce((base, over) => mergeTrees(base, over, composeSchema, diagnostics), withoutTags(first));
+const resourceKinds = ['services', 'networks', 'volumes', 'secrets', 'configs'];
+
+/** The resources alone, with environment variables that have no value taking the included project's. */
+function resourcesOf(project: TreeNode, environment: ReadonlyMap<string, string>): TreeNode {
+  if (project.kind !== 'map') return project;
+  const resolveNull = (value: TreeNode, name: string) => {
+    const known = value.kind === 'scalar' && value.value === null ? environment.get(name) : undefined;
+    return known === undefined ? value : scalar(value.at, known);
+  };
+  const withEnvironment = (service: TreeNode) =>
+    service.kind !== 'map'
+      ? service
+      : mapValues(service, (value, key) =>
+          key === 'environment' && value.kind === 'map' ? mapValues(value, resolveNull) : value,
+        );
+  return mapValues(project, (value, kind) => {
+    if (!resourceKinds.includes(kind)) return undefined;
+    return kind === 'services' && value.kind === 'map' ? mapValues(value, withEnvironment) : value;
+  });
+}
+
+function reportConflicts(earlier: TreeNode, later: TreeNode, diagnostics: Diagnostics): void {
+  for (const kind of resourceKinds) {
+    const [before, after] = [childOf(earlier, kind), childOf(later, kind)];
+    if (before?.kind !== 'map' || after?.kind !== 'map') continue;
+    for (const [key, entry] of after.entries) {
+      const other = before.entries.get(key);
+      if (
+        other === undefined ||
+        JSON.stringify(toPlain(other.value)) === JSON.stringify(toPlain(entry.value))
+      ) {
+        continue;
+      }
+      diagnostics.error(
+        entry.keyAt,
+        [kind, key],
+        `${other.keyAt.file.name}, which is included too, has another ${key} under ${kind}`,
+        'give one of them another name',
+      );
+    }
+  }
 }

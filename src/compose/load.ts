@@ -7,11 +7,12 @@ import { Diagnostics, type Diagnostic } from './diagnostic.ts';
 import { projectEnvironment } from './environment.ts';
 import { findDefaultFiles, readSources, type InputFile, type Source } from './sources.ts';
 import { systemFileSystem, type FileSystem } from './files.ts';
-import { mergeLayers, readLayers } from './layers.ts';
+import { readProject } from './layers.ts';
 import type { CanonicalModel } from './model.ts';
 import { normalise, type RawModel } from './normalise.ts';
+import { selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
-import { fileContents, serviceEnvironments } from './resolve.ts';
+import { fileContents, serviceEnvironments, serviceLabels } from './resolve.ts';
 import { toSpecs } from './specs.ts';
 import { substitute } from './template.ts';
 import { childOf, placeOf, textOf, type TreeNode } from './tree.ts';
@@ -29,6 +30,8 @@ export interface LoadOptions {
   envFiles?: readonly string[];
   /** @default systemFileSystem */
   fileSystem?: FileSystem;
+  /** Active profiles besides those in `COMPOSE_PROFILES`. */
+  profiles?: readonly string[];
   /** What file names are relative to. @default the process's */
   workingDirectory?: string;
 }
@@ -67,15 +70,25 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
   const sources = await readSources(inputs, fileSystem, workingDirectory, diagnostics);
   const name = projectName(options, sources, environment, projectDirectory, diagnostics);
   environment.set('COMPOSE_PROJECT_NAME', name);
-  const layers = readLayers(sources, { environment, projectDirectory, diagnostics });
-  const tree = mergeLayers(layers, diagnostics);
+  const tree = await readProject(sources, {
+    fileSystem,
+    environment,
+    projectDirectory,
+    workingDirectory,
+    diagnostics,
+    warned: new Set(),
+    includedBy: [],
+    includes: { count: 0 },
+  });
   if (tree === undefined) throw failure(diagnostics);
-  const { plain, faulty } = await validate(tree, diagnostics);
+  const { plain: whole, faulty } = await validate(tree, diagnostics);
   if (diagnostics.isFull()) throw failure(diagnostics);
-  warnOfVersion(tree, plain, diagnostics);
+  warnOfVersion(tree, whole, diagnostics);
+  const plain = selectProfiles(whole, activeProfiles(options, environment), tree, diagnostics);
   const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };
   const environments = await serviceEnvironments(plain, resolve);
-  const canonical = normalise(plain, name, environments);
+  const labels = await serviceLabels(plain, resolve);
+  const canonical = normalise(plain, name, environments, labels);
   checkConsistency(canonical, tree, faulty, diagnostics);
   const secrets = await fileContents('secrets', canonical, secretBytesMax, resolve);
   const configs = await fileContents('configs', canonical, configBytesMax, resolve);
@@ -113,6 +126,11 @@ async function inputFiles(
   throw new ShoalError('not_found', 'Cannot find a Compose file: there is no compose.yaml here or above', {
     next: 'Name one with -f FILE.',
   });
+}
+
+function activeProfiles(options: LoadOptions, environment: ReadonlyMap<string, string>): string[] {
+  const named = (environment.get('COMPOSE_PROFILES') ?? '').split(',').map((part) => part.trim());
+  return [...(options.profiles ?? []), ...named].filter((profile) => profile !== '');
 }
 
 function directoryOf(input: InputFile | undefined, workingDirectory: string): string {

@@ -17,8 +17,9 @@ export function mergeTrees(
   attribute: Attribute,
   diagnostics: Diagnostics,
   path: readonly PathSegment[] = [],
+  keepTags = false,
 ): TreeNode {
-  return new Merger(diagnostics, [...path]).merge(base, over, attribute);
+  return new Merger(diagnostics, [...path], keepTags).merge(base, over, attribute);
 }
 
 /** The tree without what `!reset` takes away, and without tags: what a single layer comes to. */
@@ -45,17 +46,25 @@ class Merger {
   private readonly diagnostics: Diagnostics;
   private readonly path: PathSegment[];
 
-  constructor(diagnostics: Diagnostics, path: PathSegment[]) {
+  /** Tags stay in the result: it will itself be laid over something. */
+  private readonly keepTags: boolean;
+
+  constructor(diagnostics: Diagnostics, path: PathSegment[], keepTags: boolean) {
     this.diagnostics = diagnostics;
     this.path = path;
+    this.keepTags = keepTags;
+  }
+
+  private bare(node: TreeNode): TreeNode {
+    return this.keepTags ? node : withoutTags(node);
   }
 
   merge(base: TreeNode, over: TreeNode, attribute: Attribute | undefined): TreeNode {
-    if (over.tag === 'override') return withoutTags(over);
+    if (over.tag === 'override') return this.bare(over);
     const rule = attribute?.merge;
-    if (rule === 'replace') return withoutTags(over);
+    if (rule === 'replace') return this.bare(over);
     if (isNull(over)) return base;
-    if (isNull(base)) return withoutTags(over);
+    if (isNull(base)) return this.bare(over);
     if (base.kind === 'scalar' && over.kind === 'scalar') return over;
     if (base.kind === 'map' && over.kind === 'map') return this.mergeMaps(base, over, attribute);
     if (base.kind === 'list' && over.kind === 'list') return mergeLists(base, over, rule);
@@ -74,18 +83,19 @@ class Merger {
     over: TreeNode & { kind: 'map' },
     attribute: Attribute | undefined,
   ): TreeNode {
-    if (attribute?.merge === 'driver' && driversDiffer(base, over)) return withoutTags(over);
+    if (attribute?.merge === 'driver' && driversDiffer(base, over)) return this.bare(over);
     const entries = new Map(base.entries);
     for (const [key, entry] of over.entries) {
       const below = entries.get(key);
       if (entry.value.tag === 'reset') {
-        entries.delete(key);
+        if (this.keepTags) entries.set(key, entry);
+        else entries.delete(key);
         continue;
       }
       this.path.push(key);
       const value =
         below === undefined
-          ? withoutTags(entry.value)
+          ? this.bare(entry.value)
           : this.merge(below.value, entry.value, attribute && attributeOf(attribute, key));
       this.path.pop();
       entries.set(key, { keyAt: value === below?.value ? below.keyAt : entry.keyAt, value });

@@ -31,6 +31,16 @@ export interface CanonicalService {
   stop_grace_period?: string;
   restart?: string;
   deploy?: CanonicalDeploy;
+  extends?: { service: string; file?: string };
+  profiles?: string[];
+  scale?: number;
+  cpus?: number;
+  mem_limit?: string;
+  mem_reservation?: string;
+  pids_limit?: number;
+  expose?: string[];
+  tmpfs?: string[];
+  label_file?: string[];
 }
 
 export interface CanonicalHealthcheck {

@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { parseBytes, parseFileMode } from './values.ts';
 
 /** A volume of a service in Compose's long form. */
 export interface ShortMount {
@@ -67,4 +68,20 @@ function applyOption(mount: ShortMount, option: string): boolean {
 export function cleanPath(path: string): string {
   const normal = posix.normalize(path);
   return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
+}
+
+/** Reads `PATH[:size=…,mode=…]` (`tmpfs` of a service); undefined for anything else, other mount options included. */
+export function parseTmpfs(text: string): { target: string; sizeBytes?: number; mode?: number } | undefined {
+  const [path = '', options = '', ...rest] = text.split(':');
+  if (!path.startsWith('/') || rest.length > 0) return undefined;
+  const mount: { target: string; sizeBytes?: number; mode?: number } = { target: cleanPath(path) };
+  for (const option of options === '' ? [] : options.split(',')) {
+    const [name, value = ''] = option.split('=');
+    const sizeBytes = name === 'size' ? parseBytes(value) : undefined;
+    const mode = name === 'mode' ? parseFileMode(value) : undefined;
+    if (sizeBytes !== undefined) mount.sizeBytes = sizeBytes;
+    else if (mode !== undefined) mount.mode = mode;
+    else return undefined;
+  }
+  return mount;
 }

@@ -11,11 +11,15 @@ import type {
 /** The model as the schema leaves it: names and defaults are still missing. */
 export type RawModel = Partial<CanonicalModel> & {
   version?: unknown;
+  include?: unknown;
   services?: Record<string, Partial<CanonicalService>>;
 };
 
 /** Values of environment files by service, already read in the files' order. */
 export type EnvironmentOfServices = ReadonlyMap<string, Record<string, string | null>>;
+
+/** Labels of those services that have label files. */
+export type LabelsOfServices = ReadonlyMap<string, Record<string, string>>;
 
 type Table<T> = Record<string, T>;
 
@@ -23,10 +27,25 @@ type Table<T> = Record<string, T>;
  * The canonical model: defaults filled in, resources named, environments resolved, keys sorted. Loading it again gives
  * the same model. Only `services.NAME.networks` keeps the file's order, because the first network has the default route.
  */
-export function normalise(raw: RawModel, name: string, environments: EnvironmentOfServices): CanonicalModel {
-  const { version: _, name: __, services, networks, volumes, secrets, configs, ...extensions } = raw;
+export function normalise(
+  raw: RawModel,
+  name: string,
+  environments: EnvironmentOfServices,
+  labels: LabelsOfServices,
+): CanonicalModel {
+  const {
+    version: _,
+    name: __,
+    include: ___,
+    services,
+    networks,
+    volumes,
+    secrets,
+    configs,
+    ...extensions
+  } = raw;
   const normalServices = mapTable(services ?? {}, (service, key) =>
-    normalService(service, environments.get(key)),
+    normalService(service, environments.get(key), labels.get(key)),
   );
   const usesDefault = Object.values(normalServices).some((service) => 'default' in service.networks);
   const allNetworks: Table<Partial<CanonicalNetwork> | null> = { ...networks };
@@ -52,14 +71,16 @@ export function normalise(raw: RawModel, name: string, environments: Environment
 function normalService(
   service: Partial<CanonicalService>,
   environment: Record<string, string | null> | undefined,
+  labels: Record<string, string> | undefined,
 ): CanonicalService {
-  const { env_file: _, ...rest } = service;
+  const { env_file: _, label_file: __, extends: ___, ...rest } = service;
   const joined = service.networks ?? {};
   const normal: CanonicalService = {
     ...rest,
     networks: Object.keys(joined).length === 0 ? { default: null } : joined,
   };
   if (environment !== undefined) normal.environment = environment;
+  if (labels !== undefined) normal.labels = labels;
   if (service.ports !== undefined) {
     normal.ports = service.ports.map((port) => ({
       ...port,

@@ -4,7 +4,7 @@ import type { Diagnostics } from './diagnostic.ts';
 import { readEnvironmentFile } from './environment.ts';
 import type { FileSystem } from './files.ts';
 import type { CanonicalFile, CanonicalModel, CanonicalService } from './model.ts';
-import type { EnvironmentOfServices, RawModel } from './normalise.ts';
+import type { EnvironmentOfServices, LabelsOfServices, RawModel } from './normalise.ts';
 import { placeOf, type TreeNode } from './tree.ts';
 
 /** What reading the files that an application names needs. */
@@ -61,6 +61,30 @@ async function serviceEnvironment(
     for (const [name, value] of values) read.set(name, value);
   }
   return Object.fromEntries([...read, ...own]);
+}
+
+/** The labels of each service that has label files: those of the files, the later over the earlier, and its own over them. */
+export async function serviceLabels(model: RawModel, context: ResolveContext): Promise<LabelsOfServices> {
+  const { fileSystem, environment, tree, diagnostics, projectDirectory } = context;
+  const labels = new Map<string, Record<string, string>>();
+  for (const [key, service] of Object.entries(model.services ?? {})) {
+    if (service.label_file === undefined) continue;
+    const read = new Map<string, string>();
+    for (const [index, path] of service.label_file.entries()) {
+      const options = {
+        fileSystem,
+        path,
+        shownPath: posix.relative(projectDirectory, path),
+        raw: false,
+        lookup: (name: string) => environment.get(name) ?? read.get(name),
+        required: true,
+      };
+      const at = placeOf(tree, ['services', key, 'label_file', index]);
+      for (const [name, value] of await readEnvironmentFile(options, diagnostics, at)) read.set(name, value);
+    }
+    labels.set(key, Object.fromEntries([...read, ...Object.entries(service.labels ?? {})]));
+  }
+  return labels;
 }
 
 /** The content of all secrets or configs: from files, variables or the Compose file itself. */

@@ -1,7 +1,11 @@
 import { bytes, duration, integerFrom, labels, notYet, object, oneOf, textList } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 
-const cpus: Attribute = {
+/** What the manager takes. */
+export const replicasMax = 10_000;
+
+/** A number of CPUs. */
+export const cpus: Attribute = {
   type: 'number',
   form: 'number',
   minimum: 0,
@@ -29,7 +33,7 @@ function updatePolicy(...failureActions: string[]): Attribute {
 /** What a cluster does with a service (Compose Deploy specification). */
 export const deploy: Attribute = object({
   mode: { ...oneOf('replicated', 'global'), says: 'replicated or global (jobs are not supported yet)' },
-  replicas: integerFrom(0, 100_000),
+  replicas: integerFrom(0, replicasMax),
   endpoint_mode: oneOf('vip', 'dnsrr'),
   labels,
   placement: object({

@@ -4,6 +4,7 @@ import {
   closed,
   duration,
   fileMode,
+  integer,
   integerFrom,
   keyValues,
   labels,
@@ -13,7 +14,7 @@ import {
   text,
 } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
-import { deploy } from './schema-deploy.ts';
+import { cpus, deploy, replicasMax } from './schema-deploy.ts';
 
 const commandLine: Attribute = {
   type: ['array', 'null'],
@@ -158,6 +159,24 @@ const envFiles: Attribute = {
   ),
 };
 
+const profile: Attribute = {
+  type: 'string',
+  pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]*$',
+  says: 'a name of letters, digits, ".", "_" and "-"',
+};
+
+const exposed: Attribute = {
+  type: 'string',
+  pattern: '^\\d{1,5}(?:-\\d{1,5})?(?:/(?:tcp|udp|sctp))?$',
+  says: 'a port or a range, such as 8000 or 8000-8010/udp',
+};
+
+const tmpfs: Attribute = {
+  type: 'string',
+  is: 'tmpfs',
+  says: 'a path in the container, with size= and mode= at most, such as /run:size=64m,mode=1777',
+};
+
 /** A service, issue by issue nearer to the whole of Compose. */
 export const service: Attribute = object({
   image: {
@@ -200,14 +219,33 @@ export const service: Attribute = object({
   stop_grace_period: duration,
   restart: { type: 'string', is: 'restart', says: 'no, always, on-failure, on-failure:N or unless-stopped' },
   deploy,
+  extends: closed(
+    { service: text, file: { ...text, form: 'projectPath' } },
+    { form: 'extends', required: ['service'], says: 'the name of a service, or a map with service and file' },
+  ),
+  profiles: { type: 'array', items: profile, says: 'a list of names' },
+  scale: integerFrom(0, replicasMax),
+  cpus,
+  mem_limit: bytes,
+  mem_reservation: bytes,
+  pids_limit: { ...integer, minimum: -1, says: 'a whole number, or -1 for no limit' },
+  expose: { type: 'array', form: 'exposed', items: exposed, says: 'a list of ports' },
+  tmpfs: { type: 'array', form: 'texts', items: tmpfs, says: 'a path or a list of paths' },
+  label_file: {
+    type: 'array',
+    form: 'texts',
+    items: { ...text, form: 'projectPath' },
+    merge: 'append',
+    says: 'a path or a list of paths',
+  },
   ...notYet(
     `annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent container_name cpu_count cpu_percent
-    cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec device_cgroup_rules
-    devices dns dns_opt dns_search domainname expose extends external_links extra_hosts gpus group_add init ipc
-    isolation label_file links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit models
-    network_mode oom_kill_disable oom_score_adj pid pids_limit platform post_start pre_start pre_stop privileged
-    profiles pull_policy pull_refresh_after read_only runtime scale security_opt shm_size stdin_open storage_opt
-    sysctls tmpfs tty ulimits use_api_socket userns_mode uts volumes_from`,
+    cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpuset credential_spec device_cgroup_rules
+    devices dns dns_opt dns_search domainname external_links extra_hosts gpus group_add init ipc
+    isolation links logging mac_address mem_swappiness memswap_limit models
+    network_mode oom_kill_disable oom_score_adj pid platform post_start pre_start pre_stop privileged
+    pull_policy pull_refresh_after read_only runtime security_opt shm_size stdin_open storage_opt
+    sysctls tty ulimits use_api_socket userns_mode uts volumes_from`,
   ),
   develop: { notYet: 'it is for one machine' },
   provider: { notYet: 'it is for one machine' },

@@ -1,4 +1,4 @@
-import { labels, notYet, object, oneOf, text, boolean } from './attribute.ts';
+import { boolean, closed, labels, notYet, object, oneOf, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { service } from './schema-service.ts';
 
@@ -87,6 +87,18 @@ const fileResource: Record<string, Attribute> = {
 const secret: Attribute = object({ ...fileResource, ...notYet('driver driver_opts') });
 const config: Attribute = object({ ...fileResource, content: text });
 
+const filePaths: Attribute = {
+  type: 'array',
+  form: 'texts',
+  items: filePath,
+  says: 'a path or a list of paths',
+};
+
+const include: Attribute = closed(
+  { path: { ...filePaths, minItems: 1 }, project_directory: filePath, env_file: filePaths },
+  { required: ['path'] },
+);
+
 /**
  * The Compose language: one table that says of each attribute how it is written, checked, merged and whether Shoal does
  * it (Compose specification; details as compose-go does them). It describes the canonical form; `form` says how the
@@ -100,6 +112,6 @@ export const composeSchema: Attribute = object({
   volumes: named(volume),
   secrets: named(secret),
   configs: named(config),
-  include: { notYet: '' },
+  include: { type: 'array', form: 'includes', items: include, says: 'a list of paths or of maps with path' },
   models: { notYet: '' },
 });

@@ -3,10 +3,10 @@ import type { Diagnostics } from './diagnostic.ts';
 import { readText } from './environment.ts';
 import type { FileSystem } from './files.ts';
 import { composeFileBytesMax, parseYaml } from './parse.ts';
-import type { SourceFile, TreeNode } from './tree.ts';
+import type { Position, SourceFile, TreeNode } from './tree.ts';
 
-/** A Compose file by its path, or what came in from elsewhere (`-f -`). */
-export type InputFile = { path: string } | { content: string; name?: string };
+/** A Compose file by its path (`at`: the place that names it), or what came in from elsewhere (`-f -`). */
+export type InputFile = { path: string; at?: Position } | { content: string; name?: string };
 
 /** A file as it was read: a tree for each of its documents. */
 export interface Source {
@@ -37,7 +37,12 @@ export async function readSources(
             posix.resolve(workingDirectory, input.path),
             composeFileBytesMax,
             (message) =>
-              diagnostics.error({ file: source, offset: 0 }, [], message, 'name a file that can be read'),
+              diagnostics.error(
+                input.at ?? { file: source, offset: 0 },
+                [],
+                message,
+                'name a file that can be read',
+              ),
           )
         : input.content;
     if (text !== undefined) sources.push(parseSource({ name, text }, diagnostics));

@@ -27,6 +27,7 @@ import type {
   CanonicalResources,
   CanonicalService,
 } from './model.ts';
+import { parseTmpfs } from './mounts.ts';
 import { durationMs, parseFileMode } from './values.ts';
 
 /** The content of secrets and configs by their keys. */
@@ -118,11 +119,18 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
     key,
     labels: { ...deploy.labels },
     mode:
-      deploy.mode === 'global' ? { kind: 'global' } : { kind: 'replicated', replicas: deploy.replicas ?? 1 },
+      deploy.mode === 'global'
+        ? { kind: 'global' }
+        : { kind: 'replicated', replicas: deploy.replicas ?? service.scale ?? 1 },
     task: {
       container: containerSpec(service, names),
-      limits: resources(deploy.resources?.limits),
-      reservations: resources(deploy.resources?.reservations),
+      limits: resources({
+        cpus: service.cpus,
+        memory: service.mem_limit,
+        pids: service.pids_limit,
+        ...deploy.resources?.limits,
+      }),
+      reservations: resources({ memory: service.mem_reservation, ...deploy.resources?.reservations }),
       restart: restartPolicy(service),
       placement: {
         constraints: deploy.placement?.constraints ?? [],
@@ -174,7 +182,10 @@ function containerSpec(service: CanonicalService, names: Names): ContainerSpec {
       ),
     ),
     labels: { ...service.labels },
-    mounts: (service.volumes ?? []).map((one) => mount(one, names)),
+    mounts: [
+      ...(service.volumes ?? []).map((one) => mount(one, names)),
+      ...(service.tmpfs ?? []).map((text): Mount => ({ type: 'tmpfs', ...parseTmpfs(text)! })),
+    ],
     secrets: references(service.secrets, names.secrets),
     configs: references(service.configs, names.configs),
     stopGracePeriodMs: grace === undefined ? defaultStopGracePeriodMs : durationMs(grace),
@@ -248,13 +259,15 @@ function references(
 }
 
 /** Zero means no limit in Compose, and is left out. */
-function resources(given: CanonicalResources | undefined): Resources {
+function resources(given: {
+  [Key in keyof CanonicalResources]: CanonicalResources[Key] | undefined;
+}): Resources {
   const spec: Resources = {};
-  const nanoCpus = Math.round((given?.cpus ?? 0) * 1e9);
-  const memoryBytes = Number(given?.memory ?? 0);
+  const nanoCpus = Math.round((given.cpus ?? 0) * 1e9);
+  const memoryBytes = Number(given.memory ?? 0);
   if (nanoCpus > 0) spec.nanoCpus = nanoCpus;
   if (memoryBytes > 0) spec.memoryBytes = memoryBytes;
-  if ((given?.pids ?? 0) > 0) spec.pids = given!.pids!;
+  if ((given.pids ?? 0) > 0) spec.pids = given.pids!;
   return spec;
 }
 

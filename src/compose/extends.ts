@@ -1,0 +1,105 @@
+import { posix } from 'node:path';
+import { readLayer, type LayerContext } from './layer.ts';
+import { mergeTrees, withoutTags } from './merge.ts';
+import { composeSchema } from './schema.ts';
+import { service as serviceAttribute } from './schema-service.ts';
+import { readSources, type Source } from './sources.ts';
+import { childOf, mapValues, textOf, type TreeNode } from './tree.ts';
+
+const chainMax = 50;
+
+/** The services of one file, in which an `extends` without a file looks for its base. */
+interface Scope {
+  /** Absolute path, or the name of standard input. */
+  file: string;
+  services: TreeNode | undefined;
+}
+
+/**
+ * The layer with each service that extends another laid over that one (Compose specification, "extends"). Bases are what
+ * their file says, without its includes and networks; their paths are relative to that file.
+ */
+export async function resolveExtends(
+  layer: TreeNode,
+  source: Source,
+  context: LayerContext,
+): Promise<TreeNode> {
+  const services = childOf(layer, 'services');
+  if (layer.kind !== 'map' || services?.kind !== 'map') return layer;
+  const scope: Scope = { file: posix.resolve(context.workingDirectory, source.file.name), services };
+  const resolver = new Resolver(context);
+  const resolved = new Map<string, TreeNode>();
+  for (const [key, entry] of services.entries) {
+    resolved.set(key, await resolver.resolve(key, entry.value, scope, []));
+  }
+  const next = mapValues(services, (value, key) => resolved.get(key) ?? value);
+  return mapValues(layer, (value, key) => (key === 'services' ? next : value));
+}
+
+class Resolver {
+  private readonly context: LayerContext;
+  private readonly scopes = new Map<string, Promise<Scope>>();
+
+  constructor(context: LayerContext) {
+    this.context = context;
+  }
+
+  /** The service over its base, and that over its own, and so on; `chain` are the services that led here. */
+  async resolve(key: string, service: TreeNode, scope: Scope, chain: readonly string[]): Promise<TreeNode> {
+    const extended = childOf(service, 'extends');
+    const baseKey = textOf(childOf(extended, 'service'));
+    if (extended === undefined || baseKey === undefined) return service;
+    const path = ['services', key, 'extends'];
+    const { diagnostics, workingDirectory } = this.context;
+    const here = `${posix.relative(workingDirectory, scope.file)}:${key}`;
+    if (chain.includes(here) || chain.length > chainMax) {
+      const circle = [...chain, here].join(' -> ');
+      diagnostics.error(
+        extended.at,
+        path,
+        `the services extend each other: ${circle}`,
+        'take one of them out',
+      );
+      return service;
+    }
+    const file = textOf(childOf(extended, 'file'));
+    const baseScope = file === undefined ? scope : await this.scopeOf(file, extended);
+    const base = childOf(baseScope.services, baseKey);
+    if (base === undefined) {
+      if (baseScope.services !== undefined || file === undefined) {
+        const where = file === undefined ? 'this file' : posix.relative(workingDirectory, file);
+        diagnostics.error(
+          extended.at,
+          path,
+          `${where} has no service called ${baseKey}`,
+          'name one that it has',
+        );
+      }
+      return service;
+    }
+    const whole = await this.resolve(baseKey, base, baseScope, [...chain, here]);
+    return mergeTrees(whole, service, serviceAttribute, diagnostics, ['services', key], true);
+  }
+
+  private scopeOf(file: string, at: TreeNode): Promise<Scope> {
+    const known = this.scopes.get(file) ?? this.readScope(file, at);
+    this.scopes.set(file, known);
+    return known;
+  }
+
+  private async readScope(file: string, node: TreeNode): Promise<Scope> {
+    const { context } = this;
+    const { fileSystem, workingDirectory, diagnostics } = context;
+    const input = { path: posix.relative(workingDirectory, file), at: node.at };
+    const [source] = await readSources([input], fileSystem, workingDirectory, diagnostics);
+    const [first, ...rest] = (source?.trees ?? []).map((tree) =>
+      readLayer(tree, posix.dirname(file), context),
+    );
+    if (first === undefined) return { file, services: undefined };
+    const tree = rest.reduce(
+      (base, over) => mergeTrees(base, over, composeSchema, diagnostics),
+      withoutTags(first),
+    );
+    return { file, services: childOf(tree, 'services') };
+  }
+}

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/wire/api.ts';
@@ -97,6 +97,18 @@ export class Cluster {
     return `${this.registry}/${name}`;
   }
 
+  /** The newest lines of the hosts' logs that are more than information, for whoever looks into a failed test. */
+  async troubles(linesMax = 15): Promise<string> {
+    const logs = await Promise.all(
+      this.hosts.map(async ({ name, logPath }) => {
+        const lines = (await readFile(logPath, 'utf8').catch(() => '')).split('\n');
+        const telling = lines.filter((line) => line !== '' && !/"level":"(info|debug)"/.test(line));
+        return telling.slice(-linesMax).map((line) => `${name}: ${line}\n`);
+      }),
+    );
+    return logs.flat().join('');
+  }
+
   /** What is left of the cluster on this machine; empty after `down`. */
   async leftovers(): Promise<string[]> {
     return await leftovers(this.directory, this.id);
@@ -171,13 +183,14 @@ async function build(state: ClusterState, options: ClusterOptions & { directory:
     await saveState(directory, state);
   });
   const registry = runRegistry(directory, state, addresses.switch(subnet));
-  const hosts = await Promise.all(
-    state.hosts.map(({ name }) => {
-      const command = options.command ?? daemonCommand(directory, state, name, registryName(state));
-      return startHost({ directory, state, name, command });
-    }),
-  );
+  const starting = state.hosts.map(({ name }) => {
+    const command = options.command ?? daemonCommand(directory, state, name, registryName(state));
+    return startHost({ directory, state, name, command });
+  });
+  // all of them come to an end before a failure is passed on: what is started later would not be found and removed
+  await Promise.allSettled([registry, ...starting]);
   await registry;
+  const hosts = await Promise.all(starting);
   signal?.throwIfAborted();
   if (!options.command) await form(hosts, onStep, signal);
   delete state.maker;

@@ -41,25 +41,33 @@ export async function untilConverged(
   for (;;) {
     const seen = await look(cluster, application);
     if (typeof seen !== 'string') {
-      if (seen.services.length > 0 && seen.services.every(({ converged }) => converged) && also(seen)) return seen;
+      if (seen.services.length > 0 && seen.services.every(({ converged }) => converged) && also(seen))
+        return seen;
     }
     if (systemClock.now() > deadline) {
       const is = typeof seen === 'string' ? seen : JSON.stringify(seen.services.map(summary));
-      throw new ShoalError('deadline_exceeded', `Cannot see ${application} converge within ${limitMs} ms: ${is}`);
+      throw new ShoalError(
+        'deadline_exceeded',
+        `Cannot see ${application} converge within ${limitMs} ms: ${is}`,
+      );
     }
     await systemClock.sleep(50);
   }
 }
 
 function summary({ service, desired, running, failure, tasks }: ApplicationStatus['services'][number]) {
-  const states = tasks.map((task) => `${task.slot}:${task.status.state}:${task.desiredState} ${task.status.message}`);
+  const states = tasks.map(
+    (task) => `${task.slot}:${task.status.state}:${task.desiredState} ${task.status.message}`,
+  );
   return { name: service.spec.name, update: service.updateStatus?.state, desired, running, failure, states };
 }
 
 async function look(cluster: Cluster, application: string): Promise<ApplicationStatus | string> {
   const client = cluster.client();
   try {
-    return await client.request<ApplicationStatus>('GET', `/applications/${application}`, undefined, { timeoutMs: 2_000 });
+    return await client.request<ApplicationStatus>('GET', `/applications/${application}`, undefined, {
+      timeoutMs: 2_000,
+    });
   } catch (error) {
     return messageOf(error);
   } finally {

@@ -127,6 +127,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const at = paths(directory);
   await mkdir(at.run(name), { recursive: true, mode: 0o700 });
   await mkdir(at.lib(name), { recursive: true, mode: 0o700 });
+  // slave: what this machine unmounts later is unmounted in the host too, and nothing of the host's comes out
+  const propagation = ['--propagation', 'slave'];
   const namespaces = [
     '--mount',
     '--net',
@@ -137,12 +139,16 @@ export async function startHost(options: HostOptions): Promise<Host> {
     '--kill-child',
     '--mount-proc',
   ];
-  const child = spawn('unshare', [...namespaces, supervisor, name, at.run(name), at.log(name), ...command], {
-    detached: true,
-    cwd: projectRoot,
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: clusterEnvironment(state.id),
-  });
+  const child = spawn(
+    'unshare',
+    [...namespaces, ...propagation, supervisor, name, at.run(name), at.log(name), ...command],
+    {
+      detached: true,
+      cwd: projectRoot,
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: clusterEnvironment(state.id),
+    },
+  );
   await firstLine(child, `host ${name}`);
   const { address } = state.hosts.find((host) => host.name === name)!;
   await plug(state.id, name, address, child.pid!);

@@ -36,7 +36,7 @@ export async function inventoryOf(host: Host, cgroupParent: string): Promise<str
     ip -o link show | sed -E 's/^[0-9]+: ([^:@]+).*/link \\1/'
     ip -o address show scope global | sed -E 's/^[0-9]+: (\\S+) +\\S+ (\\S+).*/address \\2 on \\1/'
     ip rule show | sed 's/^/rule /'
-    awk '$9 == "nsfs" || $10 == "nsfs" { print "namespace " $5 } $5 ~ "/rootfs" { print "mount " $5 }' /proc/self/mountinfo
+    awk '$5 ~ "^/run/shoal/" { print "mount " $5 }' /proc/self/mountinfo
     find /sys/fs/cgroup -path '*${cgroupParent}/${host.name}/*' -type d | sed 's/^/cgroup /'
     nft list ruleset | tr -d '\\n\\t' | grep -oE '(map|set) [a-z_]+ \\{[^}]*elements = \\{[^}]*\\}' | grep -vE '^(map|set) (renewed|live|hosts)'
     true`; // grep that finds nothing ends with 1

@@ -94,7 +94,7 @@ export async function makeSwitch(id: string, chosen: (subnet: string) => Promise
 
 /** The process that holds the switch's namespace. */
 export async function switchPid(id: string): Promise<number> {
-  const holder = (await clusterProcesses(id)).find(({ command }) => command === 'sleep infinity');
+  const holder = (await clusterProcesses(id)).find(({ command }) => command.endsWith('sleep infinity'));
   if (holder) return holder.pid;
   throw new ShoalError('failed_precondition', 'Cannot find the switch of the test hosts: it was killed', {
     next: 'Take the hosts down and make them again.',

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { pushGuestbookImages } from '../../samples/guestbook/images.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Service } from '../../src/spec/service.ts';
@@ -41,7 +41,8 @@ const exec = (service: string, command: string[]) =>
 /** What a container of the service learns when it asks for a name; the error's code when it learns nothing. */
 async function resolve(service: string, name: string): Promise<string[]> {
   const script = `require('node:dns').resolve4('${name}', (error, found) => console.log(JSON.stringify(found ?? error.code)))`;
-  const { stdout } = await exec(service, ['node', '-e', script]);
+  const { exitCode, stdout, stderr } = await exec(service, ['node', '-e', script]);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   const found = JSON.parse(stdout) as string[] | string;
   return typeof found === 'string' ? [found] : found.sort();
 }
@@ -59,6 +60,10 @@ beforeAll(async () => {
   cluster = await createCluster({ hosts: 3 });
   await pushGuestbookImages(cluster.registry);
   before = await inventories();
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') process.stderr.write(await cluster.troubles());
 });
 
 afterAll(async () => {
@@ -108,8 +113,8 @@ test('what a visitor writes is filed by the worker', async () => {
 });
 
 test('exec passes output and exit code, logs show what was printed', async () => {
-  const { exitCode, stdout } = await exec('worker', ['sh', '-c', 'echo here; exit 7']);
-  expect({ exitCode, stdout }).toEqual({ exitCode: 7, stdout: 'here\n' });
+  const ended = await exec('worker', ['sh', '-c', 'echo here; exit 7']);
+  expect(ended).toEqual({ exitCode: 7, stdout: 'here\n', stderr: '' });
   const logs = await cluster.shoal(['logs', '-p', 'guestbook', 'worker']);
   expect(logs.stdout).toContain('filed an entry');
 });

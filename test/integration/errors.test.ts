@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
@@ -12,6 +12,10 @@ let image: string;
 beforeAll(async () => {
   cluster = await createCluster({ hosts: 2 });
   image = await cluster.push('library/busybox:1', await busyboxImage(paths(cluster.directory).images));
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') process.stderr.write(await cluster.troubles());
 });
 
 afterAll(async () => {

@@ -19,11 +19,11 @@ import type {
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
 import { commandError, shimWasEnding } from './failures.ts';
-import { FifoFolder } from './fifos.ts';
+import { execPrefix, FifoFolder, holdOpen } from './fifos.ts';
 import { hostFeatures, wasKilledForMemory } from './host.ts';
 import { ImageStore } from './images.ts';
 import type { Mount, TaskProcess } from './messages.ts';
-import { attachOutput, fifoNames, reattachOutput, type Output } from './output.ts';
+import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
 import type { PullOptions } from './pulls.ts';
 import {
   execProcess,
@@ -37,6 +37,8 @@ import { resolveUser, type ContainerUser } from './user.ts';
 const runtimeName = 'io.containerd.runc.v2';
 const specTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 const signalKill = 9;
+/** How long an earlier process's execs find somebody at the other end of their FIFOs. */
+const abandonedExecMs = 15_000;
 const taskCreateAttempts = 4;
 /** How long the last output of a removed container is waited for. */
 const outputEndTimeoutMs = 2_000;
@@ -70,6 +72,8 @@ class ContainerdEngine implements Engine {
   readonly #host: HostFeatures;
   readonly #queue = new KeyedQueue();
   readonly #outputs = new Map<string, Output>();
+  /** Output of containers of an earlier process that nobody has taken up yet. */
+  readonly #held = new Map<string, () => void>();
   /** What a container's own process is like: execs are like it. */
   readonly #processes = new Map<string, OciProcess>();
   readonly #subscriptions = new Set<Promise<void>>();
@@ -123,6 +127,7 @@ class ContainerdEngine implements Engine {
   }
 
   async list(): Promise<ContainerInfo[]> {
+    await this.#start();
     // an exit that comes after this list must reach those who asked for exits before it
     await Promise.all(this.#subscriptions);
     const [{ containers }, { tasks }] = await Promise.all([
@@ -136,6 +141,7 @@ class ContainerdEngine implements Engine {
   async reattach(id: string, output: OutputSink): Promise<void> {
     await this.#start();
     this.#outputs.get(id)?.detach();
+    this.#release(id);
     this.#keepOutput(id, reattachOutput(this.#fifos, id, output));
   }
 
@@ -173,16 +179,53 @@ class ContainerdEngine implements Engine {
   close(): Promise<void> {
     for (const output of this.#outputs.values()) output.detach();
     this.#outputs.clear();
+    for (const id of this.#held.keys()) this.#release(id);
     this.#client.close();
     return Promise.resolve();
   }
 
   #start(): Promise<void> {
-    this.#started ??= this.#fifos.start().catch((error: unknown) => {
+    this.#started ??= this.#takeOver().catch((error: unknown) => {
       this.#started = undefined;
       throw error;
     });
     return this.#started;
+  }
+
+  async #takeOver(): Promise<void> {
+    const names = await this.#fifos.start();
+    const ofExecs = names.filter((name) => name.startsWith(execPrefix));
+    if (ofExecs.length > 0) this.#abandonExecs(ofExecs);
+    const ids = names.filter((name) => !ofExecs.includes(name)).map((name) => containerOfFifo(name));
+    for (const id of new Set(ids)) if (id !== undefined && !this.#outputs.has(id)) this.#hold(id);
+  }
+
+  /** Execs of an earlier process may be about to open their FIFOs; they find them open, and after a while closed. */
+  #abandonExecs(names: string[]): void {
+    const release = holdOpen(names.map((name) => this.#fifos.path(name)));
+    const finish = () => {
+      this.#held.delete(execPrefix);
+      release();
+      this.#fifos
+        .remove(...names)
+        .catch((error: unknown) => this.#options.log.warn('FIFOs left behind', { error: messageOf(error) }));
+    };
+    const cancel = this.#options.clock.after(abandonedExecMs, finish);
+    this.#held.set(execPrefix, () => {
+      cancel();
+      release();
+    });
+  }
+
+  #hold(id: string): void {
+    if (this.#held.has(id)) return;
+    const { stdout, stderr } = fifoNames(id);
+    this.#held.set(id, holdOpen([this.#fifos.path(stdout), this.#fifos.path(stderr)]));
+  }
+
+  #release(id: string): void {
+    this.#held.get(id)?.();
+    this.#held.delete(id);
   }
 
   async #create(container: ContainerCreate, output: OutputSink): Promise<void> {
@@ -203,7 +246,9 @@ class ContainerdEngine implements Engine {
       await this.#createTask(container, mounts, fifos);
       this.#processes.set(id, specification.process);
     } catch (error) {
-      this.#outputs.get(id)?.detach(); // nothing has been written
+      // nothing has been written
+      this.#outputs.get(id)?.detach();
+      this.#outputs.delete(id);
       await this.#remove(id).catch((left: unknown) =>
         this.#options.log.warn('a container that could not be made was not cleared', {
           container: id,
@@ -275,16 +320,25 @@ class ContainerdEngine implements Engine {
   }
 
   async #remove(id: string): Promise<void> {
-    await this.#deleteTask(id);
+    const { stdout, stderr } = fifoNames(id);
+    // with a reader of our own the end of the output must be seen instead
+    const release = this.#outputs.has(id)
+      ? undefined
+      : holdOpen([this.#fifos.path(stdout), this.#fifos.path(stderr)]);
+    try {
+      await this.#deleteTask(id);
+    } finally {
+      release?.();
+    }
     const snapshotter = await this.#images.snapshotter();
+    await this.#fifos.remove(stdout, stderr);
+    // the record goes last: while it is there `list` shows what is left to clear
     await Promise.all([
       ignoreMissing(this.#client.call('Snapshots.Remove', { snapshotter, key: id })),
       ignoreMissing(this.#client.call('Containers.Delete', { id })),
       this.#endOutput(id),
     ]);
     this.#processes.delete(id);
-    const { stdout, stderr } = fifoNames(id);
-    await this.#fifos.remove(stdout, stderr);
   }
 
   /** Deletes the task. One that lives is killed first; so is one that has not started, or its shim waits 2 s for output. */

@@ -10,7 +10,7 @@ const batchSize = 64;
 const refillBelow = 24;
 const makeAttempts = 3;
 const sparePrefix = 'spare-';
-/** FIFOs of execs: of no use to a later process. */
+/** FIFOs of execs have names of their own, and are of no use to a later process. */
 export const execPrefix = 'exec-';
 
 /** Makes the FIFOs through which containers are read, all in one folder. */
@@ -23,12 +23,13 @@ export class FifoFolder {
     this.#directory = directory;
   }
 
-  /** Makes the folder and clears what an earlier process left there and nobody can use any more. */
-  async start(): Promise<void> {
+  /** Makes the folder and clears spare FIFOs of an earlier process. Gives the names of its other FIFOs. */
+  async start(): Promise<string[]> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const names = await readdir(this.#directory);
-    const stale = names.filter((name) => name.startsWith(sparePrefix) || name.startsWith(execPrefix));
-    await Promise.all(stale.map((name) => rm(join(this.#directory, name), { force: true })));
+    const spare = names.filter((name) => name.startsWith(sparePrefix));
+    await this.remove(...spare);
+    return names.filter((name) => !name.startsWith(sparePrefix));
   }
 
   path(name: string): string {
@@ -100,6 +101,22 @@ export function reopenForReading(path: string): { socket?: Socket; first: Buffer
     closeSync(fd);
     throw error;
   }
+}
+
+/**
+ * Keeps FIFOs open until the returned function is called. A shim whose daemon died at the wrong moment waits for a reader
+ * of its container's output, and containerd can neither list nor remove the container until one comes.
+ */
+export function holdOpen(paths: string[]): () => void {
+  const descriptors = paths.flatMap((path) => {
+    try {
+      return [openSync(path, constants.O_RDWR | constants.O_NONBLOCK)];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  });
+  return () => descriptors.forEach((descriptor) => closeSync(descriptor));
 }
 
 /** Opens a FIFO for writing before anybody reads it (fifo(7): read-write never waits). Only its write side may be used. */

@@ -17,6 +17,11 @@ export function fifoNames(id: string): { stdout: string; stderr: string } {
   return { stdout: `${id}-stdout`, stderr: `${id}-stderr` };
 }
 
+/** The container whose FIFO has this name; nothing when it is another file. */
+export function containerOfFifo(name: string): string | undefined {
+  return /^(.+)-(?:stdout|stderr)$/.exec(name)?.[1];
+}
+
 /** Begins to read a container's new FIFOs. They must exist and nobody may have written yet. */
 export function attachOutput(paths: string[], sink: OutputSink): Output {
   return combine(

@@ -47,7 +47,11 @@ test('a program that dies is started again and orphans are reaped', async () => 
   const before = await sleeper();
   await host.run(['sh', '-c', 'sh -c "sleep 0.01 & exit 0"']);
   killProcess(before!.pid, 'SIGKILL');
-  await vi.waitFor(async () => expect((await sleeper())?.pid).toBeGreaterThan(before!.pid), 5_000);
+  await vi.waitFor(async () => {
+    const after = await sleeper();
+    expect(after?.state).not.toBe('Z');
+    expect(after?.startedAt).toBeGreaterThan(before!.startedAt); // process ids come round again
+  }, 5_000);
   await vi.waitFor(async () => {
     expect((await host.processes()).filter(({ state }) => state === 'Z')).toEqual([]);
   }, 5_000);

@@ -101,7 +101,7 @@ test('a name resolves to the virtual IP of its network, and tasks.NAME to the re
   expect(await resolve('worker', 'web')).toEqual([virtual]);
   expect(await resolve('worker', 'guestbook_web')).toEqual([virtual]);
   expect(await resolve('worker', 'tasks.web')).toEqual(addresses.sort());
-  expect(await resolve('worker', 'nobody')).toEqual(['ENOTFOUND']);
+  expect(await resolve('worker', 'nobody')).toEqual([expect.stringMatching(/^E[A-Z]+$/)]);
 });
 
 test('what a visitor writes is filed by the worker', async () => {

@@ -87,12 +87,13 @@ export class ProgressDisplay {
   #printChanges(status: ApplicationStatus, now: number): void {
     for (const each of status.services) {
       const { name } = each.service.spec;
-      const line = `${name} ${each.running}/${each.desired} ${printable(describeService(each, now))}`;
-      // A pull's percentages would be a line each: on plain output only the words count.
-      const key = line.replaceAll(/\d+(\.\d+)?( ?%| ?[KMG]?i?B)/g, '#');
+      const counts = `${name} ${each.running}/${each.desired}`;
+      const doing = printable(describeService(each, now));
+      // A pull's numbers would be a line each: on plain output only the words count.
+      const key = `${counts} ${doing.replaceAll(/\d+(\.\d+)?/g, '#')}`;
       if (this.#shown.get(name) === key) continue;
       this.#shown.set(name, key);
-      this.#output.note(line);
+      this.#output.note(`${counts} ${doing}`);
     }
   }
 }

@@ -114,7 +114,11 @@ function parseBulk(buffer: Buffer, start: number, length: number): { reply: Repl
   return end > buffer.length ? undefined : { reply: buffer.toString('utf8', start, end - 2), end };
 }
 
-function parseArray(buffer: Buffer, start: number, length: number): { reply: Reply | Error; end: number } | undefined {
+function parseArray(
+  buffer: Buffer,
+  start: number,
+  length: number,
+): { reply: Reply | Error; end: number } | undefined {
   if (length === -1) return { reply: null, end: start };
   const replies: Reply[] = [];
   let end = start;

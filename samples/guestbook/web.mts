@@ -48,7 +48,9 @@ async function showPage(request: IncomingMessage, response: ServerResponse): Pro
   if (!request.headers.accept?.includes('text/html')) {
     return send(response, 200, { replica, version: VERSION, visits });
   }
-  const items = (await readEntries()).map(({ name, text }) => `<li><b>${escape(name)}</b>: ${escape(text)}</li>`);
+  const items = (await readEntries()).map(
+    ({ name, text }) => `<li><b>${escape(name)}</b>: ${escape(text)}</li>`,
+  );
   const values: Record<string, string> = {
     visits: String(visits),
     version: escape(VERSION),
@@ -80,13 +82,20 @@ async function addEntry(request: IncomingMessage, response: ServerResponse): Pro
   }
   const form = new URLSearchParams(Buffer.concat(chunks).toString());
   const entry: Entry = { name: form.get('name') ?? '', text: form.get('text') ?? '' };
-  if (entry.name === '' || entry.text === '') return send(response, 400, { error: 'name and text are needed' });
+  if (entry.name === '' || entry.text === '')
+    return send(response, 400, { error: 'name and text are needed' });
   await store.command('RPUSH', 'inbox', JSON.stringify(entry));
   if (request.headers.accept?.includes('text/html')) response.writeHead(303, { location: '/' }).end();
   else send(response, 202, { accepted: entry });
 }
 
-const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const entities: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 function escape(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character]!);

@@ -7,6 +7,7 @@ import type { Client } from '../../src/wire/client.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { busyboxImage } from '../harness/image.ts';
+import type { Host } from '../harness/host.ts';
 import { processTree, proportionalMemoryBytes } from '../harness/processes.ts';
 import { cgroupParent, paths } from '../harness/state.ts';
 import type { Floor } from './floor.ts';
@@ -23,7 +24,7 @@ export interface ScaleResult {
     upToHighMsPerReplica: number;
     downMsPerReplica: number;
   }[];
-  floors: Floor[];
+  floors: { startMsPerReplica: number; removeMsPerReplica: number }[];
   memory: {
     /** Growth of everything on the hosts per replica, proportional (PSS). */
     bytesPerReplica: number;
@@ -128,7 +129,10 @@ async function converged(client: Client, replicas: number): Promise<void> {
     if (service.converged && service.desired === replicas && service.running === replicas) return;
     last = service.failure ?? `${service.running} of ${service.desired} run`;
   }
-  throw new ShoalError('deadline_exceeded', `Cannot reach ${replicas} replicas: ${last ?? 'nothing was heard'}`);
+  throw new ShoalError(
+    'deadline_exceeded',
+    `Cannot reach ${replicas} replicas: ${last ?? 'nothing was heard'}`,
+  );
 }
 
 async function memoryOf(cluster: Cluster): Promise<{ bytes: number; programBytes: number; shims: number }> {
@@ -145,20 +149,24 @@ async function memoryOf(cluster: Cluster): Promise<{ bytes: number; programBytes
   };
 }
 
-/** The same number of containers with the engine alone, on one of the hosts, while the others are idle. */
-async function measureFloor(cluster: Cluster, image: string): Promise<Floor> {
-  const host = cluster.manager;
+/** The same number of containers with the engine alone, on the three hosts at once. */
+async function measureFloor(cluster: Cluster, image: string): Promise<ScaleResult['floors'][number]> {
+  const each = floorReplicas / cluster.hosts.length;
+  const floors = await Promise.all(cluster.hosts.map((host) => floorOf(cluster, host, image, each)));
+  const slowest = (key: keyof Floor) => Math.max(...floors.map((floor) => floor[key]));
+  return {
+    startMsPerReplica: slowest('startMs') / floorReplicas,
+    removeMsPerReplica: slowest('removeMs') / floorReplicas,
+  };
+}
+
+async function floorOf(cluster: Cluster, host: Host, image: string, count: number): Promise<Floor> {
+  const folder = join(host.stateDirectory, 'floor');
+  const parent = `${cgroupParent(cluster.id)}/${host.name}-floor`;
+  const script = join(import.meta.dirname, 'floor.ts');
+  const socket = '/run/shoal/containerd.sock';
   const printed = await host.run(
-    [
-      process.execPath,
-      join(import.meta.dirname, 'floor.ts'),
-      '/run/shoal/containerd.sock',
-      join(host.stateDirectory, 'floor'),
-      `${cgroupParent(cluster.id)}/floor`,
-      cluster.registry,
-      image,
-      String(floorReplicas),
-    ],
+    [process.execPath, script, socket, folder, parent, cluster.registry, image, String(count)],
     { timeoutMs: limitMs },
   );
   try {

@@ -2,7 +2,7 @@ import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
 import { isTerminal, moveTask, type Task } from '../../src/spec/task.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { historyNeeded } from './restart.ts';
-import { inGroups, isCurrent, isUnplaced, newestFirst } from './tasks.ts';
+import { inGroups, isCurrent, isUnplaced, newestFirst, placeKey } from './tasks.ts';
 
 /** A task on a node that has been down this long is declared orphaned (SwarmKit's 24 h). */
 export const orphanAfterMs = 24 * 60 * 60 * 1000;
@@ -81,7 +81,7 @@ function surplusHistory(tasks: Iterable<Task>): Task[] {
   const finished = new Map<string, Task[]>();
   for (const task of tasks) {
     if (isCurrent(task) || !isTerminal(task.status.state)) continue;
-    const key = task.slot > 0 ? String(task.slot) : (task.nodeId ?? '');
+    const key = placeKey(task);
     const others = finished.get(key);
     if (others === undefined) finished.set(key, [task]);
     else others.push(task);

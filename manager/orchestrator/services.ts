@@ -32,12 +32,13 @@ export function planServices(view: View, now: number, random: Random): TimedPlan
     if (changed !== undefined) plan.push([{ kind: 'service', action: 'update', object: changed }]);
     for (const slot of slots) {
       const changes = slot.changes();
+      if (changes.length === 0) continue;
       if (changes.length === 1 && changes[0]!.action === 'create') loose.push(...changes);
       else plan.push(...inGroups(changes));
     }
   }
   plan.push(...inGroups(loose));
-  return { plan: plan.filter((group) => group.length > 0), wakeAt: planning.wakeAt };
+  return { plan, wakeAt: planning.wakeAt };
 }
 
 function planService(service: Service, planning: Planning): { slots: Iterable<Slot>; changed?: Service } {

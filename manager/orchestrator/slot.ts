@@ -10,6 +10,7 @@ import {
   isUnplaced,
   makeTask,
   newestFirst,
+  placeKey,
   withDesired,
   type Blueprint,
   type Place,
@@ -34,33 +35,52 @@ export interface SlotRules {
   mayMove: boolean;
 }
 
-/** One slot: all its tasks in the store, newest first. Collects what is to change. */
+interface Current {
+  clean: Task[];
+  dirty: Task[];
+}
+
+/** One slot: all its tasks in the store, newest first. Collects what is to change. Thousands are made in each pass. */
 export class Slot {
   readonly key: string;
   readonly place: Place;
   readonly service: Service;
-  tasks: Task[] = [];
-  #created: Task[] = [];
-  readonly #updated = new Map<string, Task>();
+  readonly #tasks: Task[];
+  #current: Current | undefined;
+  #created: Task[] | undefined;
+  #updated: Map<string, Task> | undefined;
 
-  constructor(key: string, place: Place, service: Service) {
+  /** `tasks` must be newest first. */
+  constructor(key: string, place: Place, service: Service, tasks: Task[] = []) {
     this.key = key;
     this.place = place;
     this.service = service;
+    this.#tasks = tasks;
+  }
+
+  get tasks(): readonly Task[] {
+    return this.#tasks;
   }
 
   /** Tasks that the service wants, by whether they are of its current version. */
-  get current(): { clean: Task[]; dirty: Task[] } {
-    const current = this.tasks.filter(isCurrent);
-    const isClean = (task: Task) => task.specVersion === this.service.specVersion;
-    return { clean: current.filter(isClean), dirty: current.filter((task) => !isClean(task)) };
+  get current(): Readonly<Current> {
+    if (this.#current !== undefined) return this.#current;
+    const current: Current = { clean: [], dirty: [] };
+    for (const task of this.#tasks) {
+      if (!isCurrent(task)) continue;
+      if (task.specVersion === this.service.specVersion) current.clean.push(task);
+      else current.dirty.push(task);
+    }
+    return (this.#current = current);
   }
 
   /** Puts the task in the place of the one with its id; nothing is written for one that is unchanged. */
   replace(task: Task): void {
-    if (this.tasks.includes(task)) return;
-    this.tasks = this.tasks.map((other) => (other.id === task.id ? task : other));
-    this.#updated.set(task.id, task);
+    const index = this.#tasks.findIndex((other) => other.id === task.id);
+    if (this.#tasks[index] === task) return;
+    this.#tasks[index] = task;
+    this.#current = undefined;
+    (this.#updated ??= new Map()).set(task.id, task);
   }
 
   retire(task: Task): void {
@@ -72,7 +92,7 @@ export class Slot {
     blueprint: Blueprint,
     desiredState: 'ready' | 'running',
     startAfter?: number,
-  ): Task {
+  ): void {
     const task = makeTask({
       service: this.service,
       place: this.place,
@@ -81,32 +101,37 @@ export class Slot {
       startAfter,
       now: planning.now,
       random: planning.random,
-      after: this.tasks[0],
+      after: this.#tasks[0],
     });
-    this.tasks = [task, ...this.tasks];
-    this.#created.push(task);
-    return task;
+    this.#tasks.unshift(task);
+    this.#current = undefined;
+    (this.#created ??= []).push(task);
   }
 
   changes(): Change[] {
+    const updated = [...(this.#updated?.values() ?? [])];
     return [
-      ...[...this.#updated.values()].map((object): Change => ({ kind: 'task', action: 'update', object })),
-      ...this.#created.map((object): Change => ({ kind: 'task', action: 'create', object })),
+      ...updated.map((object): Change => ({ kind: 'task', action: 'update', object })),
+      ...(this.#created ?? []).map((object): Change => ({ kind: 'task', action: 'create', object })),
     ];
   }
 }
 
 /** Sorts the tasks of a service into slots: by number, or by node for a global service. */
 export function slotsOf(service: Service, tasks: Iterable<Task>): Map<string, Slot> {
-  const slots = new Map<string, Slot>();
+  const byPlace = new Map<string, Task[]>();
   for (const task of tasks) {
-    const place: Place = task.slot > 0 ? { slot: task.slot } : { slot: 0, nodeId: task.nodeId };
-    const key = task.slot > 0 ? String(task.slot) : (task.nodeId ?? '');
-    let slot = slots.get(key);
-    if (slot === undefined) slots.set(key, (slot = new Slot(key, place, service)));
-    slot.tasks.push(task);
+    const key = placeKey(task);
+    const others = byPlace.get(key);
+    if (others === undefined) byPlace.set(key, [task]);
+    else others.push(task);
   }
-  for (const slot of slots.values()) if (slot.tasks.length > 1) slot.tasks.sort(newestFirst);
+  const slots = new Map<string, Slot>();
+  for (const [key, slotTasks] of byPlace) {
+    if (slotTasks.length > 1) slotTasks.sort(newestFirst);
+    const { slot, nodeId } = slotTasks[0]!;
+    slots.set(key, new Slot(key, slot > 0 ? { slot } : { slot, nodeId }, service, slotTasks));
+  }
   return slots;
 }
 

@@ -38,6 +38,11 @@ export interface Place {
   nodeId?: string | undefined;
 }
 
+/** The key of the task's slot among those of its service. */
+export function placeKey(task: Task): string {
+  return task.slot > 0 ? String(task.slot) : (task.nodeId ?? '');
+}
+
 /** What a new task is made from: the service as it is now, or the task that it replaces. */
 export interface Blueprint {
   specVersion: number;

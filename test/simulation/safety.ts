@@ -94,8 +94,10 @@ export function checkAtRest(view: View): void {
     const current = tasks.filter(isWanted);
     if (service.removing)
       assert(current.length === 0, `${service.spec.name} is being removed and wants tasks`);
-    else if (service.spec.mode.kind === 'replicated')
+    else if (service.spec.mode.kind === 'replicated') {
       checkSlots(service, service.spec.mode.replicas, current);
+      for (const task of current) checkReachable(task, view);
+    }
     checkHistory(service, tasks);
   }
   for (const task of view.tasks.values()) {
@@ -106,6 +108,13 @@ export function checkAtRest(view: View): void {
 
 function isWanted(task: Task): boolean {
   return task.desiredState === 'ready' || task.desiredState === 'running';
+}
+
+/** What is wanted is never left on a node that is away; only a task that ended there by itself may stay as it ended. */
+function checkReachable(task: Task, view: View): void {
+  if (task.nodeId === undefined || isTerminal(task.status.state)) return;
+  const state = view.nodes.get(task.nodeId)?.status.state ?? 'removed';
+  assert(state === 'ready', `${task.serviceName}.${task.slot} is wanted on a node that is ${state}`);
 }
 
 function checkSlots(service: Service, replicas: number, current: Task[]): void {

@@ -5,7 +5,7 @@ import { simulate } from './simulation.ts';
  * `SIMULATION_SEED=N` replays one seed; `SIMULATION_SEEDS=N` runs that many, from `SIMULATION_FIRST` (1) on.
  */
 const only = process.env['SIMULATION_SEED'];
-const count = Number(process.env['SIMULATION_SEEDS'] ?? 24);
+const count = Number(process.env['SIMULATION_SEEDS'] ?? 20);
 const first = Number(process.env['SIMULATION_FIRST'] ?? 1);
 const seeds =
   only === undefined ? Array.from({ length: count }, (_, index) => first + index) : [Number(only)];

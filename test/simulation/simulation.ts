@@ -1,3 +1,4 @@
+import type { Change } from '../../manager/store/objects.ts';
 import { defaultRestart, defaultUpdate } from '../../src/spec/defaults.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
@@ -39,6 +40,8 @@ class Simulation {
   readonly #safety = new Safety();
   readonly #agents = new Map<string, FakeAgent>();
   readonly #silentSince = new Map<string, number>();
+  /** Wishes that arrive while the planners plan, from the same view as theirs. */
+  #wishes: Change[] = [];
   #images = 0;
   #names = 0;
 
@@ -82,7 +85,9 @@ class Simulation {
       (agent) => agent.connected && this.#nodeOf(agent) !== undefined,
     );
     const reports = heard.flatMap((agent) => agent.reports(view)).map((change) => [change]);
-    await this.#world.pass([reports], () => this.#chance(diligence));
+    const wishes = this.#wishes.map((change) => [change]);
+    this.#wishes = [];
+    await this.#world.pass([wishes, reports], () => this.#chance(diligence));
     this.#safety.check(view, this.#agents.values());
     if (this.steps % 10 !== 0) return;
     await this.#world.settle();
@@ -130,7 +135,7 @@ class Simulation {
     else if (kind <= 8 && service !== undefined) {
       await this.#newVersion(service, this.#pick(['good', 'good', 'crash', 'missing'])!);
     } else if (service !== undefined && this.#chance(0.3)) {
-      await this.#world.remove(service.spec.name);
+      this.#wishes.push({ kind: 'service', action: 'update', object: { ...service, removing: true } });
       await this.#addService();
     }
   }
@@ -143,7 +148,7 @@ class Simulation {
       if (node !== undefined) await this.#world.updateNode(node, { availability: 'active' });
     }
     // A copy: writing moves a service to the end of the view.
-    for (const service of [...this.#world.view.services.values()]) {
+    for (const service of this.#world.view.services.values().toArray()) {
       if (!service.removing) await this.#newVersion(service, 'good');
     }
   }

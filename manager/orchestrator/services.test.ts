@@ -1,0 +1,183 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Node } from '../../src/spec/node.ts';
+import type { Service, ServiceSpec } from '../../src/spec/service.ts';
+import { isTerminal, type Task, type TaskState } from '../../src/spec/task.ts';
+import { seededRandom } from '../../src/util/random.ts';
+import { plainService } from '../../test/simulation/world.ts';
+import { applyPlan, viewOf, type MutableView } from '../store/view.ts';
+import { planReaping, orphanAfterMs, removeFromDownNodeAfterMs } from './reaper.ts';
+import { planRemoval } from './removal.ts';
+import { planServices } from './services.ts';
+
+const random = seededRandom(7);
+const meta = (id: string) => ({ id, createdAt: 0, updatedAt: 0, revision: 1 });
+
+function node(id: string, state: Node['status']['state'] = 'ready'): Node {
+  return {
+    ...meta(id),
+    role: 'worker',
+    availability: 'active',
+    labels: {},
+    status: { state, since: 0, message: '' },
+  };
+}
+
+function service(changes: Partial<Service> = {}, spec: Partial<ServiceSpec> = {}): Service {
+  return {
+    ...meta('web'),
+    spec: plainService('web', spec),
+    specVersion: 1,
+    dependenciesMet: true,
+    removing: false,
+    ...changes,
+  };
+}
+
+function task(slot: number, state: TaskState, changes: Partial<Task> = {}): Task {
+  return {
+    ...meta(`task${slot}`),
+    application: 'sim',
+    serviceId: 'web',
+    serviceName: 'web',
+    slot,
+    nodeId: 'n1',
+    specVersion: 1,
+    template: plainService('web').task,
+    desiredState: 'running',
+    status: { state, at: 0, message: '' },
+    attachments: [],
+    ...changes,
+  };
+}
+
+/** Plans and applies until nothing changes. */
+function settle(view: MutableView, now: number): void {
+  for (let passes = 0; passes < 10; passes++) {
+    const { plan } = planServices(view, now, random);
+    if (plan.length === 0) return;
+    applyPlan(view, plan);
+  }
+  throw new Error('does not come to rest');
+}
+
+const wantedTasks = (view: MutableView) =>
+  [...view.tasks.values()].filter((each) => each.desiredState === 'running' || each.desiredState === 'ready');
+
+test('whatever the tasks are, one pass of a replicated service wants as many slots as replicas, and then rests', () => {
+  const states = fc.constantFrom<TaskState>(
+    'new',
+    'pending',
+    'assigned',
+    'ready',
+    'running',
+    'failed',
+    'shutdown',
+  );
+  const desired = fc.constantFrom<Task['desiredState']>('ready', 'running', 'shutdown', 'remove');
+  const tasks = fc.array(fc.record({ slot: fc.integer({ min: 1, max: 6 }), state: states, desired }), {
+    maxLength: 12,
+  });
+  fc.assert(
+    fc.property(tasks, fc.integer({ min: 0, max: 6 }), fc.boolean(), (given, replicas, nodeDown) => {
+      const view = viewOf({
+        nodes: [node('n1', nodeDown ? 'down' : 'ready'), node('n2')],
+        services: [service({}, { mode: { kind: 'replicated', replicas } })],
+        tasks: given.map(({ slot, state, desired }, index) =>
+          task(slot, state, { id: `t${index}`, createdAt: index, desiredState: desired }),
+        ),
+      });
+      settle(view, 1_000);
+      const wanted = wantedTasks(view);
+      expect(new Set(wanted.map((each) => each.slot)).size).toBe(replicas);
+      expect(wanted.length).toBe(replicas);
+    }),
+  );
+});
+
+test('planning again from the same view and time gives the same wishes', () => {
+  const view = viewOf({
+    nodes: [node('n1')],
+    services: [service({}, { mode: { kind: 'replicated', replicas: 3 } })],
+  });
+  const wishes = () =>
+    planServices(view, 5, seededRandom(1))
+      .plan.flat()
+      .map((change) => [change.action, change.object]);
+  expect(wishes()).toEqual(wishes());
+});
+
+test('a pass says when a held task is due, and starts it then', () => {
+  const view = viewOf({ nodes: [node('n1')], services: [service()], tasks: [task(1, 'failed')] });
+  const first = planServices(view, 10_000, random);
+  expect(first.wakeAt).toBe(15_000);
+  applyPlan(view, first.plan);
+  expect(planServices(view, 14_999, random)).toEqual({ plan: [], wakeAt: 15_000 });
+  expect(planServices(view, 15_000, random).plan.flat()).toMatchObject([
+    { action: 'update', object: { slot: 1, desiredState: 'running' } },
+  ]);
+});
+
+test('an unreadable constraint holds back its own service and nothing else', () => {
+  const broken = plainService('broken', { mode: { kind: 'global' } });
+  broken.task.placement = { constraints: ['what?'], maxReplicasPerNode: 0 };
+  const view = viewOf({ nodes: [node('n1')], services: [service({ id: 'other', spec: broken }), service()] });
+  settle(view, 0);
+  expect(wantedTasks(view).map((each) => each.serviceId)).toEqual(['web']);
+});
+
+test('a clock of an agent that runs ahead does not hold up the update', () => {
+  const updated = service({
+    specVersion: 2,
+    updateStatus: { state: 'updating', specVersion: 2, startedAt: 100, message: '' },
+  });
+  const old = task(1, 'shutdown', { id: 'old', desiredState: 'shutdown' });
+  const status = { state: 'running', at: 9e12, startedAt: 9e12, message: '' } as const;
+  const fresh = task(1, 'running', { id: 'fresh', specVersion: 2, createdAt: 200, updatedAt: 300, status });
+  const view = viewOf({ nodes: [node('n1')], services: [updated], tasks: [old, fresh] });
+  expect(planServices(view, 5_300, random).plan.flat()).toMatchObject([
+    { kind: 'service', object: { updateStatus: { state: 'completed', completedAt: 5_300 } } },
+  ]);
+});
+
+test('a group never has more changes than the store takes', () => {
+  const view = viewOf({
+    nodes: [node('n1')],
+    services: [service({}, { mode: { kind: 'replicated', replicas: 999 } })],
+  });
+  const { plan } = planServices(view, 0, random);
+  expect(plan.flat().length).toBe(999);
+  expect(Math.max(...plan.map((group) => group.length))).toBeLessThanOrEqual(200);
+});
+
+test('a task whose service is gone is told to vanish, and a removing network goes with its last task', () => {
+  const template = { ...plainService('web').task, networks: [{ name: 'sim_default', aliases: [] }] };
+  const network = {
+    ...meta('net'),
+    spec: { name: 'sim_default', application: 'sim', labels: {}, internal: false },
+    bridgeAddresses: {},
+    removing: true,
+  };
+  const view = viewOf({ networks: [network], tasks: [task(1, 'running', { template })] });
+  expect(planRemoval(view).flat()).toMatchObject([{ kind: 'task', object: { desiredState: 'remove' } }]);
+  view.remove('task', 'task1');
+  expect(planRemoval(view).flat()).toMatchObject([{ kind: 'network', action: 'delete' }]);
+});
+
+test('a task nobody has is ended by the manager, and one on a node that is away only after long', () => {
+  const tasks = [
+    task(1, 'pending', { desiredState: 'shutdown' }),
+    task(2, 'running', { desiredState: 'remove' }),
+    task(3, 'running', { desiredState: 'shutdown' }),
+  ];
+  const view = viewOf({ nodes: [node('n1', 'down')], services: [service()], tasks });
+  const early = planReaping(view, 1_000);
+  expect(early.wakeAt).toBe(removeFromDownNodeAfterMs);
+  expect(early.plan.flat()).toMatchObject([{ object: { id: 'task1', status: { state: 'shutdown' } } }]);
+  applyPlan(view, early.plan);
+  applyPlan(view, planReaping(view, removeFromDownNodeAfterMs).plan);
+  expect([...view.tasks.keys()].sort()).toEqual(['task1', 'task3']);
+  applyPlan(view, planReaping(view, orphanAfterMs).plan);
+  expect(view.tasks.get('task3')!.status.state).toBe('orphaned');
+  expect([...view.tasks.values()].every((each) => isTerminal(each.status.state))).toBe(true);
+});

@@ -1,61 +1,11 @@
-import type { ErrorObject, ValidateFunction } from 'ajv';
+import type { ErrorObject } from 'ajv';
 import type { Attribute } from './attribute.ts';
-import { checks, type CheckName } from './checks.ts';
+import { compiledFor, wholeAttribute } from './compile.ts';
 import type { Diagnostics, PathSegment } from './diagnostic.ts';
 import { describeNode } from './forms.ts';
-import { composeSchema } from './schema.ts';
 import { suggest } from './suggest.ts';
 import type { RawModel } from './normalise.ts';
 import { locate, placeOf, toPlain, type Plain, type TreeNode } from './tree.ts';
-
-let compiled: ValidateFunction | undefined;
-
-/** The compiled schema. Loading and compiling are done once, and only by a process that reads a Compose file. */
-async function validator(): Promise<ValidateFunction> {
-  if (compiled !== undefined) return compiled;
-  const { Ajv } = await import('ajv');
-  const ajv = new Ajv({
-    allErrors: true,
-    verbose: true,
-    strict: false,
-    validateSchema: false,
-    meta: false,
-    logger: false,
-    code: { optimize: false },
-  });
-  ajv.addKeyword({
-    keyword: 'is',
-    validate: (name: CheckName, value: unknown) => checks[name](value),
-    errors: false,
-  });
-  compiled = ajv.compile(supportedPart(composeSchema));
-  return compiled;
-}
-
-/** The whole attribute of each schema that ajv was given. */
-const wholeOf = new WeakMap<Attribute, Attribute>();
-const supportedParts = new Map<Attribute, Attribute>();
-
-/**
- * The schema without attributes that are not supported yet: ajv then takes them for unknown keys, of which `report` knows
- * better, and has a third less to compile at every start.
- */
-function supportedPart(attribute: Attribute): Attribute {
-  const known = supportedParts.get(attribute);
-  if (known !== undefined) return known;
-  const { properties, items, additionalProperties } = attribute;
-  const part: Attribute = { ...attribute };
-  if (properties !== undefined) {
-    const supported = Object.entries(properties).filter(([, child]) => child.notYet === undefined);
-    part.properties = Object.fromEntries(supported.map(([key, child]) => [key, supportedPart(child)]));
-  }
-  if (items !== undefined) part.items = supportedPart(items);
-  if (typeof additionalProperties === 'object')
-    part.additionalProperties = supportedPart(additionalProperties);
-  supportedParts.set(attribute, part);
-  wholeOf.set(part, attribute);
-  return part;
-}
 
 /**
  * Checks a canonical tree against the schema and reports everything that is wrong, each with its place. Gives the plain
@@ -66,8 +16,8 @@ export async function validate(
   root: TreeNode,
   diagnostics: Diagnostics,
 ): Promise<{ plain: RawModel; faulty: Set<string> }> {
-  const check = await validator();
   const plain = toPlain(root);
+  const check = await compiledFor(plain);
   const faulty = new Set<string>();
   if (check(plain)) return { plain: plain as RawModel, faulty };
   const seen = new Set<string>();
@@ -124,8 +74,7 @@ function report(root: TreeNode, error: ErrorObject, path: PathSegment[], diagnos
   const { node, keyAt, invalid } = locate(root, path);
   if (invalid) return;
   const shown = indexed(root, path);
-  const part = (error.parentSchema ?? {}) as Attribute;
-  const attribute = wholeOf.get(part) ?? part;
+  const attribute = wholeAttribute(error.parentSchema);
   const last = String(path.at(-1) ?? '');
   const properties = attribute.properties ?? {};
   if (error.keyword === 'additionalProperties' && Object.hasOwn(properties, last)) {

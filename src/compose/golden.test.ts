@@ -1,0 +1,41 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { renderDiagnostics, type Diagnostic } from './diagnostic.ts';
+import { load } from './fixtures.ts';
+import { renderCanonical } from './render.ts';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const golden = (name: string) => here(`./golden/${name}`);
+
+/** The files of a folder as if they lay in /app. */
+function filesOf(directory: string): Record<string, Uint8Array> {
+  const names = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(names.map(({ name }) => [`/app/${name}`, readFileSync(`${directory}/${name}`)]));
+}
+
+/** Changed on purpose? `vitest run --project unit src/compose/golden -u` writes them again. */
+describe('the golden files hold', () => {
+  it('what the guestbook comes to', async () => {
+    const { canonical } = await load('', { disk: filesOf(here('../../samples/guestbook')) });
+    await expect(renderCanonical(canonical, 'yaml')).toMatchFileSnapshot(golden('guestbook.config.yaml'));
+  });
+
+  it('what a file with a bit of everything comes to, as YAML, as JSON and as specs', async () => {
+    const text = readFileSync(golden('rich.compose.yaml'), 'utf8');
+    const disk = { '/app/pw.txt': 's3cret', '/app/.env': 'TAG=8' };
+    const { canonical, application } = await load(text, { disk });
+    await expect(renderCanonical(canonical, 'yaml')).toMatchFileSnapshot(golden('rich.config.yaml'));
+    await expect(renderCanonical(canonical, 'json')).toMatchFileSnapshot(golden('rich.config.json'));
+    await expect(`${JSON.stringify(application, undefined, 2)}\n`).toMatchFileSnapshot(
+      golden('rich.specs.json'),
+    );
+  });
+
+  it('all that is said about a file full of errors', async () => {
+    const text = readFileSync(golden('faulty.compose.yaml'), 'utf8');
+    const error: unknown = await load(text, { environment: { TAG: '8' } }).catch((fault: unknown) => fault);
+    const { details } = error as { details: Diagnostic[] };
+    await expect(`${renderDiagnostics(details)}\n`).toMatchFileSnapshot(golden('faulty.txt'));
+  });
+});

@@ -80,7 +80,8 @@ export class Forwarder {
         finish(bytes);
       });
       // Connected, so that only the resolver is heard and its refusal is known at once.
-      socket.connect(53, resolver, () => socket.send(question));
+      // The callback is told of a failure too, such as a network without a route to the resolver.
+      socket.connect(53, resolver, (error?: Error) => (error ? finish(undefined) : socket.send(question)));
     });
   }
 

@@ -81,12 +81,6 @@ export const fileMode: Attribute = {
   is: 'fileMode',
   says: 'a file mode in octal, such as 0440',
 };
-export const texts: Attribute = {
-  type: 'array',
-  items: text,
-  form: 'texts',
-  says: 'a string or a list of strings',
-};
 export const textList: Attribute = { type: 'array', items: text, says: 'a list of strings' };
 
 /** Environment variables: names to values; null stands for the value outside. */

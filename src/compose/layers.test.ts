@@ -11,8 +11,14 @@ async function merged(...files: string[]): Promise<CanonicalService> {
 
 const rest =
   'networks: { front: , back: }\nvolumes: { data: , other: }\nconfigs: { c: { content: x }, d: { content: y } }';
-const base = (attribute: string) => `services: { web: { image: nginx, ${attribute} } }\n${rest}`;
-const over = (attribute: string) => `services: { web: { ${attribute} } }`;
+
+function base(attribute: string): string {
+  return `services: { web: { image: nginx, ${attribute} } }\n${rest}`;
+}
+
+function over(attribute: string): string {
+  return `services: { web: { ${attribute} } }`;
+}
 
 describe('a later file over an earlier one:', () => {
   it.each<[string, string, object]>([

@@ -127,16 +127,6 @@ export function textOf(node: TreeNode | undefined): string | undefined {
   return node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : undefined;
 }
 
-/** The map with some entries set or, when undefined, taken away; the others keep their order. */
-export function withEntries(node: MapNode, changes: Record<string, TreeNode | undefined>): MapNode {
-  const entries = new Map(node.entries);
-  for (const [key, value] of Object.entries(changes)) {
-    if (value === undefined) entries.delete(key);
-    else entries.set(key, { keyAt: entries.get(key)?.keyAt ?? value.at, value });
-  }
-  return { ...node, entries };
-}
-
 /** Each value of the map by a function; entries for which it gives undefined are left out. */
 export function mapValues(
   node: MapNode,

@@ -1,6 +1,5 @@
-import type { ApplicationSpec } from '../spec/application.ts';
 import type { Network } from '../spec/network.ts';
-import type { Node, NodeAvailability, NodeRole } from '../spec/node.ts';
+import type { NodeAvailability, NodeRole } from '../spec/node.ts';
 import type { Service } from '../spec/service.ts';
 import type { Task } from '../spec/task.ts';
 
@@ -67,8 +66,6 @@ export interface ApplyResult {
   /** Revision at which the wish was stored. */
   revision: number;
 }
-
-export type ApplyRequest = ApplicationSpec;
 
 export interface ApplicationSummary {
   name: string;
@@ -155,5 +152,3 @@ export interface JoinAnswer {
   certificatePem: string;
   certificateAuthorityPem: string;
 }
-
-export type { Node };

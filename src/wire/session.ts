@@ -1,5 +1,5 @@
 import type { NodeDescription } from '../spec/node.ts';
-import type { AllocatedPort, PublishedPort, TaskTemplate } from '../spec/service.ts';
+import type { AllocatedPort, TaskTemplate } from '../spec/service.ts';
 import type { NetworkAttachment, DesiredTaskState, TaskStatus } from '../spec/task.ts';
 
 /**
@@ -171,5 +171,3 @@ export interface LogLine {
   /** A word from the manager and not from the container, such as a node that cannot be reached. */
   warning?: true;
 }
-
-export type { PublishedPort };

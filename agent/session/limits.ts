@@ -7,7 +7,7 @@ export const statusAckMs = 10_000;
 /** The manager must greet within this long after the connection stands. */
 export const welcomeMs = 5_000;
 /** TLS and the WebSocket handshake must be done within this long. */
-export const handshakeMs = 5_000;
+export const handshakeMs = 3_000;
 /** Silence of this many heartbeats from the manager ends the session. */
 export const silentHeartbeatsMax = 6;
 /** Streams served at a time on one host; another one is answered with an error. */

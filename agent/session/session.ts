@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { heartbeatIntervalMs } from '../../src/spec/defaults.ts';
+import { heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeDescription } from '../../src/spec/node.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
@@ -19,8 +19,11 @@ import { freshIntake, receive, type AssignmentChange, type Intake } from './assi
 import { handshakeMs, silentHeartbeatsMax, statusAckMs, welcomeMs } from './limits.ts';
 import { StatusOutbox } from './status-outbox.ts';
 
-/** The wait before another attempt is between nothing and this, doubling from the first. */
-const backoffMs = { min: 100, max: 8_000 } as const;
+/**
+ * The wait before another attempt is between nothing and `min`, doubling up to `max`, or to `maxUnopened` while nobody
+ * answers at all: a manager that is back counts silence from its start, so its agents must be back well within that.
+ */
+const backoffMs = { min: 100, max: 8_000, maxUnopened: nodeSilenceMs / 3 } as const;
 
 export interface Credentials {
   key: string;
@@ -55,6 +58,8 @@ export class AgentSession {
   #epoch = 0;
   #wake: AbortController | undefined;
   #failures = 0;
+  /** Whether the last attempt got as far as a connection. */
+  #opened = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -114,7 +119,8 @@ export class AgentSession {
         log.warn('no session with the manager', { manager: address, error: messageOf(error) });
       }
       if (this.#stop.signal.aborted) return;
-      const ceiling = Math.min(backoffMs.max, backoffMs.min * 2 ** Math.min(this.#failures, 20));
+      const max = this.#opened ? backoffMs.max : backoffMs.maxUnopened;
+      const ceiling = Math.min(max, backoffMs.min * 2 ** Math.min(this.#failures, 20));
       const wait = this.#failures === 0 ? 0 : random.next() * ceiling;
       this.#failures++;
       this.#wake = new AbortController();
@@ -129,8 +135,11 @@ export class AgentSession {
     this.#epoch++;
     const epoch = this.#epoch;
     const description = await describe();
+    const socket = this.#dial(address, sessionPath);
+    this.#opened = false;
+    socket.once('open', () => (this.#opened = true));
     const connection = new Connection({
-      socket: this.#dial(address, sessionPath),
+      socket,
       description,
       outbox: this.#outbox,
       clock,

@@ -31,11 +31,11 @@ export async function watchEngine(worker: Worker): Promise<void> {
     try {
       await engine.info();
       await watchOnce(worker, async () => {
-        if (adopted) return await look(worker);
-        await adopt(worker);
+        if (adopted) await look(worker);
+        else await adopt(worker);
         adopted = true;
+        failures = 0;
       });
-      failures = 0;
     } catch (error) {
       if (worker.signal.aborted) return;
       failures++;

@@ -69,7 +69,9 @@ describe('a worker', () => {
     expect(host.status('a')?.error).toMatchObject({ code: 'image_not_found' });
     await vi.waitFor(() => expect(host.network.attached.size).toBe(0));
   });
+});
 
+describe('a worker asked to stop', () => {
   test('kills a process that does not obey within its grace period', async () => {
     host.engine.obeys = new Set([9]);
     host.assign(assignment('a', 'running', { stopGracePeriodMs: 20 }));
@@ -103,7 +105,9 @@ describe('a worker', () => {
     await reaches('a', 'complete');
     await vi.waitFor(() => expect(host.engine.containers.size).toBe(0), { timeout: 5_000 });
   });
+});
 
+describe('a worker over time', () => {
   test('stops a task that its check finds unhealthy, and says what the check said', async () => {
     const healthcheck = { test: ['CMD', 'check'], intervalMs: 10, retries: 2 };
     let healthy = true;

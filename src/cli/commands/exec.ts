@@ -95,7 +95,7 @@ export const command: Command = {
       client.request<Service[]>('GET', '/services'),
     ]);
     const task = pickTask(tasks, services, application, name!);
-    const tty = !parsed.flag('no-tty') && process.stdin.isTTY && process.stdout.isTTY;
+    const tty = !parsed.flag('no-tty') && process.stdin.isTTY === true && process.stdout.isTTY === true;
     const environment = Object.fromEntries(
       parsed.values('env').map((each) => {
         const [key = '', ...value] = each.split('=');

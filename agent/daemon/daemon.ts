@@ -17,8 +17,7 @@ import { joinCluster, managerAddress, renewalTime, renewCertificate } from './jo
 import { serveLocalApi } from './local-api.ts';
 import { ManagerProcess } from './manager-process.ts';
 import { MembershipStore, type Identity, type Membership } from './membership.ts';
-import type { DaemonOptions } from './options.ts';
-import { productionParts, type DaemonParts } from './parts.ts';
+import { productionParts, type DaemonParts, type PartSettings } from './parts.ts';
 
 /** The engine has this long to answer when somebody asks how things are. */
 const infoMs = 1_500;
@@ -27,10 +26,8 @@ const renewalLookMs = 24 * 60 * 60 * 1000;
 const renewalRetryMs = 60_000;
 const tokenAttempts = 5;
 
-export interface DaemonSettings extends DaemonOptions {
-  clock: Clock;
+export interface DaemonSettings extends PartSettings {
   random: Random;
-  log: Logger;
   /** Takes finished log lines of the manager process. */
   writeLine: (line: string) => void;
   /** @default what the project is made of; tests hand in others */

@@ -9,7 +9,9 @@ import { createHostNetwork } from '../network/host-network.ts';
 import type { HostNetwork } from '../network/network.ts';
 import type { TaskLogs } from '../worker/parts.ts';
 import { defaultPaths } from '../../src/spec/defaults.ts';
-import type { DaemonSettings } from './daemon.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import type { Logger } from '../../src/util/log.ts';
+import type { DaemonOptions } from './options.ts';
 
 /** Everything of ours in containerd lives in this namespace of it. */
 const engineNamespace = 'shoal';
@@ -27,8 +29,14 @@ export interface DaemonParts {
   close(): Promise<void>;
 }
 
+/** What the real parts are made from. */
+export interface PartSettings extends DaemonOptions {
+  clock: Clock;
+  log: Logger;
+}
+
 /** The real parts: containerd, the kernel's network, logs in files. */
-export function productionParts(settings: DaemonSettings): DaemonParts {
+export function productionParts(settings: PartSettings): DaemonParts {
   const { stateDirectory, runDirectory, dataPort, clock, log } = settings;
   const ownAddress = join(runDirectory, 'containerd.sock');
   let address = settings.engine ?? defaultPaths.engine;
@@ -97,7 +105,7 @@ async function chooseEngine(
   return answers ? defaultPaths.engine : ownAddress;
 }
 
-function fileLogs(directory: string, { clock, log }: DaemonSettings): TaskLogs {
+function fileLogs(directory: string, { clock, log }: PartSettings): TaskLogs {
   return {
     sink: (taskId) => new LogWriter({ directory, taskId, clock, log }),
     read: (taskId, query) => readLogs(directory, taskId, { ...query, clock }),

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import type { Service } from '../../spec/service.ts';
 import { taskName, type Task } from '../../spec/task.ts';
 import { messageOf, ShoalError } from '../../util/errors.ts';
@@ -95,7 +96,7 @@ export const command: Command = {
       client.request<Service[]>('GET', '/services'),
     ]);
     const task = pickTask(tasks, services, application, name!);
-    const tty = !parsed.flag('no-tty') && process.stdin.isTTY === true && process.stdout.isTTY === true;
+    const tty = !parsed.flag('no-tty') && isatty(0) && isatty(1);
     const environment = Object.fromEntries(
       parsed.values('env').map((each) => {
         const [key = '', ...value] = each.split('=');

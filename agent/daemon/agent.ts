@@ -6,7 +6,7 @@ import type { HostNetwork } from '../network/network.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
 import { changed, noAssignments, type AssignmentChange, type Assignments } from '../session/assignments.ts';
 import { StreamServer } from '../session/streams.ts';
-import { createVolumes, type CopyImageContent } from '../volumes/volumes.ts';
+import { createVolumes } from '../volumes/volumes.ts';
 import { watchEngine } from '../worker/adoption.ts';
 import { Condition } from '../worker/condition.ts';
 import type { TaskLogs } from '../worker/parts.ts';
@@ -34,7 +34,6 @@ export interface AgentOptions {
   engine: Engine;
   network: HostNetwork;
   logs: TaskLogs;
-  copyImageContent?: CopyImageContent;
   stateDirectory: string;
   runDirectory: string;
   hostname: string;
@@ -81,8 +80,10 @@ export class Agent {
         this.#worker.background('serving a stream', () => this.#streams.serve(request, dial));
       },
     });
-    const { stateDirectory, copyImageContent } = options;
-    const volumes = createVolumes({ stateDirectory, ...(copyImageContent ? { copyImageContent } : {}) });
+    const volumes = createVolumes({
+      stateDirectory: options.stateDirectory,
+      copyImageContent: (image, path, folder) => engine.copyImageContent(image, path, folder),
+    });
     this.#worker = new Worker({
       engine,
       network,

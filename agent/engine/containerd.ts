@@ -21,6 +21,8 @@ import { watchExits } from './exits.ts';
 import { commandError, shimWasEnding } from './failures.ts';
 import { execPrefix, FifoFolder, holdOpen } from './fifos.ts';
 import { hostFeatures, wasKilledForMemory } from './host.ts';
+import { copyFromRoot } from './image-copy.ts';
+import { ImageRoots } from './image-root.ts';
 import { ImageStore } from './images.ts';
 import type { Mount, TaskProcess } from './messages.ts';
 import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
@@ -67,6 +69,7 @@ class ContainerdEngine implements Engine {
   readonly #options: ContainerdOptions;
   readonly #client: ContainerdClient;
   readonly #images: ImageStore;
+  readonly #roots: ImageRoots;
   readonly #accounts: AccountsReader;
   readonly #fifos: FifoFolder;
   readonly #host: HostFeatures;
@@ -84,7 +87,8 @@ class ContainerdEngine implements Engine {
     this.#options = options;
     this.#client = new ContainerdClient({ address, namespace, clock });
     this.#images = new ImageStore({ client: this.#client, clock, log, insecureRegistries });
-    this.#accounts = new AccountsReader(this.#client, join(stateDirectory, 'rootfs'), clock);
+    this.#roots = new ImageRoots(this.#client, join(stateDirectory, 'rootfs'), clock);
+    this.#accounts = new AccountsReader(this.#roots);
     this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
     this.#host = hostFeatures();
   }
@@ -100,6 +104,13 @@ class ContainerdEngine implements Engine {
 
   pull(reference: string, options: PullOptions): Promise<Image> {
     return this.#images.pull(reference, options);
+  }
+
+  async copyImageContent(image: Image, path: string, destination: string): Promise<void> {
+    const chainId = await this.#chainIdOf(image);
+    if (chainId === '') return;
+    const snapshotter = await this.#images.snapshotter();
+    await this.#roots.use(snapshotter, chainId, (root) => copyFromRoot(root, path, destination));
   }
 
   create(container: ContainerCreate, output: OutputSink): Promise<void> {

@@ -116,6 +116,11 @@ export interface Engine {
     reference: string,
     options: { onProgress?: (progress: PullProgress) => void; signal?: AbortSignal },
   ): Promise<Image>;
+  /**
+   * Copies what the image holds in the folder `path` into the empty folder `destination`, owners and modes included, also
+   * those of the folder itself. Nothing when the image has no such folder.
+   */
+  copyImageContent(image: Image, path: string, destination: string): Promise<void>;
   /** Makes snapshot, container and (not yet started) process. On failure nothing stays behind. `output` gets what it prints. */
   create(container: ContainerCreate, output: OutputSink): Promise<void>;
   start(id: string): Promise<{ pid: number }>;

@@ -29,6 +29,7 @@ const image = (volumes: string[] = []): Image => ({
     labels: {},
   },
 });
+const nothing = () => Promise.resolve();
 const named = { type: 'volume', source: 'app_data', target: '/data', readOnly: false } as const;
 
 test('a named volume is made at its first use, filled from the image once, and kept', async () => {
@@ -57,7 +58,7 @@ test('a first use that was cut off begins anew, and a finished one is never touc
     },
   });
   await expect(broken.prepare('t', image(), [named])).rejects.toThrow('cut off');
-  const volumes = createVolumes({ stateDirectory });
+  const volumes = createVolumes({ stateDirectory, copyImageContent: nothing });
   await volumes.prepare('t', image(), [named]);
   const data = join(stateDirectory, 'volumes/app_data/data');
   expect(existsSync(join(data, 'half'))).toBe(false);
@@ -67,7 +68,7 @@ test('a first use that was cut off begins anew, and a finished one is never touc
 });
 
 test('anonymous volumes go with their task', async () => {
-  const volumes = createVolumes({ stateDirectory });
+  const volumes = createVolumes({ stateDirectory, copyImageContent: nothing });
   const [mount] = await volumes.prepare('t', image(), [{ type: 'volume', target: '/x', readOnly: true }]);
   expect(mount?.options).toContain('ro');
   expect(statSync(mount!.source).isDirectory()).toBe(true);
@@ -82,7 +83,7 @@ test('an image’s own volumes are anonymous unless a mount covers them', () => 
 });
 
 test('a host path that is missing is made or refused, as the mount says', async () => {
-  const volumes = createVolumes({ stateDirectory });
+  const volumes = createVolumes({ stateDirectory, copyImageContent: nothing });
   const source = join(stateDirectory, 'not/yet');
   const mount = { type: 'bind', source, target: '/x', readOnly: false } as const;
   await expect(volumes.prepare('t', image(), [{ ...mount, createHostPath: false }])).rejects.toThrow(
@@ -93,14 +94,14 @@ test('a host path that is missing is made or refused, as the mount says', async 
 });
 
 test('a volume name cannot lead out of its folder', async () => {
-  const volumes = createVolumes({ stateDirectory });
+  const volumes = createVolumes({ stateDirectory, copyImageContent: nothing });
   for (const source of ['../x', 'a/b', '..', '']) {
     await expect(volumes.prepare('t', image(), [{ ...named, source }])).rejects.toThrow(/as a volume name/);
   }
 });
 
 test('a tmpfs has Docker’s options, and its size and mode', async () => {
-  const volumes = createVolumes({ stateDirectory });
+  const volumes = createVolumes({ stateDirectory, copyImageContent: nothing });
   const [mount] = await volumes.prepare('t', image(), [
     { type: 'tmpfs', target: '/t', sizeBytes: 1024, mode: 0o700 },
   ]);

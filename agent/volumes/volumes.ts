@@ -4,9 +4,10 @@ import type { Image, RuntimeMount } from '../engine/engine.ts';
 import type { Mount } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
+import { systemRandom } from '../../src/util/random.ts';
 
 /** Puts what the image holds at `path` into `destination` (an empty folder), owner and modes included. */
-export type CopyImageContent = (image: Image, path: string, destination: string) => Promise<void>;
+type CopyImageContent = (image: Image, path: string, destination: string) => Promise<void>;
 
 /** Where the data of containers lives on this host. */
 export interface Volumes {
@@ -18,32 +19,40 @@ export interface Volumes {
   listAnonymous(): Promise<string[]>;
 }
 
+/** Between a folder's name and a random word, while it is being filled. */
+const fillingMark = '.filling-';
+/** A copy on its way out may put one more file into what is being removed. */
+const removeAttempts = 5;
 const nameSyntax = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 
 /**
  * Named volumes under `STATE/volumes/NAME/data`, anonymous ones under `STATE/anonymous-volumes/TASK/N`.
- * A volume is usable once `volume.json` stands beside its data: a first use that was cut off begins anew.
+ * A volume is usable once `volume.json` stands beside its data: a first use that was cut off begins anew. Its first use
+ * copies what the image holds at its path, as Docker does.
  */
 export function createVolumes(options: {
   stateDirectory: string;
-  copyImageContent?: CopyImageContent;
+  copyImageContent: CopyImageContent;
 }): Volumes {
   const named = join(options.stateDirectory, 'volumes');
   const anonymous = join(options.stateDirectory, 'anonymous-volumes');
   const queue = new KeyedQueue();
-  const fill = async (folder: string, image: Image, mount: Mount & { type: 'volume' }) => {
-    if (mount.noCopy || !options.copyImageContent) return;
-    await options.copyImageContent(image, mount.target, folder);
+  const create = async (folder: string, image: Image, mount: Mount & { type: 'volume' }) => {
+    await rm(folder, { recursive: true, force: true });
+    // filled apart: a copy that outlives a killed agent for a moment writes where nobody looks
+    const filling = `${folder}${fillingMark}${systemRandom.id()}`;
+    await mkdir(filling, { recursive: true, mode: 0o755 });
+    if (!mount.noCopy) await options.copyImageContent(image, mount.target, filling);
+    await rename(filling, folder);
   };
   const namedVolume = (name: string, image: Image, mount: Mount & { type: 'volume' }) =>
     queue.run(name, async () => {
       const folder = join(named, name);
       const data = join(folder, 'data');
-      if (await exists(join(folder, 'volume.json'))) return data;
-      await rm(data, { recursive: true, force: true });
-      await mkdir(data, { recursive: true, mode: 0o755 });
-      await fill(data, image, mount);
       const note = join(folder, 'volume.json');
+      if (await exists(note)) return data;
+      await removeFillings(folder);
+      await create(data, image, mount);
       await writeFile(`${note}.new`, `${JSON.stringify({ name })}\n`, { flush: true });
       await rename(`${note}.new`, note);
       return data;
@@ -51,9 +60,7 @@ export function createVolumes(options: {
   const volume = async (taskId: string, index: number, image: Image, mount: Mount & { type: 'volume' }) => {
     if (mount.source === undefined) {
       const folder = join(anonymous, taskId, String(index));
-      await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true, mode: 0o755 });
-      await fill(folder, image, mount);
+      await create(folder, image, mount);
       return bind(folder, mount.target, mount.readOnly);
     }
     if (!nameSyntax.test(mount.source)) {
@@ -72,6 +79,15 @@ export function createVolumes(options: {
     removeAnonymous: (taskId) => rm(join(anonymous, taskId), { recursive: true, force: true }),
     listAnonymous: () => readdir(anonymous).catch(() => []), // it is made with the first one
   };
+}
+
+/** What first uses that were cut off have left. */
+async function removeFillings(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []); // it is made with the first use
+  for (const name of names) {
+    if (!name.includes(fillingMark)) continue;
+    await rm(join(folder, name), { recursive: true, force: true, maxRetries: removeAttempts });
+  }
 }
 
 /** The service's mounts, and an anonymous volume for each path that the image wants one at and no mount covers. */

@@ -77,6 +77,10 @@ export class FakeEngine implements Engine {
     return image;
   }
 
+  async copyImageContent(image: Image, path: string): Promise<void> {
+    await this.#call(`copy ${path}`, image.reference);
+  }
+
   async create(container: ContainerCreate, _output: OutputSink): Promise<void> {
     await this.#call('create', container.id);
     if (this.containers.has(container.id)) throw new ShoalError('engine_failed', 'Cannot create: it exists');

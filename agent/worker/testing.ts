@@ -86,7 +86,10 @@ export class TestHost {
     const worker = new Worker({
       engine: this.engine,
       network: this.network,
-      volumes: createVolumes({ stateDirectory: this.directory }),
+      volumes: createVolumes({
+        stateDirectory: this.directory,
+        copyImageContent: (image, path) => this.engine.copyImageContent(image, path),
+      }),
       files,
       logs: {
         sink: (id) => {

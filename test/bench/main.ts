@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/util/errors.ts';
+import { failoverTable, measureFailover } from './failover.ts';
+import { faultsTable, measureFaults } from './faults.ts';
 import { measureScale, scaleTable } from './scale.ts';
 import { measureStart, startTable } from './start.ts';
 
@@ -7,11 +9,14 @@ import { measureStart, startTable } from './start.ts';
 
 const usage = `Usage:
   npm run bench -- scale [--rounds N] [--json]   real containers on three hosts: 3 → 30 → 60 → 3 replicas
+  npm run bench -- failover [--rounds N] [--json] a host is cut off, a program is killed: how long until all runs again
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
+  npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
 `;
 
 const benches = {
   scale: { measure: measureScale, table: scaleTable, rounds: 3 },
+  failover: { measure: measureFailover, table: failoverTable, rounds: 5 },
   start: { measure: measureStart, table: startTable, rounds: 20 },
 };
 
@@ -25,13 +30,18 @@ async function report<T>(
 
 try {
   const { positionals, values } = parseArgs({
-    options: { json: { type: 'boolean' }, rounds: { type: 'string' } },
+    options: { json: { type: 'boolean' }, rounds: { type: 'string' }, seed: { type: 'string' } },
     allowPositionals: true,
   });
   const [name] = positionals;
   if (name === 'scale') await report(benches.scale, values);
+  else if (name === 'failover') await report(benches.failover, values);
   else if (name === 'start') await report(benches.start, values);
-  else {
+  else if (name === 'faults') {
+    const seed = values.seed === undefined ? undefined : Number(values.seed);
+    const measure = (rounds: number) => measureFaults(rounds, seed);
+    await report({ measure, table: faultsTable, rounds: 1 }, values);
+  } else {
     process.stderr.write(usage);
     process.exitCode = 2;
   }

@@ -1,8 +1,5 @@
 import { join } from 'node:path';
-import type { ApplicationSpec } from '../../src/spec/application.ts';
-import { defaultRestart, defaultUpdate } from '../../src/spec/defaults.ts';
-import type { Service, ServiceSpec } from '../../src/spec/service.ts';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
+import type { Service } from '../../src/spec/service.ts';
 import type { Client } from '../../src/wire/client.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
@@ -11,6 +8,7 @@ import type { Host } from '../harness/host.ts';
 import { processTree, proportionalMemoryBytes } from '../harness/processes.ts';
 import { cgroupParent, paths } from '../harness/state.ts';
 import type { Floor } from './floor.ts';
+import { converged, sleepers } from './sleepers.ts';
 import { median, renderTable } from './statistics.ts';
 
 const steps = { low: 3, middle: 30, high: 60 } as const;
@@ -44,7 +42,7 @@ export async function measureScale(rounds: number): Promise<ScaleResult> {
   const image = await cluster.push('library/busybox:1', await busyboxImage(paths(cluster.directory).images));
   const client = cluster.client();
   try {
-    await client.request('PUT', '/applications/bench', application(image));
+    await client.request('PUT', '/applications/bench', sleepers(image, steps.low));
     await converged(client, steps.low);
     const result: ScaleResult = {
       rounds: [],
@@ -74,65 +72,12 @@ export async function measureScale(rounds: number): Promise<ScaleResult> {
   }
 }
 
-function application(image: string): ApplicationSpec {
-  const name = 'bench';
-  const service: ServiceSpec = {
-    name: `${name}_sleeper`,
-    application: name,
-    key: 'sleeper',
-    labels: {},
-    mode: { kind: 'replicated', replicas: steps.low },
-    task: {
-      container: {
-        image,
-        command: ['sleep', '86400'],
-        environment: {},
-        labels: {},
-        mounts: [],
-        secrets: [],
-        configs: [],
-        stopSignal: 'SIGKILL', // the first process of a container heeds SIGTERM only when it handles it; sleep does not
-        stopGracePeriodMs: 10_000,
-      },
-      limits: {},
-      reservations: {},
-      restart: defaultRestart,
-      placement: { constraints: [], maxReplicasPerNode: 0 },
-      networks: [{ name: `${name}_default`, aliases: [] }],
-      hostPorts: [],
-      forceUpdate: 0,
-    },
-    update: defaultUpdate,
-    rollback: defaultUpdate,
-    ports: [],
-    endpointMode: 'vip',
-    dependsOn: [],
-  };
-  const network = { name: `${name}_default`, application: name, labels: {}, internal: false };
-  return { name, services: [service], networks: [network], volumes: [], secrets: [], configs: [] };
-}
-
 /** Scales and gives the milliseconds for each replica of the difference, until all of it has happened. */
 async function scale(client: Client, from: number, to: number): Promise<number> {
   const startedAt = performance.now();
   await client.request<Service>('POST', '/services/bench_sleeper/scale', { replicas: to });
   await converged(client, to);
   return (performance.now() - startedAt) / Math.abs(to - from);
-}
-
-async function converged(client: Client, replicas: number): Promise<void> {
-  const signal = AbortSignal.timeout(limitMs);
-  let last: string | undefined;
-  for await (const status of client.stream<ApplicationStatus>('/applications/bench/watch', signal)) {
-    const [service] = status.services;
-    if (!service) continue;
-    if (service.converged && service.desired === replicas && service.running === replicas) return;
-    last = service.failure ?? `${service.running} of ${service.desired} run`;
-  }
-  throw new ShoalError(
-    'deadline_exceeded',
-    `Cannot reach ${replicas} replicas: ${last ?? 'nothing was heard'}`,
-  );
 }
 
 async function memoryOf(cluster: Cluster): Promise<{ bytes: number; programBytes: number; shims: number }> {

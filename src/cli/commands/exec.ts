@@ -1,11 +1,14 @@
 import { isatty } from 'node:tty';
 import type { Service } from '../../spec/service.ts';
 import { taskName, type Task } from '../../spec/task.ts';
-import { messageOf, ShoalError } from '../../util/errors.ts';
+import { codeOf, messageOf, ShoalError } from '../../util/errors.ts';
 import { errorOf, type ExecConnection } from '../../wire/client.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
 import { applicationName, pickServices } from '../reference.ts';
+
+/** What a shell answers for a command that is not there. */
+const commandNotFound = 127;
 
 /** The running task that a name means: `SERVICE`, `SERVICE.SLOT`, or a task id. */
 export function pickTask(
@@ -118,7 +121,9 @@ export const command: Command = {
       return await relay(context, connection);
     } catch (error) {
       if (context.signal.aborted) return exitCodes.interrupted;
-      throw error;
+      if (codeOf(error) !== 'command_not_found') throw error;
+      context.output.note(messageOf(error));
+      return commandNotFound;
     } finally {
       release();
       connection.close();

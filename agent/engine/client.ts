@@ -184,6 +184,7 @@ export class ContainerdClient {
         next: 'Check that containerd runs: `shoal doctor`.',
       });
     }
+    error.message = grpcDetails(error); // without the number and name of its status, which say nothing to a person
     const why = code === grpcCodes.deadlineExceeded ? 'containerd took too long' : grpcDetails(error);
     return new ShoalError('engine_failed', `Cannot finish ${name}: ${why}`, { cause: error });
   }

@@ -18,7 +18,7 @@ import type {
 } from './engine.ts';
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
-import { commandError, shimWasEnding } from './failures.ts';
+import { shimWasEnding, startError } from './failures.ts';
 import { execPrefix, FifoFolder, holdOpen } from './fifos.ts';
 import { hostFeatures, wasKilledForMemory } from './host.ts';
 import { copyFromRoot } from './image-copy.ts';
@@ -39,6 +39,7 @@ import { resolveUser, type ContainerUser } from './user.ts';
 const runtimeName = 'io.containerd.runc.v2';
 const specTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 const signalKill = 9;
+const killedExitCode = 128 + signalKill;
 /** How long an earlier process's execs find somebody at the other end of their FIFOs. */
 const abandonedExecMs = 15_000;
 const taskCreateAttempts = 4;
@@ -121,7 +122,7 @@ class ContainerdEngine implements Engine {
     try {
       return await this.#client.call('Tasks.Start', { containerId: id });
     } catch (error) {
-      throw commandError(error, []) ?? error;
+      throw startError(error, []);
     }
   }
 
@@ -146,7 +147,11 @@ class ContainerdEngine implements Engine {
       this.#client.call('Tasks.List', {}),
     ]);
     const byId = new Map(tasks.map((task) => [task.id === '' ? task.containerId : task.id, task]));
-    return containers.map(({ id, labels }) => ({ id, labels, ...describeTask(byId.get(id)) }));
+    return containers.map(({ id, labels }) => {
+      const state = describeTask(byId.get(id));
+      const outOfMemory = state.exitCode === killedExitCode && this.#wasKilledForMemory(id);
+      return { id, labels, ...state, ...(outOfMemory && { outOfMemory }) };
+    });
   }
 
   async reattach(id: string, output: OutputSink): Promise<void> {
@@ -174,13 +179,13 @@ class ContainerdEngine implements Engine {
   }
 
   exits(signal: AbortSignal): AsyncIterable<ContainerExit> {
-    const { namespace, clock, cgroupParent } = this.#options;
+    const { namespace, clock } = this.#options;
     const { exits, subscribed } = watchExits({
       client: this.#client,
       namespace,
       clock,
       signal,
-      wasKilledForMemory: (id) => wasKilledForMemory(this.#host, cgroupParent, id),
+      wasKilledForMemory: (id) => this.#wasKilledForMemory(id),
     });
     this.#subscriptions.add(subscribed);
     void subscribed.finally(() => this.#subscriptions.delete(subscribed));
@@ -193,6 +198,10 @@ class ContainerdEngine implements Engine {
     for (const id of this.#held.keys()) this.#release(id);
     this.#client.close();
     return Promise.resolve();
+  }
+
+  #wasKilledForMemory(id: string): boolean {
+    return wasKilledForMemory(this.#host, this.#options.cgroupParent, id);
   }
 
   #start(): Promise<void> {
@@ -266,7 +275,7 @@ class ContainerdEngine implements Engine {
           error: messageOf(left),
         }),
       );
-      throw commandError(error, container.args) ?? error;
+      throw startError(error, container.args);
     }
   }
 
@@ -408,9 +417,7 @@ class ContainerdEngine implements Engine {
       return process;
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      throw new ShoalError('not_found', `Cannot run a command in ${id}: there is no such container`, {
-        cause: error,
-      });
+      throw new ShoalError('not_found', `Cannot run a command in ${id}: there is no such container`);
     }
   }
 

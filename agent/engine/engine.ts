@@ -63,6 +63,8 @@ export interface ContainerInfo {
   state: ContainerState;
   pid?: number;
   exitCode?: number;
+  /** Whether a stopped one was killed for want of memory. */
+  outOfMemory?: boolean;
 }
 
 export interface ContainerExit {

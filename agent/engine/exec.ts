@@ -4,9 +4,9 @@ import type { Clock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { systemRandom } from '../../src/util/random.ts';
-import { type ContainerdClient, grpcCodes, grpcStatus, isNotFound } from './client.ts';
+import { type ContainerdClient, grpcCodes, grpcDetails, grpcStatus, isNotFound } from './client.ts';
 import type { ExecRequest, ExecSession } from './engine.ts';
-import { commandError } from './failures.ts';
+import { startError } from './failures.ts';
 import { execPrefix, openForReading, openForWriting, type FifoFolder } from './fifos.ts';
 import type { OciProcess } from './specification.ts';
 
@@ -58,14 +58,14 @@ export async function startExec(options: {
     });
   } catch (error) {
     await discard();
-    throw execError(error, containerId);
+    throw execError(error, containerId, request.command);
   }
   try {
     await client.call('Tasks.Start', key);
   } catch (error) {
     await forgetProcess();
     await discard();
-    throw commandError(error, request.command) ?? execError(error, containerId);
+    throw execError(error, containerId, request.command);
   }
   // names are needed no more: both ends are open
   await fifos.remove(...streams.names);
@@ -135,7 +135,7 @@ async function waitForEnd(options: {
     return { exitCode: exitStatus };
   } catch (error) {
     await forgetProcess();
-    throw execError(error, key.containerId);
+    throw execError(error, key.containerId, request.command);
   } finally {
     cancelTimeout?.();
     await discard();
@@ -179,12 +179,16 @@ async function ignoreEnded(call: Promise<unknown>): Promise<void> {
   }
 }
 
-function execError(error: unknown, containerId: string): Error {
+/** containerd's words for a container whose own process has ended. */
+const doesNotRun = /cannot exec in a (?:stopped|deleted) state|process already finished/;
+
+function execError(error: unknown, containerId: string, command: string[]): unknown {
   const code = grpcStatus(error);
-  if (code === grpcCodes.notFound || code === grpcCodes.failedPrecondition) {
+  const ended = code === grpcCodes.notFound || code === grpcCodes.failedPrecondition;
+  if (ended || doesNotRun.test(grpcDetails(error))) {
     return new ShoalError('not_found', `Cannot run a command in ${containerId}: it does not run`, {
-      cause: error,
+      details: grpcDetails(error),
     });
   }
-  return error as Error;
+  return startError(error, command);
 }

@@ -59,11 +59,7 @@ async function watchOnce(worker: Worker, firstLook: () => Promise<void>): Promis
     for (;;) {
       const { done, value } = await next;
       if (done) return;
-      worker.dispatch(value.id, {
-        type: 'exited',
-        exitCode: value.exitCode,
-        outOfMemory: value.outOfMemory,
-      });
+      worker.exited(value);
       next = exits.next();
     }
   } finally {
@@ -92,7 +88,7 @@ async function look(worker: Worker): Promise<void> {
     const entry = worker.entries.get(id);
     if (!entry || entry.local.phase !== phase || entry.starting || !withContainer.has(phase.at)) continue;
     if (phase.at === 'stopping' && entry.preparation) continue;
-    tell(worker, id, containers.get(id));
+    worker.found(id, containers.get(id));
   }
   removeLeftovers(worker, before, containers);
 }
@@ -111,7 +107,7 @@ async function adopt(worker: Worker): Promise<void> {
         log.warn('the output of a task could not be taken up again', { task: id, error: messageOf(error) });
       });
     }
-    tell(worker, id, container);
+    worker.found(id, container);
   }
   const known = new Map([...worker.entries].map(([id, entry]) => [id, entry.local.phase]));
   removeLeftovers(worker, known, containers);
@@ -128,15 +124,6 @@ async function adopt(worker: Worker): Promise<void> {
   for (const id of logged) if (!known.has(id)) remove(worker, 'log', () => logs.remove(id));
   log.info('took over what runs here', { tasks: known.size, containers: containers.size });
   worker.act();
-}
-
-function tell(worker: Worker, id: string, container: ContainerInfo | undefined): void {
-  const exitCode = container?.exitCode;
-  worker.dispatch(id, {
-    type: 'found',
-    container: container?.state ?? 'missing',
-    ...(exitCode === undefined ? {} : { exitCode }),
-  });
 }
 
 /** Containers of ours that no task has. */

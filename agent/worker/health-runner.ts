@@ -35,7 +35,7 @@ export async function runHealthchecks(run: HealthRun): Promise<void> {
     if (signal.aborted || probe === undefined) continue;
     const judged = judge(plan, state, probe, clock.now() - run.startedAt);
     state = judged.state;
-    if (judged.verdict) run.onVerdict(judged.verdict, probe.output);
+    if (judged.verdict) run.onVerdict(judged.verdict, verdictWords(plan.retries, probe.output));
     if (judged.verdict === 'unhealthy') return;
   }
 }
@@ -59,13 +59,21 @@ async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
     const exitCode = await Promise.race([session.exit.then((exit) => exit.exitCode), aborted(giveUp)]);
     if (exitCode === undefined) await session.kill(9);
     const late = exitCode === undefined || (exitCode !== 0 && clock.now() - begin >= plan.timeoutMs);
-    if (late) return { ok: false, output: `the check took longer than ${plan.timeoutMs} ms` };
     const said = output.text();
-    return { ok: exitCode === 0, output: said === '' ? `the check ended with ${exitCode}` : said };
+    const saying = said === '' ? '' : `: ${said}`;
+    if (late) return { ok: false, output: `took longer than ${plan.timeoutMs / 1000} s${saying}` };
+    return { ok: exitCode === 0, output: `ended with exit code ${exitCode}${saying}` };
   } catch (error) {
     run.log.debug('a healthcheck could not be run', { task: containerId, error: messageOf(error) });
-    return codeOf(error) === 'unavailable' ? undefined : { ok: false, output: messageOf(error) };
+    return codeOf(error) === 'unavailable'
+      ? undefined
+      : { ok: false, output: `could not be made: ${messageOf(error)}` };
   }
+}
+
+/** What a person is told of the last check. */
+function verdictWords(retries: number, output: string): string {
+  return retries === 1 ? `its check ${output}` : `${retries} checks in a row failed; the last ${output}`;
 }
 
 function tail(): { add: (chunk: Buffer | string) => void; text: () => string } {

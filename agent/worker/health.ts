@@ -22,7 +22,7 @@ export interface HealthState {
 
 export interface ProbeResult {
   ok: boolean;
-  /** What the check printed, or why it could not be made. */
+  /** How the check ended and what it printed, in words that complete `the check …`. */
   output: string;
 }
 

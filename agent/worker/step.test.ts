@@ -83,6 +83,23 @@ describe('a task goes its way', () => {
     expect(play([['running', { type: 'cleaned' }]], told.task).task.status).toEqual(told.task.status);
   });
 
+  test('one that ended wrongly tells how, and what it wrote last', () => {
+    const said = (event: TaskEvent) =>
+      play([...toRunning, ['running', event], ['running', { type: 'cleaned', lastLine: 'no such table' }]])
+        .task.status;
+    expect(said(exited(3))).toMatchObject({
+      message: 'ended with exit code 3: no such table',
+      error: { message: 'ended with exit code 3: no such table' },
+    });
+    expect(said(exited(0)).message).toBe('ended with exit code 0');
+    const killed = { exitCode: 137, outOfMemory: true, memoryLimitBytes: 16 * 2 ** 20 };
+    expect(said({ type: 'exited', ...killed }).message).toBe('killed: out of memory, limit 16 MiB');
+    expect(said({ type: 'found', container: 'stopped', ...killed }).error?.code).toBe('out_of_memory');
+    expect(said({ type: 'exited', exitCode: 137, outOfMemory: true }).message).toContain(
+      'the host has no more',
+    );
+  });
+
   test('an unhealthy one is stopped and fails with what its check said', () => {
     const end = play([
       ...toRunning,

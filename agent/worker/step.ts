@@ -1,6 +1,7 @@
 import { compareTaskStates, isTerminal, moveTask, type DesiredTaskState } from '../../src/spec/task.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { unreachable } from '../../src/util/errors.ts';
+import { formatBytes } from '../../src/util/text.ts';
 import type { HealthPlan } from './health.ts';
 
 /** How a task will have ended once everything of it is released. */
@@ -44,12 +45,19 @@ export type TaskEvent =
   | { type: 'started' }
   | { type: 'healthy' }
   | { type: 'unhealthy'; output: string }
-  | { type: 'exited'; exitCode: number; outOfMemory: boolean }
+  | { type: 'exited'; exitCode: number; outOfMemory: boolean; memoryLimitBytes?: number }
   /** What the engine has of it, seen in a list. */
-  | { type: 'found'; container: 'created' | 'running' | 'stopped' | 'missing'; exitCode?: number }
+  | {
+      type: 'found';
+      container: 'created' | 'running' | 'stopped' | 'missing';
+      exitCode?: number;
+      outOfMemory?: boolean;
+      memoryLimitBytes?: number;
+    }
   /** The place it took (addresses, ports, memory) is free, or freeing it takes so long that the end is told first. */
   | { type: 'released' }
-  | { type: 'cleaned' };
+  /** `lastLine`: what the program wrote last. */
+  | { type: 'cleaned'; lastLine?: string };
 
 /** What the executor is to do. Each is harmless when it is under way or done already. */
 export type TaskAction = 'prepare' | 'cancel' | 'start' | 'probe' | 'stop' | 'clean' | 'forget';
@@ -126,7 +134,7 @@ function absorb(task: LocalTask, event: TaskEvent, now: number): Step {
       return phase.at === 'cleaning' ? keep(ended(task, phase.ending, now)) : keep(task);
     case 'cleaned':
       if (phase.at !== 'cleaning') return keep(task);
-      return keep({ ...ended(task, phase.ending, now), phase: { at: 'gone' } });
+      return keep({ ...ended(task, withLastLine(phase.ending, event.lastLine), now), phase: { at: 'gone' } });
     default:
       return unreachable(event);
   }
@@ -194,7 +202,14 @@ function onStarted(task: LocalTask, now: number): Step {
   return { task: { ...task, status, phase: { at: 'checking' } }, actions: ['probe'] };
 }
 
-function onExited(task: LocalTask, event: { exitCode: number; outOfMemory: boolean }): Step {
+/** A program that ended by itself and wrongly has most often said why. */
+function withLastLine(ending: Ending, lastLine: string | undefined): Ending {
+  if (ending.error?.code !== 'exited' || lastLine === undefined) return ending;
+  const message = `${ending.message}: ${lastLine}`;
+  return { ...ending, message, error: { ...ending.error, message } };
+}
+
+function onExited(task: LocalTask, event: Omit<TaskEvent & { type: 'exited' }, 'type'>): Step {
   const { phase } = task;
   const { exitCode } = event;
   if (phase.at === 'stopping') return clean(task, { ...phase.ending, exitCode });
@@ -204,8 +219,13 @@ function onExited(task: LocalTask, event: { exitCode: number; outOfMemory: boole
     return clean(task, { state: 'complete', message: 'ended with exit code 0', exitCode });
   }
   const code = event.outOfMemory ? 'out_of_memory' : 'exited';
-  const message = event.outOfMemory ? 'killed: it used more memory than it may' : exitWords(exitCode);
+  const message = event.outOfMemory ? outOfMemoryWords(event.memoryLimitBytes) : exitWords(exitCode);
   return clean(task, { state: 'failed', message, error: { code, message }, exitCode });
+}
+
+function outOfMemoryWords(limitBytes: number | undefined): string {
+  const limit = limitBytes === undefined ? 'the host has no more' : `limit ${formatBytes(limitBytes)}`;
+  return `killed: out of memory, ${limit}`;
 }
 
 function exitWords(exitCode: number): string {
@@ -238,8 +258,14 @@ function onFound(task: LocalTask, event: TaskEvent & { type: 'found' }, now: num
   if (event.container === 'missing') {
     return clean(task, phase.at === 'stopping' ? phase.ending : lostEnding);
   }
-  if (event.container === 'stopped')
-    return onExited(task, { exitCode: event.exitCode ?? 255, outOfMemory: false });
+  if (event.container === 'stopped') {
+    const { exitCode = 255, outOfMemory = false, memoryLimitBytes } = event;
+    return onExited(task, {
+      exitCode,
+      outOfMemory,
+      ...(memoryLimitBytes === undefined ? {} : { memoryLimitBytes }),
+    });
+  }
   if (event.container === 'created') {
     return { task, actions: phase.at === 'starting' ? ['start'] : [] };
   }

@@ -116,7 +116,9 @@ describe('a worker over time', () => {
     await reaches('a', 'running');
     healthy = false;
     await reaches('a', 'failed');
-    expect(host.status('a')?.message).toBe('unhealthy: no answer on port 80');
+    expect(host.status('a')?.message).toBe(
+      'unhealthy: 2 checks in a row failed; the last ended with exit code 1: no answer on port 80',
+    );
   });
 
   test('never tells a status that is behind one it told before', async () => {

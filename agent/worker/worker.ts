@@ -1,6 +1,8 @@
+import type { ContainerExit, ContainerInfo } from '../engine/engine.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { codeOf, messageOf, unreachable } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
+import { printable } from '../../src/util/text.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { runHealthchecks } from './health-runner.ts';
 import type { WorkerParts } from './parts.ts';
@@ -13,6 +15,10 @@ const killWaitMs = 5_000;
 /** The end of a task is told after this long even when removing what is left of it takes longer. */
 const releaseWaitMs = 2_000;
 const sigkill = 9;
+/** Among this many last lines one is looked for that is not empty. */
+const lastLinesRead = 5;
+/** Characters of it that are told. */
+const lastLineMax = 200;
 
 /** What a task needs of the assignments around it. */
 export type TaskSources = Pick<PrepareContext, 'networksReady' | 'contents'>;
@@ -232,14 +238,38 @@ export class Worker {
     }
   }
 
-  /** Tells the task what the engine has of it now. */
+  /** Asks the engine what it has of the task now. */
   async observe(id: string): Promise<void> {
-    const container = (await this.options.engine.list()).find((one) => one.id === id);
+    this.found(
+      id,
+      (await this.options.engine.list()).find((one) => one.id === id),
+    );
+  }
+
+  /** Tells the task what the engine has of it. */
+  found(id: string, container: ContainerInfo | undefined): void {
+    const { state = 'missing', exitCode, outOfMemory } = container ?? {};
     this.dispatch(id, {
       type: 'found',
-      container: container?.state ?? 'missing',
-      ...(container?.exitCode === undefined ? {} : { exitCode: container.exitCode }),
+      container: state,
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(outOfMemory ? { outOfMemory, ...this.#memoryLimit(id) } : {}),
     });
+  }
+
+  /** Tells the task that its process has ended. */
+  exited({ id, exitCode, outOfMemory }: ContainerExit): void {
+    this.dispatch(id, {
+      type: 'exited',
+      exitCode,
+      outOfMemory,
+      ...(outOfMemory ? this.#memoryLimit(id) : {}),
+    });
+  }
+
+  #memoryLimit(id: string): { memoryLimitBytes?: number } {
+    const limit = this.entries.get(id)?.assignment?.template.limits.memoryBytes;
+    return limit === undefined ? {} : { memoryLimitBytes: limit };
   }
 
   #probe(id: string, entry: Entry): void {
@@ -313,7 +343,23 @@ export class Worker {
       cancel();
       entry.cleaning = false;
     }
-    this.dispatch(id, { type: 'cleaned' });
+    const lastLine = await this.#lastLine(id, entry);
+    this.dispatch(id, { type: 'cleaned', ...(lastLine === undefined ? {} : { lastLine }) });
+  }
+
+  /** What the task's program wrote last, if it ended by itself and wrongly. */
+  async #lastLine(id: string, { local }: Entry): Promise<string | undefined> {
+    if (local.phase.at !== 'cleaning' || local.phase.ending.error?.code !== 'exited') return undefined;
+    try {
+      const query = { follow: false, tail: lastLinesRead, signal: this.signal };
+      const lines = await Array.fromAsync(this.options.logs.read(id, query), ({ text }) => text.trim());
+      const line = printable(lines.findLast((text) => text !== '') ?? '').replaceAll('\t', ' ');
+      if (line === '') return undefined;
+      return line.length > lastLineMax ? `${line.slice(0, lastLineMax)}…` : line;
+    } catch (error) {
+      this.options.log.debug('what a task said last cannot be read', { task: id, error: messageOf(error) });
+      return undefined;
+    }
   }
 
   async #forget(id: string, entry: Entry): Promise<void> {

@@ -120,9 +120,11 @@ function livedLong(task: Task): boolean {
 }
 
 function describe(task: Task): string {
-  const { error, exitCode, message } = task.status;
+  const { error, exitCode, message, state } = task.status;
   const why = error?.message ?? message;
-  if (exitCode === undefined) return `${taskName(task)}: ${why === '' ? task.status.state : why}`;
-  const said = why === '' || why.includes(`code ${exitCode}`) ? '' : `: ${why}`;
-  return `${taskName(task)} ended with exit code ${exitCode}${said}`;
+  if (/^(?:ended|killed)\b/.test(why)) return `${taskName(task)} ${why.replace(/^killed/, 'was killed')}`;
+  if (why !== '') return `${taskName(task)}: ${why}`;
+  return exitCode === undefined
+    ? `${taskName(task)}: ${state}`
+    : `${taskName(task)} ended with exit code ${exitCode}`;
 }

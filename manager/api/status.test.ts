@@ -77,11 +77,16 @@ test.each(['image_not_found', 'image_invalid', 'command_not_found'])(
 
 test('three tasks in a row that ended wrongly in one slot are a crash loop', () => {
   const failed = (createdAt: number, slot = 1) =>
-    task(web, 'failed', { createdAt, slot, id: `t${createdAt}` }, { exitCode: 3, message: 'exit code 3' });
+    task(
+      web,
+      'failed',
+      { createdAt, slot, id: `t${createdAt}` },
+      { message: 'ended with exit code 3: oh no' },
+    );
   const waiting = task(web, 'ready', { createdAt: 9 });
   expect(statusOf(web, [failed(1), failed(2), waiting]).failure).toBeUndefined();
   expect(statusOf(web, [failed(1), failed(2), failed(3), waiting]).failure).toBe(
-    'app_web.1 ended with exit code 3, 3 times in a row',
+    'app_web.1 ended with exit code 3: oh no, 3 times in a row',
   );
   // One failure in each of three slots is bad luck, not a loop.
   const spread = [failed(1, 1), failed(2, 2), failed(3, 3)];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { count, editDistance, formatDuration, nearest, printable } from './text.ts';
+import { count, editDistance, formatBytes, formatDuration, nearest, printable } from './text.ts';
 
 test('editDistance() counts changes, insertions, removals and swaps of neighbours', () => {
   expect(editDistance('ports', 'ports')).toBe(0);
@@ -31,4 +31,14 @@ test('formatDuration() takes the largest whole unit', () => {
 
 test('printable() shows escape sequences and direction marks instead of obeying them', () => {
   expect(printable('a\u001b[31mb\u202ec\td\n')).toBe('a\\x1b[31mb\\x202ec\td\n');
+});
+
+test('formatBytes() takes the largest unit that gives one or more', () => {
+  expect([0, 512, 1536, 16 * 2 ** 20, 2.25 * 2 ** 30].map(formatBytes)).toEqual([
+    '0 B',
+    '512 B',
+    '1.5 KiB',
+    '16 MiB',
+    '2.3 GiB',
+  ]);
 });

@@ -55,6 +55,13 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(seconds / 86_400)}d`;
 }
 
+/** `512 B`, `1.5 KiB`, `16 MiB`, `2 GiB`: an amount of memory or of disk, to one digit after the point. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const exponent = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return `${Number((bytes / 1024 ** exponent).toFixed(1))} ${units[exponent]}`;
+}
+
 /** Control characters but tab and line feed, and the marks that turn the direction of text around. */
 const unprintable = /[^\P{Cc}\t\n]|[\u202a-\u202e\u2066-\u2069]/gu;
 

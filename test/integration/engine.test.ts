@@ -147,7 +147,7 @@ describe('a container', () => {
     const container = fixture.container(image, ['no-such-program']);
     await expect(engine.create(container, fixture.sink(container.id))).rejects.toMatchObject({
       code: 'command_not_found',
-      message: 'Cannot run "no-such-program": executable file not found in $PATH',
+      message: 'Cannot run "no-such-program": the image has no such program in its PATH',
     });
     expect((await engine.list()).map(({ id }) => id)).not.toContain(container.id);
     expect(await readdir(join(fixture.directory, 'engine/fifo'))).not.toContain(`${container.id}-stdout`);

@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { Loop } from '../../src/util/loop.ts';
 import type { Database, ObjectKind } from '../store/objects.ts';
+import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
 import { allocate } from './plan.ts';
 import type { Cursors } from './range.ts';
 
@@ -16,10 +16,7 @@ const kinds: readonly ObjectKind[] = ['cluster', 'node', 'network', 'service', '
 const roundsMax = 20;
 
 /** The loop that writes what `planAllocation` plans, as long as this manager leads. */
-export function createAllocator({ database, clock, log }: AllocatorOptions): {
-  start(): void;
-  stop(): Promise<void>;
-} {
+export function createAllocator({ database, clock, log }: AllocatorOptions): ViewLoop {
   let cursors: Cursors = new Map();
   const tick = async (signal: AbortSignal) => {
     for (let round = 0; round < roundsMax && !signal.aborted; round++) {
@@ -30,18 +27,6 @@ export function createAllocator({ database, clock, log }: AllocatorOptions): {
     }
     loop.poke();
   };
-  const loop = new Loop({ name: 'allocator', clock, log, tick });
-  let unsubscribe: (() => void) | undefined;
-  return {
-    start: () => {
-      unsubscribe ??= database.onChange((changed) => {
-        if (kinds.some((kind) => changed.has(kind))) loop.poke();
-      });
-      loop.start();
-    },
-    stop: async () => {
-      unsubscribe?.();
-      await loop.stop();
-    },
-  };
+  const loop = createViewLoop({ name: 'allocator', clock, log, tick, database, kinds });
+  return loop;
 }

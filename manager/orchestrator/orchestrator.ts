@@ -1,8 +1,8 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { Loop } from '../../src/util/loop.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { Database, ObjectKind } from '../store/objects.ts';
+import { createViewLoop } from '../store/view-loop.ts';
 import { planReaping } from './reaper.ts';
 import { planRemoval } from './removal.ts';
 import { planServices, type TimedPlan } from './services.ts';
@@ -72,8 +72,9 @@ export function createOrchestrator(options: OrchestratorOptions): Orchestrator {
 function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestrator {
   const { database, clock, log } = options;
   let cancelWake: (() => void) | undefined;
-  let unsubscribe: (() => void) | undefined;
-  const loop = new Loop({
+  const loop = createViewLoop({
+    database,
+    kinds: planned.kinds,
     name: planned.name,
     clock,
     log,
@@ -94,14 +95,8 @@ function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestr
     },
   });
   return {
-    start: () => {
-      unsubscribe ??= database.onChange((kinds) => {
-        if (planned.kinds.some((kind) => kinds.has(kind))) loop.poke();
-      });
-      loop.start();
-    },
+    start: () => loop.start(),
     stop: async () => {
-      unsubscribe?.();
       await loop.stop();
       cancelWake?.();
     },

@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { Loop } from '../../src/util/loop.ts';
 import type { Database, ObjectKind } from '../store/objects.ts';
+import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
 import { planSchedule } from './plan.ts';
 
 export interface SchedulerOptions {
@@ -17,10 +17,7 @@ const debounceMs = 2;
 const roundsMax = 10;
 
 /** The loop that writes what `planSchedule` plans, as long as this manager leads. */
-export function createScheduler({ database, clock, log }: SchedulerOptions): {
-  start(): void;
-  stop(): Promise<void>;
-} {
+export function createScheduler({ database, clock, log }: SchedulerOptions): ViewLoop {
   const tick = async (signal: AbortSignal) => {
     for (let round = 0; round < roundsMax && !signal.aborted; round++) {
       const plan = planSchedule(database.view, clock.now());
@@ -30,18 +27,6 @@ export function createScheduler({ database, clock, log }: SchedulerOptions): {
     }
     loop.poke();
   };
-  const loop = new Loop({ name: 'scheduler', clock, log, tick, debounceMs });
-  let unsubscribe: (() => void) | undefined;
-  return {
-    start: () => {
-      unsubscribe ??= database.onChange((changed) => {
-        if (kinds.some((kind) => changed.has(kind))) loop.poke();
-      });
-      loop.start();
-    },
-    stop: async () => {
-      unsubscribe?.();
-      await loop.stop();
-    },
-  };
+  const loop = createViewLoop({ name: 'scheduler', clock, log, tick, debounceMs, database, kinds });
+  return loop;
 }

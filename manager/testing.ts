@@ -28,7 +28,7 @@ import { createDispatcher } from './dispatcher/dispatcher.ts';
 import { openDatabase } from './store/database.ts';
 import { createMemoryStore } from './store/memory.ts';
 import type { Database } from './store/objects.ts';
-import { sampleNode } from './store/samples.ts';
+import { sampleNode } from '../test/samples.ts';
 
 /** For tests: waits until `look` gives something; how long is bounded by the test's own limit. */
 export async function until<T>(look: () => T | undefined | false): Promise<T> {

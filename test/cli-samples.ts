@@ -1,86 +1,27 @@
-import { defaultRestart, defaultUpdate } from '../src/spec/defaults.ts';
-import type { Service, ServiceSpec } from '../src/spec/service.ts';
+import type { Service } from '../src/spec/service.ts';
 import type { Task, TaskStatus } from '../src/spec/task.ts';
 import type { ApplicationStatus, ServiceStatus } from '../src/wire/api.ts';
-
-const meta = { id: 'abcdefghijkl', createdAt: 0, updatedAt: 0, revision: 1 };
+import { sampleService, sampleTask } from './samples.ts';
 
 /** A service as the API shows it, for tests of what the command line makes of it. */
-export function sampleService(changes: Partial<Service> = {}, spec: Partial<ServiceSpec> = {}): Service {
-  return {
-    ...meta,
-    spec: {
-      name: 'shop_web',
-      application: 'shop',
-      key: 'web',
-      labels: {},
-      mode: { kind: 'replicated', replicas: 2 },
-      task: {
-        container: {
-          image: 'web',
-          environment: {},
-          labels: {},
-          mounts: [],
-          secrets: [],
-          configs: [],
-          stopGracePeriodMs: 10_000,
-        },
-        limits: {},
-        reservations: {},
-        restart: defaultRestart,
-        placement: { constraints: [], maxReplicasPerNode: 0 },
-        networks: [],
-        hostPorts: [],
-        forceUpdate: 0,
-      },
-      update: defaultUpdate,
-      rollback: defaultUpdate,
-      ports: [],
-      endpointMode: 'vip',
-      dependsOn: [],
-      ...spec,
-    },
-    specVersion: 1,
-    dependenciesMet: true,
-    removing: false,
-    ...changes,
-  };
+export function shownService(changes: Partial<Service> = {}): Service {
+  const mode = { kind: 'replicated', replicas: 2 } as const;
+  return sampleService('web', { name: 'shop_web', application: 'shop', mode }, changes);
 }
 
-export function sampleTask(
-  slot: number,
-  status: Partial<TaskStatus> = {},
-  changes: Partial<Task> = {},
-): Task {
-  const service = sampleService();
-  return {
-    ...meta,
-    id: `task${String(slot).padStart(8, '0')}`,
-    application: 'shop',
-    serviceId: service.id,
-    serviceName: service.spec.name,
-    slot,
-    nodeId: 'node00000001',
-    specVersion: 1,
-    template: service.spec.task,
-    desiredState: 'running',
-    status: { state: 'running', at: 0, startedAt: 0, message: 'running', ...status },
-    attachments: [],
-    ...changes,
-  };
+/** A task of that service: it runs unless said otherwise. */
+export function shownTask(slot: number, status: Partial<TaskStatus> = {}): Task {
+  const running = { state: 'running', at: 0, startedAt: 0, message: 'running' } as const;
+  return sampleTask(shownService(), slot, { nodeId: 'node00000001', status: { ...running, ...status } });
 }
 
-export function sampleStatus(changes: Partial<ServiceStatus> = {}): ServiceStatus {
-  return {
-    service: sampleService(),
-    desired: 2,
-    running: 2,
-    converged: true,
-    tasks: [sampleTask(1), sampleTask(2)],
-    ...changes,
-  };
+/** How the service is: as asked unless said otherwise. */
+export function shownStatus(changes: Partial<ServiceStatus> = {}): ServiceStatus {
+  const tasks = [shownTask(1), shownTask(2)];
+  return { service: shownService(), desired: 2, running: 2, converged: true, tasks, ...changes };
 }
 
-export function sampleApplication(services: ServiceStatus[]): ApplicationStatus {
+/** An application of these services. */
+export function shownApplication(services: ServiceStatus[]): ApplicationStatus {
   return { name: 'shop', revision: 1, services, networks: [], nodes: [] };
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createVolumes } from '../volumes/volumes.ts';
-import { defaultRestart } from '../../src/spec/defaults.ts';
+import { sampleContainer, sampleTemplate } from '../../test/samples.ts';
 import type { DesiredTaskState, TaskStatus } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
@@ -30,25 +30,9 @@ export function assignment(
     desiredState,
     attachments: [{ networkId: 'net', address: '10.0.0.2', aliases: [] }],
     status: { state: 'assigned', at: 0, message: '' },
-    template: {
-      container: {
-        image: 'web',
-        environment: {},
-        labels: {},
-        mounts: [],
-        secrets: [],
-        configs: [],
-        stopGracePeriodMs: 1_000,
-        ...change,
-      },
-      limits: {},
-      reservations: {},
-      restart: defaultRestart,
-      placement: { constraints: [], maxReplicasPerNode: 0 },
-      networks: [],
-      hostPorts: [],
-      forceUpdate: 0,
-    },
+    template: sampleTemplate({
+      container: sampleContainer({ image: 'web', stopGracePeriodMs: 1_000, ...change }),
+    }),
   };
 }
 

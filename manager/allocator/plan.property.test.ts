@@ -10,7 +10,7 @@ import {
   sampleService,
   sampleTask,
   sampleTemplate,
-} from '../store/samples.ts';
+} from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView } from '../store/view.ts';
 import { allocate, planAllocation } from './plan.ts';
 

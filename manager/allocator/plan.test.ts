@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { PublishedPort } from '../../src/spec/service.ts';
 import type { View } from '../store/objects.ts';
-import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView, type ViewObjects } from '../store/view.ts';
 import { allocate, planAllocation } from './plan.ts';
 

@@ -5,7 +5,7 @@ import { versionedName } from '../../src/spec/names.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import type { ApplyResult } from '../../src/wire/api.ts';
-import { sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { applyPlan, viewOf } from '../store/view.ts';
 import { startTestManager, until } from '../testing.ts';
 import { planApply, planRemove } from './apply.ts';

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
-import { sampleService, sampleTask } from '../store/samples.ts';
+import { sampleService, sampleTask } from '../../test/samples.ts';
 import { startTestManager, type TestManager } from '../testing.ts';
 
 const web = sampleService('web');

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Task, TaskState, TaskStatus } from '../../src/spec/task.ts';
 import type { Service } from '../../src/spec/service.ts';
-import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { viewOf, type ViewObjects } from '../store/view.ts';
 import { applicationStatus, serviceStatus } from './status.ts';
 

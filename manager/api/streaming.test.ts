@@ -3,7 +3,7 @@ import type { ApplicationStatus } from '../../src/wire/api.ts';
 import { encodeJsonFrame } from '../../src/wire/frames.ts';
 import type { LogLine, ManagerMessage } from '../../src/wire/session.ts';
 import type { Task } from '../../src/spec/task.ts';
-import { sampleService, sampleTask } from '../store/samples.ts';
+import { sampleService, sampleTask } from '../../test/samples.ts';
 import { startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
 
 const web = sampleService('web');

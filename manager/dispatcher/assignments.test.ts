@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Network } from '../../src/spec/network.ts';
 import type { Secret } from '../../src/spec/resource.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
-import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { viewOf, type ViewObjects } from '../store/view.ts';
 import { assignmentsFor, diffAssignments, overviewOf } from './assignments.ts';
 

@@ -4,7 +4,7 @@ import type { Task, TaskState } from '../../src/spec/task.ts';
 import { encodeFrame } from '../../src/wire/frames.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import type { Change, Database } from '../store/objects.ts';
-import { sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
 
 const front = (nodeIds: string[]): Network => ({

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { nodeSilenceMs } from '../../src/spec/defaults.ts';
-import { sampleNode, sampleService, sampleTask } from '../store/samples.ts';
+import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
 import { drainMsMax, planDrain, type EndpointKnowledge } from './drain.ts';
 import { SentState } from './knowledge.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeState } from '../../src/spec/node.ts';
-import { sampleNode } from '../store/samples.ts';
+import { sampleNode } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
 import { countsFromAfter, planSilence } from './silence.ts';
 

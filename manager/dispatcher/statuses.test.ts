@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { sampleService, sampleTask } from '../store/samples.ts';
+import { sampleService, sampleTask } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
 import { parseAgentMessage } from './parse.ts';
 import { planStatuses } from './statuses.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isTerminal, type Task, type TaskState } from '../../src/spec/task.ts';
-import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView } from '../store/view.ts';
 import { planSchedule } from './plan.ts';
 

@@ -3,7 +3,7 @@ import type { Volume } from '../../src/spec/resource.ts';
 import type { Mount, Service, TaskTemplate } from '../../src/spec/service.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
-import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView, type ViewObjects } from '../store/view.ts';
 import { planSchedule } from './plan.ts';
 

@@ -7,7 +7,7 @@ import { silentLogger } from '../../src/util/log.ts';
 import { createAllocator } from '../allocator/allocator.ts';
 import { openDatabase } from '../store/database.ts';
 import type { Database, Plan, View } from '../store/objects.ts';
-import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../store/samples.ts';
+import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { openSqliteStore } from '../store/sqlite.ts';
 import type { Store } from '../store/store.ts';
 import { createScheduler } from './scheduler.ts';

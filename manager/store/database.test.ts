@@ -3,7 +3,7 @@ import { systemClock } from '../../src/util/clock.ts';
 import { openDatabase } from './database.ts';
 import { createMemoryStore } from './memory.ts';
 import type { Change, Database, ObjectKind } from './objects.ts';
-import { sampleNode, sampleService, sampleTask } from './samples.ts';
+import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import type { Store } from './store.ts';
 
 let store: Store;

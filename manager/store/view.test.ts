@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sampleNetwork, sampleNode, sampleService, sampleTask } from './samples.ts';
+import { sampleNetwork, sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import type { StoreEvent } from './store.ts';
 import { applyPlan, encodeObject, keyOf, MutableView, viewOf } from './view.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sampleApplication, sampleService, sampleStatus, sampleTask } from '../../test/cli-samples.ts';
+import { shownApplication, shownService, shownStatus, shownTask } from '../../test/cli-samples.ts';
 import { assess, progressOf, settleMs } from './convergence.ts';
 import type { Output } from './output.ts';
 import { describeService, ProgressDisplay, renderProgress } from './progress.ts';
@@ -19,49 +19,49 @@ function collect(columns: number): Output & { lines: string[] } {
 }
 
 test('a service without a healthcheck is up only once its tasks have run for a while', () => {
-  expect(progressOf(sampleStatus(), settleMs - 1)).toEqual({ state: 'converging' });
-  expect(progressOf(sampleStatus(), later)).toEqual({ state: 'converged' });
+  expect(progressOf(shownStatus(), settleMs - 1)).toEqual({ state: 'converging' });
+  expect(progressOf(shownStatus(), later)).toEqual({ state: 'converged' });
 });
 
 test('a service with a healthcheck is up as soon as its tasks run, for running means healthy', () => {
-  const service = sampleService();
+  const service = shownService();
   service.spec.task.container.healthcheck = { test: ['CMD', 'true'] };
-  expect(progressOf(sampleStatus({ service }), 0)).toEqual({ state: 'converged' });
+  expect(progressOf(shownStatus({ service }), 0)).toEqual({ state: 'converged' });
 });
 
 test('an application is done when every service has converged or failed, and names those that failed', () => {
-  const failed = sampleStatus({ converged: false, running: 0, failure: 'Cannot pull image web: not found' });
-  const waiting = sampleStatus({ converged: false, running: 1 });
-  expect(assess(sampleApplication([sampleStatus(), failed]), later)).toEqual({
+  const failed = shownStatus({ converged: false, running: 0, failure: 'Cannot pull image web: not found' });
+  const waiting = shownStatus({ converged: false, running: 1 });
+  expect(assess(shownApplication([shownStatus(), failed]), later)).toEqual({
     done: true,
     failures: [{ service: 'shop_web', reason: 'Cannot pull image web: not found' }],
   });
-  expect(assess(sampleApplication([failed, waiting]), later).done).toBe(false);
+  expect(assess(shownApplication([failed, waiting]), later).done).toBe(false);
 });
 
 test('an application is not done while a service that left the file is still there', () => {
-  const removing = sampleStatus({
-    service: sampleService({ removing: true }),
+  const removing = shownStatus({
+    service: shownService({ removing: true }),
     desired: 0,
     running: 1,
     converged: false,
   });
-  expect(assess(sampleApplication([sampleStatus(), removing]), later).done).toBe(false);
+  expect(assess(shownApplication([shownStatus(), removing]), later).done).toBe(false);
 });
 
 test('a service is described by the task that is furthest behind', () => {
   const tasks = [
-    sampleTask(1),
-    sampleTask(2, { state: 'starting', message: 'health: starting' }),
-    sampleTask(3, { state: 'preparing', message: 'pulling 34 %' }),
+    shownTask(1),
+    shownTask(2, { state: 'starting', message: 'health: starting' }),
+    shownTask(3, { state: 'preparing', message: 'pulling 34 %' }),
   ];
-  expect(describeService(sampleStatus({ converged: false, tasks }), later)).toBe('pulling 34 %');
+  expect(describeService(shownStatus({ converged: false, tasks }), later)).toBe('pulling 34 %');
 });
 
 test('renderProgress() draws a line a service that fits the terminal', () => {
-  const status = sampleApplication([
-    sampleStatus(),
-    sampleStatus({ converged: false, running: 0, failure: `no suitable node: ${'x'.repeat(100)}` }),
+  const status = shownApplication([
+    shownStatus(),
+    shownStatus({ converged: false, running: 0, failure: `no suitable node: ${'x'.repeat(100)}` }),
   ]);
   const lines = renderProgress(status, { startedAt: 0, now: 3_000, columns: 60, frame: 0, colour: false });
   expect(lines.join('\n')).toMatchInlineSnapshot(`
@@ -75,23 +75,23 @@ test('without a terminal a line is printed when something changes, percentages a
   const output = collect(0);
   const display = new ProgressDisplay(output, 0);
   const pulling = (percent: number) =>
-    sampleApplication([
-      sampleStatus({
+    shownApplication([
+      shownStatus({
         converged: false,
         running: 0,
-        tasks: [sampleTask(1, { state: 'preparing', message: `pulling ${percent} %` })],
+        tasks: [shownTask(1, { state: 'preparing', message: `pulling ${percent} %` })],
       }),
     ]);
   for (const percent of [1, 50, 99]) display.update(pulling(percent), later);
-  display.update(sampleApplication([sampleStatus()]), later);
+  display.update(shownApplication([shownStatus()]), later);
   expect(output.lines).toEqual(['shop_web 0/2 pulling 1 %', 'shop_web 2/2 running']);
 });
 
 test('on a terminal the lines are drawn over the ones before', () => {
   const output = collect(80);
   const display = new ProgressDisplay(output, 0);
-  display.update(sampleApplication([sampleStatus()]), later);
-  display.update(sampleApplication([sampleStatus()]), later);
+  display.update(shownApplication([shownStatus()]), later);
+  display.update(shownApplication([shownStatus()]), later);
   expect(output.lines[0]).not.toContain('\u001b[1A');
   expect(output.lines[1]).toContain('\u001b[1A');
 });

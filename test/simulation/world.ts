@@ -6,19 +6,15 @@ import { openDatabase } from '../../manager/store/database.ts';
 import { planSchedule } from '../../manager/scheduler/plan.ts';
 import { createMemoryStore } from '../../manager/store/memory.ts';
 import type { Change, Database, Plan } from '../../manager/store/objects.ts';
-import {
-  defaultAddressPool,
-  defaultRestart,
-  defaultStopGracePeriodMs,
-  defaultUpdate,
-} from '../../src/spec/defaults.ts';
+import { defaultAddressPool } from '../../src/spec/defaults.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { Service, ServiceSpec, TaskTemplate } from '../../src/spec/service.ts';
+import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { moveTask, type Task, type TaskStatus } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import { isDeepStrictEqual } from 'node:util';
+import { sampleContainer, sampleSpec, sampleTemplate } from '../samples.ts';
 
 /** Time that only moves when it is told to. */
 export class FakeClock implements Clock {
@@ -223,36 +219,6 @@ export class World {
 
 /** A service with every default, of one replica. */
 export function plainService(name: string, changes: Partial<ServiceSpec> = {}): ServiceSpec {
-  const task: TaskTemplate = {
-    container: {
-      image: 'one',
-      environment: {},
-      labels: {},
-      mounts: [],
-      secrets: [],
-      configs: [],
-      stopGracePeriodMs: defaultStopGracePeriodMs,
-    },
-    limits: {},
-    reservations: {},
-    restart: defaultRestart,
-    placement: { constraints: [], maxReplicasPerNode: 0 },
-    networks: [],
-    hostPorts: [],
-    forceUpdate: 0,
-  };
-  return {
-    name,
-    application: 'sim',
-    key: name,
-    labels: {},
-    mode: { kind: 'replicated', replicas: 1 },
-    task,
-    update: defaultUpdate,
-    rollback: defaultUpdate,
-    ports: [],
-    endpointMode: 'vip',
-    dependsOn: [],
-    ...changes,
-  };
+  const task = sampleTemplate({ container: sampleContainer({ image: 'one' }) });
+  return sampleSpec(name, { name, application: 'sim', task, ...changes });
 }

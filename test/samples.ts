@@ -1,15 +1,15 @@
-import type { Cluster } from '../../src/spec/cluster.ts';
+import type { Cluster } from '../src/spec/cluster.ts';
 import {
   defaultAddressPool,
   defaultRestart,
   defaultStopGracePeriodMs,
   defaultSubnetPrefix,
   defaultUpdate,
-} from '../../src/spec/defaults.ts';
-import type { Network } from '../../src/spec/network.ts';
-import type { Node } from '../../src/spec/node.ts';
-import type { Service, ServiceSpec, TaskTemplate } from '../../src/spec/service.ts';
-import type { Task } from '../../src/spec/task.ts';
+} from '../src/spec/defaults.ts';
+import type { Network } from '../src/spec/network.ts';
+import type { Node } from '../src/spec/node.ts';
+import type { ContainerSpec, Service, ServiceSpec, TaskTemplate } from '../src/spec/service.ts';
+import type { Task } from '../src/spec/task.ts';
 
 /** Small whole objects for tests: what a test does not name is what a plain small application has. */
 const meta = (id: string) => ({ id, createdAt: 0, updatedAt: 0, revision: 0 });
@@ -49,18 +49,24 @@ export function sampleNode(id: string, changes: Partial<Node> = {}): Node {
   };
 }
 
+/** A container of the image, all else as the image says. */
+export function sampleContainer(changes: Partial<ContainerSpec> = {}): ContainerSpec {
+  return {
+    image: 'docker.io/library/busybox:latest',
+    environment: {},
+    labels: {},
+    mounts: [],
+    secrets: [],
+    configs: [],
+    stopGracePeriodMs: defaultStopGracePeriodMs,
+    ...changes,
+  };
+}
+
 /** A template without networks, ports, mounts or limits. */
 export function sampleTemplate(changes: Partial<TaskTemplate> = {}): TaskTemplate {
   return {
-    container: {
-      image: 'docker.io/library/busybox:latest',
-      environment: {},
-      labels: {},
-      mounts: [],
-      secrets: [],
-      configs: [],
-      stopGracePeriodMs: defaultStopGracePeriodMs,
-    },
+    container: sampleContainer(),
     limits: {},
     reservations: {},
     restart: defaultRestart,
@@ -68,6 +74,24 @@ export function sampleTemplate(changes: Partial<TaskTemplate> = {}): TaskTemplat
     networks: [],
     hostPorts: [],
     forceUpdate: 0,
+    ...changes,
+  };
+}
+
+/** A replicated service of one task, of the application `app`, called `app_KEY`. */
+export function sampleSpec(key: string, changes: Partial<ServiceSpec> = {}): ServiceSpec {
+  return {
+    name: `app_${key}`,
+    application: 'app',
+    key,
+    labels: {},
+    mode: { kind: 'replicated', replicas: 1 },
+    task: sampleTemplate(),
+    update: defaultUpdate,
+    rollback: defaultUpdate,
+    ports: [],
+    endpointMode: 'vip',
+    dependsOn: [],
     ...changes,
   };
 }
@@ -80,20 +104,7 @@ export function sampleService(
 ): Service {
   return {
     ...meta(id),
-    spec: {
-      name: `app_${id}`,
-      application: 'app',
-      key: id,
-      labels: {},
-      mode: { kind: 'replicated', replicas: 1 },
-      task: sampleTemplate(),
-      update: defaultUpdate,
-      rollback: defaultUpdate,
-      ports: [],
-      endpointMode: 'vip',
-      dependsOn: [],
-      ...spec,
-    },
+    spec: sampleSpec(id, spec),
     specVersion: 1,
     dependenciesMet: true,
     removing: false,

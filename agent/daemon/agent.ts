@@ -29,6 +29,9 @@ const sourcesWaitMs = 60_000;
 const describeMs = 2_000;
 /** Leaving waits this much longer than the longest grace period for the tasks to be gone. */
 const drainSlackMs = 30_000;
+/** An image that nobody uses is kept this long, for it may be wanted again. */
+const imageUnusedMs = 24 * 60 * 60 * 1000;
+const imageLookMs = 60 * 60 * 1000;
 
 export interface AgentOptions {
   engine: Engine;
@@ -54,6 +57,7 @@ export class Agent {
   readonly #worker: Worker;
   readonly #streams: StreamServer;
   readonly #applier: Loop;
+  readonly #imageKeeper: Loop;
   readonly #change: Condition;
   #assignments: Assignments = noAssignments();
   /** Which message the assignments are as of, for telling when the kernel matches them. */
@@ -108,6 +112,14 @@ export class Agent {
       knows: (taskId) => this.#worker.entries.has(taskId),
     });
     this.#applier = new Loop({ name: 'the network', clock, log, tick: () => this.#applyNetwork() });
+    const tick = () => this.#removeUnusedImages();
+    this.#imageKeeper = new Loop({
+      name: 'removing unused images',
+      clock,
+      log,
+      tick,
+      intervalMs: imageLookMs,
+    });
   }
 
   /** Takes up what is on disk and goes on from there; needs neither managers nor engine to be there yet. */
@@ -120,6 +132,7 @@ export class Agent {
     for (const [id, local] of this.#store.tasks()) this.#worker.restore(id, local);
     this.#worker.assign(this.#assignments.task);
     this.#applier.start();
+    this.#imageKeeper.start();
     this.session.start();
     const stopped = new Promise<void>((resolve) => {
       this.#worker.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -135,7 +148,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.#streams.close();
     await this.session.stop();
-    await Promise.all([this.#worker.stop(), this.#applier.stop()]);
+    await Promise.all([this.#worker.stop(), this.#applier.stop(), this.#imageKeeper.stop()]);
     await this.#options.network.stop();
     this.#store.close();
   }
@@ -199,6 +212,13 @@ export class Agent {
     this.#appliedNetworks = new Set(networks.keys());
     this.#change.changed();
     if (told) this.session.applied(told.epoch, told.sequence);
+  }
+
+  async #removeUnusedImages(): Promise<void> {
+    const { engine, log } = this.#options;
+    const keep = [...this.#assignments.task.values()].map(({ template }) => template.container.image);
+    const removed = await engine.removeUnusedImages({ keep, unusedMs: imageUnusedMs });
+    if (removed.length > 0) log.info('removed images that were not used for a day', { images: removed });
   }
 
   async #networksReady(ids: string[], signal: AbortSignal): Promise<void> {

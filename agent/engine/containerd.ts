@@ -107,6 +107,10 @@ class ContainerdEngine implements Engine {
     return this.#images.pull(reference, options);
   }
 
+  removeUnusedImages(options: { keep: Iterable<string>; unusedMs: number }): Promise<string[]> {
+    return this.#images.removeUnused(options.keep, options.unusedMs);
+  }
+
   async copyImageContent(image: Image, path: string, destination: string): Promise<void> {
     const chainId = await this.#chainIdOf(image);
     if (chainId === '') return;

@@ -136,6 +136,11 @@ export interface Engine {
   exec(id: string, request: ExecRequest): Promise<ExecSession>;
   /** Every exit from the moment of the call. When the engine goes away the iteration throws `unavailable`; list, and call again. */
   exits(signal: AbortSignal): AsyncIterable<ContainerExit>;
-  /** Frees what is not of a container: images unused for a while, leftovers of an interrupted pull. */
+  /**
+   * Removes images that neither a container nor any of `keep` (references) uses and that were not used for `unusedMs`.
+   * Gives their names. Does nothing while an image is being pulled.
+   */
+  removeUnusedImages(options: { keep: Iterable<string>; unusedMs: number }): Promise<string[]>;
+  /** Lets go of the engine; containers live on. */
   close(): Promise<void>;
 }

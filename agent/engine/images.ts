@@ -5,6 +5,7 @@ import { KeyedQueue, Limiter } from '../../src/util/queue.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { retry } from '../../src/util/retry.ts';
 import { type ContainerdClient, grpcCodes, grpcStatus, isAlreadyExists, isNotFound } from './client.ts';
+import { planImages } from './image-use.ts';
 import { downloadContent, keepInLease, readContent, writeContent } from './content.ts';
 import type { Image, PullProgress } from './engine.ts';
 import {
@@ -30,6 +31,8 @@ const leaseLifetimeMs = 24 * 60 * 60 * 1000;
 const unpackTimeoutMs = 20 * 60 * 1000;
 /** Images whose manifest and config are remembered. */
 const cachedImagesMax = 256;
+/** On an image's record: when it was last used, ms since the epoch. */
+const usedLabel = 'shoal.used-at';
 
 /** An image as the engine needs it to make a snapshot. */
 export interface StoredImage {
@@ -59,6 +62,8 @@ export class ImageStore {
   readonly #unpacking = new KeyedQueue();
   readonly #downloading = new KeyedQueue();
   readonly #cache = new Map<string, { config: ParsedConfig; chain: string[] }>();
+  /** When this process last used an image, by full name. */
+  readonly #used = new Map<string, number>();
   #snapshotter: Promise<string> | undefined;
 
   constructor(options: {
@@ -85,6 +90,7 @@ export class ImageStore {
   /** The image by its reference when manifest, config and unpacked layers are all here. */
   async find(reference: string): Promise<StoredImage | undefined> {
     const name = canonicalReference(parseReference(reference));
+    this.#used.set(name, this.#clock.now());
     let digest: string | undefined;
     try {
       const { image } = await this.#client.call('Images.Get', { name });
@@ -115,10 +121,51 @@ export class ImageStore {
   /** Brings an image here. Callers that want the same reference at the same time share the work. */
   async pull(text: string, options: PullOptions): Promise<Image> {
     const reference = parseReference(text);
+    this.#used.set(canonicalReference(reference), this.#clock.now());
     const image = await this.#pulls.run(canonicalReference(reference), options, (report, signal) =>
       this.#leasing.run(canonicalReference(reference), () => this.#pull(text, reference, report, signal)),
     );
     return { ...image, reference: text };
+  }
+
+  /**
+   * Removes images that neither a container nor any of `keep` uses and that were not used for `unusedMs`; gives their
+   * names. The collector frees what is theirs alone. Does nothing while something is being pulled.
+   */
+  async removeUnused(keep: Iterable<string>, unusedMs: number): Promise<string[]> {
+    if (this.#pulls.size > 0) return [];
+    const [{ images }, { containers }] = await Promise.all([
+      this.#client.call('Images.List', { filters: [] }),
+      this.#client.call('Containers.List', { filters: [] }),
+    ]);
+    const references = [...keep, ...containers.map(({ image }) => image)].filter((text) => text !== '');
+    const inUse = new Set(references.map((text) => canonicalReference(parseReference(text))));
+    const uses = images.map(({ name, labels }) => {
+      const usedAt = Number(labels[usedLabel]);
+      return usedAt > 0 ? { name, usedAt } : { name };
+    });
+    const times = { now: this.#clock.now(), unusedMs };
+    const { remove, mark } = planImages(uses, inUse, this.#used, times);
+    for (const { name, usedAt } of mark) await this.#mark(name, usedAt);
+    // what is older is on record now, or of an image that is not here
+    for (const [name, at] of this.#used) if (times.now - at > unusedMs) this.#used.delete(name);
+    const removed: string[] = [];
+    for (const name of remove) {
+      // one that was asked for since the look stays
+      if (this.#pulls.size > 0 || (this.#used.get(name) ?? 0) >= times.now) continue;
+      await this.#client.call('Images.Delete', { name, sync: true }).catch(ignoreNotFound);
+      const digest = images.find((image) => image.name === name)?.target?.digest;
+      if (digest !== undefined) this.#cache.delete(digest);
+      this.#used.delete(name);
+      removed.push(name);
+    }
+    return removed;
+  }
+
+  async #mark(name: string, usedAt: number): Promise<void> {
+    const image = { name, labels: { [usedLabel]: String(usedAt) }, target: null };
+    const updateMask = { paths: [`labels.${usedLabel}`] };
+    await this.#client.call('Images.Update', { image, updateMask }).catch(ignoreNotFound);
   }
 
   async #pull(
@@ -293,7 +340,7 @@ export class ImageStore {
 
   async #record(name: string, resolved: Resolved): Promise<void> {
     const target = { mediaType: resolved.mediaType, digest: resolved.digest, size: resolved.bytes.length };
-    const image = { name, labels: {}, target };
+    const image = { name, labels: { [usedLabel]: String(this.#clock.now()) }, target };
     try {
       await this.#client.call('Images.Create', { image });
     } catch (error) {
@@ -368,6 +415,11 @@ export class ImageStore {
 function unpackError(error: unknown): Error {
   if (error instanceof ShoalError && error.code === 'unavailable') return error;
   return new ShoalError('image_invalid', 'Cannot unpack a layer of the image', { cause: error });
+}
+
+/** For `catch`: it has gone in the meantime. */
+function ignoreNotFound(error: unknown): void {
+  if (!isNotFound(error)) throw error;
 }
 
 function distinct<T extends { digest: string }>(descriptors: T[]): T[] {

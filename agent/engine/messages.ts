@@ -140,7 +140,7 @@ export interface Calls {
   'Images.Get': [{ name: string }, { image: ImageRecord | null }];
   'Images.List': [Filters, { images: ImageRecord[] }];
   'Images.Create': [{ image: ImageRecord }, object];
-  'Images.Update': [{ image: ImageRecord }, object];
+  'Images.Update': [{ image: ImageRecord; updateMask?: { paths: string[] } }, object];
   'Images.Delete': [{ name: string; sync?: boolean }, Empty];
   'Leases.Create': [{ id: string; labels: Labels }, object];
   'Leases.Delete': [{ id: string; sync?: boolean }, Empty];

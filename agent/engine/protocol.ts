@@ -179,6 +179,7 @@ const content = {
 const images = {
   Image: message({ name: [1, 'string'], labels: [2, 'string', 'string'], target: [3, 'Descriptor'] }),
   OneImage: message({ image: [1, 'Image'] }),
+  UpdateImage: message({ image: [1, 'Image'], updateMask: [2, 'FieldMask'] }),
   ImageList: message({ images: [1, 'repeated Image'] }),
   DeleteImage: message({ name: [1, 'string'], sync: [2, 'bool'] }),
   Lease: message({ id: [1, 'string'], labels: [3, 'string', 'string'] }),
@@ -250,7 +251,7 @@ const services: Record<string, Record<string, MethodShape>> = {
     Get: ['ByName', 'OneImage'],
     List: ['Filters', 'ImageList'],
     Create: ['OneImage', 'OneImage'],
-    Update: ['OneImage', 'OneImage'],
+    Update: ['UpdateImage', 'OneImage'],
     Delete: ['DeleteImage', 'Empty'],
   },
   'leases.v1.Leases': {

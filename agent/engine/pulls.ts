@@ -17,6 +17,11 @@ interface Shared<T> {
 export class SharedPulls<T> {
   readonly #running = new Map<string, Shared<T>>();
 
+  /** How many pieces of work are under way. */
+  get size(): number {
+    return this.#running.size;
+  }
+
   async run(
     key: string,
     options: PullOptions,

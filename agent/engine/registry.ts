@@ -57,7 +57,6 @@ export function pullError(reference: Reference, error: unknown): Error {
   }
   if (error.status === 404) {
     return new ShoalError('image_not_found', `Cannot pull ${name}: the registry does not have it`, {
-      cause: error,
       next: 'Check the spelling of the image and its tag.',
     });
   }

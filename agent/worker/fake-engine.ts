@@ -77,6 +77,11 @@ export class FakeEngine implements Engine {
     return image;
   }
 
+  async removeUnusedImages(): Promise<string[]> {
+    await this.#call('remove unused images', '');
+    return [];
+  }
+
   async copyImageContent(image: Image, path: string): Promise<void> {
     await this.#call(`copy ${path}`, image.reference);
   }

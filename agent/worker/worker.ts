@@ -15,7 +15,7 @@ const killWaitMs = 5_000;
 /** The end of a task is told after this long even when removing what is left of it takes longer. */
 const releaseWaitMs = 2_000;
 const sigkill = 9;
-/** Among this many last lines one is looked for that is not empty. */
+/** Among this many last lines the one that is told is looked for. */
 const lastLinesRead = 5;
 /** Characters of it that are told. */
 const lastLineMax = 200;
@@ -352,8 +352,12 @@ export class Worker {
     if (local.phase.at !== 'cleaning' || local.phase.ending.error?.code !== 'exited') return undefined;
     try {
       const query = { follow: false, tail: lastLinesRead, signal: this.signal };
-      const lines = await Array.fromAsync(this.options.logs.read(id, query), ({ text }) => text.trim());
-      const line = printable(lines.findLast((text) => text !== '') ?? '').replaceAll('\t', ' ');
+      const lines = (await Array.fromAsync(this.options.logs.read(id, query))).filter(({ text }) =>
+        /\S/.test(text),
+      );
+      // what went wrong is most often said on standard error, and the two streams have no order between them
+      const last = lines.findLast(({ stream }) => stream === 'stderr') ?? lines.at(-1);
+      const line = printable((last?.text ?? '').trim()).replaceAll('\t', ' ');
       if (line === '') return undefined;
       return line.length > lastLineMax ? `${line.slice(0, lastLineMax)}…` : line;
     } catch (error) {

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { PullProgress } from '../../agent/engine/engine.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { buildImage, buildIndex, busyboxImage, hostArchitecture, type BuiltImage } from '../harness/image.ts';
 import { pushImage } from '../harness/registry.ts';
 import { startEngineFixture, until, type EngineFixture } from './engine-fixture.ts';
@@ -171,4 +172,30 @@ test('images survive the collector', async () => {
   const container = fixture.container(image, ['true']);
   await fixture.engine.create(container, fixture.sink(container.id));
   await fixture.engine.remove(container.id);
+});
+
+test('an image that neither a container nor anybody else uses is removed with its layers, and no other', async () => {
+  const { engine } = fixture;
+  const [unused, kept, running] = [await pushed(50_000), await pushed(50_000), await pushed(50_000)];
+  for (const { throughProxy } of [unused, kept, running]) await engine.pull(throughProxy, {});
+  const image = (await engine.image(running.throughProxy))!;
+  const container = fixture.container(image, ['sleep', '1000']);
+  await engine.create(container, fixture.sink(container.id));
+  const remove = (unusedMs: number) =>
+    fixture.another().removeUnusedImages({ keep: [kept.throughProxy], unusedMs });
+  expect(await remove(60_000)).toEqual([]);
+  await systemClock.sleep(2);
+  const removed = await remove(0);
+  expect(removed).toContain(unused.throughProxy);
+  expect(removed).not.toContain(kept.throughProxy);
+  expect(removed).not.toContain(running.throughProxy);
+  const found = (name: string) => fixture.another().image(name);
+  expect(await found(unused.throughProxy)).toBeUndefined();
+  expect(await found(kept.throughProxy)).toBeDefined();
+  expect(await found(running.throughProxy)).toBeDefined();
+  await engine.remove(container.id);
+  // what it alone had is really gone: it comes again from the registry
+  const before = blobRequests().length;
+  await fixture.another().pull(unused.throughProxy, {});
+  expect(blobRequests().length).toBeGreaterThan(before + 1);
 });

@@ -73,10 +73,10 @@ test('all mistakes are told at once', async () => {
 test('what is not supported yet is refused by name', async () => {
   const { exitCode, stderr } = await up(
     'mistaken',
-    `services:\n  web:\n    image: ${image}\n    privileged: true\n`,
+    `services:\n  web:\n    image: ${image}\n    gpus: all\n`,
   );
   expect(exitCode).toBe(1);
-  expect(stderr).toMatch(/compose\.yaml:4:5: .*privileged.*not supported yet/);
+  expect(stderr).toMatch(/compose\.yaml:4:5: .*gpus.*not supported yet/);
 });
 
 test('an image that does not exist fails its service and no other', async () => {
@@ -113,11 +113,37 @@ test('a program that ends again and again fails its service, with how it ended',
 ${bystander()}`,
   );
   expect(exitCode).toBe(1);
-  expect(stderr).toMatch(/crashing_web: .*\b3\b/);
+  expect(stderr).toMatch(/crashing_web\.1 ended with exit code 3: broken, 3 times in a row/);
   expect((await cluster.shoal(['ps', '-p', 'crashing'])).stdout).toMatch(/failed/);
   expect((await cluster.shoal(['logs', '-p', 'crashing', 'web'])).stdout).toContain('broken');
   await expectBystanderRuns('crashing');
   await down('crashing');
+});
+
+test('a program that needs more memory than it may have, or is never healthy, fails its service with that', async () => {
+  const { exitCode, stderr } = await up(
+    'greedy',
+    `services:
+  web:
+    image: ${image}
+    command: [sh, -c, 'x=a; while true; do x="$$x$$x"; done']
+    mem_limit: 16m
+    deploy: { restart_policy: { delay: 100ms } }
+  sick:
+    image: ${image}
+    command: [sleep, "86400"]
+    stop_signal: SIGKILL
+    healthcheck: { test: "echo not today; exit 1", interval: 200ms, retries: 2 }
+    deploy: { restart_policy: { delay: 100ms } }
+${bystander()}`,
+  );
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('greedy_web.1 was killed: out of memory, limit 16 MiB');
+  expect(stderr).toMatch(
+    /greedy_sick\.1: unhealthy: 2 checks in a row failed; the last ended with exit code 1: not today/,
+  );
+  await expectBystanderRuns('greedy');
+  await down('greedy');
 });
 
 test('a port that another application has fails the service, with whose it is', async () => {

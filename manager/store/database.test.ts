@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
-import { openDatabase } from './database.ts';
+import { groupChangesMax, openDatabase } from './database.ts';
 import { createMemoryStore } from './memory.ts';
 import type { Change, Database, ObjectKind } from './objects.ts';
 import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
@@ -102,7 +102,7 @@ test('a write after closing is refused instead of waiting for ever', async () =>
 });
 
 test('a group over the limit is a bug and writes nothing', async () => {
-  const group = Array.from({ length: 201 }, (_, index) => create(`n${index}`));
-  await expect(database.write([group])).rejects.toThrow('at most 200 changes');
+  const group = Array.from({ length: groupChangesMax + 1 }, (_, index) => create(`n${index}`));
+  await expect(database.write([group])).rejects.toThrow('at most 1000 changes');
   expect(database.view.nodes.size).toBe(0);
 });

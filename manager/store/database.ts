@@ -4,10 +4,11 @@ import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { Change, Database, ObjectKind, Plan, View } from './objects.ts';
 import type { Store, Transaction } from './store.ts';
+import { transactionChangesMax } from './transaction.ts';
 import { encodeObject, keyOf, MutableView } from './view.ts';
 
-/** A group larger than this is a fault of the planner. */
-export const groupChangesMax = 200;
+/** A group is one transaction; a larger one is a fault of the planner. */
+export const groupChangesMax = transactionChangesMax;
 
 /**
  * Loads everything the store holds and follows it from there. `close` ends the following; the store stays open.

@@ -47,7 +47,7 @@ export interface View {
   tasksOfNode(nodeId: string): Iterable<Task>;
 }
 
-/** What a planner gives: changes that only make sense together come in one group (at most 200 changes); groups are independent. */
+/** What a planner gives: changes that only make sense together come in one group (at most 1,000 changes); groups are independent. */
 export type Plan = Change[][];
 
 /**

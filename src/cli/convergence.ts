@@ -1,3 +1,4 @@
+import { compareTaskStates, isTerminal } from '../spec/task.ts';
 import type { ApplicationStatus, ServiceStatus } from '../wire/api.ts';
 
 /**
@@ -28,11 +29,35 @@ export interface Assessment {
   failures: { service: string; reason: string }[];
 }
 
-/** How far the whole application is; only services in `names` count, where given. */
-export function assess(status: ApplicationStatus, now: number): Assessment {
+/** The services (full names) that an apply left as they were, and its revision. */
+export interface Kept {
+  services: ReadonlySet<string>;
+  revision: number;
+}
+
+/** Whether the failure is one of before the apply, and another attempt, which may do better, is under way. */
+function isTriedAgain(status: ServiceStatus, kept: Kept): boolean {
+  if (status.failure === undefined || !kept.services.has(status.service.spec.name)) return false;
+  const { tasks } = status;
+  const underWay = tasks.some(
+    ({ status: { state } }) => !isTerminal(state) && compareTaskStates(state, 'assigned') >= 0,
+  );
+  return underWay && !tasks.some((task) => isTerminal(task.status.state) && task.revision > kept.revision);
+}
+
+/**
+ * How far the whole application is. Failures of services that the apply kept do not count while they are tried again:
+ * what was missing may be there by now.
+ */
+export function assess(status: ApplicationStatus, now: number, kept?: Kept): Assessment {
+  const triedAgain = kept !== undefined && status.services.some((service) => isTriedAgain(service, kept));
   const progress = status.services
     .filter(({ service }) => !service.removing)
-    .map((service) => ({ service: service.service.spec.name, progress: progressOf(service, now) }));
+    .map((each) => {
+      const { name } = each.service.spec;
+      const waits = triedAgain && kept.services.has(name) && each.failure !== undefined;
+      return { service: name, progress: waits ? ({ state: 'converging' } as const) : progressOf(each, now) };
+    });
   return {
     done:
       progress.every((each) => each.progress.state !== 'converging') &&

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { Task } from '../spec/task.ts';
 import { shownApplication, shownService, shownStatus, shownTask } from '../../test/cli-samples.ts';
 import { assess, progressOf, settleMs } from './convergence.ts';
 import type { Output } from './output.ts';
@@ -47,6 +48,19 @@ test('an application is not done while a service that left the file is still the
     converged: false,
   });
   expect(assess(shownApplication([shownStatus(), removing]), later).done).toBe(false);
+});
+
+test('an earlier failure of an unchanged service does not count while it is tried again', () => {
+  const failure = 'Cannot pull image web: not found';
+  const failed = { ...shownTask(1, { state: 'rejected' }), revision: 5 };
+  const trying = shownTask(1, { state: 'preparing' });
+  const status = (tasks: Task[]) =>
+    shownApplication([shownStatus({ converged: false, running: 0, failure, tasks })]);
+  const kept = (revision: number) => ({ services: new Set(['shop_web']), revision });
+  expect(assess(status([trying, failed]), later, kept(6)).done).toBe(false);
+  expect(assess(status([trying, failed]), later, kept(4)).failures).toHaveLength(1); // it failed since
+  expect(assess(status([failed]), later, kept(6)).failures).toHaveLength(1); // nothing more is tried
+  expect(assess(status([trying, failed]), later).failures).toHaveLength(1); // the service is new
 });
 
 test('a service is described by the task that is furthest behind', () => {

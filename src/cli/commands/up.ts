@@ -6,7 +6,7 @@ import { readApplication } from '../application.ts';
 import { wholeNumber } from '../arguments.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
-import { assess } from '../convergence.ts';
+import { assess, type Kept } from '../convergence.ts';
 import { follow } from '../follow.ts';
 import { paint } from '../output.ts';
 
@@ -19,6 +19,12 @@ function describeChanges(result: ApplyResult): string {
     return names.length > 0 ? [`${count(names.length, 'object')} to ${action}`] : [];
   });
   return parts.length > 0 ? parts.join(', ') : 'nothing to change';
+}
+
+/** What the apply found to be as asked already. */
+function keptServices({ changes, revision }: ApplyResult): Kept {
+  const kept = changes.filter(({ kind, action }) => kind === 'service' && action === 'keep');
+  return { services: new Set(kept.map(({ name }) => name)), revision };
 }
 
 function printJson(context: Context, result: ApplyResult, status: ApplicationStatus | undefined): void {
@@ -64,12 +70,13 @@ export const command: Command = {
       if (json) printJson(context, result, undefined);
       return exitCodes.done;
     }
+    const kept = keptServices(result);
     const status = await follow(context, {
       application: application.name,
       fromRevision: result.revision,
       timeoutMs,
       quiet: json,
-      until: (latest, now) => assess(latest, now).done,
+      until: (latest, now) => assess(latest, now, kept).done,
     });
     if (json) printJson(context, result, status);
     const { failures } = assess(status, systemClock.now());

@@ -2,7 +2,7 @@ import { unreachable } from '../util/errors.ts';
 import type { Attribute, MergeRule } from './attribute.ts';
 import { attributeOf } from './canonical.ts';
 import type { Diagnostics, PathSegment } from './diagnostic.ts';
-import type { MapEntry, TreeNode } from './tree.ts';
+import type { MapEntry, MergeTag, TreeNode } from './tree.ts';
 import { childOf, isNull, textOf, toPlain } from './tree.ts';
 
 /**
@@ -24,22 +24,28 @@ export function mergeTrees(
 
 /** The tree without what `!reset` takes away, and without tags: what a single layer comes to. */
 export function withoutTags(node: TreeNode): TreeNode {
-  const { tag: _, ...plain } = node;
-  const bare: TreeNode = node.tag === undefined ? node : plain;
-  if (bare.kind === 'list') {
-    const items = bare.items.map(withoutTags);
-    return items.every((item, index) => item === bare.items[index]) ? bare : { ...bare, items };
+  if (node.kind === 'scalar') return node.tag === undefined ? node : bareNode(node);
+  if (node.kind === 'list') {
+    const { items } = node;
+    const isBare = node.tag === undefined && items.every((item) => withoutTags(item) === item);
+    return isBare ? node : { ...bareNode(node), items: items.map(withoutTags) };
   }
-  if (bare.kind !== 'map') return bare;
   let entries: Map<string, MapEntry> | undefined;
-  for (const [key, entry] of bare.entries) {
+  for (const [key, entry] of node.entries) {
     const value = entry.value.tag === 'reset' ? undefined : withoutTags(entry.value);
     if (value === entry.value) continue;
-    entries ??= new Map(bare.entries);
+    entries ??= new Map(node.entries);
     if (value === undefined) entries.delete(key);
     else entries.set(key, { keyAt: entry.keyAt, value });
   }
+  const bare = node.tag === undefined ? node : bareNode(node);
   return entries === undefined ? bare : { ...bare, entries };
+}
+
+function bareNode<T extends TreeNode>(node: T): T {
+  const bare: T & { tag?: MergeTag } = { ...node };
+  delete bare.tag;
+  return bare;
 }
 
 class Merger {

@@ -115,17 +115,40 @@ function mapTable<From, To>(table: Table<From>, change: (value: From, key: strin
 /** Keys sorted at every depth but the top level's and the order in which a service joins its networks. */
 function sortedModel(model: Record<string, unknown>): Record<string, unknown> {
   const sorted = Object.create(null) as Record<string, unknown>;
-  for (const [key, value] of Object.entries(model)) sorted[key] = sortKeys(value, [key]);
+  for (const [key, value] of Object.entries(model))
+    sorted[key] = sortKeys(value, key === 'services' ? 2 : -1);
   return sorted;
 }
 
-function sortKeys(value: unknown, path: readonly string[]): unknown {
-  if (Array.isArray(value)) return value.map((item) => sortKeys(item, [...path, '']));
+/** `levels`: how many above the attributes of a service; below zero where there is none. What is sorted already stays. */
+function sortKeys(value: unknown, levels: number): unknown {
   if (value === null || typeof value !== 'object') return value;
-  const keepsOrder = path.length === 3 && path[0] === 'services' && path[2] === 'networks';
-  const entries = Object.entries(value);
-  if (!keepsOrder) entries.sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0));
-  const sorted = Object.create(null) as Record<string, unknown>;
-  for (const [key, child] of entries) sorted[key] = sortKeys(child, [...path, key]);
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) {
+      if (item !== null && typeof item === 'object') value[index] = sortKeys(item, -1);
+    }
+    return value;
+  }
+  const table = value as Record<string, unknown>;
+  const keys = Object.keys(table);
+  let isSorted = true;
+  for (let index = 1; index < keys.length; index += 1) isSorted &&= keys[index - 1]! < keys[index]!;
+  const sorted = isSorted ? table : (Object.create(null) as Record<string, unknown>);
+  if (!isSorted) keys.sort(byCodeUnits);
+  for (const key of keys) {
+    const keepsOrder = levels === 1 && key === 'networks';
+    sorted[key] = keepsOrder ? sortedValues(table[key]) : sortKeys(table[key], levels - 1);
+  }
   return sorted;
+}
+
+/** The entries in their order, each sorted within. */
+function sortedValues(value: unknown): unknown {
+  const table = value as Record<string, unknown>;
+  for (const key of Object.keys(table)) table[key] = sortKeys(table[key], -1);
+  return table;
+}
+
+function byCodeUnits(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
 }

@@ -4,14 +4,20 @@ import type { Diagnostics, PathSegment } from './diagnostic.ts';
 import { resolvePlainScalar } from './scalar.ts';
 import type { MapEntry, MapNode, MergeTag, Position, ScalarNode, SourceFile, TreeNode } from './tree.ts';
 import { isNull, lineAndColumn } from './tree.ts';
+import { readQuickly } from './yaml-reader.ts';
 
 /** A larger file is refused before it is parsed. */
 export const composeFileBytesMax = 4 * 1024 * 1024;
+/** Up to this size a file may use all of YAML, and all that is wrong with it is said; a larger one is only read quickly. */
+const completeCharactersMax = 64 * 1024;
 /** Maps and lists within one another. */
 const depthMax = 100;
+/** Keys of one map, and items of one list. */
+const entriesMax = 10_000;
 /** Nodes that aliases and merge keys may stand for, all in all, in one document (a guard against alias bombs). */
-const aliasedNodesMax = 250_000;
+const aliasedNodesMax = 100_000;
 const documentsMax = 100;
+const limits = { depth: depthMax, entries: entriesMax, aliased: aliasedNodesMax, documents: documentsMax };
 const keyCharactersMax = 1024;
 
 /**
@@ -29,6 +35,22 @@ export function parseYaml(file: SourceFile, diagnostics: Diagnostics): TreeNode[
     );
     return [];
   }
+  const quick = readQuickly(file, limits);
+  if ('trees' in quick) return quick.trees;
+  const { stop } = quick;
+  if (!stop.refused && file.text.length <= completeCharactersMax) return parseCompletely(file, diagnostics);
+  const at = { file, offset: stop.offset };
+  if (stop.refused) diagnostics.error(at, [], stop.reason, stop.hint);
+  else {
+    const size = `${completeCharactersMax / 1024} KiB`;
+    const hint = `files of more than ${size} are read only when written plainly`;
+    diagnostics.error(at, [], `this is not YAML: ${stop.reason}`, hint);
+  }
+  return [];
+}
+
+/** As `parseYaml`, but with all of YAML understood and every fault found; takes many times as long. */
+export function parseCompletely(file: SourceFile, diagnostics: Diagnostics): TreeNode[] {
   const trees: TreeNode[] = [];
   for (const document of composeDocuments(file, diagnostics)) {
     const tree = new Builder(file, diagnostics).document(document);

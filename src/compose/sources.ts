@@ -45,7 +45,8 @@ export async function readSources(
               ),
           )
         : input.content;
-    if (text !== undefined) sources.push(parseSource({ name, text }, diagnostics));
+    if (text === undefined) continue;
+    sources.push(parseSource({ name, text: text.replaceAll('\r\n', '\n') }, diagnostics));
   }
   return sources;
 }

@@ -1,8 +1,11 @@
 import type { ErrorObject } from 'ajv';
+import { ShoalError } from '../util/errors.ts';
 import type { Attribute } from './attribute.ts';
 import { compiledFor, wholeAttribute } from './compile.ts';
 import type { Diagnostics, PathSegment } from './diagnostic.ts';
 import { describeNode } from './forms.ts';
+import { refusedPart } from './quick-check.ts';
+import { composeSchema } from './schema.ts';
 import { suggest } from './suggest.ts';
 import type { RawModel } from './normalise.ts';
 import { locate, placeOf, toPlain, type Plain, type TreeNode } from './tree.ts';
@@ -17,9 +20,11 @@ export async function validate(
   diagnostics: Diagnostics,
 ): Promise<{ plain: RawModel; faulty: Set<string> }> {
   const plain = toPlain(root);
-  const check = await compiledFor(plain);
   const faulty = new Set<string>();
-  if (check(plain)) return { plain: plain as RawModel, faulty };
+  const refused = refusedPart(plain, composeSchema);
+  if (refused === undefined) return { plain: plain as RawModel, faulty };
+  const check = await compiledFor(refused);
+  if (check(refused)) throw new ShoalError('internal', 'Cannot say what is wrong with the file');
   const seen = new Set<string>();
   const paths: PathSegment[][] = [];
   for (const error of check.errors ?? []) {
@@ -32,7 +37,7 @@ export async function validate(
     paths.push(error.keyword === 'required' ? path.slice(0, -1) : path);
   }
   for (const path of paths) takeOut(plain, path, faulty);
-  return { plain, faulty };
+  return { plain: plain as RawModel, faulty };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { parseConstraint } from '../spec/constraint.ts';
-import { parseSubnet, subnetsOverlap } from '../spec/address.ts';
+import { parseSubnet, subnetSize, subnetsOverlap } from '../spec/address.ts';
 import { ShoalError } from '../util/errors.ts';
-import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import { chainText, type Diagnostics, type PathSegment } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
 import { placeOf, type TreeNode } from './tree.ts';
@@ -11,7 +11,7 @@ interface Context {
   model: CanonicalModel;
   /** `services.web` and so on, when the schema has complained: what is missing there may have been written wrong. */
   faulty: ReadonlySet<string>;
-  complain: (path: readonly PathSegment[], message: string, hint?: string) => void;
+  complain: (path: readonly PathSegment[], message: string, hint?: string) => unknown;
 }
 
 const has = (table: object | undefined, key: string) => table !== undefined && Object.hasOwn(table, key);
@@ -24,7 +24,7 @@ export function checkConsistency(
   diagnostics: Diagnostics,
 ): void {
   const complain: Context['complain'] = (path, message, hint) =>
-    diagnostics.error(placeOf(tree, path), path, message, hint);
+    diagnostics.isFull() || diagnostics.error(placeOf(tree, path), path, message, hint);
   const context: Context = { model, faulty, complain };
   for (const [key, service] of Object.entries(model.services)) {
     checkService(key, service, context);
@@ -221,7 +221,7 @@ function checkCycles({ model, complain }: Context): void {
         const cycle = [...names.slice(names.indexOf(next)), next];
         complain(
           ['services', top.key, 'depends_on', next],
-          `the services depend on each other in a circle: ${cycle.join(' -> ')}`,
+          `the services depend on each other in a circle: ${chainText(cycle)}`,
           'take one of them out',
         );
       } else if (!state.has(next)) {
@@ -269,17 +269,28 @@ function checkFiles({ model, faulty, complain }: Context): void {
 }
 
 function checkSubnets({ model, complain }: Context): void {
-  const earlier: { key: string; subnet: ReturnType<typeof parseSubnet> }[] = [];
-  for (const [key, network] of Object.entries(model.networks ?? {})) {
+  const all = Object.entries(model.networks ?? {}).flatMap(([key, network]) => {
     const text = network.ipam?.config?.[0]?.subnet;
-    if (text === undefined) continue;
-    const subnet = parseSubnet(text);
-    const path = ['networks', key, 'ipam', 'config', 0, 'subnet'];
-    if (subnet.prefix > 28) complain(path, `the subnet ${text} is too small`, 'a prefix of at most /28');
-    const other = earlier.find((one) => subnetsOverlap(one.subnet, subnet));
-    if (other !== undefined) complain(path, `the subnet overlaps that of ${other.key}`, 'keep subnets apart');
-    earlier.push({ key, subnet });
+    return text === undefined ? [] : [{ key, text, subnet: parseSubnet(text) }];
+  });
+  const pathOf = (key: string) => ['networks', key, 'ipam', 'config', 0, 'subnet'];
+  for (const { key, text, subnet } of all) {
+    if (subnet.prefix > 28)
+      complain(pathOf(key), `the subnet ${text} is too small`, 'a prefix of at most /28');
   }
+  // In order of their addresses, whatever overlaps any of those before overlaps the one that reaches furthest.
+  let furthest = all[0];
+  for (const one of all.toSorted((left, right) => left.subnet.base - right.subnet.base)) {
+    if (furthest !== undefined && one !== furthest && subnetsOverlap(one.subnet, furthest.subnet)) {
+      const [first, second] = all.indexOf(one) < all.indexOf(furthest) ? [one, furthest] : [furthest, one];
+      complain(pathOf(second.key), `the subnet overlaps that of ${first.key}`, 'keep subnets apart');
+    }
+    if (furthest === undefined || lastOf(one.subnet) > lastOf(furthest.subnet)) furthest = one;
+  }
+}
+
+function lastOf(subnet: ReturnType<typeof parseSubnet>): number {
+  return subnet.base + subnetSize(subnet);
 }
 
 /** Two entries of a kind must not have the same full name. */

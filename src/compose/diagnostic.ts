@@ -106,6 +106,15 @@ export function pathText(path: readonly PathSegment[]): string {
   return text;
 }
 
+const chainNamesMax = 20;
+
+/** Names that lead from one to the next; in a long chain those in the middle are left out. */
+export function chainText(names: readonly string[]): string {
+  const half = chainNamesMax / 2;
+  const shown = names.length <= chainNamesMax ? names : [...names.slice(0, half), '…', ...names.slice(-half)];
+  return shown.join(' -> ');
+}
+
 const sourceLineCharactersMax = 160;
 
 /**

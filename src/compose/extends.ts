@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { chainText } from './diagnostic.ts';
 import { readLayer, type LayerContext } from './layer.ts';
 import { mergeTrees, withoutTags } from './merge.ts';
 import { composeSchema } from './schema.ts';
@@ -51,9 +52,10 @@ class Resolver {
     if (extended === undefined || baseKey === undefined) return service;
     const path = ['services', key, 'extends'];
     const { diagnostics, workingDirectory } = this.context;
-    const here = `${posix.relative(workingDirectory, scope.file)}:${key}`;
+    const here = `${scope.file}:${key}`;
+    if (diagnostics.isFull()) return service;
     if (chain.includes(here) || chain.length > chainMax) {
-      const circle = [...chain, here].join(' -> ');
+      const circle = chainText([...chain, here].map((one) => posix.relative(workingDirectory, one)));
       diagnostics.error(
         extended.at,
         path,

@@ -199,12 +199,21 @@ function eachItem(
   return { ...node, items };
 }
 
+/** Ranges never make more ports of a list than this. */
+const portsMax = 4096;
+
 function ports(node: TreeNode, context: FormContext): TreeNode {
+  let count = 0;
   return eachItem(node, context, (item) => {
     const text = textOf(asText(item));
     if (item.kind !== 'scalar' || text === undefined) return [item];
+    if (count > portsMax) return []; // said already
     const result = parseShortPort(text);
     if ('fault' in result) return [fault(item, context, result.fault, result.hint)];
+    count += result.ports.length;
+    if (count > portsMax) {
+      return [fault(item, context, 'the ranges make too many ports', `at most ${portsMax} in all`)];
+    }
     return result.ports.map((port) => fromPlain(item.at, { ...port }));
   });
 }

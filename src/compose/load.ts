@@ -81,8 +81,8 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
     includes: { count: 0 },
   });
   if (tree === undefined) throw failure(diagnostics);
-  const { plain: whole, faulty } = await validate(tree, diagnostics);
-  if (diagnostics.isFull()) throw failure(diagnostics);
+  const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
+  if (!isComplete || diagnostics.isFull()) throw failure(diagnostics);
   warnOfVersion(tree, whole, diagnostics);
   const plain = selectProfiles(whole, activeProfiles(options, environment), tree, diagnostics);
   const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };

@@ -2,55 +2,61 @@ import type { Attribute } from './attribute.ts';
 import { checks } from './checks.ts';
 import type { Plain } from './tree.ts';
 
-const partsMax = 200;
+const faultsMax = 200;
 const patterns = new Map<string, RegExp>();
 
-/**
- * The part of canonical data that the schema refuses: whole entries such as `services.web`, at most 200 of them; or
- * undefined when all is right. Only ever a first look: `validate.ts` says what is wrong with that part.
- */
-export function refusedPart(root: Plain, schema: Attribute): Plain | undefined {
-  if (!isMap(root)) return root;
-  const refused = Object.create(null) as Record<string, Plain>;
-  let count = 0;
-  for (const [key, value] of Object.entries(root)) {
-    if (count >= partsMax) break;
-    const attribute = attributeUnder(schema, key);
-    if (attribute === undefined) {
-      if (key.startsWith('x-')) continue;
-      refused[key] = value;
-      count += 1;
-    } else if (!isMap(value) || typeof attribute.additionalProperties !== 'object') {
-      if (isRight(value, attribute)) continue;
-      refused[key] = value;
-      count += 1;
-    } else {
-      const entries = refusedEntries(value, attribute, partsMax - count);
-      const names = Object.keys(entries);
-      if (names.length > 0) refused[key] = entries;
-      count += names.length;
-    }
-  }
-  return count === 0 ? undefined : refused;
+export interface Refused {
+  /** What the schema refuses, with as much around it as is needed to see why. */
+  part: Plain;
+  /** Whether that is all of it: after 200 faults the rest is left out. */
+  isComplete: boolean;
 }
 
-function refusedEntries(
-  table: Record<string, Plain>,
-  attribute: Attribute,
-  max: number,
-): Record<string, Plain> {
+/**
+ * The part of canonical data that the schema refuses, or undefined when all is right. Only ever a first look:
+ * `validate.ts` says what is wrong with that part. However much is wrong, the part stays small.
+ */
+export function refusedPart(root: Plain, schema: Attribute): Refused | undefined {
+  if (isRight(root, schema)) return undefined;
+  const budget = { faults: faultsMax };
+  const part = refusedOf(root, schema, budget);
+  return { part, isComplete: budget.faults > 0 };
+}
+
+/** A value that is not right, without what in it is right and not needed. */
+function refusedOf(value: Plain, attribute: Attribute, budget: { faults: number }): Plain {
+  const before = budget.faults;
+  const refused = withoutRight(value, attribute, budget);
+  if (budget.faults === before) budget.faults -= 1; // nothing within is to blame: it is the value itself
+  return refused;
+}
+
+function withoutRight(value: Plain, attribute: Attribute, budget: { faults: number }): Plain {
+  const { items, required = [], propertyNames, patternProperties, additionalProperties: more } = attribute;
+  if (Array.isArray(value)) return items === undefined ? value : refusedItems(value, items, budget);
+  if (!isMap(value)) return value;
   const refused = Object.create(null) as Record<string, Plain>;
-  let count = 0;
-  for (const [key, value] of Object.entries(table)) {
-    if (count >= max) break;
-    const names = attribute.propertyNames;
-    if (
-      (names === undefined || isText(key, names)) &&
-      isRight(value, attribute.additionalProperties as Attribute)
-    )
-      continue;
-    refused[key] = value;
-    count += 1;
+  for (const [key, child] of Object.entries(value)) {
+    const known = attributeUnder(attribute, key) ?? (typeof more === 'object' ? more : undefined);
+    const isNamed = propertyNames === undefined || isText(key, propertyNames);
+    const isUnknown =
+      known === undefined && (more !== false || (patternProperties !== undefined && key.startsWith('x-')));
+    if (isUnknown || (known !== undefined && isNamed && isRight(child, known))) {
+      if (required.includes(key)) refused[key] = child;
+    } else if (budget.faults > 0) {
+      refused[key] = known === undefined || isRight(child, known) ? child : refusedOf(child, known, budget);
+      if (known === undefined) budget.faults -= 1;
+    }
+  }
+  return refused;
+}
+
+/** The items up to the last that is refused: each keeps its place. */
+function refusedItems(list: readonly Plain[], items: Attribute, budget: { faults: number }): Plain[] {
+  const refused: Plain[] = [];
+  for (const item of list) {
+    if (budget.faults <= 0) break;
+    refused.push(isRight(item, items) ? item : refusedOf(item, items, budget));
   }
   return refused;
 }

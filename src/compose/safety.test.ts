@@ -20,6 +20,31 @@ describe('a hostile file is refused with its place:', () => {
       /nested too deeply/u,
     ],
     ['a huge file', 'a: b\n'.repeat(1_000_000), /too large/u],
+    [
+      'a value without end',
+      `services: { a: { image: a, command: "${'a'.repeat(1_100_000)}" } }`,
+      /the value is too long/u,
+    ],
+    [
+      'a command line without end',
+      `services: { a: { image: a, command: "${'a '.repeat(70_000)}" } }`,
+      /more than 131072 characters/u,
+    ],
+    [
+      'a map with 100,000 keys',
+      Array.from({ length: 100_000 }, (_, index) => `k${index}: 1`).join('\n'),
+      /too long/u,
+    ],
+    [
+      'port ranges without end',
+      `services: { a: { image: a, ports: [${Array.from({ length: 9000 }, (_, index) => `"${index + 1}-${index + 1000}"`).join(',')}] } }`,
+      /the ranges make too many ports/u,
+    ],
+    [
+      'a long circle of services',
+      `services: { ${Array.from({ length: 500 }, (_, index) => `s${index}: { image: a, depends_on: [s${(index + 1) % 500}] }`).join(', ')} }`,
+      /in a circle: s0 -> .* -> … -> .* -> s0$/u,
+    ],
     ['documents without end', '---\na: b\n'.repeat(1000), /too many documents/u],
     [
       'a variable in a variable in a variable',
@@ -97,6 +122,23 @@ services:
       a: { image: 'one', restart: 'always', user: 'me' },
       b: { image: 'two', user: 'root' },
     });
+  });
+
+  it('loads: a file of nothing but comments below a service, and white space in a value', async () => {
+    const { canonical } = await load(
+      `services: { a: { image: a, labels: { l: a\u00a0 } } }\n${'# nothing\n'.repeat(50_000)}`,
+    );
+    expect(canonical.services['a']!.labels).toEqual({ l: 'a\u00a0' });
+  });
+
+  it('tells of overlapping subnets by the later of the two', async () => {
+    const [fault] = await faultsOf(`services: { a: { image: a } }
+networks:
+  a: { ipam: { config: [{ subnet: 10.9.0.0/16 }] } }
+  b: { ipam: { config: [{ subnet: 10.8.0.0/16 }] } }
+  c: { ipam: { config: [{ subnet: 10.8.0.0/13 }] } }
+`);
+    expect(fault).toMatchObject({ line: 5, path: 'networks.c.ipam.config[0].subnet' });
   });
 
   it('names no more than 200 faults of a file that is nothing but faults', async () => {

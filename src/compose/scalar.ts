@@ -31,6 +31,9 @@ function resolveWord(text: string): Scalar {
 }
 
 function resolveNumber(text: string): Scalar | undefined {
+  const first = text.charCodeAt(0);
+  if (first === 47 || first === 36 || first === 123) return undefined; // a path or a variable: no number begins so
+  if (/^(?:0|[1-9][0-9]{0,14})$/u.test(text)) return Number(text);
   const plain = text.replaceAll('_', '');
   const whole = wholeNumber(plain);
   if (whole !== undefined && /^[-+]?[0-9]/u.test(text)) {

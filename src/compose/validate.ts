@@ -13,18 +13,18 @@ import { locate, placeOf, toPlain, type Plain, type TreeNode } from './tree.ts';
 /**
  * Checks a canonical tree against the schema and reports everything that is wrong, each with its place. Gives the plain
  * data with what was wrong taken out, so that the next checks can go on, and the entries
- * (`services.web`, `secrets.key`) in which something was.
+ * (`services.web`, `secrets.key`) in which something was. When there is too much wrong, only some is taken out.
  */
 export async function validate(
   root: TreeNode,
   diagnostics: Diagnostics,
-): Promise<{ plain: RawModel; faulty: Set<string> }> {
+): Promise<{ plain: RawModel; faulty: Set<string>; isComplete: boolean }> {
   const plain = toPlain(root);
   const faulty = new Set<string>();
   const refused = refusedPart(plain, composeSchema);
-  if (refused === undefined) return { plain: plain as RawModel, faulty };
-  const check = await compiledFor(refused);
-  if (check(refused)) throw new ShoalError('internal', 'Cannot say what is wrong with the file');
+  if (refused === undefined) return { plain: plain as RawModel, faulty, isComplete: true };
+  const check = await compiledFor(refused.part);
+  if (check(refused.part)) throw new ShoalError('internal', 'Cannot say what is wrong with the file');
   const seen = new Set<string>();
   const paths: PathSegment[][] = [];
   for (const error of check.errors ?? []) {
@@ -37,7 +37,7 @@ export async function validate(
     paths.push(error.keyword === 'required' ? path.slice(0, -1) : path);
   }
   for (const path of paths) takeOut(plain, path, faulty);
-  return { plain: plain as RawModel, faulty };
+  return { plain: plain as RawModel, faulty, isComplete: refused.isComplete };
 }
 
 /**

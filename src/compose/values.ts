@@ -42,7 +42,9 @@ export function formatDuration(nanoseconds: bigint): string {
   if (nanoseconds < 1_000n) return `${nanoseconds}ns`;
   if (nanoseconds < 1_000_000n) return `${decimal(nanoseconds, 1_000n)}µs`;
   if (nanoseconds < 1_000_000_000n) return `${decimal(nanoseconds, 1_000_000n)}ms`;
+  const second = nanosecondsOf['s']!;
   const minute = nanosecondsOf['m']!;
+  if (nanoseconds < minute && nanoseconds % second === 0n) return `${nanoseconds / second}s`;
   const hour = nanosecondsOf['h']!;
   const seconds = `${decimal(nanoseconds % minute, 1_000_000_000n)}s`;
   if (nanoseconds < minute) return seconds;
@@ -117,6 +119,9 @@ export function formatFileMode(mode: number): string {
   return `0${mode.toString(8).padStart(3, '0')}`;
 }
 
+/** Linux takes no longer argument. */
+const commandLineCharactersMax = 128 * 1024;
+
 export type Words = { words: string[] } | { fault: string };
 
 /**
@@ -125,6 +130,9 @@ export type Words = { words: string[] } | { fault: string };
  * compose-go drops the rest of the line there without a word.
  */
 export function splitWords(text: string): Words {
+  if (text.length > commandLineCharactersMax) {
+    return { fault: `the command line has more than ${commandLineCharactersMax} characters` };
+  }
   const words: string[] = [];
   let word = '';
   let started = false;

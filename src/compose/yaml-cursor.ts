@@ -17,6 +17,9 @@ export class Stopped extends Error {
   }
 }
 
+/** One value is never longer. */
+const valueCharactersMax = 1024 * 1024;
+
 /** A place in YAML text, and how to go on from it through spaces, comments and line ends. */
 export class Cursor {
   protected readonly text: string;
@@ -81,6 +84,11 @@ export class Cursor {
   protected toLineEnd(): void {
     const end = this.text.indexOf('\n', this.position);
     this.position = end < 0 ? this.text.length : end;
+  }
+
+  protected checkLength(characters: number): void {
+    if (characters <= valueCharactersMax) return;
+    this.refuse('the value is too long', `at most ${valueCharactersMax} characters`);
   }
 
   protected lineEnd(): number {

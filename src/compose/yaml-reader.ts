@@ -1,7 +1,7 @@
 import { resolvePlainScalar } from './scalar.ts';
 import type { MapEntry, MergeTag, Scalar, SourceFile, TreeNode } from './tree.ts';
 import { isSpaceOrEnd, Stopped, type Stop } from './yaml-cursor.ts';
-import { indicators, ScalarReader } from './yaml-scalars.ts';
+import { indicators, ScalarReader, trimmedEnd } from './yaml-scalars.ts';
 
 export type QuickDocuments = { trees: TreeNode[] } | { stop: Stop };
 
@@ -139,7 +139,7 @@ class Reader extends ScalarReader {
     let colon = line.indexOf(':');
     while (colon >= 0 && !isSpaceOrEnd(line.charCodeAt(colon + 1))) colon = line.indexOf(':', colon + 1);
     if (colon < 0) return undefined;
-    const name = line.slice(0, colon).trimEnd();
+    const name = trimmedEnd(line.slice(0, colon));
     if (name.includes(' #') || name.includes('\t')) return undefined;
     if (name.length > implicitKeyCharactersMax) this.stop('the key is too long');
     if (typeof resolvePlainScalar(name) !== 'string') this.stop(`the key ${name} is not a string`);

@@ -1,4 +1,4 @@
-import { Cursor, isSpaceOrEnd } from './yaml-cursor.ts';
+import { Cursor, isBlank, isSpaceOrEnd } from './yaml-cursor.ts';
 import { blockValue, fold, unescapeDouble, type Chomping } from './yaml-text.ts';
 
 /** Characters that no plain scalar begins with, or only with care. */
@@ -6,13 +6,14 @@ export const indicators = new Set('-?:,[]{}#&*!|>\'"%@`');
 /** Indentation and chomping of a block scalar, and a comment. */
 const headerPattern = /((?:[-+]?[1-9]?|[1-9][-+]))(?: +(?:#[^\n]*)?)?(?=\n|$)/uy;
 /** A plain scalar within brackets: a colon only before what is no space or bracket, `#` only behind what is no space. */
-const flowPlainPattern = /(?:[^\s,[\]{}:#]|:(?![\s,[\]{}]|$)|(?<![ \n])#| +(?![ #\n]))+/uy;
+const flowPlainPattern = /(?:[^ \t\n,[\]{}:#]|:(?![ \t\n,[\]{}]|$)|(?<![ \n])#| +(?![ #\n]))+/uy;
 
 /** Reads the scalars of YAML text. */
 export class ScalarReader extends Cursor {
   /** A plain scalar of one line or more, with the position behind it. */
   protected plain(parent: number): string {
     this.checkPlainStart(false);
+    const from = this.position;
     const lines = [this.plainLine()];
     if (this.text.charCodeAt(this.position) === 35) return lines[0]!;
     for (;;) {
@@ -40,6 +41,7 @@ export class ScalarReader extends Cursor {
       }
       for (; empty > 0; empty -= 1) lines.push('');
       lines.push(this.plainLine());
+      this.checkLength(this.position - from);
       if (this.text.charCodeAt(this.position) === 35) return fold(lines);
     }
   }
@@ -65,6 +67,7 @@ export class ScalarReader extends Cursor {
   private plainLine(): string {
     const { position } = this;
     const end = this.lineEnd();
+    this.checkLength(end - position);
     let line = this.text.slice(position, end);
     this.position = end;
     if (line.includes('\t')) this.stop('there is a tab in the text', position);
@@ -73,7 +76,7 @@ export class ScalarReader extends Cursor {
       this.position = position + comment + 1;
       line = line.slice(0, comment);
     }
-    line = line.trimEnd();
+    line = trimmedEnd(line);
     if (line.includes(': ') || line.endsWith(':')) this.stop('a key cannot begin within a value', position);
     return line;
   }
@@ -83,6 +86,7 @@ export class ScalarReader extends Cursor {
     const from = this.position + 1;
     const end = this.closingQuote(quote, from);
     if (end < 0) this.stop(`a ${quote} is never closed`);
+    this.checkLength(end - from);
     const raw = this.text.slice(from, end);
     this.position = end + 1;
     if (!raw.includes('\n')) return this.unquoted(quote, raw);
@@ -90,15 +94,17 @@ export class ScalarReader extends Cursor {
     const [first = '', ...rest] = raw.split('\n');
     const last = rest.length - 1;
     for (const line of rest) {
-      const indented = line.length - line.trimStart().length;
+      const indented = line.length - trimmedStart(line).length;
       const isContent = indented < line.length || line === rest[last];
       if (isContent && (indented <= parent || line.startsWith('\t')))
         this.stop('a line in quotes is not indented');
     }
     this.lineStart = this.text.lastIndexOf('\n', end) + 1;
     if (/\\\s*\n/u.test(raw) || /^(?:---|\.\.\.)/mu.test(raw)) this.stop('lines in quotes end in a rare way');
-    const trimmed = rest.map((line, index) => (index === last ? line.trimStart() : line.trim()));
-    const lines = [trimEndBlank(first), ...trimmed];
+    const trimmed = rest.map((line, index) =>
+      index === last ? trimmedStart(line) : trimmedStart(trimmedEnd(line)),
+    );
+    const lines = [trimmedEnd(first), ...trimmed];
     const folded = foldQuoted(lines);
     return this.unquoted(quote, folded);
   }
@@ -128,6 +134,7 @@ export class ScalarReader extends Cursor {
     headerPattern.lastIndex = this.position + 1;
     const header = headerPattern.exec(this.text);
     if (header === null || parent < 0) this.stop('a block of text begins in a rare way');
+    const from = this.position;
     const signs = header[1]!;
     const chomping: Chomping = signs.includes('-') ? 'strip' : signs.includes('+') ? 'keep' : 'clip';
     const digit = /[1-9]/u.exec(signs)?.[0];
@@ -151,6 +158,7 @@ export class ScalarReader extends Cursor {
       if (!isEmpty && spaces < indent) break;
       if (isEmpty) blankMax = Math.max(blankMax, spaces);
       lines.push(isEmpty && (indent < 0 || spaces <= indent) ? '' : this.text.slice(start + indent, end));
+      this.checkLength(end - from);
       this.lineStart = start;
       this.position = end;
     }
@@ -163,14 +171,25 @@ export class ScalarReader extends Cursor {
     this.checkPlainStart(true);
     flowPlainPattern.lastIndex = this.position;
     const found = flowPlainPattern.exec(this.text)?.[0] ?? '';
-    if (found.trimEnd() === '') this.stop('a value is missing');
+    const text = trimmedEnd(found);
+    if (text === '') this.stop('a value is missing');
+    this.checkLength(found.length);
     this.position += found.length;
-    return found.trimEnd();
+    return text;
   }
 }
 
-function trimEndBlank(text: string): string {
-  return text.replace(/[ \t]+$/u, '');
+/** Without the spaces and tabs at its end; other white space is text in YAML. */
+export function trimmedEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && isBlank(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(0, end);
+}
+
+function trimmedStart(text: string): string {
+  let start = 0;
+  while (isBlank(text.charCodeAt(start))) start += 1;
+  return text.slice(start);
 }
 
 /** Folds the lines of a quoted scalar, of which the first and the last may be empty and yet count. */

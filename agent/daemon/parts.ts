@@ -107,7 +107,7 @@ async function chooseEngine(
 
 function fileLogs(directory: string, { clock, log }: PartSettings): TaskLogs {
   return {
-    sink: (taskId) => new LogWriter({ directory, taskId, clock, log }),
+    sink: (taskId, limits) => new LogWriter({ directory, taskId, clock, log, limits }),
     read: (taskId, query) => readLogs(directory, taskId, { ...query, clock }),
     remove: (taskId) => removeLogs(directory, taskId),
     list: async () =>

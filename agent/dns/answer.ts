@@ -32,8 +32,8 @@ export type Decision =
   /** Nothing sensible can be said. */
   | { kind: 'drop' }
   | { kind: 'answer'; packet: Buffer }
-  /** Ask the host's resolvers; `failure` is the answer when none of them says anything. */
-  | { kind: 'forward'; failure: Buffer; bytesMax: number };
+  /** Ask the client's resolvers, or else the host's; `failure` is the answer when none of them says anything. */
+  | { kind: 'forward'; failure: Buffer; bytesMax: number; resolvers?: readonly string[] };
 
 export interface Asked {
   bytes: Buffer;
@@ -59,7 +59,8 @@ export function decide(asked: Asked, names: Names, random: Random): Decision {
   const failure = encodeAnswer(query, codes.serverFailure, [], bytesMax, random);
   // As Docker has it: a task that has no way out gets no lookups out either.
   if (!client.external) return { kind: 'answer', packet: failure };
-  return { kind: 'forward', failure, bytesMax };
+  const { resolvers } = client;
+  return { kind: 'forward', failure, bytesMax, ...(resolvers && { resolvers }) };
 }
 
 /** A whole query, or nothing when it is not one. */

@@ -30,12 +30,20 @@ export class Forwarder {
     this.#file = resolverFile;
   }
 
-  /** The first resolver's answer; nothing when all are silent, there are none, or too many questions run already. */
-  async ask(query: Buffer, protocol: 'udp' | 'tcp', signal: AbortSignal): Promise<Buffer | undefined> {
+  /**
+   * The first resolver's answer; nothing when all are silent, there are none, or too many questions run already. Without
+   * `own` the host's resolvers are asked.
+   */
+  async ask(
+    query: Buffer,
+    protocol: 'udp' | 'tcp',
+    signal: AbortSignal,
+    own?: readonly string[],
+  ): Promise<Buffer | undefined> {
     if (this.#running >= questionsMax) return undefined;
     this.#running++;
     try {
-      for (const resolver of await this.#resolvers()) {
+      for (const resolver of own?.slice(0, resolversMax) ?? (await this.#resolvers())) {
         if (signal.aborted) return undefined;
         const answer =
           protocol === 'udp'

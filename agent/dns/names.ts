@@ -19,6 +19,8 @@ export interface Client {
   networkIds: readonly string[];
   /** Whether names of the outside world are looked up for it: not when all its networks are internal. */
   external: boolean;
+  /** Who is asked then; absent: the host's own servers. */
+  resolvers?: readonly string[];
 }
 
 interface NamedService {
@@ -81,6 +83,7 @@ function clientOf(task: TaskNetwork, assignments: NetworkAssignments): Client {
     application: assignments.services.get(task.serviceId)?.application,
     networkIds,
     external: networkIds.some((id) => assignments.networks.get(id)?.internal === false),
+    ...(task.dnsServers && { resolvers: task.dnsServers }),
   };
 }
 

@@ -134,7 +134,7 @@ export class DnsServers {
       const decision = decide({ bytes, from, protocol }, this.#names, systemRandom);
       if (decision.kind === 'drop') return undefined;
       if (decision.kind === 'answer') return decision.packet;
-      const answer = await this.#forwarder.ask(bytes, protocol, this.#stopping.signal);
+      const answer = await this.#forwarder.ask(bytes, protocol, this.#stopping.signal, decision.resolvers);
       return answer ? fitAnswer(answer, decision.bytesMax) : decision.failure;
     } catch (error) {
       this.#options.log.error('Cannot answer a DNS question', { from, error: messageOf(error) });

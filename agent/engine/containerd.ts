@@ -16,6 +16,7 @@ import type {
   Image,
   OutputSink,
 } from './engine.ts';
+import { devicesOf } from './devices.ts';
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
 import { shimWasEnding, startError } from './failures.ts';
@@ -24,12 +25,15 @@ import { hostFeatures, wasKilledForMemory } from './host.ts';
 import { copyFromRoot } from './image-copy.ts';
 import { ImageRoots } from './image-root.ts';
 import { ImageStore } from './images.ts';
+import { findInit } from './init.ts';
 import type { Mount, TaskProcess } from './messages.ts';
 import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
 import type { PullOptions } from './pulls.ts';
 import {
+  cgroupPath,
   execProcess,
   runtimeSpecification,
+  specificationText,
   type HostFeatures,
   type OciProcess,
   type OciSpecification,
@@ -80,6 +84,8 @@ class ContainerdEngine implements Engine {
   readonly #held = new Map<string, () => void>();
   /** What a container's own process is like: execs are like it. */
   readonly #processes = new Map<string, OciProcess>();
+  /** Control groups of containers that have theirs in a place of their own. */
+  readonly #cgroups = new Map<string, string>();
   readonly #subscriptions = new Set<Promise<void>>();
   #started: Promise<void> | undefined;
 
@@ -205,7 +211,8 @@ class ContainerdEngine implements Engine {
   }
 
   #wasKilledForMemory(id: string): boolean {
-    return wasKilledForMemory(this.#host, this.#options.cgroupParent, id);
+    const path = this.#cgroups.get(id) ?? cgroupPath(this.#options.cgroupParent, id);
+    return wasKilledForMemory(this.#host, path);
   }
 
   #start(): Promise<void> {
@@ -258,9 +265,15 @@ class ContainerdEngine implements Engine {
     const snapshotter = await this.#images.snapshotter();
     const chainId = await this.#chainIdOf(container.image);
     const accounts = await this.#accounts.read(snapshotter, chainId);
-    const user = resolveUser(container.user, accounts);
-    const { cgroupParent } = this.#options;
-    const specification = runtimeSpecification(container, { user, host: this.#host, cgroupParent });
+    const { settings = {} } = container;
+    const specification = runtimeSpecification(container, {
+      user: resolveUser(container.user, accounts, settings.groups),
+      host: this.#host,
+      cgroupParent: this.#options.cgroupParent,
+      devices: await devicesOf(settings),
+      ...(settings.init && { initPath: await findInit() }),
+    });
+    if (settings.cgroupParent !== undefined) this.#cgroups.set(id, specification.linux.cgroupsPath);
     try {
       await this.#createRecord(container, snapshotter, specification);
       const paths = this.#makeFifos(container);
@@ -298,7 +311,7 @@ class ContainerdEngine implements Engine {
       labels,
       image: image.reference,
       runtime: { name: runtimeName },
-      spec: { typeUrl: specTypeUrl, value: Buffer.from(JSON.stringify(specification)) },
+      spec: { typeUrl: specTypeUrl, value: Buffer.from(specificationText(specification)) },
       snapshotter,
       snapshotKey: id,
     };
@@ -321,8 +334,9 @@ class ContainerdEngine implements Engine {
     }
   }
 
-  async #makeFifos({ id, tty }: ContainerCreate): Promise<string[]> {
+  async #makeFifos({ id, tty, settings }: ContainerCreate): Promise<string[]> {
     const names = fifoNames(id);
+    if (settings?.openStdin) await this.#fifos.make(names.stdin);
     return Promise.all(
       (tty ? [names.stdout] : [names.stdout, names.stderr]).map((name) => this.#fifos.make(name)),
     );
@@ -330,7 +344,10 @@ class ContainerdEngine implements Engine {
 
   async #createTask(container: ContainerCreate, rootfs: Mount[], fifos: string[]): Promise<void> {
     const [stdout = '', stderr = ''] = fifos;
-    const request = { containerId: container.id, rootfs, stdout, stderr, terminal: container.tty };
+    const { id: containerId, tty: terminal, settings } = container;
+    // nobody opens it for writing: whoever reads waits for ever, as Docker has it
+    const stdin = settings?.openStdin ? this.#fifos.path(fifoNames(containerId).stdin) : '';
+    const request = { containerId, rootfs, stdin, stdout, stderr, terminal };
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#client.call('Tasks.Create', request);
@@ -344,7 +361,9 @@ class ContainerdEngine implements Engine {
   }
 
   async #remove(id: string): Promise<void> {
-    const { stdout, stderr } = fifoNames(id);
+    const { stdin, stdout, stderr } = fifoNames(id);
+    // the shim waits for somebody to write, and would for ever
+    const releaseInput = holdOpen([this.#fifos.path(stdin)]);
     // with a reader of our own the end of the output must be seen instead
     const release = this.#outputs.has(id)
       ? undefined
@@ -353,9 +372,10 @@ class ContainerdEngine implements Engine {
       await this.#deleteTask(id);
     } finally {
       release?.();
+      releaseInput();
     }
     const snapshotter = await this.#images.snapshotter();
-    await this.#fifos.remove(stdout, stderr);
+    await this.#fifos.remove(stdin, stdout, stderr);
     // the record goes last: while it is there `list` shows what is left to clear
     await Promise.all([
       ignoreMissing(this.#client.call('Snapshots.Remove', { snapshotter, key: id })),
@@ -363,6 +383,7 @@ class ContainerdEngine implements Engine {
       this.#endOutput(id),
     ]);
     this.#processes.delete(id);
+    this.#cgroups.delete(id);
   }
 
   /** Deletes the task. One that lives is killed first; so is one that has not started, or its shim waits 2 s for output. */

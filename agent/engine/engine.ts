@@ -1,4 +1,5 @@
 import type { Healthcheck } from '../../src/spec/service.ts';
+import type { ContainerSettings } from '../../src/spec/settings.ts';
 
 export interface ImageConfig {
   entrypoint: string[];
@@ -19,6 +20,8 @@ export interface Image {
   /** Manifest digest for this platform. */
   digest: string;
   config: ImageConfig;
+  /** When it came from the registry last, ms since the epoch; absent when that is not known. */
+  pulledAt?: number;
 }
 
 export interface PullProgress {
@@ -53,6 +56,8 @@ export interface ContainerCreate {
   tty: boolean;
   /** Containers with the same group share one shim process. */
   group: string;
+  /** Of these `tty` and `uts: host`'s hostname are decided already. */
+  settings?: ContainerSettings;
 }
 
 export type ContainerState = 'created' | 'running' | 'stopped';

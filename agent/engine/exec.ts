@@ -8,7 +8,7 @@ import { type ContainerdClient, grpcCodes, grpcDetails, grpcStatus, isNotFound }
 import type { ExecRequest, ExecSession } from './engine.ts';
 import { startError } from './failures.ts';
 import { execPrefix, openForReading, openForWriting, type FifoFolder } from './fifos.ts';
-import type { OciProcess } from './specification.ts';
+import { specificationText, type OciProcess } from './specification.ts';
 
 /** Output that nobody has read this long after the process has ended is dropped. */
 const drainTimeoutMs = 60_000;
@@ -54,7 +54,7 @@ export async function startExec(options: {
       stdout: fifos.path(`${execId}-stdout`),
       stderr: streams.stderr ? fifos.path(`${execId}-stderr`) : '',
       terminal: request.tty,
-      spec: { typeUrl: processTypeUrl, value: Buffer.from(JSON.stringify(process)) },
+      spec: { typeUrl: processTypeUrl, value: Buffer.from(specificationText(process)) },
     });
   } catch (error) {
     await discard();

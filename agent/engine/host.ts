@@ -1,6 +1,7 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { cgroupPath, type HostFeatures } from './specification.ts';
+import { capabilitiesIn } from './capabilities.ts';
+import type { HostFeatures } from './specification.ts';
 
 const cgroupRoot = '/sys/fs/cgroup';
 /** `CGROUP2_SUPER_MAGIC` (statfs(2)). */
@@ -8,11 +9,13 @@ const cgroup2Magic = 0x63677270;
 
 /** Looks at this machine. A hybrid layout, version 1 with an empty version 2 tree beside it, counts as version 1. */
 export function hostFeatures(): HostFeatures {
+  const status = readFileSync('/proc/self/status', 'utf8');
   return {
     cgroupVersion: statfsSync(cgroupRoot).type === cgroup2Magic ? 2 : 1,
-    seccomp: /^Seccomp:/m.test(readFileSync('/proc/self/status', 'utf8')),
+    seccomp: /^Seccomp:/m.test(status),
     architecture: process.arch,
     openFilesMax: openFilesMax(readFileSync('/proc/self/limits', 'utf8')),
+    capabilities: capabilitiesIn(/^CapBnd:\s*(\S+)/m.exec(status)?.[1] ?? '0'),
   };
 }
 
@@ -23,11 +26,10 @@ export function openFilesMax(limits: string): number {
 }
 
 /**
- * Whether the kernel has killed a process of this container for want of memory, by the counter of its control group
+ * Whether the kernel has killed a process for want of memory, by the counter of the control group with this path
  * (cgroup v1 memory.txt, section 10; cgroup-v2.rst, `memory.events`). No when the group is gone.
  */
-export function wasKilledForMemory(host: HostFeatures, cgroupParent: string, id: string): boolean {
-  const path = cgroupPath(cgroupParent, id);
+export function wasKilledForMemory(host: HostFeatures, path: string): boolean {
   const file =
     host.cgroupVersion === 2
       ? join(cgroupRoot, path, 'memory.events')

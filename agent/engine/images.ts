@@ -33,6 +33,8 @@ const unpackTimeoutMs = 20 * 60 * 1000;
 const cachedImagesMax = 256;
 /** On an image's record: when it was last used, ms since the epoch. */
 const usedLabel = 'shoal.used-at';
+/** When it was pulled last, ms since the epoch. */
+const pulledLabel = 'shoal.pulled-at';
 
 /** An image as the engine needs it to make a snapshot. */
 export interface StoredImage {
@@ -91,15 +93,11 @@ export class ImageStore {
   async find(reference: string): Promise<StoredImage | undefined> {
     const name = canonicalReference(parseReference(reference));
     this.#used.set(name, this.#clock.now());
-    let digest: string | undefined;
-    try {
-      const { image } = await this.#client.call('Images.Get', { name });
-      digest = image?.target?.digest;
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
-    return digest === undefined ? undefined : this.load(reference, digest);
+    const answer = await this.#client.call('Images.Get', { name }).catch(ignoreNotFound);
+    const digest = answer?.image?.target?.digest;
+    const stored = digest === undefined ? undefined : await this.load(reference, digest);
+    const pulledAt = Number(answer?.image?.labels[pulledLabel]);
+    return stored && pulledAt > 0 ? { ...stored, image: { ...stored.image, pulledAt } } : stored;
   }
 
   /** The image by its manifest's digest, when everything of it is here. */
@@ -185,10 +183,10 @@ export class ImageStore {
       await this.#download(repository, resolved, lease, report, signal);
       await this.#store(resolved, chain, lease, signal);
       await this.#unpack(resolved, chain, lease, report, signal);
-      await this.#record(canonicalReference(reference), resolved);
+      const pulledAt = await this.#record(canonicalReference(reference), resolved);
       this.#remember(digest, { config, chain });
       await this.#endLease(lease);
-      return { reference: text, digest, config: config.config };
+      return { reference: text, digest, config: config.config, pulledAt };
     } catch (error) {
       const failure = signal.aborted ? signal.reason : pullError(reference, error);
       // what came so far is worth keeping only when another attempt may succeed
@@ -338,15 +336,18 @@ export class ImageStore {
     }
   }
 
-  async #record(name: string, resolved: Resolved): Promise<void> {
+  /** Gives the image its name; gives when that was. */
+  async #record(name: string, resolved: Resolved): Promise<number> {
     const target = { mediaType: resolved.mediaType, digest: resolved.digest, size: resolved.bytes.length };
-    const image = { name, labels: { [usedLabel]: String(this.#clock.now()) }, target };
+    const now = this.#clock.now();
+    const image = { name, labels: { [usedLabel]: String(now), [pulledLabel]: String(now) }, target };
     try {
       await this.#client.call('Images.Create', { image });
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
       await this.#client.call('Images.Update', { image });
     }
+    return now;
   }
 
   /** One lease a reference: an attempt that was cut short leaves one, and the next takes its place. */
@@ -418,7 +419,7 @@ function unpackError(error: unknown): Error {
 }
 
 /** For `catch`: it has gone in the meantime. */
-function ignoreNotFound(error: unknown): void {
+function ignoreNotFound(error: unknown): undefined {
   if (!isNotFound(error)) throw error;
 }
 

@@ -111,7 +111,14 @@ export interface Calls {
   'Containers.Create': [{ container: ContainerRecord }, object];
   'Containers.Delete': [{ id: string }, Empty];
   'Tasks.Create': [
-    { containerId: string; rootfs: Mount[]; stdout: string; stderr: string; terminal: boolean },
+    {
+      containerId: string;
+      rootfs: Mount[];
+      stdin: string;
+      stdout: string;
+      stderr: string;
+      terminal: boolean;
+    },
     { pid: number },
   ];
   'Tasks.Start': [ProcessKey, { pid: number }];

@@ -12,14 +12,14 @@ export interface Output {
   detach(): void;
 }
 
-/** Names of a container's FIFOs. With a terminal there is one stream only. */
-export function fifoNames(id: string): { stdout: string; stderr: string } {
-  return { stdout: `${id}-stdout`, stderr: `${id}-stderr` };
+/** Names of a container's FIFOs. With a terminal there is one output only; `stdin` is one that nobody ever writes to. */
+export function fifoNames(id: string): { stdin: string; stdout: string; stderr: string } {
+  return { stdin: `${id}-stdin`, stdout: `${id}-stdout`, stderr: `${id}-stderr` };
 }
 
 /** The container whose FIFO has this name; nothing when it is another file. */
 export function containerOfFifo(name: string): string | undefined {
-  return /^(.+)-(?:stdout|stderr)$/.exec(name)?.[1];
+  return /^(.+)-(?:stdin|stdout|stderr)$/.exec(name)?.[1];
 }
 
 /** Begins to read a container's new FIFOs. They must exist and nobody may have written yet. */

@@ -2,23 +2,46 @@
  * System calls that containers may not make. Most of them need a capability that containers do not have; they are denied
  * as well because a bug behind them is reached before the capability is looked at, or because a user namespace would give
  * the capability back. Everything else is allowed: unlike a list of allowed calls this one does not break programs that
- * are newer than it.
+ * are newer than it. `unless` one of these capabilities was given, for then the call is wanted.
  */
-const deniedCalls = {
-  'loading code into the kernel, or another kernel':
-    'init_module finit_module delete_module create_module kexec_load kexec_file_load bpf',
-  'the machine as a whole':
-    'reboot swapon swapoff acct quotactl quotactl_fd syslog vhangup settimeofday stime clock_settime clock_settime64 ioperm iopl',
-  'calls that only very old programs know':
-    'lookup_dcookie nfsservctl uselib _sysctl sysfs ustat vm86 vm86old',
-  'mounts and namespaces':
-    'mount umount umount2 pivot_root mount_setattr move_mount open_tree fsopen fsconfig fsmount fspick setns unshare',
-  'reaching files and other processes around their checks':
-    'open_by_handle_at fanotify_init perf_event_open userfaultfd kcmp',
-  'keys, which namespaces do not keep apart': 'add_key request_key keyctl',
-  'a second way into the kernel, which seccomp does not see':
-    'io_uring_setup io_uring_enter io_uring_register',
-};
+const deniedCalls: { why: string; calls: string; unless?: string[] }[] = [
+  {
+    why: 'loading code into the kernel',
+    calls: 'init_module finit_module delete_module create_module',
+    unless: ['SYS_MODULE'],
+  },
+  { why: 'another kernel, or none', calls: 'kexec_load kexec_file_load reboot', unless: ['SYS_BOOT'] },
+  { why: 'programs in the kernel', calls: 'bpf', unless: ['BPF', 'SYS_ADMIN'] },
+  { why: 'what all processes do', calls: 'perf_event_open', unless: ['PERFMON', 'SYS_ADMIN'] },
+  {
+    why: 'the clock of the machine',
+    calls: 'settimeofday stime clock_settime clock_settime64',
+    unless: ['SYS_TIME'],
+  },
+  { why: 'its accounts', calls: 'acct', unless: ['SYS_PACCT'] },
+  { why: 'its log', calls: 'syslog', unless: ['SYSLOG', 'SYS_ADMIN'] },
+  { why: 'its terminals', calls: 'vhangup', unless: ['SYS_TTY_CONFIG'] },
+  { why: 'its ports', calls: 'ioperm iopl', unless: ['SYS_RAWIO'] },
+  { why: 'the machine as a whole', calls: 'swapon swapoff quotactl quotactl_fd', unless: ['SYS_ADMIN'] },
+  {
+    why: 'mounts and namespaces',
+    calls:
+      'mount umount umount2 pivot_root mount_setattr move_mount open_tree fsopen fsconfig fsmount fspick setns unshare',
+    unless: ['SYS_ADMIN'],
+  },
+  { why: 'reaching files around their checks', calls: 'open_by_handle_at', unless: ['DAC_READ_SEARCH'] },
+  { why: 'watching all files', calls: 'fanotify_init', unless: ['SYS_ADMIN'] },
+  { why: 'looking into other processes', calls: 'userfaultfd kcmp', unless: ['SYS_PTRACE'] },
+  {
+    why: 'calls that only very old programs know',
+    calls: 'lookup_dcookie nfsservctl uselib _sysctl sysfs ustat vm86 vm86old',
+  },
+  { why: 'keys, which namespaces do not keep apart', calls: 'add_key request_key keyctl' },
+  {
+    why: 'a second way into the kernel, which seccomp does not see',
+    calls: 'io_uring_setup io_uring_enter io_uring_register',
+  },
+];
 
 const errnoPermission = 1;
 const errnoNoSystemCall = 38;
@@ -38,29 +61,37 @@ const namespaceFlagsOf = (flag: number) => ({
   op: 'SCMP_CMP_MASKED_EQ',
 });
 
-/** The seccomp section of a runtime specification for this machine (Node's name for its architecture). */
-export function seccompProfile(architecture: string): object {
+/**
+ * The seccomp section of a runtime specification for this machine (Node's name for its architecture) and a container
+ * with these capabilities.
+ */
+export function seccompProfile(architecture: string, capabilities: readonly string[]): object {
+  const has = (name: string) => capabilities.includes(`CAP_${name}`);
+  const denied = deniedCalls.filter(({ unless = [] }) => !unless.some(has));
   const flags = Array.from({ length: 31 }, (_, bit) => 2 ** bit).filter(
     (flag) => (namespaceFlags & flag) !== 0,
   );
+  const noNamespaces = [
+    // one rule a flag: each of them is enough
+    ...flags.map((flag) => ({
+      names: ['clone'],
+      action: 'SCMP_ACT_ERRNO',
+      errnoRet: errnoPermission,
+      args: [namespaceFlagsOf(flag)],
+    })),
+    // its flags are behind a pointer that seccomp cannot follow; the C libraries fall back to clone
+    { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: errnoNoSystemCall },
+  ];
   return {
     defaultAction: 'SCMP_ACT_ALLOW',
     ...(architectures[architecture] && { architectures: architectures[architecture] }),
     syscalls: [
       {
-        names: Object.values(deniedCalls).flatMap((names) => names.split(' ')),
+        names: denied.flatMap(({ calls }) => calls.split(' ')),
         action: 'SCMP_ACT_ERRNO',
         errnoRet: errnoPermission,
       },
-      // one rule a flag: each of them is enough
-      ...flags.map((flag) => ({
-        names: ['clone'],
-        action: 'SCMP_ACT_ERRNO',
-        errnoRet: errnoPermission,
-        args: [namespaceFlagsOf(flag)],
-      })),
-      // its flags are behind a pointer that seccomp cannot follow; the C libraries fall back to clone
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: errnoNoSystemCall },
+      ...(has('SYS_ADMIN') ? [] : noNamespaces),
     ],
   };
 }

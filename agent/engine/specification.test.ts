@@ -31,11 +31,18 @@ const container: ContainerCreate = {
   group: 'g',
 };
 const root = { uid: 0, gid: 0, additionalGids: [] };
-const host: HostFeatures = { cgroupVersion: 2, seccomp: true, architecture: 'x64', openFilesMax: 1_000_000 };
+const host: HostFeatures = {
+  cgroupVersion: 2,
+  seccomp: true,
+  architecture: 'x64',
+  openFilesMax: 1_000_000,
+  capabilities: [],
+};
+const devices = { nodes: [], rules: [{ allow: false, access: 'rwm' }] };
 const specify = (change: Partial<ContainerCreate> = {}, changedHost: Partial<HostFeatures> = {}) =>
   runtimeSpecification(
     { ...container, ...change },
-    { user: root, host: { ...host, ...changedHost }, cgroupParent: '/shoal' },
+    { user: root, host: { ...host, ...changedHost }, cgroupParent: '/shoal', devices },
   );
 
 test('runtimeSpecification() starts what was asked for in the place it was asked for', () => {
@@ -61,7 +68,7 @@ test('runtimeSpecification() refuses a container without a command', () => {
 
 test('runtimeSpecification() gives 14 capabilities to root and only a bound to others', () => {
   expect(specify().process.capabilities.effective).toHaveLength(14);
-  const options = { user: { ...root, uid: 5 }, host, cgroupParent: '/shoal' };
+  const options = { user: { ...root, uid: 5 }, host, cgroupParent: '/shoal', devices };
   const { capabilities } = runtimeSpecification(container, options).process;
   expect(capabilities).toMatchObject({ effective: [], permitted: [] });
   expect(capabilities.bounding).toHaveLength(14);

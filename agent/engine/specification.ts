@@ -1,6 +1,11 @@
 import { posix } from 'node:path';
 import { ShoalError } from '../../src/util/errors.ts';
+import type { ContainerSettings } from '../../src/spec/settings.ts';
+import { capabilitiesOf } from './capabilities.ts';
+import type { ContainerDevices, DeviceRule, OciDevice } from './devices.ts';
 import type { ContainerCreate, RuntimeMount } from './engine.ts';
+import { initTarget } from './init.ts';
+import { containerResources } from './resources.ts';
 import { seccompProfile } from './seccomp.ts';
 import type { ContainerUser } from './user.ts';
 
@@ -12,6 +17,8 @@ export interface HostFeatures {
   architecture: string;
   /** Hard limit of open files of this process. */
   openFilesMax: number;
+  /** What this process could give to others, by full name. */
+  capabilities: string[];
 }
 
 export interface OciMount {
@@ -31,46 +38,30 @@ export interface OciProcess {
   capabilities: Record<'bounding' | 'effective' | 'permitted', string[]>;
   rlimits: { type: string; soft: number; hard: number }[];
   noNewPrivileges: boolean;
+  oomScoreAdj?: number;
 }
 
 export interface OciSpecification {
   ociVersion: string;
   process: OciProcess;
   root: { path: string; readonly: boolean };
-  hostname: string;
+  /** Absent when the container has the host's own. */
+  hostname?: string;
   mounts: OciMount[];
   annotations: Record<string, string>;
   linux: {
     cgroupsPath: string;
     namespaces: { type: string; path?: string }[];
     sysctl: Record<string, string>;
-    resources: Record<string, unknown>;
+    devices: OciDevice[];
+    resources: { devices: DeviceRule[] } & Record<string, unknown>;
     maskedPaths: string[];
     readonlyPaths: string[];
     seccomp?: object;
   };
 }
 
-/** Docker's default set (docs.docker.com, "Runtime privilege and Linux capabilities"). */
-export const defaultCapabilities = [
-  'CAP_CHOWN',
-  'CAP_DAC_OVERRIDE',
-  'CAP_FSETID',
-  'CAP_FOWNER',
-  'CAP_MKNOD',
-  'CAP_NET_RAW',
-  'CAP_SETGID',
-  'CAP_SETUID',
-  'CAP_SETFCAP',
-  'CAP_SETPCAP',
-  'CAP_NET_BIND_SERVICE',
-  'CAP_SYS_CHROOT',
-  'CAP_KILL',
-  'CAP_AUDIT_WRITE',
-];
-
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const cpuPeriodUs = 100_000;
 const sharedMemoryBytes = 64 * 1024 * 1024;
 /** What systemd and newer Docker give a service: enough for everything, and no program loops over a million descriptors. */
 const openFiles = { soft: 1024, hard: 524_288 };
@@ -98,61 +89,115 @@ const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc
  */
 export function runtimeSpecification(
   container: ContainerCreate,
-  options: { user: ContainerUser; host: HostFeatures; cgroupParent: string },
+  options: SpecificationOptions,
 ): OciSpecification {
-  const { user, host, cgroupParent } = options;
+  const { user, host, cgroupParent, devices, initPath } = options;
+  const { settings = {} } = container;
   if (container.args.length === 0 || container.args[0] === '') {
     throw new ShoalError('invalid_argument', `Cannot run ${container.image.reference}: there is no command`, {
       next: 'Give the service a `command`; the image has none of its own.',
     });
   }
-  const namespaces: { type: string; path?: string }[] = [
-    { type: 'pid' },
-    { type: 'ipc' },
-    { type: 'uts' },
-    { type: 'mount' },
-    { type: 'network', ...(container.networkNamespace && { path: container.networkNamespace }) },
-    ...(host.cgroupVersion === 2 ? [{ type: 'cgroup' }] : []),
-  ];
+  const capabilities = capabilitiesOf(settings, host.capabilities);
+  const open = settings.privileged || settings.systemPaths === 'unconfined';
+  const confined = host.seccomp && !settings.privileged && settings.seccomp !== 'unconfined';
+  const init: RuntimeMount[] =
+    initPath === undefined ? [] : [{ type: 'bind', source: initPath, target: initTarget, options: ['ro'] }];
   return {
     ociVersion: '1.0.2',
-    process: containerProcess(container, user, host),
-    root: { path: 'rootfs', readonly: false },
-    hostname: container.hostname,
-    mounts: containerMounts(container.mounts),
-    // containers of one group share a shim process: 1 MiB each instead of 13
-    annotations: container.group === '' ? {} : { 'io.containerd.runc.v2.group': container.group },
+    process: containerProcess(container, user, host, capabilities),
+    root: { path: 'rootfs', readonly: settings.readOnly ?? false },
+    ...(settings.uts !== 'host' && { hostname: container.hostname }),
+    mounts: containerMounts([...container.mounts, ...init], settings),
+    annotations: {
+      ...settings.annotations,
+      // containers of one group share a shim process: 1 MiB each instead of 13
+      ...(container.group !== '' && { 'io.containerd.runc.v2.group': container.group }),
+    },
     linux: {
-      cgroupsPath: cgroupPath(cgroupParent, container.id),
-      namespaces,
-      // both belong to the network namespace: any user may listen on every port and send pings, as with Docker
-      sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' },
-      resources: containerResources(container),
-      maskedPaths,
-      readonlyPaths,
-      ...(host.seccomp && { seccomp: seccompProfile(host.architecture) }),
+      cgroupsPath: cgroupPath(cgroupParent, container.id, settings.cgroupParent),
+      namespaces: namespacesOf(container, host),
+      sysctl: sysctlsOf(settings),
+      devices: devices.nodes,
+      resources: { devices: devices.rules, ...containerResources(container) },
+      maskedPaths: open ? [] : maskedPaths,
+      readonlyPaths: open ? [] : readonlyPaths,
+      ...(confined && { seccomp: seccompProfile(host.architecture, capabilities) }),
     },
   };
 }
 
-/** Where a container's control group is, below each hierarchy's root. */
-export function cgroupPath(cgroupParent: string, id: string): string {
-  return posix.join('/', cgroupParent, id);
+/** Where a container's control group is, below each hierarchy's root. `own` is a parent that the service names. */
+export function cgroupPath(cgroupParent: string, id: string, own = ''): string {
+  return posix.resolve('/', cgroupParent, own, id);
 }
 
-function containerProcess(container: ContainerCreate, user: ContainerUser, host: HostFeatures): OciProcess {
-  const hard = Math.min(openFiles.hard, host.openFilesMax);
+/** What is not of the container alone. */
+interface SpecificationOptions {
+  user: ContainerUser;
+  host: HostFeatures;
+  cgroupParent: string;
+  devices: ContainerDevices;
+  /** A static init program of the host, for a container that wants one. */
+  initPath?: string;
+}
+
+function namespacesOf({ settings = {}, networkNamespace }: ContainerCreate, host: HostFeatures) {
+  const ownControlGroups =
+    settings.cgroup === undefined ? host.cgroupVersion === 2 : settings.cgroup === 'private';
+  return [
+    ...(settings.pid === 'host' ? [] : [{ type: 'pid' }]),
+    ...(settings.ipc === 'host' ? [] : [{ type: 'ipc' }]),
+    ...(settings.uts === 'host' ? [] : [{ type: 'uts' }]),
+    { type: 'mount' },
+    { type: 'network', ...(networkNamespace && { path: networkNamespace }) },
+    ...(ownControlGroups ? [{ type: 'cgroup' }] : []),
+  ];
+}
+
+/** Both defaults belong to the network namespace: any user may listen on every port and send pings, as with Docker. */
+function sysctlsOf({ sysctls, domainName }: ContainerSettings): Record<string, string> {
+  return {
+    'net.ipv4.ip_unprivileged_port_start': '0',
+    'net.ipv4.ping_group_range': '0 2147483647',
+    ...(domainName !== undefined && { 'kernel.domainname': domainName }),
+    ...sysctls,
+  };
+}
+
+/** As the runtime reads it: -1 as a limit stands for none, whose number no JavaScript number can hold. */
+export function specificationText(value: OciSpecification | OciProcess): string {
+  return JSON.stringify(value).replaceAll(
+    /"(soft|hard)":(?:-1|18446744073709552000)\b/g,
+    '"$1":18446744073709551615',
+  );
+}
+
+function containerProcess(
+  container: ContainerCreate,
+  user: ContainerUser,
+  host: HostFeatures,
+  capabilities: string[],
+): OciProcess {
+  const { settings = {}, tty } = container;
   const defaults = [`PATH=${defaultPath}`, `HOSTNAME=${container.hostname}`];
   return {
-    terminal: container.tty,
+    terminal: tty,
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-    args: container.args,
-    env: mergeEnvironment([...defaults, ...terminalEnvironment(container.tty)], container.environment),
+    args: settings.init ? [initTarget, '--', ...container.args] : container.args,
+    env: mergeEnvironment([...defaults, ...terminalEnvironment(tty)], container.environment),
     cwd: container.workingDirectory === '' ? '/' : container.workingDirectory,
-    capabilities: capabilitiesOf(user),
-    rlimits: [{ type: 'RLIMIT_NOFILE', soft: Math.min(openFiles.soft, hard), hard }],
-    noNewPrivileges: false,
+    capabilities: capabilitySets(capabilities, user),
+    rlimits: resourceLimits(settings, host),
+    noNewPrivileges: settings.noNewPrivileges ?? false,
+    ...(settings.oomScoreAdjust !== undefined && { oomScoreAdj: settings.oomScoreAdjust }),
   };
+}
+
+function resourceLimits({ ulimits = {} }: ContainerSettings, host: HostFeatures): OciProcess['rlimits'] {
+  const hard = Math.min(openFiles.hard, host.openFilesMax);
+  const limits = { nofile: { soft: Math.min(openFiles.soft, hard), hard }, ...ulimits };
+  return Object.entries(limits).map(([name, limit]) => ({ type: `RLIMIT_${name.toUpperCase()}`, ...limit }));
 }
 
 /** The process of an exec: as the container's own, except for what the request says. */
@@ -178,15 +223,15 @@ export function execProcess(
     cwd: request.workingDirectory ?? base.cwd,
     ...(user && {
       user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-      capabilities: capabilitiesOf(user),
+      capabilities: capabilitySets(base.capabilities.bounding, user),
     }),
   };
 }
 
 /** Root gets the set; everybody else only may get it, by programs that carry capabilities. */
-function capabilitiesOf(user: ContainerUser): OciProcess['capabilities'] {
-  const held = user.uid === 0 ? defaultCapabilities : [];
-  return { bounding: defaultCapabilities, effective: held, permitted: held };
+function capabilitySets(bounding: string[], user: ContainerUser): OciProcess['capabilities'] {
+  const held = user.uid === 0 ? bounding : [];
+  return { bounding, effective: held, permitted: held };
 }
 
 function terminalEnvironment(tty: boolean): string[] {
@@ -204,9 +249,16 @@ function mergeEnvironment(defaults: string[], own: string[]): string[] {
   return [...merged.values()];
 }
 
-function containerMounts(own: RuntimeMount[]): OciMount[] {
-  const defaults: OciMount[] = [
-    mount('/proc', 'proc', 'proc', ['nosuid', 'noexec', 'nodev']),
+function defaultMounts(settings: ContainerSettings): OciMount[] {
+  const access = settings.privileged ? 'rw' : 'ro';
+  const hidden = ['nosuid', 'noexec', 'nodev'];
+  const sharedBytes = settings.sharedMemoryBytes ?? sharedMemoryBytes;
+  const shared =
+    settings.ipc === 'host'
+      ? mount('/dev/shm', 'bind', '/dev/shm', ['rbind', 'rprivate', 'rw'])
+      : mount('/dev/shm', 'tmpfs', 'shm', [...hidden, 'mode=1777', `size=${sharedBytes}`]);
+  return [
+    mount('/proc', 'proc', 'proc', hidden),
     mount('/dev', 'tmpfs', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
     mount('/dev/pts', 'devpts', 'devpts', [
       'nosuid',
@@ -216,17 +268,15 @@ function containerMounts(own: RuntimeMount[]): OciMount[] {
       'mode=0620',
       'gid=5',
     ]),
-    mount('/sys', 'sysfs', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro']),
-    mount('/sys/fs/cgroup', 'cgroup', 'cgroup', ['ro', 'nosuid', 'noexec', 'nodev', 'relatime']),
-    mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
-    mount('/dev/shm', 'tmpfs', 'shm', [
-      'nosuid',
-      'noexec',
-      'nodev',
-      'mode=1777',
-      `size=${sharedMemoryBytes}`,
-    ]),
+    mount('/sys', 'sysfs', 'sysfs', [...hidden, access]),
+    mount('/sys/fs/cgroup', 'cgroup', 'cgroup', [access, ...hidden, 'relatime']),
+    mount('/dev/mqueue', 'mqueue', 'mqueue', hidden),
+    shared,
   ];
+}
+
+function containerMounts(own: RuntimeMount[], settings: ContainerSettings): OciMount[] {
+  const defaults = defaultMounts(settings);
   const wanted = own.map(({ source, target, type, options }) =>
     type === 'tmpfs'
       ? mount(target, 'tmpfs', source === '' ? 'tmpfs' : source, options)
@@ -250,28 +300,4 @@ function withDefaults(options: string[], [bind, propagation]: [string, string]):
   const binds = options.includes('bind') || options.includes('rbind');
   const propagates = options.some((option) => /^r?(?:private|shared|slave|unbindable)$/.test(option));
   return [...(binds ? [] : [bind]), ...options, ...(propagates ? [] : [propagation])];
-}
-
-function containerResources({ limits, reservations }: ContainerCreate): Record<string, unknown> {
-  const memory = {
-    ...(limits.memoryBytes !== undefined && { limit: limits.memoryBytes }),
-    ...(reservations.memoryBytes !== undefined && { reservation: reservations.memoryBytes }),
-  };
-  const cpu = {
-    ...(limits.nanoCpus !== undefined && {
-      quota: Math.max(1000, Math.round((limits.nanoCpus * cpuPeriodUs) / 1e9)),
-      period: cpuPeriodUs,
-    }),
-    // a reservation is also a claim when CPUs are scarce: 1024 shares for each
-    ...(reservations.nanoCpus !== undefined && {
-      shares: Math.max(2, Math.round((reservations.nanoCpus * 1024) / 1e9)),
-    }),
-  };
-  return {
-    // everything is denied; the runtime itself allows null, zero, full, random, urandom, tty, console, ptmx, pts and mknod
-    devices: [{ allow: false, access: 'rwm' }],
-    ...(Object.keys(memory).length > 0 && { memory }),
-    ...(Object.keys(cpu).length > 0 && { cpu }),
-    ...(limits.pids !== undefined && { pids: { limit: limits.pids } }),
-  };
 }

@@ -29,9 +29,22 @@ interface GroupEntry {
 
 /**
  * Resolves `USER[:GROUP]`, names or numbers, by an image's own files as Docker does: an unknown name is an error, an unknown
- * number is taken as it is, and without GROUP the user's own groups hold. Empty is root. Throws `invalid_argument`.
+ * number is taken as it is, and without GROUP the user's own groups hold. Empty is root. `others` are groups that it is in
+ * beside. Throws `invalid_argument`.
  */
-export function resolveUser(text: string, accounts: Accounts): ContainerUser {
+export function resolveUser(text: string, accounts: Accounts, others: string[] = []): ContainerUser {
+  const user = resolveAlone(text, accounts);
+  if (others.length === 0) return user;
+  const groups = parseGroup(accounts.group);
+  const more = others.map((name) => {
+    const gid = groups.find((entry) => entry.name === name)?.gid ?? toId(name);
+    if (gid === undefined) throw unknown('group', name);
+    return gid;
+  });
+  return { ...user, additionalGids: [...new Set([...user.additionalGids, ...more])] };
+}
+
+function resolveAlone(text: string, accounts: Accounts): ContainerUser {
   const [wantedUser = '', wantedGroup] = text.split(':', 2);
   const users = parsePasswd(accounts.passwd);
   const groups = parseGroup(accounts.group);

@@ -19,6 +19,9 @@ export const lineBytesMax = 16 * 1024;
 export const fileBytesMax = 10 * 1024 * 1024;
 /** How many files a task has, the one being written included. */
 export const filesMax = 3;
+/** What a service can ask for at most. */
+export const fileBytesHardMax = 1024 * 1024 * 1024;
+export const filesHardMax = 100;
 
 const lineFeed = 0x0a;
 const headerBytesMax = 64;

@@ -5,7 +5,7 @@ import { systemClock, type Clock } from '../../src/util/clock.ts';
 import type { LogLine } from '../../src/wire/session.ts';
 import {
   decodeRecord,
-  filesMax,
+  filesHardMax,
   lineBytesMax,
   logFileName,
   type LogRecord,
@@ -112,7 +112,7 @@ class FileCursor {
       return cursor;
     }
     let missing = tail;
-    for (let age = 0; age < filesMax; age++) {
+    for (let age = 0; age < filesHardMax; age++) {
       const file = await openFile(join(folder, logFileName(age)));
       if (!file) break;
       const found = await seekBack(file, missing);
@@ -166,7 +166,7 @@ class FileCursor {
   /** The file that was begun after the current one, if the current one has been put aside. */
   async #findNext(file: FileHandle): Promise<FileHandle | undefined> {
     const own = (await file.stat()).ino;
-    for (let age = 0; age < filesMax; age++) {
+    for (let age = 0; age < filesHardMax; age++) {
       const status = await stat(join(this.#folder, logFileName(age))).catch(missingFile);
       if (status?.ino !== own) continue;
       return age === 0 ? undefined : openFile(join(this.#folder, logFileName(age - 1)));
@@ -176,7 +176,7 @@ class FileCursor {
   }
 
   async #oldest(): Promise<FileHandle | undefined> {
-    for (let age = filesMax - 1; age >= 0; age--) {
+    for (let age = filesHardMax - 1; age >= 0; age--) {
       const file = await openFile(join(this.#folder, logFileName(age)));
       if (file) return file;
     }

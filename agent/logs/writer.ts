@@ -1,13 +1,16 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { LogSettings } from '../../src/spec/settings.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { OutputSink } from '../engine/engine.ts';
 import {
   encodeRecord,
+  fileBytesHardMax,
   fileBytesMax,
+  filesHardMax,
   filesMax,
   logFileName,
   splitRecords,
@@ -27,7 +30,7 @@ export async function removeLogs(directory: string, taskId: string): Promise<voi
 }
 
 /**
- * Appends a task's output to `DIRECTORY/TASK/log`, at most `filesMax` files of `fileBytesMax`. Writing is synchronous and
+ * Appends a task's output to `DIRECTORY/TASK/log`, at most so many files of such a size. Writing is synchronous and
  * goes to the page cache: what has left the container's pipe is on file before anything else happens, and a slow disk
  * slows the container down instead of filling memory. A chunk is at most what one read of a pipe gives, 64 KiB.
  * A full disk never ends the container: output is dropped then, and the log says so once.
@@ -40,8 +43,20 @@ export class LogWriter implements OutputSink {
   readonly #open: Record<OutputStream, number> = { stdout: 0, stderr: 0 };
   #file: { fd: number; bytes: number } | undefined;
   #failed = false;
+  readonly #fileBytesMax: number;
+  readonly #filesMax: number;
 
-  constructor(options: { directory: string; taskId: string; clock: Clock; log: Logger }) {
+  constructor(options: {
+    directory: string;
+    taskId: string;
+    clock: Clock;
+    log: Logger;
+    /** @default 3 files of 10 MiB */
+    limits?: LogSettings | undefined;
+  }) {
+    const { limits = {} } = options;
+    this.#fileBytesMax = Math.min(limits.fileBytesMax ?? fileBytesMax, fileBytesHardMax);
+    this.#filesMax = Math.min(limits.filesMax ?? filesMax, filesHardMax);
     this.#directory = logDirectory(options.directory, options.taskId);
     this.#clock = options.clock;
     this.#log = options.log;
@@ -78,10 +93,11 @@ export class LogWriter implements OutputSink {
   }
 
   #writable(): { fd: number; bytes: number } {
-    if (this.#file && this.#file.bytes >= fileBytesMax) {
+    if (this.#file && this.#file.bytes >= this.#fileBytesMax) {
       closeSync(this.#file.fd);
       this.#file = undefined;
-      for (let age = filesMax - 1; age > 0; age--) this.#rename(age - 1, age);
+      if (this.#filesMax === 1) rmSync(join(this.#directory, logFileName(0)), { force: true });
+      for (let age = this.#filesMax - 1; age > 0; age--) this.#rename(age - 1, age);
     }
     if (!this.#file) {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 });

@@ -22,6 +22,8 @@ export interface TaskNetwork {
   attachments: NetworkAttachment[];
   /** Host-mode ports of this task. */
   hostPorts: AllocatedPort[];
+  /** Asked for names of the outside world in place of the host's own servers. */
+  dnsServers?: string[];
 }
 
 /** The host's part of the overlay: bridges, VXLAN ports, namespaces of tasks, nftables, DNS. One user at a time per host. */

@@ -112,3 +112,23 @@ test('a tmpfs has Docker’s options, and its size and mode', async () => {
     options: ['nosuid', 'nodev', 'noexec', 'mode=700', 'size=1024'],
   });
 });
+
+test('options of bind mounts and tmpfs are passed on, and replace the defaults they contradict', async () => {
+  const volumes = createVolumes({ stateDirectory, copyImageContent: nothing });
+  const tmpfs = { type: 'tmpfs', target: '/t', options: ['exec', 'uid=33'], mode: 0o700 } as const;
+  const bind = {
+    type: 'bind',
+    source: stateDirectory,
+    target: '/b',
+    readOnly: true,
+    createHostPath: false,
+    propagation: 'rslave',
+    notRecursive: true,
+  } as const;
+  const [first, second] = await volumes.prepare('t', image(), [
+    { ...tmpfs, options: [...tmpfs.options] },
+    bind,
+  ]);
+  expect(first?.options).toEqual(['nosuid', 'nodev', 'exec', 'uid=33', 'mode=700']);
+  expect(second?.options).toEqual(['bind', 'rslave', 'ro']);
+});

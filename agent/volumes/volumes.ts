@@ -112,14 +112,17 @@ async function hostFolder(mount: Mount & { type: 'bind' }): Promise<RuntimeMount
     }
     await mkdir(mount.source, { recursive: true, mode: 0o755 });
   }
-  return bind(mount.source, mount.target, mount.readOnly);
+  const { source, target, readOnly, propagation = 'rprivate', notRecursive } = mount;
+  const options = [notRecursive ? 'bind' : 'rbind', propagation, readOnly ? 'ro' : 'rw'];
+  return { type: 'bind', source, target, options };
 }
 
 function temporary(mount: Mount & { type: 'tmpfs' }): RuntimeMount {
-  const mode = (mount.mode ?? 0o1777).toString(8);
-  const options = ['nosuid', 'nodev', 'noexec', `mode=${mode}`];
-  if (mount.sizeBytes !== undefined) options.push(`size=${mount.sizeBytes}`);
-  return { type: 'tmpfs', source: 'tmpfs', target: mount.target, options };
+  const own = mount.options ?? [];
+  const defaults = ['nosuid', 'nodev', 'noexec'].filter((name) => !own.includes(name.slice(2)));
+  const options = new Set([...defaults, ...own, `mode=${(mount.mode ?? 0o1777).toString(8)}`]);
+  if (mount.sizeBytes !== undefined) options.add(`size=${mount.sizeBytes}`);
+  return { type: 'tmpfs', source: 'tmpfs', target: mount.target, options: [...options] };
 }
 
 function bind(source: string, target: string, readOnly: boolean): RuntimeMount {

@@ -103,9 +103,11 @@ async function adopt(worker: Worker): Promise<void> {
     const { at } = entry.local.phase;
     if (at === 'idle' && container) await engine.remove(id);
     if (withContainer.has(at) && container) {
-      await engine.reattach(id, logs.sink(id)).catch((error: unknown) => {
-        log.warn('the output of a task could not be taken up again', { task: id, error: messageOf(error) });
-      });
+      await engine
+        .reattach(id, logs.sink(id, entry.assignment?.template.container.logs))
+        .catch((error: unknown) => {
+          log.warn('the output of a task could not be taken up again', { task: id, error: messageOf(error) });
+        });
     }
     worker.found(id, container);
   }

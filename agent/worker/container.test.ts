@@ -58,7 +58,23 @@ test('host ports that may be any get numbers that are not taken', () => {
 });
 
 test('the files that name hosts are those of Docker', () => {
-  expect(hostsText(assignment('t'))).toMatch(/^127\.0\.0\.1\tlocalhost\n[^]*\n10\.0\.0\.2\tt\n$/);
+  expect(hostsText(assignment('t'), undefined)).toMatch(/^127\.0\.0\.1\tlocalhost\n[^]*\n10\.0\.0\.2\tt\n$/);
   expect(resolverText('10.0.0.1')).toBe('nameserver 10.0.0.1\noptions ndots:0\n');
   expect(resolverText(undefined)).not.toContain('nameserver');
+});
+
+test('the files that name hosts have what the service adds', () => {
+  const extraHosts = [
+    { name: 'db', address: '10.1.2.3' },
+    { name: 'here', address: 'host-gateway' },
+  ];
+  const change = { names: { extraHosts }, settings: { domainName: 'example.org' }, hostname: 'me' };
+  const text = hostsText(assignment('t', 'running', change), '10.0.0.1');
+  expect(text).toContain('\n10.1.2.3\tdb\n10.0.0.1\there\n10.0.0.2\tme.example.org me\n');
+  const names = { dnsServers: ['9.9.9.9'], dnsSearch: ['a.org', 'b.org'], dnsOptions: ['ndots:2', 'rotate'] };
+  expect(resolverText('10.0.0.1', names)).toBe(
+    'nameserver 10.0.0.1\nsearch a.org b.org\noptions ndots:2 rotate\n',
+  );
+  expect(resolverText(undefined, names)).toMatch(/^nameserver 9\.9\.9\.9\n/);
+  expect(resolverText('10.0.0.1', { dnsSearch: ['.'] })).toBe('nameserver 10.0.0.1\noptions ndots:0\n');
 });

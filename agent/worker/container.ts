@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import type { ContainerCreate, Image, ImageConfig, RuntimeMount } from '../engine/engine.ts';
 import type { ContainerSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
@@ -24,28 +25,30 @@ export function containerOf(
   parts: { mounts: RuntimeMount[]; networkNamespace: string },
 ): ContainerCreate {
   const { container, limits, reservations } = task.template;
-  const hostname = hostnameOf(task);
+  const name = hostnameOf(task);
   return {
     id: task.id,
     image,
     args: argsOf(container, image.config),
-    environment: environmentOf(container, image.config, hostname),
+    environment: environmentOf(container, image.config, name),
     workingDirectory: container.workingDirectory ?? (image.config.workingDirectory || '/'),
     user: container.user ?? image.config.user,
-    hostname,
+    hostname: name,
     labels: { ...image.config.labels, ...container.labels, ...labelsOf(task) },
     mounts: parts.mounts,
     networkNamespace: parts.networkNamespace,
     limits,
     reservations,
-    tty: false,
+    tty: container.settings?.tty ?? false,
     group: task.serviceId,
+    ...(container.settings && { settings: container.settings }),
   };
 }
 
 /** The name a container knows itself by. */
 export function hostnameOf(task: TaskAssignment): string {
-  return task.template.container.hostname ?? task.id;
+  const { hostname: own, settings } = task.template.container;
+  return own ?? (settings?.uts === 'host' ? hostname() : task.id);
 }
 
 /** ENTRYPOINT and CMD: an entrypoint of one's own drops the image's CMD as well. */

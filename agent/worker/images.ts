@@ -1,5 +1,6 @@
 import type { Engine, Image, PullProgress } from '../engine/engine.ts';
-import { codeOf, messageOf } from '../../src/util/errors.ts';
+import type { PullPolicy } from '../../src/spec/settings.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Limiter } from '../../src/util/queue.ts';
@@ -34,15 +35,28 @@ export class Images {
     this.#log = parts.log;
   }
 
-  /** The image, pulled if need be. The pull ends early only when nobody wants it any more. Throws as `Engine.pull` does. */
+  /**
+   * The image, pulled if need be or if the policy wants it. The pull ends early only when nobody wants it any more.
+   * Throws as `Engine.pull` does.
+   */
   async get(
     reference: string,
+    policy: PullPolicy | undefined,
     onProgress: (progress: PullProgress) => void,
     signal: AbortSignal,
   ): Promise<Image> {
-    const here = await this.#engine.image(reference);
+    const here = policy?.kind === 'always' ? undefined : await this.#engine.image(reference);
     signal.throwIfAborted();
-    if (here) return here;
+    if (here && !(policy?.kind === 'every' && this.#isOlder(here, policy.intervalMs))) return here;
+    if (policy?.kind === 'never') {
+      throw new ShoalError(
+        'image_not_found',
+        `Cannot use ${reference}: it is not on this host, and may not be pulled`,
+        {
+          next: 'Put it there, or let pull_policy be missing.',
+        },
+      );
+    }
     const pull = this.#pulls.get(reference) ?? this.#startPull(reference);
     pull.listeners.add(onProgress);
     const { promise: aborted, reject } = Promise.withResolvers<never>();
@@ -55,6 +69,10 @@ export class Images {
       pull.listeners.delete(onProgress);
       if (pull.listeners.size === 0) pull.controller.abort(new Error('nobody wants the image any more'));
     }
+  }
+
+  #isOlder({ pulledAt = 0 }: Image, intervalMs: number): boolean {
+    return this.#clock.now() - pulledAt >= intervalMs;
   }
 
   #startPull(reference: string): Pull {

@@ -1,6 +1,7 @@
 import type { Engine, OutputSink } from '../engine/engine.ts';
 import type { HostNetwork } from '../network/network.ts';
 import type { Volumes } from '../volumes/volumes.ts';
+import type { LogSettings } from '../../src/spec/settings.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
@@ -17,7 +18,7 @@ export interface LogQuery {
 /** Where the output of tasks is kept. */
 export interface TaskLogs {
   /** Takes a task's output, appending to what is there. */
-  sink(taskId: string): OutputSink;
+  sink(taskId: string, limits?: LogSettings): OutputSink;
   read(taskId: string, query: LogQuery): AsyncIterable<LogLine>;
   remove(taskId: string): Promise<void>;
   /** Ids of the tasks that have a log here. */

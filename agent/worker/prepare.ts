@@ -135,7 +135,7 @@ export class Preparer {
     const stopSignal = stopSignalOf(task.template.container, image.config);
     await this.#limiter.run(async () => {
       signal.throwIfAborted();
-      await engine.create(container, logs.sink(task.id));
+      await engine.create(container, logs.sink(task.id, task.template.container.logs));
     });
     const healthcheck = healthPlan(task.template.container.healthcheck, image.config.healthcheck);
     return {
@@ -148,10 +148,11 @@ export class Preparer {
   }
 
   async #image(task: TaskAssignment, context: PrepareContext, signal: AbortSignal): Promise<Image> {
-    const reference = task.template.container.image;
+    const { image: reference, pullPolicy } = task.template.container;
     let saidAt = 0;
     return await this.#images.get(
       reference,
+      pullPolicy,
       (progress) => {
         const now = this.#parts.clock.now();
         if (now - saidAt < progressIntervalMs) return;
@@ -183,7 +184,9 @@ export class Preparer {
       if (hostPorts.length > 0) this.#hostPorts.set(task.id, hostPorts);
       try {
         const { id: taskId, serviceId, attachments } = task;
-        const place = await this.#parts.network.attach({ taskId, serviceId, attachments, hostPorts });
+        const { dnsServers } = task.template.container.names ?? {};
+        const network = { taskId, serviceId, attachments, hostPorts, ...(dnsServers && { dnsServers }) };
+        const place = await this.#parts.network.attach(network);
         return { ...place, hostPorts };
       } catch (error) {
         const free = hostPorts.filter((_, index) => typeof wanted[index]?.published !== 'number');

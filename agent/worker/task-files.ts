@@ -2,6 +2,7 @@ import { chmod, chown, mkdir, readdir, rm, statfs, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import type { RuntimeMount } from '../engine/engine.ts';
 import type { FileReference } from '../../src/spec/service.ts';
+import type { NameSettings } from '../../src/spec/settings.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { runCommand, tryCommand } from '../../src/util/command.ts';
 import { hostnameOf } from './container.ts';
@@ -62,8 +63,12 @@ async function writeTaskFiles(
   await mkdir(folder, { mode: 0o700 });
   const named = [
     { name: 'hostname', target: '/etc/hostname', text: `${hostnameOf(task)}\n` },
-    { name: 'hosts', target: '/etc/hosts', text: hostsText(task) },
-    { name: 'resolv.conf', target: '/etc/resolv.conf', text: resolverText(dnsServer) },
+    { name: 'hosts', target: '/etc/hosts', text: hostsText(task, dnsServer) },
+    {
+      name: 'resolv.conf',
+      target: '/etc/resolv.conf',
+      text: resolverText(dnsServer, task.template.container.names),
+    },
   ];
   const mounts: RuntimeMount[] = [];
   for (const { name, target, text } of named) {
@@ -82,8 +87,18 @@ async function writeTaskFiles(
   return mounts;
 }
 
-/** `/etc/hosts` as Docker writes it: the usual names, and the container's own name on each of its addresses. */
-export function hostsText(task: TaskAssignment): string {
+/**
+ * `/etc/hosts` as Docker writes it: the usual names, the container's own name on each of its addresses, and what the service
+ * adds. `gateway` is the host's address on the task's first network.
+ */
+export function hostsText(task: TaskAssignment, gateway: string | undefined): string {
+  const { names, settings } = task.template.container;
+  const own = hostnameOf(task);
+  const called = settings?.domainName === undefined ? own : `${own}.${settings.domainName} ${own}`;
+  const extra = (names?.extraHosts ?? []).map(({ name, address }) => {
+    if (address !== 'host-gateway') return `${address}\t${name}`;
+    return gateway === undefined ? `# no network\t${name}` : `${gateway}\t${name}`;
+  });
   const lines = [
     '127.0.0.1\tlocalhost',
     '::1\tlocalhost ip6-localhost ip6-loopback',
@@ -91,12 +106,27 @@ export function hostsText(task: TaskAssignment): string {
     'ff00::0\tip6-mcastprefix',
     'ff02::1\tip6-allnodes',
     'ff02::2\tip6-allrouters',
-    ...task.attachments.map(({ address }) => `${address}\t${hostnameOf(task)}`),
+    ...extra,
+    ...task.attachments.map(({ address }) => `${address}\t${called}`),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-/** `/etc/resolv.conf`: the host's DNS server for the task's networks; without a network there is nobody to ask. */
-export function resolverText(dnsServer: string | undefined): string {
-  return dnsServer === undefined ? '# no network\n' : `nameserver ${dnsServer}\noptions ndots:0\n`;
+/**
+ * `/etc/resolv.conf`: the host's DNS server for the task's networks; without a network there is nobody to ask but the
+ * servers that the service names. With networks those are asked by the host's server, which knows the cluster's names.
+ */
+export function resolverText(dnsServer: string | undefined, names: NameSettings = {}): string {
+  const { dnsServers = [], dnsSearch = [], dnsOptions = [] } = names;
+  const servers = dnsServer === undefined ? dnsServers : [dnsServer];
+  if (servers.length === 0) return '# no network\n';
+  const dots = dnsOptions.some((option) => option.startsWith('ndots:')) ? [] : ['ndots:0'];
+  // a lone dot is how Docker writes that there shall be no search
+  const search = dnsSearch.filter((domain) => domain !== '.');
+  const lines = [
+    ...servers.map((server) => `nameserver ${server}`),
+    ...(search.length > 0 ? [`search ${search.join(' ')}`] : []),
+    `options ${[...dots, ...dnsOptions].join(' ')}`,
+  ];
+  return `${lines.join('\n')}\n`;
 }

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { compareTaskStates, type TaskState } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { FakeEngine } from './fake-engine.ts';
+import type { PullPolicy } from '../../src/spec/settings.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { assignment, TestHost } from './testing.ts';
 
 let host: TestHost;
@@ -104,6 +106,37 @@ describe('a worker asked to stop', () => {
     host.engine.exit('a', 0);
     await reaches('a', 'complete');
     await vi.waitFor(() => expect(host.engine.containers.size).toBe(0), { timeout: 5_000 });
+  });
+});
+
+describe('a worker and images', () => {
+  const pulls = () => host.engine.calls.filter((call) => call.startsWith('pull')).length;
+  const run = async (id: string, pullPolicy: PullPolicy) => {
+    host.assign(assignment(id, 'running', { pullPolicy }));
+    await reaches(id, 'running');
+  };
+
+  test('pulls one that is here already only when the policy says so', async () => {
+    const image = host.engine.images.get('web')!;
+    host.engine.remote.set('web', image);
+    await run('a', { kind: 'never' });
+    expect(pulls()).toBe(0);
+    await run('b', { kind: 'always' });
+    expect(pulls()).toBe(1);
+    host.engine.images.set('web', { ...image, pulledAt: systemClock.now() });
+    await run('c', { kind: 'every', intervalMs: 60_000 });
+    expect(pulls()).toBe(1);
+    host.engine.images.set('web', { ...image, pulledAt: systemClock.now() - 61_000 });
+    await run('d', { kind: 'every', intervalMs: 60_000 });
+    expect(pulls()).toBe(2);
+  });
+
+  test('refuses one that is not here and may not be pulled', async () => {
+    host.engine.images.clear();
+    host.assign(assignment('a', 'running', { pullPolicy: { kind: 'never' } }));
+    await reaches('a', 'rejected');
+    expect(host.status('a')?.error?.code).toBe('image_not_found');
+    expect(pulls()).toBe(0);
   });
 });
 

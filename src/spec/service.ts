@@ -1,4 +1,5 @@
 import type { Labels, ObjectMeta } from './object.ts';
+import type { ContainerSettings, LogSettings, NameSettings, PullPolicy } from './settings.ts';
 
 export type Protocol = 'tcp' | 'udp';
 
@@ -29,8 +30,25 @@ export type Mount =
       readOnly: boolean;
       noCopy?: boolean;
     }
-  | { type: 'bind'; source: string; target: string; readOnly: boolean; createHostPath: boolean }
-  | { type: 'tmpfs'; target: string; sizeBytes?: number; mode?: number };
+  | {
+      type: 'bind';
+      source: string;
+      target: string;
+      readOnly: boolean;
+      createHostPath: boolean;
+      /** `rshared` and its kin (mount(8)); absent: `rprivate`. */
+      propagation?: string;
+      /** Without the mounts that lie below the source. */
+      notRecursive?: boolean;
+    }
+  | {
+      type: 'tmpfs';
+      target: string;
+      sizeBytes?: number;
+      mode?: number;
+      /** More options of mount(8), such as `exec` or `uid=33`. */
+      options?: string[];
+    };
 
 /** A secret or config as a file in the container. `name` is the full, content-versioned name of the stored object. */
 export interface FileReference {
@@ -62,6 +80,10 @@ export interface ContainerSpec {
   /** `SIGTERM`, `TERM` or a number as text. */
   stopSignal?: string;
   stopGracePeriodMs: number;
+  settings?: ContainerSettings;
+  names?: NameSettings;
+  logs?: LogSettings;
+  pullPolicy?: PullPolicy;
 }
 
 export interface Resources {

@@ -1,22 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ServiceSpec } from '../spec/service.ts';
+import { canonicalRows, disk, specRows, surroundings, topLevelRows } from './attribute-rows.ts';
 import { load } from './fixtures.ts';
 import type { CanonicalService } from './model.ts';
-
-/** Defines whatever the rows name. */
-const surroundings = `
-networks: { front: , back: }
-volumes: { data: }
-secrets: { pw: { file: pw.txt } }
-configs: { page: { content: hello } }
-`;
-
-const disk = {
-  '/app/l.env': 'FROM_FILE=1\nboth=file',
-  '/app/pw.txt': 's3cret',
-  '/app/a.env': 'A=1\nB=file',
-  '/app/raw.env': 'C="q"',
-};
 
 async function one(attribute: string): Promise<{ canonical: CanonicalService; spec: ServiceSpec }> {
   const text = `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${attribute}\n${surroundings}`;
@@ -28,251 +14,14 @@ async function one(attribute: string): Promise<{ canonical: CanonicalService; sp
 }
 
 describe('each attribute of a service, as canonical form:', () => {
-  it.each<[string, object]>([
-    ['command: run --port "80 80"', { command: ['run', '--port', '80 80'] }],
-    ['command: [a, b]', { command: ['a', 'b'] }],
-    ['command:', { command: null }],
-    ["command: ''", { command: [] }],
-    ['entrypoint: [/bin/sh, -c]', { entrypoint: ['/bin/sh', '-c'] }],
-    [
-      'environment: { A: 1.10, B: 0440, C: true, D: , FROM: , E: "" }',
-      { environment: { A: '1.1', B: '288', C: 'true', D: null, FROM: 'outside', E: '' } },
-    ],
-    [
-      'environment: [A=1, B=x=y, FROM, NONE, C=]',
-      { environment: { A: '1', B: 'x=y', FROM: 'outside', NONE: null, C: '' } },
-    ],
-    ['env_file: a.env', { environment: { A: '1', B: 'file' } }],
-    [
-      'env_file: [a.env, { path: raw.env, format: raw }, { path: none.env, required: false }]',
-      { environment: { A: '1', B: 'file', C: '"q"' } },
-    ],
-    ['ports: ["8080:80"]', { ports: [{ target: 80, published: '8080', protocol: 'tcp', mode: 'ingress' }] }],
-    ['ports: [80]', { ports: [{ target: 80, protocol: 'tcp', mode: 'ingress' }] }],
-    ['ports: ["8000-9000:80/UDP"]', { ports: [{ target: 80, published: '8000-9000', protocol: 'udp' }] }],
-    [
-      'ports: ["90-91:80-81"]',
-      {
-        ports: [
-          { target: 80, published: '90' },
-          { target: 81, published: '91' },
-        ],
-      },
-    ],
-    [
-      'ports: [{ target: "80", published: 81, mode: host }]',
-      { ports: [{ target: 80, published: '81', protocol: 'tcp', mode: 'host' }] },
-    ],
-    ['networks: [back, front]', { networks: { back: null, front: null } }],
-    [
-      'networks: { back: { aliases: [store, other] } }',
-      { networks: { back: { aliases: ['store', 'other'] } } },
-    ],
-    ['networks: {}', { networks: { default: null } }],
-    [
-      'volumes: ["data:/data/:ro"]',
-      { volumes: [{ type: 'volume', source: 'data', target: '/data', read_only: true }] },
-    ],
-    [
-      'volumes: ["/srv:/srv"]',
-      { volumes: [{ type: 'bind', source: '/srv', target: '/srv', bind: { create_host_path: true } }] },
-    ],
-    ['volumes: [/cache]', { volumes: [{ type: 'volume', target: '/cache' }] }],
-    ['volumes: ["data:/d:nocopy"]', { volumes: [{ type: 'volume', volume: { nocopy: true } }] }],
-    [
-      'volumes: [{ type: tmpfs, target: /t, tmpfs: { size: 1m, mode: 01777 } }]',
-      { volumes: [{ type: 'tmpfs', target: '/t', tmpfs: { size: '1048576', mode: '01777' } }] },
-    ],
-    ['secrets: [pw]', { secrets: [{ source: 'pw', target: '/run/secrets/pw' }] }],
-    [
-      'secrets: [{ source: pw, target: other, uid: 103, mode: 0400 }]',
-      { secrets: [{ source: 'pw', target: '/run/secrets/other', uid: '103', mode: '0400' }] },
-    ],
-    ['configs: [page]', { configs: [{ source: 'page', target: '/page' }] }],
-    [
-      'configs: [{ source: page, target: /etc/page, mode: "0440" }]',
-      { configs: [{ target: '/etc/page', mode: '0440' }] },
-    ],
-    ['depends_on: [db]', { depends_on: { db: { condition: 'service_started', required: true } } }],
-    [
-      'depends_on: { db: { condition: service_healthy } }',
-      { depends_on: { db: { condition: 'service_healthy', required: true } } },
-    ],
-    [
-      'depends_on: { none: { condition: service_started, required: false } }',
-      { depends_on: { none: { required: false } } },
-    ],
-    [
-      'healthcheck: { test: curl x, interval: 90s, retries: "4" }',
-      { healthcheck: { test: ['CMD-SHELL', 'curl x'], interval: '1m30s', retries: 4 } },
-    ],
-    [
-      'healthcheck: { test: [CMD, a], start_interval: 1s, start_period: 2s, timeout: 3s }',
-      { healthcheck: { test: ['CMD', 'a'], start_interval: '1s', start_period: '2s', timeout: '3s' } },
-    ],
-    ['labels: [a=b, c]', { labels: { a: 'b', c: '' } }],
-    ['labels: { a: 1, c: }', { labels: { a: '1', c: '' } }],
-    ['user: "1000:1000"', { user: '1000:1000' }],
-    ['working_dir: /app', { working_dir: '/app' }],
-    ['hostname: web-1', { hostname: 'web-1' }],
-    ['stop_signal: SIGQUIT', { stop_signal: 'SIGQUIT' }],
-    ['stop_signal: 3', { stop_signal: '3' }],
-    ['stop_grace_period: 1m', { stop_grace_period: '1m0s' }],
-    ['restart: no', { restart: 'no' }],
-    ['deploy: { replicas: "3" }', { deploy: { replicas: 3 } }],
-    ['deploy: { labels: [a=1] }', { deploy: { labels: { a: '1' } } }],
-    ['label_file: l.env\n    labels: { both: own }', { labels: { FROM_FILE: '1', both: 'own' } }],
-    ['expose: [80, 90-91/udp]', { expose: ['80', '90-91/udp'] }],
-    ['extends: db', { image: 'nginx' }],
-    ['x-note: { any: [thing] }', { 'x-note': { any: ['thing'] } }],
-  ])('%s', async (attribute, expected) => {
+  it.each(canonicalRows)('%s', async (attribute, expected) => {
     const { canonical } = await one(attribute);
     expect(canonical).toMatchObject(expected);
   });
 });
 
 describe('each attribute of a service, as spec:', () => {
-  it.each<[string, object]>([
-    ['command: [a]', { task: { container: { command: ['a'] } } }],
-    ["entrypoint: ''", { task: { container: { entrypoint: [] } } }],
-    ['environment: { A: 1, NONE: }', { task: { container: { environment: { A: '1' } } } }],
-    [
-      'ports: ["8080:80", { target: 1, published: 2, mode: host }, "8000-8005:7"]',
-      {
-        ports: [
-          { target: 80, published: 8080 },
-          { target: 7, published: { first: 8000, last: 8005 } },
-        ],
-        task: { hostPorts: [{ target: 1, published: 2, mode: 'host' }] },
-      },
-    ],
-    ['ports: [80]', { ports: [{ target: 80, protocol: 'tcp', mode: 'ingress' }] }],
-    [
-      'networks: [front, back]',
-      {
-        task: {
-          networks: [
-            { name: 'app_front', aliases: [] },
-            { name: 'app_back', aliases: [] },
-          ],
-        },
-      },
-    ],
-    [
-      'networks: { back: { aliases: [a, a] } }',
-      { task: { networks: [{ name: 'app_back', aliases: ['a'] }] } },
-    ],
-    [
-      'volumes: ["data:/d"]',
-      {
-        task: {
-          container: { mounts: [{ type: 'volume', source: 'app_data', target: '/d', readOnly: false }] },
-        },
-      },
-    ],
-    ['volumes: ["data:/d:nocopy"]', { task: { container: { mounts: [{ noCopy: true }] } } }],
-    [
-      'volumes: [{ type: bind, source: /a, target: /b, bind: { create_host_path: false } }]',
-      { task: { container: { mounts: [{ type: 'bind', source: '/a', createHostPath: false }] } } },
-    ],
-    [
-      'volumes: [{ type: tmpfs, target: /t, tmpfs: { size: 1k, mode: 0700 } }]',
-      { task: { container: { mounts: [{ type: 'tmpfs', sizeBytes: 1024, mode: 0o700 }] } } },
-    ],
-    [
-      'secrets: [pw]',
-      {
-        task: {
-          container: {
-            secrets: [
-              { name: 'app_pw-1ec1c26b50d5', target: '/run/secrets/pw', uid: 0, gid: 0, mode: 0o444 },
-            ],
-          },
-        },
-      },
-    ],
-    [
-      'configs: [{ source: page, uid: "7", gid: "8" }]',
-      { task: { container: { configs: [{ target: '/page', uid: 7, gid: 8 }] } } },
-    ],
-    [
-      'depends_on: { db: { condition: service_completed_successfully } }',
-      { dependsOn: [{ service: 'app_db', condition: 'completed' }] },
-    ],
-    ['depends_on: { none: { condition: service_started, required: false } }', { dependsOn: [] }],
-    ['healthcheck: { disable: true }', { task: { container: { healthcheck: { test: ['NONE'] } } } }],
-    ['healthcheck: { test: [NONE] }', { task: { container: { healthcheck: { test: ['NONE'] } } } }],
-    ['healthcheck: { timeout: 1s }', { task: { container: { healthcheck: { timeoutMs: 1000 } } } }],
-    ['stop_grace_period: 1m', { task: { container: { stopGracePeriodMs: 60_000 } } }],
-    ['labels: { a: b }', { labels: {}, task: { container: { labels: { a: 'b' } } } }],
-    ['deploy: { labels: { a: b } }', { labels: { a: 'b' }, task: { container: { labels: {} } } }],
-    ['restart: no', { task: { restart: { condition: 'none', delayMs: 5000 } } }],
-    ['restart: always', { task: { restart: { condition: 'any', maxAttempts: 0 } } }],
-    ['restart: unless-stopped', { task: { restart: { condition: 'any' } } }],
-    ['restart: on-failure', { task: { restart: { condition: 'on-failure', maxAttempts: 0 } } }],
-    ['restart: on-failure:3', { task: { restart: { condition: 'on-failure', maxAttempts: 3 } } }],
-    [
-      'user: root',
-      {
-        task: {
-          container: { user: 'root' },
-          restart: { condition: 'any', delayMs: 5000, maxAttempts: 0, windowMs: 0 },
-        },
-      },
-    ],
-    [
-      'deploy: { restart_policy: { condition: none, delay: 1s, max_attempts: 2, window: 3s } }',
-      { task: { restart: { condition: 'none', delayMs: 1000, maxAttempts: 2, windowMs: 3000 } } },
-    ],
-    ['scale: 2', { mode: { kind: 'replicated', replicas: 2 } }],
-    [
-      'cpus: 0.5\n    mem_limit: 1m\n    mem_reservation: 1k\n    pids_limit: 5',
-      {
-        task: {
-          limits: { nanoCpus: 500_000_000, memoryBytes: 1_048_576, pids: 5 },
-          reservations: { memoryBytes: 1024 },
-        },
-      },
-    ],
-    [
-      'tmpfs: "/run:size=1k,mode=700"',
-      { task: { container: { mounts: [{ type: 'tmpfs', target: '/run', sizeBytes: 1024, mode: 0o700 }] } } },
-    ],
-    ['deploy: { mode: global }', { mode: { kind: 'global' } }],
-    ['deploy: { replicas: 0 }', { mode: { kind: 'replicated', replicas: 0 } }],
-    ['deploy: { endpoint_mode: dnsrr }', { endpointMode: 'dnsrr' }],
-    [
-      'deploy: { resources: { limits: { cpus: "0.25", memory: 64M, pids: 9 }, reservations: { cpus: 0.1, memory: 32M } } }',
-      {
-        task: {
-          limits: { nanoCpus: 250_000_000, memoryBytes: 67_108_864, pids: 9 },
-          reservations: { nanoCpus: 100_000_000, memoryBytes: 33_554_432 },
-        },
-      },
-    ],
-    ['deploy: { resources: { limits: { cpus: 0, memory: 0, pids: 0 } } }', { task: { limits: {} } }],
-    [
-      'deploy: { update_config: { parallelism: 0, delay: 2s, failure_action: rollback, monitor: 1s, max_failure_ratio: 0.5, order: start-first } }',
-      {
-        update: {
-          parallelism: 0,
-          delayMs: 2000,
-          failureAction: 'rollback',
-          monitorMs: 1000,
-          maxFailureRatio: 0.5,
-          order: 'start-first',
-        },
-      },
-    ],
-    [
-      'deploy: { rollback_config: { order: start-first } }',
-      { rollback: { parallelism: 1, failureAction: 'pause', monitorMs: 5000, order: 'start-first' } },
-    ],
-    [
-      'deploy: { placement: { constraints: [node.role == worker], max_replicas_per_node: 2 } }',
-      { task: { placement: { constraints: ['node.role == worker'], maxReplicasPerNode: 2 } } },
-    ],
-  ])('%s', async (attribute, expected) => {
+  it.each(specRows)('%s', async (attribute, expected) => {
     const { spec } = await one(attribute);
     expect(spec).toMatchObject(expected);
     if (attribute.includes('pids: 0')) expect(spec.task.limits).toEqual({});
@@ -281,34 +30,7 @@ describe('each attribute of a service, as spec:', () => {
 });
 
 describe('each top-level attribute:', () => {
-  it.each<[string, object]>([
-    ['name: Shop App', { name: 'shopapp' }],
-    [
-      'networks: { default: { internal: true, name: shared, labels: [a=b] } }',
-      { networks: [{ name: 'shared', internal: true, labels: { a: 'b' } }] },
-    ],
-    [
-      'networks: { default: { driver: bridge, ipam: { config: [{ subnet: 10.9.0.0/16 }] } } }',
-      { networks: [{ name: 'app_default', subnet: '10.9.0.0/16' }] },
-    ],
-    [
-      'volumes: { v: { name: kept, driver: local, labels: { a: b } } }',
-      { volumes: [{ name: 'kept', labels: { a: 'b' } }] },
-    ],
-    [
-      'secrets: { s: { environment: FROM } }',
-      { secrets: [{ data: Buffer.from('outside').toString('base64') }] },
-    ],
-    [
-      'secrets: { s: { file: ./pw.txt, labels: { a: b } } }',
-      { secrets: [{ name: 'app_s-1ec1c26b50d5', labels: { a: 'b' } }] },
-    ],
-    [
-      'configs: { c: { content: "hi ${FROM}" } }',
-      { configs: [{ data: Buffer.from('hi outside').toString('base64') }] },
-    ],
-    ['x-any: [1, { a: b }]', {}],
-  ])('%s', async (attribute, expected) => {
+  it.each(topLevelRows)('%s', async (attribute, expected) => {
     const text = `services: { web: { image: nginx } }\n${attribute}\n`;
     const { application } = await load(text, { disk, environment: { FROM: 'outside' } });
     expect(application).toMatchObject(expected);

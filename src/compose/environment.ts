@@ -75,6 +75,8 @@ export async function projectEnvironment(
     envFiles: readonly string[] | undefined;
     projectDirectory: string;
     workingDirectory: string;
+    /** What names the files, when a Compose file does. */
+    at?: Position;
   },
   diagnostics: Diagnostics,
 ): Promise<Map<string, string>> {
@@ -97,7 +99,7 @@ export async function projectEnvironment(
         required: named.length > 0,
       },
       diagnostics,
-      undefined,
+      options.at,
     );
     for (const [name, value] of values) read.set(name, value);
   }

@@ -253,6 +253,10 @@ describe('include', () => {
     ],
     ['include: [none.yaml]\nservices: { web: { image: a } }', /cannot read \/app\/none.yaml/u],
     ['include: a.yaml\nservices: { web: { image: a } }', /"a.yaml" cannot be used here/u],
+    [
+      'include:\n  - { path: db/compose.yaml, env_file: none.env }\nservices: { web: { image: a } }',
+      /^2:\d+ .*cannot read \/app\/none.env/u,
+    ],
     ['include: [{ file: a.yaml }]\nservices: { web: { image: a } }', /this key is not known/u],
   ])('refuses %j', async (text, message) => {
     expect(summary(await faultsOf(text, { disk })).join('\n')).toMatch(message);

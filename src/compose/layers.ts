@@ -110,6 +110,7 @@ async function includedEnvironment(
       envFiles: named === undefined ? [] : files,
       projectDirectory,
       workingDirectory: context.workingDirectory,
+      ...(named === undefined ? {} : { at: named.at }),
     },
     context.diagnostics,
   );

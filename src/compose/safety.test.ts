@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { faultsOf, load } from './fixtures.ts';
+import { renderCanonical } from './render.ts';
 
 const levels = Array.from(
   { length: 9 },
@@ -129,6 +130,14 @@ services:
       `services: { a: { image: a, labels: { l: a\u00a0 } } }\n${'# nothing\n'.repeat(50_000)}`,
     );
     expect(canonical.services['a']!.labels).toEqual({ l: 'a\u00a0' });
+  });
+
+  it('loads: a name that ends as no other does, also a second time', async () => {
+    const first = await load(
+      'services: { a: { image: a, networks: [__proto__] } }\nnetworks: { __proto__: }',
+    );
+    const again = await load(renderCanonical(first.canonical, 'yaml'));
+    expect(again.canonical).toEqual(first.canonical);
   });
 
   it('tells of overlapping subnets by the later of the two', async () => {

@@ -17,9 +17,9 @@ const serviceName: Attribute = {
 
 const givenName: Attribute = {
   type: 'string',
-  pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?$',
+  pattern: '^[a-zA-Z0-9][a-zA-Z0-9._-]*$',
   maxLength: 128,
-  says: 'a name of letters, digits, ".", "_" and "-"',
+  says: 'a name of letters, digits, ".", "_" and "-" that begins with a letter or digit',
 };
 
 function named(entry: Attribute, propertyNames = resourceName): Attribute {

@@ -1,5 +1,5 @@
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createContainerdEngine } from '../engine/containerd.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ensureContainerd, type ContainerdProcess } from '../engine/process.ts';
@@ -45,6 +45,8 @@ export function productionParts(settings: PartSettings): DaemonParts {
     createContainerdEngine({
       address: socket,
       namespace: engineNamespace,
+      // a machine's own containerd has its socket there by default
+      runtimeDirectory: socket === ownAddress ? join(runDirectory, 'containerd') : dirname(socket),
       stateDirectory: join(runDirectory, 'engine'),
       cgroupParent: settings.cgroupParent ?? defaultCgroupParent,
       insecureRegistries: settings.insecureRegistries,

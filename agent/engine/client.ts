@@ -77,6 +77,7 @@ export class ContainerdClient {
   readonly #namespace: string;
   readonly #clock: Clock;
   readonly #metadata = new Map<string, Metadata>();
+  #lostAt = 0;
 
   constructor(options: { address: string; namespace: string; clock: Clock }) {
     checkSocketPath(options.address);
@@ -173,11 +174,17 @@ export class ContainerdClient {
     this.#client.close();
   }
 
+  /** When containerd last was seen to be away, in ms; 0: never. */
+  get lostAt(): number {
+    return this.#lostAt;
+  }
+
   /** A gRPC error in our words; other errors come back as they are. */
   translate(name: string, error: unknown): Error {
     if (!(error instanceof Error)) return new ShoalError('engine_failed', `Cannot ${name}: ${String(error)}`);
     if (error instanceof ShoalError || grpcStatus(error) === undefined) return error;
     const code = grpcStatus(error);
+    if (code === grpcCodes.unavailable) this.#lostAt = this.#clock.now();
     if (code === grpcCodes.unavailable || code === grpcCodes.cancelled) {
       return new ShoalError('unavailable', `Cannot reach containerd at ${this.address}`, {
         cause: error,

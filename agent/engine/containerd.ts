@@ -4,6 +4,7 @@ import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import { AccountsReader } from './accounts.ts';
+import { Bundles } from './bundles.ts';
 import { ContainerdClient, isAlreadyExists, isNotFound } from './client.ts';
 import type {
   ContainerCreate,
@@ -19,16 +20,18 @@ import type {
 import { devicesOf } from './devices.ts';
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
-import { shimWasEnding, startError } from './failures.ts';
+import { earlierAttemptRemains, shimWasEnding, startError } from './failures.ts';
 import { execPrefix, FifoFolder, holdOpen } from './fifos.ts';
 import { hostFeatures, wasKilledForMemory } from './host.ts';
 import { copyFromRoot } from './image-copy.ts';
 import { ImageRoots } from './image-root.ts';
 import { ImageStore } from './images.ts';
 import { findInit } from './init.ts';
+import { Leases } from './leases.ts';
 import type { Mount, TaskProcess } from './messages.ts';
 import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
 import type { PullOptions } from './pulls.ts';
+import { makeSnapshot } from './snapshots.ts';
 import {
   cgroupPath,
   execProcess,
@@ -47,6 +50,8 @@ const killedExitCode = 128 + signalKill;
 /** How long an earlier process's execs find somebody at the other end of their FIFOs. */
 const abandonedExecMs = 15_000;
 const taskCreateAttempts = 4;
+/** A daemon killed in the middle of a creation comes back while containerd still clears what it had begun. */
+const earlierAttemptPauseMs = 250;
 /** How long the last output of a removed container is waited for. */
 const outputEndTimeoutMs = 2_000;
 
@@ -55,6 +60,8 @@ export interface ContainerdOptions {
   address: string;
   /** containerd's namespace for everything of ours. */
   namespace: string;
+  /** containerd's own folder for what lives as long as the machine is up (`state` in its configuration). */
+  runtimeDirectory: string;
   /** Holds FIFOs. Survives this process, not the machine. */
   stateDirectory: string;
   /** Control group below which containers are put, `/shoal`. */
@@ -74,6 +81,8 @@ class ContainerdEngine implements Engine {
   readonly #options: ContainerdOptions;
   readonly #client: ContainerdClient;
   readonly #images: ImageStore;
+  readonly #leases: Leases;
+  readonly #bundles: Bundles;
   readonly #roots: ImageRoots;
   readonly #accounts: AccountsReader;
   readonly #fifos: FifoFolder;
@@ -94,7 +103,14 @@ class ContainerdEngine implements Engine {
     this.#options = options;
     this.#client = new ContainerdClient({ address, namespace, clock });
     this.#images = new ImageStore({ client: this.#client, clock, log, insecureRegistries });
-    this.#roots = new ImageRoots(this.#client, join(stateDirectory, 'rootfs'), clock);
+    this.#leases = new Leases(this.#client, clock);
+    this.#bundles = new Bundles({
+      directory: join(options.runtimeDirectory, 'io.containerd.runtime.v2.task', namespace),
+      clock,
+      log,
+      lostAt: () => this.#client.lostAt,
+    });
+    this.#roots = new ImageRoots(this.#client, join(stateDirectory, 'rootfs'), this.#leases);
     this.#accounts = new AccountsReader(this.#roots);
     this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
     this.#host = hostFeatures();
@@ -152,6 +168,7 @@ class ContainerdEngine implements Engine {
     await this.#start();
     // an exit that comes after this list must reach those who asked for exits before it
     await Promise.all(this.#subscriptions);
+    await this.#leases.sweep();
     const [{ containers }, { tasks }] = await Promise.all([
       this.#client.call('Containers.List', { filters: [] }),
       this.#client.call('Tasks.List', {}),
@@ -326,11 +343,11 @@ class ContainerdEngine implements Engine {
 
   async #prepare(snapshotter: string, key: string, parent: string): Promise<Mount[]> {
     try {
-      return (await this.#client.call('Snapshots.Prepare', { snapshotter, key, parent })).mounts;
+      return await makeSnapshot(this.#client, 'Prepare', { snapshotter, key, parent });
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
       await this.#client.call('Snapshots.Remove', { snapshotter, key });
-      return (await this.#client.call('Snapshots.Prepare', { snapshotter, key, parent })).mounts;
+      return await makeSnapshot(this.#client, 'Prepare', { snapshotter, key, parent });
     }
   }
 
@@ -353,9 +370,14 @@ class ContainerdEngine implements Engine {
         await this.#client.call('Tasks.Create', request);
         return;
       } catch (error) {
-        if (attempt >= taskCreateAttempts || !shimWasEnding(error)) throw error;
-        this.#options.log.debug('shared shim was ending, trying again', { container: container.id });
+        const again = shimWasEnding(error) || earlierAttemptRemains(error);
+        if (attempt >= taskCreateAttempts || !again) throw error;
+        this.#options.log.debug('containerd is not done with what came before, trying again', {
+          container: container.id,
+          error: messageOf(error),
+        });
         await this.#deleteTask(container.id);
+        if (earlierAttemptRemains(error)) await this.#options.clock.sleep(attempt * earlierAttemptPauseMs);
       }
     }
   }
@@ -397,6 +419,7 @@ class ContainerdEngine implements Engine {
       // it has ended or never was; if there is another reason the deletion meets it again
     }
     await ignoreMissing(this.#client.call('Tasks.Delete', { containerId }));
+    await this.#bundles.clear(id);
   }
 
   #keepOutput(id: string, output: Output): void {

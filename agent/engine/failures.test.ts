@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
-import { startError } from './failures.ts';
+import { earlierAttemptRemains, startError } from './failures.ts';
 
 const shim = 'failed to create shim task: OCI runtime create failed: runc create failed: ';
 const start = 'unable to start container process: ';
@@ -54,4 +54,10 @@ test('what is not about starting a program stays as it is', () => {
   for (const error of [new ShoalError('unavailable', 'Cannot reach containerd'), new Error('bug')]) {
     expect(startError(error, ['x'])).toBe(error);
   }
+});
+
+test('an attempt that containerd has not cleared yet is told from a file of the program that exists already', () => {
+  const bundle = '/run/shoal/containerd/io.containerd.runtime.v2.task/shoal/07z11oblx1uw';
+  expect(earlierAttemptRemains(failed(`mkdir ${bundle}: file exists: unknown`))).toBe(true);
+  expect(earlierAttemptRemains(failed(`${shim}mkdir /data/cache: file exists: unknown`))).toBe(false);
 });

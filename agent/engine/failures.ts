@@ -1,6 +1,6 @@
 import { ShoalError } from '../../src/util/errors.ts';
 import { formatBytes } from '../../src/util/text.ts';
-import { grpcDetails } from './client.ts';
+import { grpcDetails, isAlreadyExists } from './client.ts';
 
 /** runc's words when the program cannot be executed; they come through containerd as text only. */
 const notExecutable =
@@ -67,5 +67,12 @@ function mountReason(reason: string): string {
 export function shimWasEnding(error: unknown): boolean {
   return /ttrpc: (?:closed|server closed)|shim\.sock|connect: (?:connection refused|no such file)|connection reset|unexpected EOF/.test(
     grpcDetails(error),
+  );
+}
+
+/** Whether making a task failed because containerd still has, or is just clearing, an earlier attempt at the same one. */
+export function earlierAttemptRemains(error: unknown): boolean {
+  return (
+    isAlreadyExists(error) || /\bmkdir \S+\/io\.containerd\.runtime\S+: file exists/.test(grpcDetails(error))
   );
 }

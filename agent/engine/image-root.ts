@@ -2,42 +2,37 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { lstat, mkdir, readlink } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import { withDeadline, type Clock } from '../../src/util/clock.ts';
+import { withDeadline } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { systemRandom } from '../../src/util/random.ts';
 import type { ContainerdClient } from './client.ts';
+import type { Leases } from './leases.ts';
 import type { Mount } from './messages.ts';
+import { makeSnapshot } from './snapshots.ts';
 
 const linksMax = 40;
 const mountTimeoutMs = 10_000;
-const leaseLifetimeMs = 60 * 60 * 1000;
 
 /** Shows the files of images to code of this process, read-only and not mounted anywhere that the machine sees. */
 export class ImageRoots {
   readonly #client: ContainerdClient;
   readonly #mountPoint: string;
-  readonly #clock: Clock;
+  readonly #leases: Leases;
 
   /** `mountPoint` is an empty folder; nothing is ever mounted there as the rest of the machine sees it. */
-  constructor(client: ContainerdClient, mountPoint: string, clock: Clock) {
+  constructor(client: ContainerdClient, mountPoint: string, leases: Leases) {
     this.#client = client;
     this.#mountPoint = mountPoint;
-    this.#clock = clock;
+    this.#leases = leases;
   }
 
   /** Calls `work` with a folder that shows the image with these unpacked layers; gone when it returns. */
   async use<T>(snapshotter: string, chainId: string, work: (root: string) => Promise<T>): Promise<T> {
-    const key = `shoal-view-${systemRandom.id()}`;
-    const expire = new Date(this.#clock.now() + leaseLifetimeMs).toISOString();
-    await this.#client.call('Leases.Create', { id: key, labels: { 'containerd.io/gc.expire': expire } });
-    try {
+    // the view goes with its lease
+    return await this.#leases.use(async (key) => {
       const view = { snapshotter, key, parent: chainId };
-      const { mounts } = await this.#client.call('Snapshots.View', view, { lease: key });
+      const mounts = await makeSnapshot(this.#client, 'View', view, { lease: key });
       return await withRoot(mounts, this.#mountPoint, work);
-    } finally {
-      // the view goes with its lease
-      await this.#client.call('Leases.Delete', { id: key });
-    }
+    });
   }
 }
 

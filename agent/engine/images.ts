@@ -23,6 +23,7 @@ import {
 import { SharedPulls, type PullOptions } from './pulls.ts';
 import { canonicalReference, parseReference, type Reference } from './reference.ts';
 import { isRetryable, pullError, RepositoryClient } from './registry.ts';
+import { makeSnapshot } from './snapshots.ts';
 
 const layersAtOnce = 3;
 const manifestAttempts = 4;
@@ -313,7 +314,7 @@ export class ImageStore {
     if (await this.#hasSnapshot(name)) return;
     const key = `shoal-unpack-${systemRandom.id()}`;
     const parent = index === 0 ? '' : chain[index - 1]!;
-    const { mounts } = await this.#client.call('Snapshots.Prepare', { snapshotter, key, parent }, { lease });
+    const mounts = await makeSnapshot(this.#client, 'Prepare', { snapshotter, key, parent }, { lease });
     try {
       const diff = resolved.manifest.layers[index]!;
       const { applied } = await this.#client

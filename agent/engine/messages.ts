@@ -151,6 +151,7 @@ export interface Calls {
   'Images.Delete': [{ name: string; sync?: boolean }, Empty];
   'Leases.Create': [{ id: string; labels: Labels }, object];
   'Leases.Delete': [{ id: string; sync?: boolean }, Empty];
+  'Leases.List': [Filters, { leases: { id: string }[] }];
   'Leases.AddResource': [{ id: string; resource: { id: string; type: string } }, Empty];
   'Diff.Apply': [{ diff: Descriptor; mounts: Mount[] }, { applied: Descriptor | null }];
   'Events.Publish': [{ topic: string; event: Any }, Empty];

@@ -184,6 +184,7 @@ const images = {
   DeleteImage: message({ name: [1, 'string'], sync: [2, 'bool'] }),
   Lease: message({ id: [1, 'string'], labels: [3, 'string', 'string'] }),
   OneLease: message({ lease: [1, 'Lease'] }),
+  LeaseList: message({ leases: [1, 'repeated Lease'] }),
   DeleteLease: message({ id: [1, 'string'], sync: [2, 'bool'] }),
   Resource: message({ id: [1, 'string'], type: [2, 'string'] }),
   LeaseResource: message({ id: [1, 'string'], resource: [2, 'Resource'] }),
@@ -257,6 +258,7 @@ const services: Record<string, Record<string, MethodShape>> = {
   'leases.v1.Leases': {
     Create: ['Lease', 'OneLease'],
     Delete: ['DeleteLease', 'Empty'],
+    List: ['Filters', 'LeaseList'],
     AddResource: ['LeaseResource', 'Empty'],
   },
   'diff.v1.Diff': { Apply: ['ApplyDiff', 'ApplyDiffResponse'] },

@@ -25,7 +25,7 @@ export async function measureFaults(rounds: number, seed?: number): Promise<Faul
       }
     }
   } finally {
-    await rig.down();
+    for (const line of await rig.down()) note(`left over at the end: ${line}`);
   }
   return { seed: chosen, faults };
 }

@@ -1,5 +1,6 @@
 import { createContainerdEngine } from '../../agent/engine/containerd.ts';
 import type { ContainerCreate } from '../../agent/engine/engine.ts';
+import { dirname, join } from 'node:path';
 import { systemClock } from '../../src/util/clock.ts';
 import { runCommand } from '../../src/util/command.ts';
 import { silentLogger } from '../../src/util/log.ts';
@@ -30,6 +31,7 @@ const ip = async (...commands: string[]) => {
 async function main(): Promise<Floor> {
   const engine = createContainerdEngine({
     address,
+    runtimeDirectory: join(dirname(address), 'containerd'),
     stateDirectory,
     cgroupParent,
     namespace: 'floor',

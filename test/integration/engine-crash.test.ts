@@ -1,7 +1,8 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Image } from '../../agent/engine/engine.ts';
+import { runCommand } from '../../src/util/command.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { pushImage } from '../harness/registry.ts';
 import { finish, startEngineFixture, until, type EngineFixture } from './engine-fixture.ts';
@@ -99,4 +100,47 @@ test('what a creation left behind that was cut short is cleared by the next one 
   await engine.remove(container.id);
   await engine.remove(container.id);
   expect(await engine.list()).toEqual([]);
+});
+
+test('a bundle that a killed containerd left is no hindrance and does not stay', async () => {
+  const { engine, containerd, directory } = fixture;
+  const bundles = join(directory, 'run/containerd/io.containerd.runtime.v2.task/shoal');
+  const [again, away] = [fixture.container(image, ['sleep', '1000']), fixture.container(image, ['true'])];
+  for (const { id } of [again, away]) await mkdir(join(bundles, id), { recursive: true });
+  const killed = containerd.pid()!;
+  process.kill(killed, 'SIGKILL');
+  await until(
+    'the engine is seen to be away',
+    async () =>
+      await engine.list().then(
+        () => false,
+        () => true,
+      ),
+  );
+  await until('another containerd runs', () => containerd.pid() !== killed);
+  await until(
+    'it answers',
+    async () =>
+      await engine.info().then(
+        () => true,
+        () => false,
+      ),
+  );
+  for (const { id } of [again, away]) await mkdir(join(bundles, id), { recursive: true });
+  for (const { id } of [again, away]) await utimes(join(bundles, id), 1, 1);
+  await engine.create(again, fixture.sink(again.id));
+  await engine.start(again.id);
+  expect(await engine.list()).toMatchObject([{ id: again.id, state: 'running' }]);
+  await engine.remove(again.id);
+  await engine.remove(away.id);
+  expect(await readdir(bundles)).toEqual([]);
+});
+
+test('a lease that could not be deleted in time is deleted by the next look', async () => {
+  const { directory } = fixture;
+  const ctr = (...words: string[]) =>
+    runCommand('ctr', ['-a', join(directory, 'run/c.sock'), '-n', 'shoal', 'leases', ...words]);
+  await ctr('create', '--id', 'shoal-view-left');
+  await fixture.another().list();
+  expect(await ctr('list', '-q')).toBe('');
 });

@@ -51,6 +51,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
     const options = {
       address,
       namespace: 'shoal',
+      runtimeDirectory: join(directory, 'run/containerd'),
       stateDirectory,
       cgroupParent,
       insecureRegistries: [],

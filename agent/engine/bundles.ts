@@ -1,0 +1,102 @@
+import { readFile, readdir, readlink, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../src/util/clock.ts';
+import { tryCommand } from '../../src/util/command.ts';
+import type { Logger } from '../../src/util/log.ts';
+
+/** containerd clears a creation that was cut short by itself, one step in 5 s at most (`io.containerd.timeout.shim.cleanup`). */
+const patienceMs = 12_000;
+const pollMs = 25;
+const socketScheme = 'unix://';
+
+export interface BundlesOptions {
+  /** Where containerd's second runtime keeps the bundles of our namespace. */
+  directory: string;
+  clock: Clock;
+  log: Logger;
+  /** When containerd was last seen to be away, in ms; 0: never. */
+  lostAt: () => number;
+}
+
+/**
+ * Bundles: the folders that containerd keeps for its tasks. One killed between making a bundle and giving it to the shim
+ * leaves it for ever, and with it the container's id is taken; its shim may wait for ever as well.
+ */
+export class Bundles {
+  readonly #options: BundlesOptions;
+
+  constructor(options: BundlesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * For a container that containerd says it has no task of: waits until its bundle is gone, and removes one that a
+   * containerd that is no more has left. Resolves at once when there is none, as nearly always.
+   */
+  async clear(id: string): Promise<void> {
+    const { directory, clock, log, lostAt } = this.#options;
+    const bundle = join(directory, id);
+    const limit = clock.now() + patienceMs;
+    for (;;) {
+      const found = await stat(bundle).catch(ifMissing);
+      if (!found) return;
+      if (found.mtimeMs < lostAt() || clock.now() > limit) break;
+      await clock.sleep(pollMs);
+    }
+    log.info('removing what a killed containerd has left of a container', { container: id });
+    await this.#endShim(id);
+    await tryCommand('umount', ['--lazy', join(bundle, 'rootfs')]); // nearly always nothing is mounted, and it says so
+    const work = await readlink(join(bundle, 'work')).catch(ifMissing);
+    if (work !== undefined) await rm(work, { recursive: true, force: true });
+    await rm(bundle, { recursive: true, force: true });
+  }
+
+  /** Ends the shim that was started for the bundle, unless it serves other bundles. */
+  async #endShim(id: string): Promise<void> {
+    const { directory, log } = this.#options;
+    const address = await this.#address(id);
+    if (address === undefined) return;
+    const others = (await readdir(directory)).filter((name) => name !== id);
+    const addresses = await Promise.all(others.map((name) => this.#address(name)));
+    if (addresses.includes(address)) return;
+    const pid = await listenerOf(address.replace(socketScheme, ''));
+    if (pid === undefined) return;
+    log.info('ending a shim that serves no container', { container: id, pid });
+    killIfThere(pid);
+    await rm(address.replace(socketScheme, ''), { force: true });
+  }
+
+  async #address(id: string): Promise<string | undefined> {
+    return (await readFile(join(this.#options.directory, id, 'address'), 'utf8').catch(ifMissing))?.trim();
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    ifMissing(error as NodeJS.ErrnoException);
+  }
+}
+
+/** The process that holds the listening socket of this path (proc(5), `/proc/net/unix`); nothing when there is none. */
+async function listenerOf(path: string): Promise<number | undefined> {
+  const sockets = (await readFile('/proc/net/unix', 'utf8')).split('\n');
+  const inode = sockets.find((line) => line.endsWith(` ${path}`))?.split(/\s+/)[6];
+  if (inode === undefined) return undefined;
+  for (const pid of (await readdir('/proc')).map(Number).filter((number) => number > 0)) {
+    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(ifMissing);
+    if (!name?.startsWith('containerd-shim')) continue;
+    const descriptors = await readdir(`/proc/${pid}/fd`).catch(ifMissing);
+    for (const descriptor of descriptors ?? []) {
+      const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(ifMissing);
+      if (target === `socket:[${inode}]`) return pid;
+    }
+  }
+  return undefined;
+}
+
+function ifMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined;
+  throw error;
+}

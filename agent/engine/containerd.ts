@@ -50,6 +50,11 @@ const killedExitCode = 128 + signalKill;
 /** How long an earlier process's execs find somebody at the other end of their FIFOs. */
 const abandonedExecMs = 15_000;
 const taskCreateAttempts = 4;
+/**
+ * A start takes a fraction of a second. Seen once in 80 kills of containerd in the middle of one: `runc start` hangs in
+ * the shim until this deadline, which containerd passes on to it, and everything about that container with it.
+ */
+const startTimeoutMs = 20_000;
 /** A daemon killed in the middle of a creation comes back while containerd still clears what it had begun. */
 const earlierAttemptPauseMs = 250;
 /** How long the last output of a removed container is waited for. */
@@ -146,7 +151,7 @@ class ContainerdEngine implements Engine {
 
   async start(id: string): Promise<{ pid: number }> {
     try {
-      return await this.#client.call('Tasks.Start', { containerId: id });
+      return await this.#client.call('Tasks.Start', { containerId: id }, { timeoutMs: startTimeoutMs });
     } catch (error) {
       throw startError(error, []);
     }

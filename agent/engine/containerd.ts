@@ -10,7 +10,6 @@ import type {
   ContainerCreate,
   ContainerExit,
   ContainerInfo,
-  ContainerState,
   Engine,
   ExecRequest,
   ExecSession,
@@ -28,7 +27,7 @@ import { ImageRoots } from './image-root.ts';
 import { ImageStore } from './images.ts';
 import { findInit } from './init.ts';
 import { Leases } from './leases.ts';
-import type { Mount, TaskProcess } from './messages.ts';
+import type { Mount } from './messages.ts';
 import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
 import type { PullOptions } from './pulls.ts';
 import { makeSnapshot } from './snapshots.ts';
@@ -41,6 +40,7 @@ import {
   type OciProcess,
   type OciSpecification,
 } from './specification.ts';
+import { describeTask, ignoreMissing } from './task-state.ts';
 import { resolveUser, type ContainerUser } from './user.ts';
 
 const runtimeName = 'io.containerd.runc.v2';
@@ -478,36 +478,5 @@ class ContainerdEngine implements Engine {
     const snapshotter = await this.#images.snapshotter();
     const { info } = await this.#client.call('Snapshots.Stat', { snapshotter, key: id });
     return resolveUser(user, await this.#accounts.read(snapshotter, info?.parent ?? ''));
-  }
-}
-
-/** A container without a task has lost it, to a crash or a restart of the machine: it is stopped, and how it ended is unknown. */
-function describeTask(task: TaskProcess | undefined): {
-  state: ContainerState;
-  pid?: number;
-  exitCode?: number;
-} {
-  switch (task?.status) {
-    case 'CREATED':
-      return { state: 'created', pid: task.pid };
-    case 'RUNNING':
-    case 'PAUSED':
-    case 'PAUSING':
-      return { state: 'running', pid: task.pid };
-    case 'STOPPED':
-      return { state: 'stopped', exitCode: task.exitStatus };
-    case 'UNKNOWN':
-    case undefined:
-      return { state: 'stopped' };
-    default:
-      throw new ShoalError('internal', `Invariant broken: unknown task status ${String(task?.status)}`);
-  }
-}
-
-async function ignoreMissing(call: Promise<unknown>): Promise<void> {
-  try {
-    await call;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
   }
 }

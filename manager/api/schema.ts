@@ -45,8 +45,22 @@ const mount = {
   discriminator: { propertyName: 'type' },
   oneOf: [
     object({ type: { const: 'volume' }, 'source?': name, target: text, readOnly: flag, 'noCopy?': flag }),
-    object({ type: { const: 'bind' }, source: text, target: text, readOnly: flag, createHostPath: flag }),
-    object({ type: { const: 'tmpfs' }, target: text, 'sizeBytes?': count, 'mode?': mode }),
+    object({
+      type: { const: 'bind' },
+      source: text,
+      target: text,
+      readOnly: flag,
+      createHostPath: flag,
+      'propagation?': { enum: ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'] },
+      'notRecursive?': flag,
+    }),
+    object({
+      type: { const: 'tmpfs' },
+      target: text,
+      'sizeBytes?': count,
+      'mode?': mode,
+      'options?': list({ type: 'string', pattern: '^[a-z_]+(?:=\\d{1,10}[kmg]?)?$' }),
+    }),
   ],
 };
 
@@ -60,6 +74,71 @@ const healthcheck = object({
   'startIntervalMs?': durationMs,
   'retries?': count,
 });
+
+const amount = { type: 'integer', minimum: -1, maximum: Number.MAX_SAFE_INTEGER };
+const word = { type: 'string', pattern: '^[a-zA-Z0-9_.:-]{1,255}$' };
+const host = { const: 'host' };
+const unconfined = { const: 'unconfined' };
+
+const settings = object({
+  'init?': flag,
+  'privileged?': flag,
+  'readOnly?': flag,
+  'tty?': flag,
+  'openStdin?': flag,
+  'capabilitiesAdd?': list(word),
+  'capabilitiesDrop?': list(word),
+  'noNewPrivileges?': flag,
+  'seccomp?': unconfined,
+  'systemPaths?': unconfined,
+  'sysctls?': map(text),
+  'ulimits?': map(object({ soft: amount, hard: amount })),
+  'sharedMemoryBytes?': count,
+  'groups?': list(text),
+  'domainName?': text,
+  'annotations?': labels,
+  'devices?': list(
+    object({ source: text, target: text, permissions: { type: 'string', pattern: '^[rwm]{1,3}$' } }),
+  ),
+  'deviceRules?': list({ type: 'string', pattern: '^[acb] (?:\\d+|\\*):(?:\\d+|\\*) [rwm]{1,3}$' }),
+  'ipc?': host,
+  'pid?': host,
+  'uts?': host,
+  'cgroup?': { enum: ['host', 'private'] },
+  'cgroupParent?': text,
+  'cpu?': object({
+    'set?': text,
+    'shares?': count,
+    'quotaUs?': amount,
+    'periodUs?': count,
+    'realtimeRuntimeUs?': count,
+    'realtimePeriodUs?': count,
+  }),
+  'memory?': object({
+    'withSwapBytes?': amount,
+    'swappiness?': { type: 'integer', minimum: 0, maximum: 100 },
+    'disableOomKill?': flag,
+  }),
+  'oomScoreAdjust?': { type: 'integer', minimum: -1000, maximum: 1000 },
+});
+
+/** These end up as words and lines of files that resolvers read: no space, no line feed. */
+const names = object({
+  'dnsServers?': list(word),
+  'dnsSearch?': list(word),
+  'dnsOptions?': list(word),
+  'extraHosts?': list(object({ name: word, address: word })),
+});
+
+const pullPolicy = {
+  type: 'object',
+  required: ['kind'],
+  discriminator: { propertyName: 'kind' },
+  oneOf: [
+    object({ kind: { enum: ['always', 'never'] } }),
+    object({ kind: { const: 'every' }, intervalMs: durationMs }),
+  ],
+};
 
 const container = object({
   image: { ...text, minLength: 1 },
@@ -76,6 +155,10 @@ const container = object({
   'healthcheck?': healthcheck,
   'stopSignal?': text,
   stopGracePeriodMs: durationMs,
+  'settings?': settings,
+  'names?': names,
+  'logs?': object({ 'fileBytesMax?': count, 'filesMax?': count }),
+  'pullPolicy?': pullPolicy,
 });
 
 const resources = object({ 'nanoCpus?': count, 'memoryBytes?': count, 'pids?': count });

@@ -5,7 +5,8 @@ type JsonType = 'string' | 'number' | 'integer' | 'boolean' | 'null' | 'array' |
 
 /**
  * One attribute of the Compose language: a JSON Schema of its canonical form, with what else the stages need to know
- * about it. The schema is plain data; `form`, `is`, `says`, `merge` and `notYet` are keywords of our own.
+ * about it. The schema is plain data; `form`, `is`, `says`, `merge`, `notYet` and `cluster` are keywords of our
+ * own.
  */
 export interface Attribute {
   type?: JsonType | readonly JsonType[];
@@ -32,6 +33,8 @@ export interface Attribute {
   merge?: MergeRule;
   /** Part of the Compose language, but not something Shoal does yet; the text says more, or is empty. */
   notYet?: string;
+  /** What it means on a cluster, where one machine would make something else of it. */
+  cluster?: string;
 }
 
 /**

@@ -1,5 +1,7 @@
 import { ShoalError } from '../util/errors.ts';
+import { isIP } from 'node:net';
 import { parseSubnet } from '../spec/address.ts';
+import { capabilityNames } from '../spec/capabilities.ts';
 import { parseTmpfs } from './mounts.ts';
 import { parseBytes, parseDuration, parseFileMode } from './values.ts';
 
@@ -34,6 +36,11 @@ export const checks = {
   restart: onText((text) => /^(?:no|always|unless-stopped|on-failure(?::\d{1,6})?)$/u.test(text)),
   signal: onText(isSignal),
   healthcheckTest: isHealthcheckTest,
+  address: onText((text) => isIP(text) !== 0),
+  extraHost: onText(isExtraHost),
+  capability: onText(isCapability),
+  pullPolicy: onText(isPullPolicy),
+  bytesOrNone: onText((text) => (parseBytes(text) ?? -2) >= -1),
   true: (value: unknown) => value !== false,
   false: (value: unknown) => value !== true,
 };
@@ -48,6 +55,22 @@ const durationNanosecondsMax = 365n * 24n * 3_600_000_000_000n;
 function isDuration(text: string): boolean {
   const nanoseconds = parseDuration(text) ?? -1n;
   return nanoseconds >= 0n && nanoseconds <= durationNanosecondsMax;
+}
+
+function isExtraHost(text: string): boolean {
+  const [, address = ''] = /^[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_])?=(.+)$/u.exec(text) ?? [];
+  return address === 'host-gateway' || isIP(address) !== 0;
+}
+
+function isCapability(text: string): boolean {
+  const name = text.toUpperCase().replace(/^CAP_/u, '');
+  return name === 'ALL' || capabilityNames.includes(name);
+}
+
+function isPullPolicy(text: string): boolean {
+  const [, interval] = /^every_(.+)$/u.exec(text) ?? [];
+  if (interval !== undefined) return isDuration(interval) && parseDuration(interval)! > 0n;
+  return /^(?:always|never|missing|if_not_present|daily|weekly)$/u.test(text);
 }
 
 function isSubnet(text: string): boolean {

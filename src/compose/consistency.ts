@@ -4,6 +4,7 @@ import { ShoalError } from '../util/errors.ts';
 import { chainText, type Diagnostics, type PathSegment } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
+import { checkSettings } from './settings-checks.ts';
 import { placeOf, type TreeNode } from './tree.ts';
 
 /** What a check needs: the model, and how to complain about a path in it. */
@@ -80,6 +81,7 @@ function checkService(key: string, service: CanonicalService, { faulty, complain
     }
   }
   checkTwins(key, service, complain);
+  checkSettings(path, service, complain);
   const { limits, reservations } = deploy?.resources ?? {};
   for (const name of ['cpus', 'memory'] as const) {
     const [limit, reserved] = [Number(limits?.[name] ?? 0), Number(reservations?.[name] ?? 0)];

@@ -16,7 +16,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ['zzzzzz: 2', '5:5 services.web.zzzzzz: this key is not known'],
     ['develop: {}', '5:5 services.web.develop: not supported yet; it is for one machine'],
     ['build: .', '5:5 services.web.build: not supported yet'],
-    ['privileged: true', '5:5 services.web.privileged: not supported yet'],
+    ['gpus: all', '5:5 services.web.gpus: not supported yet'],
     [
       'command: 5',
       '5:14 services.web.command: 5 cannot be used here; it must be a string, which is split into words, or a list of words',
@@ -192,8 +192,8 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       '5:16 services.web.mem_limit: it says 1048576, and deploy.resources.limits.memory says 2097152; keep deploy.resources.limits.memory',
     ],
     [
-      'tmpfs: /run:uid=1',
-      '5:12 services.web.tmpfs[0]: "/run:uid=1" cannot be used here; it must be a path in the container, with size= and mode= at most, such as /run:size=64m,mode=1777',
+      'tmpfs: /run:bind',
+      '5:12 services.web.tmpfs[0]: "/run:bind" cannot be used here; it must be a path in the container, with options of mount, such as /run:size=64m,mode=1777,exec',
     ],
     [
       'expose: [http]',

@@ -52,6 +52,10 @@ export const forms = {
   healthcheckTest,
   ports,
   mounts,
+  ulimits: (node) => eachValue(node, bothLimits),
+  extraHosts,
+  devices,
+  microseconds: onScalar(wholeMicroseconds),
   exposed: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(asText) } : node),
   secrets: (node) => references(node, 'source'),
   configs: (node) => references(node, 'source'),
@@ -73,6 +77,12 @@ function onScalar(convert: (value: Scalar) => Scalar | undefined): Form {
 function canonicalDuration(value: Scalar): Scalar | undefined {
   const nanoseconds = typeof value === 'string' ? parseDuration(value) : undefined;
   return nanoseconds === undefined ? undefined : formatDuration(nanoseconds);
+}
+
+function wholeMicroseconds(value: Scalar): Scalar | undefined {
+  if (typeof value !== 'string') return undefined;
+  const nanoseconds = /[a-z]/u.test(value) ? parseDuration(value) : undefined;
+  return nanoseconds === undefined ? parseInteger(value) : Number(nanoseconds / 1000n);
 }
 
 function canonicalBytes(value: Scalar): Scalar | undefined {
@@ -238,6 +248,57 @@ function references(node: TreeNode, key: string): TreeNode {
 
 function dependsOn(node: TreeNode): TreeNode {
   return namesAsMap(node, () => ({ condition: 'service_started', required: true }));
+}
+
+/** One number stands for both limits. */
+function bothLimits(node: TreeNode): TreeNode {
+  return node.kind === 'scalar' && node.value !== null ? map(node.at, { soft: node, hard: node }) : node;
+}
+
+function eachValue(node: TreeNode, change: (value: TreeNode) => TreeNode): TreeNode {
+  if (node.kind !== 'map') return node;
+  const entries = new Map<string, MapEntry>();
+  for (const [key, entry] of node.entries) entries.set(key, { ...entry, value: change(entry.value) });
+  return { ...node, entries };
+}
+
+/** `NAME=ADDRESS`, `NAME:ADDRESS` or a map of name to one or several addresses, with `[…]` around one of version 6. */
+function extraHosts(node: TreeNode): TreeNode {
+  const line = (at: TreeNode, name: string, address: string) =>
+    scalar(at.at, `${name}=${address.trim().replace(/^\[(.*)\]$/u, '$1')}`);
+  if (node.kind === 'list') {
+    const items = node.items.map((item) => {
+      const [, name, address] = /^([^=:]+)[=:](.+)$/u.exec(textOf(item) ?? '') ?? [];
+      return name === undefined || address === undefined ? item : line(item, name.trim(), address);
+    });
+    return { ...node, items };
+  }
+  if (node.kind !== 'map') return node;
+  const items = [...node.entries].flatMap(([name, { value }]) =>
+    (value.kind === 'list' ? value.items : [value]).map((item) => {
+      const address = textOf(item);
+      return address === undefined ? item : line(item, name, address);
+    }),
+  );
+  return list(node.at, items);
+}
+
+/** `SOURCE[:TARGET[:PERMISSIONS]]`. */
+function devices(node: TreeNode): TreeNode {
+  if (node.kind !== 'list') return node;
+  const items = node.items.map((item) => {
+    const text = textOf(item);
+    if (text !== undefined) {
+      const [source = '', second, third] = text.split(':');
+      const bare = third === undefined && second !== undefined && !second.startsWith('/');
+      const [target, permissions] = bare ? [source, second] : [second ?? source, third ?? 'rwm'];
+      return fromPlain(item.at, { source, target, permissions });
+    }
+    if (item.kind !== 'map' || item.entries.has('target')) return item;
+    const source = item.entries.get('source');
+    return source === undefined ? item : { ...item, entries: new Map([...item.entries, ['target', source]]) };
+  });
+  return { ...node, items };
 }
 
 function namesAsMap(node: TreeNode, value: (name: string) => Plain): TreeNode {

@@ -41,6 +41,46 @@ export interface CanonicalService {
   expose?: string[];
   tmpfs?: string[];
   label_file?: string[];
+  annotations?: Record<string, string>;
+  cap_add?: string[];
+  cap_drop?: string[];
+  cgroup?: 'host' | 'private';
+  cgroup_parent?: string;
+  cpu_period?: number;
+  cpu_quota?: number;
+  cpu_rt_period?: number;
+  cpu_rt_runtime?: number;
+  cpu_shares?: number;
+  cpuset?: string;
+  device_cgroup_rules?: string[];
+  devices?: { source: string; target?: string; permissions?: string }[];
+  dns?: string[];
+  dns_opt?: string[];
+  dns_search?: string[];
+  domainname?: string;
+  /** `NAME=ADDRESS` */
+  extra_hosts?: string[];
+  group_add?: string[];
+  init?: boolean;
+  ipc?: 'host' | 'private' | 'shareable';
+  logging?: { driver?: string; options?: { 'max-size'?: string; 'max-file'?: string } };
+  mem_swappiness?: number;
+  memswap_limit?: string;
+  oom_kill_disable?: boolean;
+  oom_score_adj?: number;
+  pid?: 'host';
+  platform?: string;
+  privileged?: boolean;
+  pull_policy?: string;
+  read_only?: boolean;
+  security_opt?: string[];
+  shm_size?: string;
+  stdin_open?: boolean;
+  sysctls?: Record<string, string>;
+  tty?: boolean;
+  ulimits?: Record<string, { soft: number; hard: number }>;
+  userns_mode?: 'host';
+  uts?: 'host';
 }
 
 export interface CanonicalHealthcheck {
@@ -65,7 +105,7 @@ export interface CanonicalMount {
   source?: string;
   target: string;
   read_only?: boolean;
-  bind?: { create_host_path?: boolean };
+  bind?: { create_host_path?: boolean; propagation?: string; recursive?: 'enabled' | 'disabled' };
   volume?: { nocopy?: boolean };
   tmpfs?: { size?: string; mode?: string };
 }

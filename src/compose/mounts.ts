@@ -70,17 +70,29 @@ export function cleanPath(path: string): string {
   return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
 }
 
-/** Reads `PATH[:size=…,mode=…]` (`tmpfs` of a service); undefined for anything else, other mount options included. */
-export function parseTmpfs(text: string): { target: string; sizeBytes?: number; mode?: number } | undefined {
+export interface TmpfsMount {
+  target: string;
+  sizeBytes?: number;
+  mode?: number;
+  options?: string[];
+}
+
+/** Options of tmpfs and of every file system (tmpfs(5), mount(8)) that a container may choose. */
+const tmpfsOption =
+  /^(?:(?:uid|gid|nr_inodes|nr_blocks)=\d{1,10}[kmg]?|ro|rw|(?:no)?(?:exec|suid|dev|atime|diratime)|relatime|strictatime|sync|async)$/u;
+
+/** Reads `PATH[:OPTION,…]` (`tmpfs` of a service); undefined for anything else. */
+export function parseTmpfs(text: string): TmpfsMount | undefined {
   const [path = '', options = '', ...rest] = text.split(':');
   if (!path.startsWith('/') || rest.length > 0) return undefined;
-  const mount: { target: string; sizeBytes?: number; mode?: number } = { target: cleanPath(path) };
+  const mount: TmpfsMount = { target: cleanPath(path) };
   for (const option of options === '' ? [] : options.split(',')) {
     const [name, value = ''] = option.split('=');
     const sizeBytes = name === 'size' ? parseBytes(value) : undefined;
     const mode = name === 'mode' ? parseFileMode(value) : undefined;
     if (sizeBytes !== undefined) mount.sizeBytes = sizeBytes;
     else if (mode !== undefined) mount.mode = mode;
+    else if (tmpfsOption.test(option)) (mount.options ??= []).push(option);
     else return undefined;
   }
   return mount;

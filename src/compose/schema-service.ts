@@ -15,6 +15,7 @@ import {
 } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { cpus, deploy, replicasMax } from './schema-deploy.ts';
+import { settingsAttributes } from './schema-settings.ts';
 
 const commandLine: Attribute = {
   type: ['array', 'null'],
@@ -74,10 +75,19 @@ const mount: Attribute = object(
       says: 'an absolute path in the container',
     },
     read_only: boolean,
-    bind: object({ create_host_path: boolean, ...notYet('propagation recursive selinux') }),
+    bind: object({
+      create_host_path: boolean,
+      propagation: oneOf('private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'),
+      recursive: {
+        ...oneOf('enabled', 'disabled'),
+        says: 'enabled or disabled (others are not supported yet)',
+      },
+      ...notYet('selinux'),
+    }),
     volume: volumeOptions,
     tmpfs: object({ size: bytes, mode: fileMode }),
-    ...notYet('consistency image'),
+    consistency: { ...oneOf('consistent', 'cached', 'delegated'), cluster: 'has no effect on Linux' },
+    ...notYet('image'),
   },
   { required: ['type', 'target'] },
 );
@@ -174,7 +184,7 @@ const exposed: Attribute = {
 const tmpfs: Attribute = {
   type: 'string',
   is: 'tmpfs',
-  says: 'a path in the container, with size= and mode= at most, such as /run:size=64m,mode=1777',
+  says: 'a path in the container, with options of mount, such as /run:size=64m,mode=1777,exec',
 };
 
 /** A service, issue by issue nearer to the whole of Compose. */
@@ -238,14 +248,11 @@ export const service: Attribute = object({
     merge: 'append',
     says: 'a path or a list of paths',
   },
+  ...settingsAttributes,
   ...notYet(
-    `annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent container_name cpu_count cpu_percent
-    cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpuset credential_spec device_cgroup_rules
-    devices dns dns_opt dns_search domainname external_links extra_hosts gpus group_add init ipc
-    isolation links logging mac_address mem_swappiness memswap_limit models
-    network_mode oom_kill_disable oom_score_adj pid platform post_start pre_start pre_stop privileged
-    pull_policy pull_refresh_after read_only runtime security_opt shm_size stdin_open storage_opt
-    sysctls tty ulimits use_api_socket userns_mode uts volumes_from`,
+    `attach blkio_config build container_name cpu_count cpu_percent credential_spec external_links gpus isolation
+    links mac_address models network_mode post_start pre_start pre_stop pull_refresh_after runtime storage_opt
+    use_api_socket volumes_from`,
   ),
   develop: { notYet: 'it is for one machine' },
   provider: { notYet: 'it is for one machine' },

@@ -28,6 +28,7 @@ import type {
   CanonicalService,
 } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
+import { platformConstraints, settingParts } from './settings.ts';
 import { durationMs, parseFileMode } from './values.ts';
 
 /** The content of secrets and configs by their keys. */
@@ -133,7 +134,7 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
       reservations: resources({ memory: service.mem_reservation, ...deploy.resources?.reservations }),
       restart: restartPolicy(service),
       placement: {
-        constraints: deploy.placement?.constraints ?? [],
+        constraints: [...(deploy.placement?.constraints ?? []), ...platformConstraints(service.platform)],
         maxReplicasPerNode: deploy.placement?.max_replicas_per_node ?? 0,
       },
       networks: Object.entries(service.networks).map(([network, options]) => ({
@@ -189,6 +190,7 @@ function containerSpec(service: CanonicalService, names: Names): ContainerSpec {
     secrets: references(service.secrets, names.secrets),
     configs: references(service.configs, names.configs),
     stopGracePeriodMs: grace === undefined ? defaultStopGracePeriodMs : durationMs(grace),
+    ...settingParts(service),
   };
   if (entrypoint !== undefined && entrypoint !== null) spec.entrypoint = entrypoint;
   if (command !== undefined && command !== null) spec.command = command;
@@ -218,7 +220,16 @@ function mount(one: CanonicalMount, names: Names): Mount {
   switch (one.type) {
     case 'bind': {
       const createHostPath = one.bind?.create_host_path ?? true;
-      return { type: 'bind', source: one.source ?? '/', target, readOnly, createHostPath };
+      const { propagation, recursive } = one.bind ?? {};
+      return {
+        type: 'bind',
+        source: one.source ?? '/',
+        target,
+        readOnly,
+        createHostPath,
+        ...(propagation === undefined ? {} : { propagation }),
+        ...(recursive === 'disabled' ? { notRecursive: true } : {}),
+      };
     }
     case 'tmpfs': {
       const mode = one.tmpfs?.mode === undefined ? undefined : parseFileMode(one.tmpfs.mode);

@@ -7,6 +7,7 @@ import {
   surroundings,
   topLevelRows,
 } from '../../src/compose/attribute-rows.ts';
+import { settingRows } from '../../src/compose/setting-rows.ts';
 import type { Random } from '../../src/util/random.ts';
 
 /** The documents that mutation begins with, and the mutation. */
@@ -34,7 +35,7 @@ export function corpus(): string[] {
     .filter((name) => name.endsWith('.compose.yaml'))
     .map((name) => `src/compose/golden/${name}`);
   const whole = [...samples, ...golden].map((path) => readFileSync(join(root, path), 'utf8'));
-  const services = [...canonicalRows, ...specRows].map(
+  const services = [...canonicalRows, ...specRows, ...settingRows].map(
     ([row]) =>
       `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${row}\n${surroundings}`,
   );

@@ -110,13 +110,18 @@ async function run(script: string, extra: Parameters<EngineFixture['container']>
 }
 
 /** Lines that print what names stand for: `NAME=VALUE`. */
-const show = (values: Record<string, string>) =>
-  Object.entries(values)
-    .map(([name, expression]) => `echo "${name}=$(${expression} 2>&1)"`)
-    .join('; ');
+function show(values: Record<string, string>): string {
+  const lines = Object.entries(values).map(([name, expression]) => `echo "${name}=$(${expression} 2>&1)"`);
+  return lines.join('; ');
+}
 
-const version2 = async () => (await readdir('/sys/fs/cgroup')).includes('cgroup.controllers');
-const status = (name: string) => `sed -n 's/^${name}:[[:space:]]*//p' /proc/self/status`;
+async function hasVersion2(): Promise<boolean> {
+  return (await readdir('/sys/fs/cgroup')).includes('cgroup.controllers');
+}
+
+function status(name: string): string {
+  return `sed -n 's/^${name}:[[:space:]]*//p' /proc/self/status`;
+}
 
 describe('seen from inside, a container', () => {
   test('has the capabilities, limits, kernel settings, memory and groups that were asked for', async () => {
@@ -225,7 +230,7 @@ describe('seen from inside, a container', () => {
     });
     await fixture.engine.create(container, fixture.sink(id));
     await fixture.engine.start(id);
-    const files = (await version2())
+    const files = (await hasVersion2())
       ? { 'cpuset.cpus': '0', 'cpu.max': '20000 50000', 'memory.max': '67108864' }
       : {
           'cpuset/cpuset.cpus': '0',

@@ -1,0 +1,201 @@
+import { boolean, bytes, integer, integerFrom, labels, object, oneOf, text } from './attribute.ts';
+import type { Attribute } from './attribute.ts';
+
+/** A list of texts, joined with an earlier file's without identical entries. */
+function texts(says: string, item: Attribute = text): Attribute {
+  return { type: 'array', form: 'texts', items: item, says };
+}
+
+function patterned(pattern: string, says: string): Attribute {
+  return { type: 'string', pattern, says };
+}
+
+const capabilities = texts('a list of capabilities', {
+  type: 'string',
+  is: 'capability',
+  says: 'a Linux capability, such as NET_ADMIN, or ALL',
+});
+
+const microseconds: Attribute = {
+  ...integerFrom(0),
+  form: 'microseconds',
+  says: 'microseconds, or a duration such as 50ms',
+};
+
+const address: Attribute = { type: 'string', is: 'address', says: 'an IP address' };
+
+const domain = patterned(
+  '^(?:\\.|[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_])?\\.?)$',
+  'a domain such as example.org',
+);
+
+const limit: Attribute = { ...integer, minimum: -1, says: 'a whole number, or -1 for no limit' };
+
+/** Limits of a process, by name (getrlimit(2)). */
+const ulimits: Attribute = {
+  type: 'object',
+  form: 'ulimits',
+  says: 'a map of limit to a number, or to soft and hard',
+  propertyNames: {
+    pattern:
+      '^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$',
+    says: 'a limit such as nofile, nproc, memlock or core',
+  },
+  additionalProperties: object(
+    { soft: limit, hard: limit },
+    { required: ['soft', 'hard'], merge: 'replace' },
+  ),
+};
+
+/** What belongs to the container's own namespaces; everything else would change the host. */
+const sysctls: Attribute = {
+  ...labels,
+  propertyNames: {
+    pattern:
+      '^(?:net\\.[a-z0-9_.*/-]+|fs\\.mqueue\\.[a-z_]+|kernel\\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced))$',
+    says: 'a kernel setting that containers have their own of: net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*',
+  },
+};
+
+const device: Attribute = object(
+  {
+    source: patterned(
+      '^/',
+      'the absolute path of a device on the hosts (vendor/class=name is not supported yet)',
+    ),
+    target: patterned('^/', 'an absolute path in the container'),
+    permissions: patterned('^(?!.*(.).*\\1)[rwm]{1,3}$', 'some of r, w and m'),
+  },
+  { required: ['source'] },
+);
+
+const logOptions: Attribute = {
+  ...object(
+    {
+      'max-size': { ...bytes, cluster: 'of one file; 10 MiB when it is not said' },
+      'max-file': {
+        ...patterned('^[1-9]\\d?$', 'a number of files from 1 to 99, in quotes'),
+        form: 'numericText',
+      },
+    },
+    { additionalProperties: false },
+  ),
+};
+
+const drivers =
+  'json-file or local (output is kept on the hosts and read with shoal logs; no other driver is there)';
+
+/** What containers are given beside the usual, and how far they are shut off. */
+export const settingsAttributes: Record<string, Attribute> = {
+  annotations: labels,
+  cap_add: capabilities,
+  cap_drop: capabilities,
+  cgroup: oneOf('host', 'private'),
+  cgroup_parent: {
+    ...patterned('^(?!.*(?:^|/)\\.\\.(?:/|$)).+$', 'the path of a control group without ".."'),
+    cluster:
+      'an absolute path is taken as it is on every host; any other is below the engine’s own control group',
+  },
+  cpu_period: microseconds,
+  cpu_quota: { ...integer, minimum: -1, says: 'microseconds in each period, or -1 for no limit' },
+  cpu_rt_period: microseconds,
+  cpu_rt_runtime: microseconds,
+  cpu_shares: integerFrom(0, 262_144),
+  cpuset: {
+    ...patterned('^\\d+(?:-\\d+)?(?:,\\d+(?:-\\d+)?)*$', 'CPUs by number, such as 0-2,5'),
+    cluster: 'the numbers are those of the host that a replica is on; one that lacks them refuses it',
+  },
+  device_cgroup_rules: {
+    ...texts(
+      'a list of rules',
+      patterned('^[acb] (?:\\d+|\\*):(?:\\d+|\\*) [rwm]{1,3}$', 'a rule such as c 1:3 rwm'),
+    ),
+    merge: 'append',
+  },
+  devices: {
+    type: 'array',
+    form: 'devices',
+    items: device,
+    merge: { by: 'target' },
+    says: 'a list of devices such as /dev/fuse or /dev/fuse:/dev/fuse:rw',
+    cluster:
+      'the device must be on every host that may run the service: keep it to those by a placement constraint',
+  },
+  dns: {
+    ...texts('an address or a list of addresses', address),
+    cluster: 'asked for names that are not the cluster’s',
+  },
+  dns_opt: texts(
+    'a list of resolver options',
+    patterned('^[a-z0-9-]+(?::\\d+)?$', 'an option such as ndots:2'),
+  ),
+  dns_search: texts('a domain or a list of domains', domain),
+  domainname: domain,
+  extra_hosts: {
+    type: 'array',
+    form: 'extraHosts',
+    items: { type: 'string', is: 'extraHost', says: 'NAME=ADDRESS, or NAME=host-gateway' },
+    says: 'a list of NAME=ADDRESS or a map of name to address',
+    cluster: 'host-gateway is the host that the replica is on',
+  },
+  group_add: {
+    type: 'array',
+    form: 'exposed',
+    items: text,
+    merge: 'append',
+    says: 'a list of groups, names of the image or numbers',
+  },
+  init: { ...boolean, cluster: 'the hosts must have tini-static, docker-init or catatonit' },
+  ipc: {
+    ...oneOf('host', 'private', 'shareable'),
+    says: 'host, private or shareable (sharing with another service is not supported yet)',
+  },
+  logging: object(
+    { driver: { ...oneOf('json-file', 'local'), says: drivers }, options: logOptions },
+    { merge: 'driver', cluster: 'without options 3 files of 10 MiB are kept of each replica' },
+  ),
+  mem_swappiness: { ...integerFrom(0, 100), cluster: 'only on hosts with control groups of version 1' },
+  memswap_limit: {
+    type: 'string',
+    form: 'bytes',
+    is: 'bytesOrNone',
+    says: 'a size such as 1g, or -1 for no limit',
+  },
+  oom_kill_disable: { ...boolean, cluster: 'only on hosts with control groups of version 1' },
+  oom_score_adj: {
+    ...integer,
+    minimum: -1000,
+    maximum: 1000,
+    says: 'a whole number from -1000 to 1000',
+  },
+  pid: { ...oneOf('host'), says: 'host (sharing with another service is not supported yet)' },
+  platform: {
+    ...patterned('^linux(?:/[a-z0-9_]+(?:/[a-z0-9]+)?)?$', 'linux/amd64, linux/arm64 or the like'),
+    cluster: 'a replica goes only to a host of that kind; the variant is not looked at',
+  },
+  privileged: boolean,
+  pull_policy: {
+    type: 'string',
+    is: 'pullPolicy',
+    says: 'always, never, missing, if_not_present, daily, weekly or every_ and a duration, such as every_12h (build is not supported yet)',
+    cluster: 'followed on each host on its own',
+  },
+  read_only: boolean,
+  security_opt: {
+    ...texts(
+      'a list of options',
+      patterned(
+        '^(?:no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor|systempaths)[:=]unconfined|label[:=]disable)$',
+        'no-new-privileges:true, seccomp=unconfined, apparmor=unconfined, systempaths=unconfined or label=disable (profiles are not supported yet)',
+      ),
+    ),
+    merge: 'append',
+  },
+  shm_size: bytes,
+  stdin_open: boolean,
+  sysctls,
+  tty: boolean,
+  ulimits,
+  userns_mode: { ...oneOf('host'), says: 'host: containers have no user namespace of their own' },
+  uts: { ...oneOf('host'), says: 'host' },
+};

@@ -1,0 +1,50 @@
+import type { PathSegment } from './diagnostic.ts';
+import type { CanonicalService } from './model.ts';
+
+type Complain = (path: readonly PathSegment[], message: string, hint?: string) => void;
+
+/** Checks what must hold between the settings of one service's containers. */
+export function checkSettings(
+  path: readonly PathSegment[],
+  service: CanonicalService,
+  complain: Complain,
+): void {
+  if (service.uts === 'host' && service.hostname !== undefined) {
+    complain(
+      [...path, 'hostname'],
+      'with uts: host the container has the host’s own name',
+      'leave out one of them',
+    );
+  }
+  checkCpus(path, service, complain);
+  checkSwap(path, service, complain);
+  for (const [name, { soft, hard }] of Object.entries(service.ulimits ?? {})) {
+    if (hard === -1 || (soft !== -1 && soft <= hard)) continue;
+    complain([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
+  }
+  for (const [index, entry] of (service.security_opt ?? []).entries()) {
+    if (!/^no-new-privileges[:=]false$/u.test(entry)) continue;
+    const others = service.security_opt!.filter((other) => /^no-new-privileges(?:[:=]true)?$/u.test(other));
+    if (others.length > 0)
+      complain([...path, 'security_opt', index], 'it is asked for as well', 'keep one of them');
+  }
+}
+
+function checkCpus(path: readonly PathSegment[], service: CanonicalService, complain: Complain): void {
+  const limited = (service.cpus ?? service.deploy?.resources?.limits?.cpus ?? 0) > 0;
+  for (const name of ['cpu_quota', 'cpu_period'] as const) {
+    if (!limited || (service[name] ?? 0) <= 0) continue;
+    complain([...path, name], 'the limit of cpus says the same in another way', 'keep cpus');
+  }
+}
+
+function checkSwap(path: readonly PathSegment[], service: CanonicalService, complain: Complain): void {
+  const swap = Number(service.memswap_limit ?? 0);
+  const memory = Number(service.mem_limit ?? service.deploy?.resources?.limits?.memory ?? 0);
+  if (swap <= 0) return;
+  if (memory === 0) {
+    complain([...path, 'memswap_limit'], 'it limits memory and swap together', 'give a memory limit as well');
+  } else if (swap < memory) {
+    complain([...path, 'memswap_limit'], 'it counts memory as well, and is below that limit', 'raise it');
+  }
+}

@@ -1,0 +1,143 @@
+import type { ContainerSpec } from '../spec/service.ts';
+import type {
+  ContainerSettings,
+  CpuSettings,
+  LogSettings,
+  MemorySettings,
+  NameSettings,
+  PullPolicy,
+} from '../spec/settings.ts';
+import type { CanonicalService } from './model.ts';
+import { durationMs } from './values.ts';
+
+const dayMs = 24 * 60 * 60 * 1000;
+
+type Optional<T> = { [Key in keyof T]?: T[Key] | undefined };
+
+/** What a service says of its containers beside the usual, as parts of their spec; absent parts say nothing. */
+export function settingParts(
+  service: CanonicalService,
+): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy'> {
+  return (
+    said({
+      settings: said(containerSettings(service)),
+      names: said(nameSettings(service)),
+      logs: said(logSettings(service)),
+      pullPolicy: pullPolicy(service.pull_policy),
+    }) ?? {}
+  );
+}
+
+/** What has been said, and nothing when that is nothing. */
+function said<T extends object>(parts: Optional<T>): T | undefined {
+  const entries = Object.entries(parts).filter(([, value]) => value !== undefined);
+  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as T);
+}
+
+/** Only what differs from not saying it: `false` and empty lists are the same as nothing. */
+function containerSettings(service: CanonicalService): Optional<ContainerSettings> {
+  const options = (service.security_opt ?? []).map((option) => option.replace(':', '='));
+  return {
+    init: flag(service.init),
+    privileged: flag(service.privileged),
+    readOnly: flag(service.read_only),
+    tty: flag(service.tty),
+    openStdin: flag(service.stdin_open),
+    capabilitiesAdd: list(service.cap_add),
+    capabilitiesDrop: list(service.cap_drop),
+    noNewPrivileges: flag(options.some((option) => /^no-new-privileges(?:=true)?$/u.test(option))),
+    seccomp: options.includes('seccomp=unconfined') ? 'unconfined' : undefined,
+    systemPaths: options.includes('systempaths=unconfined') ? 'unconfined' : undefined,
+    sysctls: said({ ...service.sysctls }),
+    ulimits: said({ ...service.ulimits }),
+    sharedMemoryBytes: positive(Number(service.shm_size ?? 0)),
+    groups: list(service.group_add),
+    domainName: service.domainname,
+    annotations: said({ ...service.annotations }),
+    devices: list(
+      service.devices?.map(({ source, target = source, permissions = 'rwm' }) => ({
+        source,
+        target,
+        permissions,
+      })),
+    ),
+    deviceRules: list(service.device_cgroup_rules),
+    ipc: service.ipc === 'host' ? 'host' : undefined,
+    pid: service.pid,
+    uts: service.uts,
+    cgroup: service.cgroup,
+    cgroupParent: service.cgroup_parent,
+    cpu: said(cpuSettings(service)),
+    memory: said(memorySettings(service)),
+    oomScoreAdjust: service.oom_score_adj,
+  };
+}
+
+function cpuSettings(service: CanonicalService): Optional<CpuSettings> {
+  return {
+    set: service.cpuset,
+    shares: positive(service.cpu_shares),
+    quotaUs: service.cpu_quota === 0 ? undefined : service.cpu_quota,
+    periodUs: positive(service.cpu_period),
+    realtimeRuntimeUs: positive(service.cpu_rt_runtime),
+    realtimePeriodUs: positive(service.cpu_rt_period),
+  };
+}
+
+function memorySettings(service: CanonicalService): Optional<MemorySettings> {
+  const swap = Number(service.memswap_limit ?? 0);
+  return {
+    withSwapBytes: swap === 0 ? undefined : swap,
+    swappiness: service.mem_swappiness,
+    disableOomKill: flag(service.oom_kill_disable),
+  };
+}
+
+function nameSettings(service: CanonicalService): Optional<NameSettings> {
+  return {
+    dnsServers: list(service.dns),
+    dnsSearch: list(service.dns_search),
+    dnsOptions: list(service.dns_opt),
+    extraHosts: list(
+      service.extra_hosts?.map((entry) => {
+        const [name = '', address = ''] = entry.split('=');
+        return { name, address };
+      }),
+    ),
+  };
+}
+
+function logSettings({ logging }: CanonicalService): Optional<LogSettings> {
+  const { 'max-size': size, 'max-file': files } = logging?.options ?? {};
+  return { fileBytesMax: positive(Number(size ?? 0)), filesMax: positive(Number(files ?? 0)) };
+}
+
+function pullPolicy(policy: string | undefined): PullPolicy | undefined {
+  if (policy === 'always' || policy === 'never') return { kind: policy };
+  if (policy === 'daily') return { kind: 'every', intervalMs: dayMs };
+  if (policy === 'weekly') return { kind: 'every', intervalMs: 7 * dayMs };
+  const [, interval] = /^every_(.+)$/u.exec(policy ?? '') ?? [];
+  return interval === undefined ? undefined : { kind: 'every', intervalMs: durationMs(interval) };
+}
+
+/** `linux/arm64` as placement constraints. */
+export function platformConstraints(platform: string | undefined): string[] {
+  if (platform === undefined) return [];
+  const [os = 'linux', architecture] = platform.split('/');
+  return [
+    `node.platform.os == ${os}`,
+    ...(architecture === undefined ? [] : [`node.platform.arch == ${architecture}`]),
+  ];
+}
+
+function flag(value: boolean | undefined): true | undefined {
+  return value === true ? true : undefined;
+}
+
+function list<T>(values: readonly T[] | undefined): T[] | undefined {
+  return values === undefined || values.length === 0 ? undefined : [...values];
+}
+
+function positive(value: number | undefined): number | undefined {
+  return value !== undefined && value > 0 ? value : undefined;
+}

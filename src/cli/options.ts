@@ -17,5 +17,6 @@ export const applicationOptions: Record<string, OptionSpec> = {
     value: 'DIR',
     help: 'What relative paths are relative to (default: the folder of the first file)',
   },
+  profile: { value: 'NAME', multiple: true, help: 'Profile to activate, besides those of $COMPOSE_PROFILES' },
   'env-file': { value: 'FILE', multiple: true, help: 'Variables for the file (default: .env beside it)' },
 };

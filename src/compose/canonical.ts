@@ -10,6 +10,7 @@ import { withTagOf } from './tree.ts';
  */
 export function canonicalise(node: TreeNode, attribute: Attribute, context: FormContext): TreeNode {
   if (node.invalid) return node;
+  if (context.keepVariables === true && attribute.form !== undefined && hasVariable(node)) return node;
   const formed = attribute.form === undefined ? node : withTagOf(forms[attribute.form](node, context), node);
   if (formed.kind === 'map') return canonicalMap(formed, attribute, context);
   if (formed.kind === 'list' && attribute.items !== undefined) {
@@ -47,6 +48,12 @@ function canonicalList(node: TreeNode & { kind: 'list' }, items: Attribute, cont
     return value;
   });
   return changed ? { ...node, items: next } : node;
+}
+
+function hasVariable(node: TreeNode): boolean {
+  if (node.kind === 'scalar') return typeof node.value === 'string' && node.value.includes('$');
+  const children = node.kind === 'list' ? node.items : [...node.entries.values()].map(({ value }) => value);
+  return children.some(hasVariable);
 }
 
 /** The attribute under a key; undefined for extensions and keys that are not known. */

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import { invisibleCharacter } from './invisible.ts';
 import { cleanPath, parseShortMount } from './mounts.ts';
 import { parseShortPort } from './ports.ts';
 import { numberText } from './scalar.ts';
@@ -25,6 +26,8 @@ export interface FormContext {
   baseDirectory: string;
   /** What `~` stands for; undefined when nobody knows. */
   homeDirectory: string | undefined;
+  /** Variables are left in place, and so are the values that have any. */
+  keepVariables?: boolean;
 }
 
 /** Gives the canonical form of a node, or the node itself where it cannot: the schema then says what is wrong. */
@@ -142,6 +145,13 @@ function keyValues(node: TreeNode, context: FormContext, absent: '' | null): Tre
     }
     const equals = assignment.indexOf('=');
     const key = equals < 0 ? assignment : assignment.slice(0, equals);
+    const odd = invisibleCharacter(key);
+    if (odd !== undefined) {
+      context.path.push(index);
+      fault(item, context, `the name has the character ${odd}, which cannot be seen`, 'take it out');
+      context.path.pop();
+      continue;
+    }
     const value = equals < 0 ? absent : assignment.slice(equals + 1);
     entries.set(key, { keyAt: item.at, value: scalar(item.at, value) });
   }

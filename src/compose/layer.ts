@@ -1,9 +1,9 @@
 import { canonicalise } from './canonical.ts';
-import type { Diagnostics } from './diagnostic.ts';
+import { Diagnostics } from './diagnostic.ts';
 import type { FileSystem } from './files.ts';
 import { interpolate } from './interpolate.ts';
 import { composeSchema } from './schema.ts';
-import type { TreeNode } from './tree.ts';
+import { childOf, mapValues, type TreeNode } from './tree.ts';
 
 /** What reading the files of one project needs. An included project has a context of its own. */
 export interface LayerContext {
@@ -18,16 +18,40 @@ export interface LayerContext {
   includedBy: readonly string[];
   /** Counts what all files of the application include, together. */
   includes: { count: number };
+  /** Variables stay as they are written, but where they name other files. */
+  keepVariables?: boolean;
 }
 
 /** One document as a layer: interpolated and in canonical form, with paths relative to `directory`. */
 export function readLayer(tree: TreeNode, directory: string, context: LayerContext): TreeNode {
   const { environment, diagnostics, warned } = context;
-  const interpolated = interpolate(tree, (name) => environment.get(name), diagnostics, warned);
-  return canonicalise(interpolated, composeSchema, {
+  const { keepVariables = false } = context;
+  // Where variables stay it is nobody's fault yet that one has no value.
+  const complaints = keepVariables ? new Diagnostics() : diagnostics;
+  const interpolated = interpolate(tree, (name) => environment.get(name), complaints, warned);
+  const layer = keepVariables ? withFilesOf(tree, interpolated) : interpolated;
+  return canonicalise(layer, composeSchema, {
+    keepVariables,
     diagnostics,
     path: [],
     baseDirectory: directory,
     homeDirectory: environment.get('HOME'),
+  });
+}
+
+/** The tree as it is written, with what names other files (`include` and `extends`) as it is interpolated. */
+function withFilesOf(tree: TreeNode, interpolated: TreeNode): TreeNode {
+  if (tree.kind !== 'map') return tree;
+  return mapValues(tree, (value, key) => {
+    const other = childOf(interpolated, key);
+    if (key === 'include') return other;
+    if (key !== 'services' || value.kind !== 'map') return value;
+    return mapValues(value, (service, name) =>
+      service.kind !== 'map'
+        ? service
+        : mapValues(service, (one, attribute) =>
+            attribute === 'extends' ? childOf(childOf(other, name), attribute) : one,
+          ),
+    );
   });
 }

@@ -10,13 +10,14 @@ import { systemFileSystem, type FileSystem } from './files.ts';
 import { readProject } from './layers.ts';
 import type { CanonicalModel } from './model.ts';
 import { normalise, type RawModel } from './normalise.ts';
-import { selectProfiles } from './profiles.ts';
+import { profilesOf, selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
 import { fileContents, serviceEnvironments, serviceLabels } from './resolve.ts';
 import { toSpecs } from './specs.ts';
 import { substitute } from './template.ts';
-import { childOf, placeOf, textOf, type TreeNode } from './tree.ts';
+import { childOf, placeOf, textOf, toPlain, type Plain, type TreeNode } from './tree.ts';
 import { validate } from './validate.ts';
+import { variablesOf, type Variable } from './variables.ts';
 
 export interface LoadOptions {
   /** In the order in which they override one another. None: `COMPOSE_FILE`, or the default files, are looked for. */
@@ -32,6 +33,12 @@ export interface LoadOptions {
   fileSystem?: FileSystem;
   /** Active profiles besides those in `COMPOSE_PROFILES`. */
   profiles?: readonly string[];
+  /**
+   * Whether the files that the application names are read: `all` of them must be there; with `environment` those that
+   * hold secrets and configs may be missing, which is only warned of; with `none` none is read.
+   * @default 'all'
+   */
+  reads?: 'all' | 'environment' | 'none';
   /** What file names are relative to. @default the process's */
   workingDirectory?: string;
 }
@@ -41,6 +48,20 @@ export interface LoadedApplication {
   /** The canonical Compose model: plain JSON, the same for files that mean the same. */
   canonical: CanonicalModel;
   warnings: Diagnostic[];
+  /** What files were interpolated with, by name. */
+  environment: ReadonlyMap<string, string>;
+  /** Every profile that a service names, active or not, sorted. */
+  profiles: string[];
+}
+
+/** What was read before anything is made of it. */
+interface Project {
+  name: string;
+  tree: TreeNode;
+  environment: Map<string, string>;
+  fileSystem: FileSystem;
+  projectDirectory: string;
+  diagnostics: Diagnostics;
 }
 
 /**
@@ -49,6 +70,56 @@ export interface LoadedApplication {
  * `not_found` when no file is given and none is there.
  */
 export async function loadApplication(options: LoadOptions): Promise<LoadedApplication> {
+  const { name, tree, environment, fileSystem, projectDirectory, diagnostics } = await readFiles(options);
+  const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
+  if (!isComplete || diagnostics.isFull()) throw failure(diagnostics);
+  warnOfVersion(tree, whole, diagnostics);
+  const plain = selectProfiles(whole, activeProfiles(options, environment), tree, diagnostics);
+  const { reads = 'all' } = options;
+  const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };
+  const environments = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);
+  const labels = reads === 'none' ? new Map() : await serviceLabels(plain, resolve);
+  const canonical = normalise(plain, name, environments, labels);
+  checkConsistency(canonical, tree, faulty, diagnostics);
+  const contents = { secrets: new Map<string, Uint8Array>(), configs: new Map<string, Uint8Array>() };
+  if (reads !== 'none') {
+    const severity = reads === 'all' ? 'error' : 'warning';
+    contents.secrets = await fileContents('secrets', canonical, secretBytesMax, resolve, severity);
+    contents.configs = await fileContents('configs', canonical, configBytesMax, resolve, severity);
+  }
+  if (diagnostics.hasErrors()) throw failure(diagnostics);
+  const application = toSpecs(canonical, contents);
+  return {
+    application,
+    canonical,
+    warnings: diagnostics.warnings(),
+    environment,
+    profiles: profilesOf(whole),
+  };
+}
+
+/** An application as its files say it, merged into one, with its variables still in it. */
+export interface WrittenApplication {
+  /** Canonical as far as values without variables go; not checked. */
+  written: Plain;
+  variables: Variable[];
+}
+
+/** Reads Compose files without giving their variables values, and so without checking much. Throws as `loadApplication` does. */
+export async function readWritten(options: LoadOptions): Promise<WrittenApplication> {
+  const { name, tree, diagnostics } = await readFiles(options, true);
+  if (diagnostics.hasErrors()) throw failure(diagnostics);
+  const { version: _, include: __, ...rest } = toPlain(tree) as Record<string, Plain>;
+  for (const service of Object.values(
+    (rest['services'] ?? {}) as Record<string, Record<string, Plain> | null>,
+  )) {
+    delete service?.['extends'];
+  }
+  return { written: { ...rest, name: rest['name'] ?? name }, variables: variablesOf(tree) };
+}
+
+/** All files of the project as one tree. `keepVariables`: they are not replaced. */
+async function readFiles(options: LoadOptions, keepVariables = false): Promise<Project> {
   const diagnostics = new Diagnostics();
   const fileSystem = cached(options.fileSystem ?? systemFileSystem);
   const workingDirectory = posix.resolve(options.workingDirectory ?? '.');
@@ -79,22 +150,10 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
     warned: new Set(),
     includedBy: [],
     includes: { count: 0 },
+    keepVariables,
   });
   if (tree === undefined) throw failure(diagnostics);
-  const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
-  if (!isComplete || diagnostics.isFull()) throw failure(diagnostics);
-  warnOfVersion(tree, whole, diagnostics);
-  const plain = selectProfiles(whole, activeProfiles(options, environment), tree, diagnostics);
-  const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };
-  const environments = await serviceEnvironments(plain, resolve);
-  const labels = await serviceLabels(plain, resolve);
-  const canonical = normalise(plain, name, environments, labels);
-  checkConsistency(canonical, tree, faulty, diagnostics);
-  const secrets = await fileContents('secrets', canonical, secretBytesMax, resolve);
-  const configs = await fileContents('configs', canonical, configBytesMax, resolve);
-  if (diagnostics.hasErrors()) throw failure(diagnostics);
-  const application = toSpecs(canonical, { secrets, configs });
-  return { application, canonical, warnings: diagnostics.warnings() };
+  return { name, tree, environment, fileSystem, projectDirectory, diagnostics };
 }
 
 /** The error that carries everything found. */

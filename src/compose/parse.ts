@@ -1,6 +1,7 @@
 import type { Document, Node as YamlNode, Pair, Scalar as YamlScalar, YAMLMap } from 'yaml';
 import { Composer, isAlias, isMap, isScalar, isSeq, Parser, Lexer, type CST } from 'yaml';
 import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import { invisibleCharacter } from './invisible.ts';
 import { resolvePlainScalar } from './scalar.ts';
 import type { MapEntry, MapNode, MergeTag, Position, ScalarNode, SourceFile, TreeNode } from './tree.ts';
 import { isNull, lineAndColumn } from './tree.ts';
@@ -293,13 +294,12 @@ class Builder {
       this.diagnostics.error(at, this.path, 'the key is too long', `at most ${keyCharactersMax} characters`);
       return undefined;
     }
-    const odd = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.exec(key);
-    if (odd === null) return key;
-    const code = odd[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
+    const odd = invisibleCharacter(key);
+    if (odd === undefined) return key;
     this.diagnostics.error(
       at,
       this.path,
-      `the key has the character U+${code}, which cannot be seen`,
+      `the key has the character ${odd}, which cannot be seen`,
       'take it out',
     );
     return undefined;

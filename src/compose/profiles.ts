@@ -45,3 +45,10 @@ export function selectProfiles(
   }
   return { ...model, services: kept };
 }
+
+/** All profiles that the services name, sorted. */
+export function profilesOf(model: RawModel): string[] {
+  return [
+    ...new Set(Object.values(model.services ?? {}).flatMap(({ profiles }) => profiles ?? [])),
+  ].toSorted();
+}

@@ -7,7 +7,11 @@ import { resolvePlainScalar } from './scalar.ts';
  * taken for a variable, and strings that YAML would read as something else are quoted.
  */
 export function renderCanonical(canonical: CanonicalModel, format: 'yaml' | 'json'): string {
-  const escaped = escapeDollars(canonical);
+  return renderPlain(escapeDollars(canonical), format);
+}
+
+/** Plain data as text that reads back as the same data. */
+export function renderPlain(escaped: unknown, format: 'yaml' | 'json'): string {
   if (format === 'json') return `${JSON.stringify(escaped, undefined, 2)}\n`;
   const document = new Document(escaped, { aliasDuplicateObjects: false });
   visit(document, {

@@ -87,18 +87,22 @@ export async function serviceLabels(model: RawModel, context: ResolveContext): P
   return labels;
 }
 
-/** The content of all secrets or configs: from files, variables or the Compose file itself. */
+/**
+ * The content of all secrets or configs: from files, variables or the Compose file itself. What cannot be read is
+ * reported with this severity and left out.
+ */
 export async function fileContents(
   kind: 'secrets' | 'configs',
   model: CanonicalModel,
   bytesMax: number,
   context: ResolveContext,
+  severity: 'error' | 'warning',
 ): Promise<Map<string, Uint8Array>> {
   const contents = new Map<string, Uint8Array>();
   for (const [key, entry] of Object.entries(model[kind] ?? {})) {
     const complain = (message: string, hint: string) => {
       const path = [kind, key, entry.file === undefined ? 'environment' : 'file'];
-      context.diagnostics.error(placeOf(context.tree, path), path, message, hint);
+      context.diagnostics[severity](placeOf(context.tree, path), path, message, hint);
     };
     const content = await contentOf(entry, bytesMax, context, complain);
     if (content !== undefined && content.length > bytesMax) {

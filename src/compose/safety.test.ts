@@ -78,6 +78,11 @@ describe('a hostile file is refused with its place:', () => {
       /U\+200B/u,
     ],
     [
+      'an invisible space in a name of a list',
+      'services: { a: { image: a, environment: ["A\\u200b=x"] } }',
+      /U\+200B, which cannot be seen/u,
+    ],
+    [
       'a name that means something to JavaScript',
       'services: { __proto__: { image: a } }',
       /"__proto__" cannot be used as a name/u,

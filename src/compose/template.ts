@@ -107,13 +107,14 @@ class Template {
   }
 }
 
-function nameAt(text: string, index: number): string {
+/** The variable's name at a place in the text; empty when none begins there. */
+export function nameAt(text: string, index: number): string {
   namePattern.lastIndex = index;
   return namePattern.exec(text)?.[0] ?? '';
 }
 
 /** The brace that closes the one at `open`, braces within it being balanced; -1 when there is none. */
-function closingBrace(text: string, open: number): number {
+export function closingBrace(text: string, open: number): number {
   let depth = 0;
   for (let index = open; index < text.length; index += 1) {
     if (text[index] === '{') depth += 1;

@@ -1,3 +1,4 @@
+import { invisibleCharacter } from './invisible.ts';
 import { resolvePlainScalar } from './scalar.ts';
 import type { MapEntry, MergeTag, Scalar, SourceFile, TreeNode } from './tree.ts';
 import { isSpaceOrEnd, Stopped, type Stop } from './yaml-cursor.ts';
@@ -36,8 +37,6 @@ interface Properties {
 }
 
 const none: Properties = {};
-const visibleKey = /^[\x20-\x7E]*$/u;
-const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 const implicitKeyCharactersMax = 1000;
 
 class Reader extends ScalarReader {
@@ -167,8 +166,7 @@ class Reader extends ScalarReader {
 
   private checkKey(name: string): void {
     if (name.length > implicitKeyCharactersMax) this.stop('the key is too long');
-    if (!visibleKey.test(name) && invisible.test(name))
-      this.stop('the key has a character that cannot be seen');
+    if (invisibleCharacter(name) !== undefined) this.stop('the key has a character that cannot be seen');
   }
 
   private mapping(column: number, first: { name: string; isPlain: boolean; offset: number }): TreeNode {

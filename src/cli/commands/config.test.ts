@@ -1,0 +1,162 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseArguments } from '../arguments.ts';
+import type { Context } from '../command.ts';
+import { command } from './config.ts';
+
+const text = `
+services:
+  web:
+    image: \${REGISTRY:-docker.io}/nginx:\${TAG:?no tag}
+    command: ["serve", "$$HOME"]
+    ports: ["\${PORT}:80"]
+    depends_on: [db]
+    networks: [front]
+    secrets: [key]
+    deploy: { replicas: "\${REPLICAS:-2}" }
+  db:
+    image: redis\${SUFFIX:+-\${SUFFIX}}
+    volumes: ["data:/data"]
+    env_file: none.env
+  debug: { image: busybox, profiles: [tools] }
+networks: { front: , back: }
+volumes: { data: , other: }
+secrets: { key: { file: missing.txt } }
+`;
+
+let directory: string;
+
+beforeAll(async () => {
+  directory = join(await mkdtemp(join(tmpdir(), 'shoal-config-')), 'shop');
+  await mkdir(directory);
+  await writeFile(join(directory, 'compose.yaml'), text);
+});
+afterAll(() => rm(join(directory, '..'), { recursive: true }));
+
+async function config(...words: string[]): Promise<{ out: string; notes: string }> {
+  let out = '';
+  let notes = '';
+  const context: Context = {
+    output: {
+      print: (line) => (out += `${line}\n`),
+      write: (_, chunk) => (out += String(chunk)),
+      note: (line) => (notes += `${line}\n`),
+      columns: 0,
+      colour: false,
+    },
+    host: '',
+    environment: { TAG: '1', PORT: '8080' },
+    workingDirectory: directory,
+    signal: new AbortController().signal,
+    client: () => Promise.reject(new Error('config needs no daemon')),
+  };
+  expect(await command.run(context, parseArguments(command, words))).toBe(0);
+  return { out, notes };
+}
+
+/** The same with the environment file that `db` wants. */
+async function configWithFile(...words: string[]): Promise<{ out: string; notes: string }> {
+  await writeFile(join(directory, 'none.env'), 'A=1\n');
+  try {
+    return await config(...words);
+  } finally {
+    await rm(join(directory, 'none.env'));
+  }
+}
+
+describe('config', () => {
+  it.each<[string[], string]>([
+    [['--services'], 'db\nweb\n'],
+    [['--services', '--profile', 'tools'], 'db\ndebug\nweb\n'],
+    [['--images'], 'redis\ndocker.io/nginx:1\n'],
+    [['--networks'], 'default\nfront\nback\n'],
+    [['--volumes'], 'data\nother\n'],
+    [['--profiles'], 'tools\n'],
+    [['--environment'], 'COMPOSE_PROJECT_NAME=shop\nPORT=8080\nTAG=1\n'],
+  ])('%j prints one a line, and needs none of the files that services name', async (words, lines) => {
+    const { out } = await config(...words);
+    expect(out.split('\n').toSorted()).toEqual(lines.split('\n').toSorted());
+  });
+
+  it('--variables prints each variable with what stands for it', async () => {
+    expect((await config('--variables')).out).toBe(`NAME      REQUIRED  DEFAULT VALUE  ALTERNATE VALUE
+PORT      false
+REGISTRY  false     docker.io
+REPLICAS  false     2
+SUFFIX    false                    -\${SUFFIX}
+TAG       true
+`);
+    expect(JSON.parse((await config('--variables', '--format', 'json')).out)).toHaveLength(5);
+  });
+
+  it('--no-interpolate leaves variables as they are written', async () => {
+    const { out } = await config('--no-interpolate', '--format', 'json');
+    expect(JSON.parse(out)).toMatchObject({
+      name: 'shop',
+      services: {
+        web: {
+          image: '${REGISTRY:-docker.io}/nginx:${TAG:?no tag}',
+          command: ['serve', '$$HOME'],
+          ports: ['${PORT}:80'],
+          depends_on: { db: { condition: 'service_started' } },
+          deploy: { replicas: '${REPLICAS:-2}' },
+        },
+      },
+    });
+  });
+
+  it('warns of a missing secret, and prints the model all the same', async () => {
+    const { out, notes } = await configWithFile();
+    expect(out).toContain('image: docker.io/nginx:1');
+    expect(notes).toMatch(/compose.yaml:18:25: warning: secrets.key.file: cannot read .*missing.txt/u);
+  });
+
+  it('fails when an environment file is missing', async () => {
+    await expect(config()).rejects.toMatchObject({ code: 'invalid_file' });
+  });
+
+  it('prints only the services that are named, what they depend on, and what these use', async () => {
+    const { out } = await configWithFile('--format', 'json', 'db');
+    expect(Object.keys((JSON.parse(out) as { services: object }).services)).toEqual(['db']);
+    expect(out).not.toContain('"front"');
+    expect(out).not.toContain('"other"');
+    expect(out).toContain('"data"');
+    const both = await configWithFile('--format', 'json', 'web');
+    expect(Object.keys((JSON.parse(both.out) as { services: object }).services)).toEqual(['db', 'web']);
+    await expect(configWithFile('nobody')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('--hash prints a hash that scaling does not change, and a new image does', async () => {
+    const { out } = await configWithFile('--hash', '*');
+    const lines = out.trimEnd().split('\n');
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line).toMatch(/^(?:db|web) [0-9a-f]{64}$/u);
+    await writeFile(join(directory, 'more.yaml'), 'services: { web: { deploy: { replicas: 5 } } }');
+    const files = ['-f', 'compose.yaml', '-f', 'more.yaml'];
+    expect((await configWithFile(...files, '--hash', '*')).out).toBe(out);
+    await writeFile(join(directory, 'more.yaml'), 'services: { web: { image: other } }');
+    const changed = (await configWithFile(...files, '--hash', 'web')).out;
+    expect(changed).toMatch(/^web /u);
+    expect(out).not.toContain(changed.trim());
+  });
+
+  it('--output writes a file that reads as the same again, and --quiet nothing', async () => {
+    const printed = await configWithFile();
+    const { out } = await configWithFile('-o', 'out.yaml');
+    expect(out).toBe('');
+    expect(await readFile(join(directory, 'out.yaml'), 'utf8')).toBe(printed.out);
+    expect((await configWithFile('-f', 'out.yaml')).out).toBe(printed.out);
+    expect((await configWithFile('--quiet')).out).toBe('');
+  });
+
+  it.each([
+    [['--resolve-image-digests'], 'not_supported'],
+    [['--services', '--images'], 'invalid_argument'],
+    [['--format', 'xml'], 'invalid_argument'],
+    [['--hash', 'nobody'], 'not_found'],
+  ])('refuses %j', async (words, code) => {
+    await expect(configWithFile(...words)).rejects.toMatchObject({ code });
+  });
+});

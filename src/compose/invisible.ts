@@ -1,0 +1,9 @@
+const plain = /^[\x20-\x7E]*$/u;
+const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+/** The first character of a name that nobody can see, or that turns the text around, as `U+202E`; undefined without one. */
+export function invisibleCharacter(name: string): string | undefined {
+  if (plain.test(name)) return undefined;
+  const found = invisible.exec(name)?.[0].codePointAt(0);
+  return found === undefined ? undefined : `U+${found.toString(16).toUpperCase().padStart(4, '0')}`;
+}

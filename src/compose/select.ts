@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { ShoalError } from '../util/errors.ts';
+import type { CanonicalModel, CanonicalService } from './model.ts';
+
+/**
+ * The model with the named services and those that they depend on, and of everything else only what these use. Throws
+ * `not_found` for a name that no service has.
+ */
+export function selectServices(model: CanonicalModel, names: readonly string[]): CanonicalModel {
+  const selected = new Set<string>();
+  const rest = [...names];
+  for (let name = rest.pop(); name !== undefined; name = rest.pop()) {
+    if (!Object.hasOwn(model.services, name)) {
+      if (selected.has(name) || !names.includes(name)) continue; // an optional dependency that is not there
+      throw new ShoalError('not_found', `Cannot select ${JSON.stringify(name)}: no service is called so`, {
+        next: `The services are ${Object.keys(model.services).join(', ')}.`,
+      });
+    }
+    if (selected.has(name)) continue;
+    selected.add(name);
+    rest.push(...Object.keys(model.services[name]!.depends_on ?? {}));
+  }
+  const services = keep(model.services, (key) => selected.has(key));
+  const used = Object.values(services);
+  const sources = (kind: 'secrets' | 'configs') =>
+    used.flatMap((one) => (one[kind] ?? []).map(({ source }) => source));
+  const tables = {
+    networks: used.flatMap((service) => Object.keys(service.networks)),
+    volumes: used.flatMap((service) => (service.volumes ?? []).map(({ source }) => source ?? '')),
+    secrets: sources('secrets'),
+    configs: sources('configs'),
+  };
+  const result: CanonicalModel = { ...model, services };
+  for (const kind of ['networks', 'volumes', 'secrets', 'configs'] as const) {
+    const wanted = new Set(tables[kind]);
+    const kept = keep<unknown>(model[kind] ?? {}, (key) => wanted.has(key));
+    if (Object.keys(kept).length > 0) Object.assign(result, { [kind]: kept });
+    else delete result[kind];
+  }
+  return result;
+}
+
+function keep<T>(table: Record<string, T>, wanted: (key: string) => boolean): Record<string, T> {
+  const kept = Object.create(null) as Record<string, T>;
+  for (const [key, value] of Object.entries(table)) if (wanted(key)) kept[key] = value;
+  return kept;
+}
+
+/**
+ * SHA-256 of what a service's containers are made from, in hexadecimal. How many there are, and what they wait for, does
+ * not count, so that scaling changes no hash.
+ */
+export function serviceHash(service: CanonicalService): string {
+  const { depends_on: _, profiles: __, scale: ___, deploy, ...rest } = service;
+  const { replicas: ____, ...wishes } = deploy ?? {};
+  const hashed = deploy === undefined ? rest : { ...rest, deploy: wishes };
+  return createHash('sha256').update(JSON.stringify(hashed)).digest('hex');
+}

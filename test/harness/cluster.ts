@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/wire/api.ts';
@@ -9,10 +9,10 @@ import type { Node } from '../../src/spec/node.ts';
 import { systemClock, withDeadline } from '../../src/util/clock.ts';
 import { tryCommand, type CommandOptions, type CommandResult } from '../../src/util/command.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { leftovers, takeDown } from './down.ts';
+import { leftovers, removeHostCgroups, takeDown } from './down.ts';
 import { checkMachine, daemonCommand, findHosts, projectRoot, startHost, type Host } from './host.ts';
 import type { BuiltImage, BuiltIndex } from './image.ts';
-import { ownIdentity } from './processes.ts';
+import { killProcess, killUntilGone, ownIdentity, readProcess } from './processes.ts';
 import { pushImage, registryReady, writeRegistryConfig } from './registry.ts';
 import {
   addresses,
@@ -112,6 +112,27 @@ export class Cluster {
   /** What is left of the cluster on this machine; empty after `down`. */
   async leftovers(): Promise<string[]> {
     return await leftovers(this.directory, this.id);
+  }
+
+  /**
+   * Turns a host off, without a warning, and on again: its processes, links, mounts and `/run` are gone, its disk is not.
+   * Resolves when it is being started, with `host(name)` being the new one.
+   */
+  async reboot(name: string): Promise<Host> {
+    const old = this.host(name);
+    const state = await loadState(this.directory);
+    const outer = await readProcess((await readProcess(old.initPid))!.parentPid);
+    killProcess(old.initPid, 'SIGKILL');
+    await killUntilGone(async () => {
+      const found = outer && (await readProcess(outer.pid));
+      return found?.startedAt === outer?.startedAt && found ? [found] : [];
+    });
+    await rm(paths(this.directory).run(name), { recursive: true, force: true });
+    await removeHostCgroups(this.id, name);
+    const command = daemonCommand(this.directory, state, name, this.registry);
+    const host = await startHost({ directory: this.directory, state, name, command });
+    this.hosts.splice(this.hosts.indexOf(old), 1, host);
+    return host;
   }
 
   /** Removes every trace. */

@@ -53,6 +53,13 @@ async function clusterCgroups(id: string): Promise<string[]> {
   return found;
 }
 
+/** The cgroups of one host's containers, which go with a machine that is turned off. */
+export async function removeHostCgroups(id: string, name: string): Promise<void> {
+  for (const path of await clusterCgroups(id)) {
+    if ((await readdir(path)).includes(name)) await removeCgroup(join(path, name));
+  }
+}
+
 /** Control files cannot be removed and go with their folder. A cgroup is busy until the kernel is done with its last process. */
 async function removeCgroup(path: string): Promise<void> {
   for (const entry of await readdir(path, { withFileTypes: true })) {

@@ -108,7 +108,12 @@ async function inSwitch(pid: number, command: string[], input?: string): Promise
 /** Lays the cable between the switch and the host whose namespaces `hostPid` is in. */
 export async function plug(id: string, name: string, address: string, hostPid: number): Promise<void> {
   const pid = await switchPid(id);
-  const cable = `link add name ${name} netns ${pid} type veth peer name eth0 netns ${hostPid}`;
+  // a machine that is turned off and on keeps its MAC address: others go on using the one they know
+  const bytes = address.split('.').map((part) => Number(part).toString(16).padStart(2, '0'));
+  const mac = `02:00:${bytes.join(':')}`;
+  const cable = `link add name ${name} netns ${pid} type veth peer name eth0 address ${mac} netns ${hostPid}`;
+  // the end of an earlier cable goes only some time after the namespace that its other end was in
+  await tryCommand('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', 'link', 'delete', 'dev', name]);
   await runCommand('ip', cable.split(' '));
   await inSwitch(pid, ['ip', 'link', 'set', 'dev', name, 'master', 'switch', 'up']);
   const inside = ['link set lo up', `address add ${address}/24 dev eth0`, 'link set eth0 up'];

@@ -1,0 +1,135 @@
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import type { Task } from '../../src/spec/task.ts';
+import { createCluster, nodesReady, type Cluster } from '../harness/cluster.ts';
+import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
+import { busyboxImage } from '../harness/image.ts';
+import { containersOf } from '../harness/inventory.ts';
+import { differences } from '../harness/standing.ts';
+import { paths } from '../harness/state.ts';
+
+/** What a daemon that comes back finds, on two hosts. */
+
+const soon = { timeout: 20_000, interval: 100 };
+
+let cluster: Cluster;
+let image: string;
+
+beforeAll(async () => {
+  cluster = await createCluster({ hosts: 2 });
+  image = await cluster.push('library/busybox:1', await busyboxImage(paths(cluster.directory).images));
+  const path = await writeComposeFile(cluster, 'counted', composeText(image));
+  const { exitCode, stderr } = await cluster.shoal(['up', '-f', path]);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') process.stderr.write(await cluster.troubles());
+});
+
+afterAll(async () => {
+  await cluster?.down();
+  expect(await cluster?.leftovers()).toEqual([]);
+});
+
+/** Counts as long as it lives, one on each host. */
+const composeText = (reference: string) => `
+services:
+  count:
+    image: ${reference}
+    command:
+      - sh
+      - -c
+      - |
+        trap 'exit 0' TERM
+        i=0; while true; do echo "$$i"; i=$$((i+1)); sleep 0.05; done
+    deploy: { mode: global, restart_policy: { delay: 100ms } }
+`;
+
+async function taskOn(name: string): Promise<Task> {
+  const client = cluster.client();
+  try {
+    const nodes = await client.request<{ id: string; description?: { hostname: string } }[]>('GET', '/nodes');
+    const id = nodes.find(({ description }) => description?.hostname === name)!.id;
+    return (await currentTasks(cluster, 'counted')).find(({ nodeId }) => nodeId === id)!;
+  } finally {
+    client.close();
+  }
+}
+
+/** The numbers that the container of this task has printed, as kept. */
+async function printed(taskId: string): Promise<number[]> {
+  const { stdout } = await cluster.shoal(['logs', '-p', 'counted', '--json']);
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  const parsed = lines.map((line) => JSON.parse(line) as { taskId: string; text: string });
+  return parsed.filter((line) => line.taskId === taskId).map(({ text }) => Number(text));
+}
+
+/** containerd's own empty folder of a container from before the machine was turned off goes with its next start. */
+const emptyFolder = /: bundle-state \w+ is left over$/;
+
+async function nothingDiffers(): Promise<void> {
+  await vi.waitFor(async () => {
+    expect((await differences(cluster)).filter((line) => !emptyFolder.test(line))).toEqual([]);
+  }, soon);
+}
+
+async function untilReplaced(name: string, before: Task): Promise<void> {
+  await vi.waitFor(async () => {
+    const now = await taskOn(name);
+    expect(now.id).not.toBe(before.id);
+    expect(now.status.state).toBe('running');
+  }, soon);
+}
+
+for (const name of ['a', 'b']) {
+  test(`a killed daemon of host ${name} finds its container running, with its output unbroken`, async () => {
+    const task = await taskOn(name);
+    const before = await containersOf(cluster.host(name));
+    await cluster.host(name).kill('agent');
+    await vi.waitFor(async () => expect(await cluster.host(name).part('agent')).toBeDefined(), soon);
+    await nodesReady(cluster.manager, 2);
+    const heard = (await printed(task.id)).length;
+    await vi.waitFor(async () => expect((await printed(task.id)).length).toBeGreaterThan(heard + 20), soon);
+    const numbers = await printed(task.id);
+    expect(numbers).toEqual(numbers.map((_, index) => index));
+    expect(await containersOf(cluster.host(name))).toEqual(before);
+    expect((await taskOn(name)).id).toBe(task.id);
+    await nothingDiffers();
+  });
+}
+
+test('a container that ended while no daemon watched is told with its exit code, and replaced', async () => {
+  const task = await taskOn('b');
+  const host = cluster.host('b');
+  const [container] = await containersOf(host);
+  const pid = container!.process.split(' ')[0]!;
+  const daemon = await host.part('agent');
+  await host.kill('agent');
+  await host.run(['kill', '-9', pid]);
+  expect((await host.part('agent'))?.pid).not.toBe(daemon!.pid);
+  await untilReplaced('b', task);
+  const client = cluster.client();
+  const tasks = await client.request<Task[]>('GET', '/tasks').finally(() => client.close());
+  const { status } = tasks.find(({ id }) => id === task.id)!;
+  expect(status).toMatchObject({ state: 'failed', exitCode: 137 });
+  await nothingDiffers();
+});
+
+test('a host that was turned off and on has its container replaced, and nothing of before is left', async () => {
+  const [task, other] = [await taskOn('b'), await containersOf(cluster.host('a'))];
+  await cluster.reboot('b');
+  await untilReplaced('b', task);
+  await untilConverged(cluster, 'counted', soon.timeout);
+  expect(await containersOf(cluster.host('a'))).toEqual(other);
+  await nothingDiffers();
+});
+
+test('the manager that was turned off and on goes on with what it knew', async () => {
+  const [task, other] = [await taskOn('a'), await containersOf(cluster.host('b'))];
+  await cluster.reboot('a');
+  await nodesReady(cluster.manager, 2);
+  await untilReplaced('a', task);
+  await untilConverged(cluster, 'counted', soon.timeout);
+  expect(await containersOf(cluster.host('b'))).toEqual(other);
+  await nothingDiffers();
+});

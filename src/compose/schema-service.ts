@@ -8,7 +8,7 @@ import {
   integerFrom,
   keyValues,
   labels,
-  notYet,
+  refused,
   object,
   oneOf,
   text,
@@ -53,13 +53,22 @@ const port: Attribute = object(
     },
     protocol: { ...oneOf('tcp', 'udp'), form: 'lowerCase', says: 'tcp or udp (sctp is not supported yet)' },
     mode: oneOf('ingress', 'host'),
-    ...notYet('name app_protocol'),
-    host_ip: { notYet: 'published ports are open on every address of the hosts' },
+    ...refused({
+      name: 'ports have no names; leave it out',
+      app_protocol: 'nothing on the way reads the protocol; leave it out',
+      host_ip: 'published ports are open on every address of the hosts; shut them off there',
+    }),
   },
   { required: ['target'] },
 );
 
-const volumeOptions: Attribute = object({ nocopy: boolean, ...notYet('subpath labels') });
+const volumeOptions: Attribute = object({
+  nocopy: boolean,
+  ...refused({
+    subpath: 'mount the volume whole, and use a folder of it',
+    labels: 'write the labels where the volume is defined',
+  }),
+});
 
 const mount: Attribute = object(
   {
@@ -67,7 +76,7 @@ const mount: Attribute = object(
       ...oneOf('volume', 'bind', 'tmpfs'),
       says: 'volume, bind or tmpfs (others are not supported yet)',
     },
-    source: text,
+    source: { ...text, cluster: 'of a bind mount an absolute path, on each host that has a replica' },
     target: {
       type: 'string',
       form: 'cleanPath',
@@ -82,12 +91,12 @@ const mount: Attribute = object(
         ...oneOf('enabled', 'disabled'),
         says: 'enabled or disabled (others are not supported yet)',
       },
-      ...notYet('selinux'),
+      ...refused({ selinux: 'nothing is labelled; label the folder on the hosts' }),
     }),
     volume: volumeOptions,
     tmpfs: object({ size: bytes, mode: fileMode }),
     consistency: { ...oneOf('consistent', 'cached', 'delegated'), cluster: 'has no effect on Linux' },
-    ...notYet('image'),
+    ...refused({ image: 'copy the files out of the image into a named volume' }),
   },
   { required: ['type', 'target'] },
 );
@@ -150,9 +159,16 @@ const serviceNetworks: Attribute = {
   additionalProperties: object(
     {
       aliases: { type: 'array', items: dnsName, says: 'a list of DNS names' },
-      ...notYet(
-        'ipv4_address ipv6_address link_local_ips mac_address driver_opts interface_name priority gw_priority',
-      ),
+      ...refused({
+        ipv4_address: 'the cluster gives each replica its address; use the name of the service, or an alias',
+        ipv6_address: 'networks have no IPv6 addresses; use the name of the service, or an alias',
+        link_local_ips: 'the cluster gives each replica its address; use the name of the service',
+        mac_address: 'it follows from the address that the cluster gives',
+        driver_opts: 'networks have no drivers to choose from; leave it out',
+        interface_name: 'interfaces are called eth0, eth1, … in the order of the networks',
+        priority: 'write the networks in the order in which they are to be joined',
+        gw_priority: 'the first network has the default route: write it first',
+      }),
     },
     { type: ['object', 'null'] },
   ),
@@ -162,6 +178,7 @@ const envFiles: Attribute = {
   type: 'array',
   form: 'envFiles',
   says: 'a path, a list of paths or a list of maps with path',
+  cluster: 'read where the command runs',
   merge: { by: 'path' },
   items: closed(
     { path: { ...text, form: 'projectPath' }, required: boolean, format: oneOf('raw') },
@@ -196,9 +213,16 @@ export const service: Attribute = object({
   },
   command: commandLine,
   entrypoint: commandLine,
-  environment: keyValues,
+  environment: { ...keyValues, cluster: 'a name without a value takes the one where the command runs' },
   env_file: envFiles,
-  ports: { type: 'array', form: 'ports', items: port, merge: { by: 'port' }, says: 'a list of ports' },
+  ports: {
+    type: 'array',
+    form: 'ports',
+    items: port,
+    merge: { by: 'port' },
+    says: 'a list of ports',
+    cluster: 'with mode ingress open on every host, with mode host on those that have a replica',
+  },
   networks: serviceNetworks,
   volumes: {
     type: 'array',
@@ -206,6 +230,7 @@ export const service: Attribute = object({
     items: mount,
     merge: { by: 'target' },
     says: 'a list of volumes',
+    cluster: 'a named volume is on each host its own: keep the service to one host by a placement constraint',
   },
   secrets: fileReferences('secrets'),
   configs: fileReferences('configs'),
@@ -217,6 +242,7 @@ export const service: Attribute = object({
   hostname: {
     type: 'string',
     pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?$',
+    cluster: 'all replicas have the same',
     maxLength: 63,
     says: 'a host name (RFC 1123) of at most 63 characters',
   },
@@ -227,19 +253,35 @@ export const service: Attribute = object({
     says: 'a signal, such as SIGTERM or SIGQUIT',
   },
   stop_grace_period: duration,
-  restart: { type: 'string', is: 'restart', says: 'no, always, on-failure, on-failure:N or unless-stopped' },
+  restart: {
+    type: 'string',
+    is: 'restart',
+    says: 'no, always, on-failure, on-failure:N or unless-stopped',
+    cluster: 'on whichever host fits; deploy.restart_policy wins; always and unless-stopped mean the same',
+  },
   deploy,
   extends: closed(
     { service: text, file: { ...text, form: 'projectPath' } },
     { form: 'extends', required: ['service'], says: 'the name of a service, or a map with service and file' },
   ),
-  profiles: { type: 'array', items: profile, says: 'a list of names' },
-  scale: integerFrom(0, replicasMax),
-  cpus,
-  mem_limit: bytes,
-  mem_reservation: bytes,
+  profiles: {
+    type: 'array',
+    items: profile,
+    says: 'a list of names',
+    cluster: 'chosen where the command runs',
+  },
+  scale: { ...integerFrom(0, replicasMax), cluster: 'as deploy.replicas, which must not say otherwise' },
+  cpus: { ...cpus, cluster: 'as deploy.resources.limits.cpus' },
+  mem_limit: { ...bytes, cluster: 'as deploy.resources.limits.memory' },
+  mem_reservation: { ...bytes, cluster: 'as deploy.resources.reservations.memory' },
   pids_limit: { ...integer, minimum: -1, says: 'a whole number, or -1 for no limit' },
-  expose: { type: 'array', form: 'exposed', items: exposed, says: 'a list of ports' },
+  expose: {
+    type: 'array',
+    form: 'exposed',
+    items: exposed,
+    says: 'a list of ports',
+    cluster: 'says something to readers only: services of a network reach all ports of one another',
+  },
   tmpfs: { type: 'array', form: 'texts', items: tmpfs, says: 'a path or a list of paths' },
   label_file: {
     type: 'array',
@@ -247,13 +289,37 @@ export const service: Attribute = object({
     items: { ...text, form: 'projectPath' },
     merge: 'append',
     says: 'a path or a list of paths',
+    cluster: 'read where the command runs',
   },
   ...settingsAttributes,
-  ...notYet(
-    `attach blkio_config build container_name cpu_count cpu_percent credential_spec external_links gpus isolation
-    links mac_address models network_mode post_start pre_start pre_stop pull_refresh_after runtime storage_opt
-    use_api_socket volumes_from`,
-  ),
-  develop: { notYet: 'it is for one machine' },
-  provider: { notYet: 'it is for one machine' },
+  ...refused({
+    attach: 'shoal up attaches to nothing; shoal logs shows the output of the services that are named',
+    blkio_config: 'limits of block devices are not set; use cpu_shares and deploy.resources',
+    build: 'build the image elsewhere, push it to a registry, and name it with image',
+    container_name:
+      'a service may have many containers; they are called after it, and its name reaches them all',
+    cpu_count: 'it is for Windows; use deploy.resources.limits.cpus',
+    cpu_percent: 'it is for Windows; use deploy.resources.limits.cpus',
+    credential_spec: 'it is for Windows',
+    develop:
+      'it is for one machine; run it there with docker compose watch, and give the result to the cluster',
+    external_links: 'join the other service’s network, or publish its port',
+    gpus: 'the scheduler does not know of graphics cards; use devices and a placement constraint',
+    isolation: 'it is for Windows',
+    links:
+      'services of a network find each other by name; for other names give them aliases, and use depends_on',
+    mac_address: 'it follows from the address that the cluster gives',
+    models: 'run the model as a service, and name it in the environment',
+    network_mode: 'leave it out and list networks; publish ports with mode: host to use those of a host',
+    post_start: 'do it in the entrypoint, or in a service that depends on this one',
+    pre_start: 'do it in a service that ends, and depend on it with service_completed_successfully',
+    pre_stop: 'do it when the stop signal comes, within stop_grace_period',
+    provider: 'it starts programs on one machine; run what it provides as a service, or name its address',
+    pull_refresh_after: 'write pull_policy: every_12h or the like',
+    runtime: 'hosts have one runtime',
+    storage_opt: 'containers’ file systems have no limits; write to a tmpfs with a size, or to a volume',
+    use_api_socket: 'the API is open to those with a certificate only; mount no socket of the host',
+    volumes_from:
+      'give both services the same named volume, and keep them on one host by a placement constraint',
+  }),
 });

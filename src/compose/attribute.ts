@@ -31,7 +31,7 @@ export interface Attribute {
   says?: string;
   /** How a later file's value joins an earlier one's, where that is not the default. */
   merge?: MergeRule;
-  /** Part of the Compose language, but not something Shoal does yet; the text says more, or is empty. */
+  /** Part of the Compose language, but not something Shoal does: why, and what to write instead. */
   notYet?: string;
   /** What it means on a cluster, where one machine would make something else of it. */
   cluster?: string;
@@ -120,7 +120,7 @@ export function oneOf(...words: string[]): Attribute {
   return { type: 'string', enum: words, says };
 }
 
-/** Each of the names as an attribute that is not supported yet. */
-export function notYet(names: string, why = ''): Record<string, Attribute> {
-  return Object.fromEntries(names.split(/\s+/u).map((name) => [name, { notYet: why }]));
+/** Attributes that are refused, each with the reason and what to write instead. */
+export function refused(attributes: Record<string, string>): Record<string, Attribute> {
+  return Object.fromEntries(Object.entries(attributes).map(([name, notYet]) => [name, { notYet }]));
 }

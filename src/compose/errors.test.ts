@@ -14,9 +14,18 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ['enviroment: {}', '5:5 services.web.enviroment: this key is not known; did you mean environment?'],
     ['replicas: 2', '5:5 services.web.replicas: this key is not known; did you mean deploy.replicas?'],
     ['zzzzzz: 2', '5:5 services.web.zzzzzz: this key is not known'],
-    ['develop: {}', '5:5 services.web.develop: not supported yet; it is for one machine'],
-    ['build: .', '5:5 services.web.build: not supported yet'],
-    ['gpus: all', '5:5 services.web.gpus: not supported yet'],
+    [
+      'develop: {}',
+      '5:5 services.web.develop: not supported yet; it is for one machine; run it there with docker compose watch, and give the result to the cluster',
+    ],
+    [
+      'build: .',
+      '5:5 services.web.build: not supported yet; build the image elsewhere, push it to a registry, and name it with image',
+    ],
+    [
+      'gpus: all',
+      '5:5 services.web.gpus: not supported yet; the scheduler does not know of graphics cards; use devices and a placement constraint',
+    ],
     [
       'command: 5',
       '5:14 services.web.command: 5 cannot be used here; it must be a string, which is split into words, or a list of words',
@@ -61,7 +70,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ],
     [
       'ports: ["127.0.0.1:80:80"]',
-      '5:13 services.web.ports[0].host_ip: not supported yet; published ports are open on every address of the hosts',
+      '5:13 services.web.ports[0].host_ip: not supported yet; published ports are open on every address of the hosts; shut them off there',
     ],
     [
       'ports: ["80-82:80-81"]',
@@ -86,7 +95,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ],
     [
       'networks: { default: { ipv4_address: 1.2.3.4 } }',
-      '5:28 services.web.networks.default.ipv4_address: not supported yet',
+      '5:28 services.web.networks.default.ipv4_address: not supported yet; the cluster gives each replica its address; use the name of the service, or an alias',
     ],
     [
       'volumes: ["data:/d"]',
@@ -116,7 +125,10 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       'volumes: ["/a:b"]',
       '5:15 services.web.volumes[0].target: "b" cannot be used here; it must be an absolute path in the container',
     ],
-    ['volumes: ["/a:/b:z"]', '5:15 services.web.volumes[0].bind.selinux: not supported yet'],
+    [
+      'volumes: ["/a:/b:z"]',
+      '5:15 services.web.volumes[0].bind.selinux: not supported yet; nothing is labelled; label the folder on the hosts',
+    ],
     [
       'volumes: ["/a:/b", "/c:/b/"]',
       '5:24 services.web.volumes[1].target: /b is taken already, by a bind; give each its own path',
@@ -235,7 +247,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ],
     [
       'deploy: { resources: { reservations: { devices: [] } } }',
-      '5:44 services.web.deploy.resources.reservations.devices: not supported yet',
+      '5:44 services.web.deploy.resources.reservations.devices: not supported yet; the scheduler does not know of devices; use devices and a placement constraint',
     ],
     [
       'deploy: { placement: { constraints: [disk == ssd] } }',
@@ -243,7 +255,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ],
     [
       'deploy: { placement: { preferences: [] } }',
-      '5:28 services.web.deploy.placement.preferences: not supported yet',
+      '5:28 services.web.deploy.placement.preferences: not supported yet; replicas are spread over all hosts that fit; keep them to some by a constraint',
     ],
     [
       'deploy: { update_config: { order: any } }',

@@ -1,4 +1,4 @@
-import { bytes, duration, integerFrom, labels, notYet, object, oneOf, textList } from './attribute.ts';
+import { bytes, duration, integerFrom, labels, refused, object, oneOf, textList } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 
 /** What the manager takes. */
@@ -32,18 +32,31 @@ function updatePolicy(...failureActions: string[]): Attribute {
 
 /** What a cluster does with a service (Compose Deploy specification). */
 export const deploy: Attribute = object({
-  mode: { ...oneOf('replicated', 'global'), says: 'replicated or global (jobs are not supported yet)' },
+  mode: {
+    ...oneOf('replicated', 'global'),
+    says: 'replicated or global (jobs are not supported yet)',
+    cluster: 'global: one replica on every host that fits',
+  },
   replicas: integerFrom(0, replicasMax),
   endpoint_mode: oneOf('vip', 'dnsrr'),
-  labels,
+  labels: { ...labels, cluster: 'on the service, not on its containers' },
   placement: object({
     constraints: { ...textList, merge: 'append', says: 'a list such as node.labels.disk == ssd' },
     max_replicas_per_node: integerFrom(0),
-    ...notYet('preferences'),
+    ...refused({
+      preferences: 'replicas are spread over all hosts that fit; keep them to some by a constraint',
+    }),
   }),
   resources: object({
     limits: object({ cpus, memory: bytes, pids: integerFrom(0) }),
-    reservations: object({ cpus, memory: bytes, ...notYet('generic_resources devices') }),
+    reservations: object({
+      cpus,
+      memory: bytes,
+      ...refused({
+        generic_resources: 'the scheduler does not count them; label the nodes, and use a constraint',
+        devices: 'the scheduler does not know of devices; use devices and a placement constraint',
+      }),
+    }),
   }),
   restart_policy: object({
     condition: oneOf('none', 'on-failure', 'any'),

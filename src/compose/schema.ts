@@ -1,4 +1,4 @@
-import { boolean, closed, labels, notYet, object, oneOf, text } from './attribute.ts';
+import { boolean, closed, labels, object, oneOf, refused, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { service } from './schema-service.ts';
 
@@ -28,13 +28,21 @@ function named(entry: Attribute, propertyNames = resourceName): Attribute {
 
 const ipamConfig: Attribute = object({
   subnet: { type: 'string', is: 'subnet', says: 'a subnet such as 10.1.0.0/16' },
-  ...notYet('ip_range gateway aux_addresses'),
+  ...refused({
+    ip_range: 'give the network a smaller subnet',
+    gateway: 'the cluster chooses it; leave it out',
+    aux_addresses: 'give the network a subnet that leaves these addresses out',
+  }),
 });
 
 const network: Attribute = object(
   {
     name: givenName,
-    driver: { ...oneOf('overlay', 'bridge'), says: 'overlay (or bridge, which means the same on a cluster)' },
+    driver: {
+      ...oneOf('overlay', 'bridge'),
+      says: 'overlay (or bridge, which means the same on a cluster)',
+      cluster: 'both mean a network that reaches over all hosts',
+    },
     internal: boolean,
     labels,
     ipam: object({
@@ -46,13 +54,15 @@ const network: Attribute = object(
         says: 'a list of one subnet',
         merge: { by: 'subnet' },
       },
-      ...notYet('options'),
+      ...refused({ options: 'there is one driver, and it has none; leave it out' }),
     }),
     enable_ipv4: { ...boolean, is: 'true', says: 'true: networks have IPv4 addresses' },
     enable_ipv6: { ...boolean, is: 'false', says: 'false: networks have no IPv6 addresses yet' },
-    attachable: { notYet: '' },
     external: { ...boolean, is: 'false', says: 'false: networks of other applications cannot be joined yet' },
-    ...notYet('driver_opts'),
+    ...refused({
+      attachable: 'only services join networks; leave it out',
+      driver_opts: 'networks have one driver, and it has none; leave it out',
+    }),
   },
   { type: ['object', 'null'] },
 );
@@ -63,12 +73,17 @@ const volume: Attribute = object(
     driver: { ...oneOf('local'), says: 'local' },
     labels,
     external: { ...boolean, is: 'false', says: 'false: volumes of other applications cannot be used yet' },
-    ...notYet('driver_opts'),
+    ...refused({ driver_opts: 'mount the storage on the hosts, and use a bind mount of an absolute path' }),
   },
   { type: ['object', 'null'] },
 );
 
-const filePath: Attribute = { ...text, form: 'projectPath', says: 'the path of a file' };
+const filePath: Attribute = {
+  ...text,
+  form: 'projectPath',
+  says: 'the path of a file',
+  cluster: 'read where the command runs',
+};
 const variableName: Attribute = {
   type: 'string',
   pattern: '^[^=\\s]+$',
@@ -81,10 +96,16 @@ const fileResource: Record<string, Attribute> = {
   environment: variableName,
   labels,
   external: { ...boolean, is: 'false', says: 'false: content must come with the application for now' },
-  ...notYet('template_driver'),
+  ...refused({ template_driver: 'content is taken as it is; use environment, or variables in content' }),
 };
 
-const secret: Attribute = object({ ...fileResource, ...notYet('driver driver_opts') });
+const secret: Attribute = object({
+  ...fileResource,
+  ...refused({
+    driver: 'the content comes with the application: use file or environment',
+    driver_opts: 'the content comes with the application: use file or environment',
+  }),
+});
 const config: Attribute = object({ ...fileResource, content: text });
 
 const filePaths: Attribute = {
@@ -105,13 +126,21 @@ const include: Attribute = closed(
  * short ways of writing become that.
  */
 export const composeSchema: Attribute = object({
-  version: { type: ['string', 'number'], says: 'a string; it means nothing any more' },
-  name: { type: 'string', says: 'a name of lower-case letters, digits, "_" and "-"' },
+  version: {
+    type: ['string', 'number'],
+    says: 'a string; it means nothing any more',
+    cluster: 'means nothing, and is warned of',
+  },
+  name: {
+    type: 'string',
+    says: 'a name of lower-case letters, digits, "_" and "-"',
+    cluster: 'the application: what it is called by everywhere',
+  },
   services: named(service, serviceName),
   networks: named(network),
   volumes: named(volume),
   secrets: named(secret),
   configs: named(config),
   include: { type: 'array', form: 'includes', items: include, says: 'a list of paths or of maps with path' },
-  models: { notYet: '' },
+  ...refused({ models: 'run the model as a service, and name it in the environment' }),
 });

@@ -32,10 +32,11 @@ afterAll(async () => {
 });
 
 /** Counts as long as it lives, one on each host. */
-const composeText = (reference: string) => `
+const composeText = (reference: string, version = 1) => `
 services:
   count:
     image: ${reference}
+    environment: { VERSION: "${version}" }
     command:
       - sh
       - -c
@@ -132,4 +133,46 @@ test('the manager that was turned off and on goes on with what it knew', async (
   await untilConverged(cluster, 'counted', soon.timeout);
   expect(await containersOf(cluster.host('b'))).toEqual(other);
   await nothingDiffers();
+});
+
+for (const part of ['manager', 'agent'] as const) {
+  test(`up waits through the end of the ${part} of the host that it speaks to`, async () => {
+    const version = part === 'manager' ? '2' : '3';
+    const path = await writeComposeFile(cluster, 'counted', composeText(image, Number(version)));
+    const said = cluster.shoal(['up', '-f', path]);
+    await vi.waitFor(async () => {
+      const tasks = await currentTasks(cluster, 'counted');
+      const versions = tasks.map(({ template }) => template.container.environment['VERSION']);
+      expect(versions).toContain(version);
+    }, soon);
+    await cluster.manager.kill(part);
+    expect(await said).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('counted is up') });
+    await nothingDiffers();
+  });
+}
+
+test('what stands on a host and belongs to no task is told', async () => {
+  const ctr = 'ctr -a /run/shoal/containerd.sock -n shoal';
+  await cluster.host('b').run([
+    'sh',
+    '-ec',
+    `ip link add shvstrayaaaa0 type bridge
+     ip netns add shoal-stray
+     ${ctr} leases create --id stray
+     nft add element inet shoal live '{ 10.64.0.99 }'
+     mkdir -p /run/shoal/tasks/stray /run/containerd/runc/shoal/stray /run/shoal/containerd/io.containerd.runtime.v2.task/shoal/stray
+     touch /run/shoal/engine/fifo/stray-stdout /run/containerd/s/stray`,
+  ]);
+  expect((await differences(cluster)).filter((line) => !emptyFolder.test(line)).sort()).toEqual([
+    'b: 2 shim sockets for 1 shims',
+    'b: address 10.64.0.99 is left over',
+    'b: bundle stray is left over',
+    'b: fifos stray is left over',
+    'b: files stray is left over',
+    'b: lease stray is left over',
+    'b: mounted-namespace stray is left over',
+    'b: namespace stray is left over',
+    'b: runc stray is left over',
+    'b: veth shvstrayaaaa0 is left over',
+  ]);
 });

@@ -102,6 +102,8 @@ test('namespaces of the host are shared when asked for', () => {
     specify(settings, changed).linux.namespaces.map(({ type }) => type);
   expect(types({ pid: 'host', ipc: 'host', uts: 'host', cgroup: 'host' })).toEqual(['mount', 'network']);
   expect(types({ cgroup: 'private' }, { cgroupVersion: 1 })).toContain('cgroup');
+  expect(types({ network: 'host' })).not.toContain('network');
+  expect(specify({ network: 'host' }).linux.sysctl).toEqual({});
   expect(specify({ uts: 'host' })).not.toHaveProperty('hostname');
   const shared = specify({ ipc: 'host' }).mounts.find(({ destination }) => destination === '/dev/shm');
   expect(shared).toMatchObject({ type: 'bind', source: '/dev/shm' });

@@ -150,16 +150,20 @@ function namespacesOf({ settings = {}, networkNamespace }: ContainerCreate, host
     ...(settings.ipc === 'host' ? [] : [{ type: 'ipc' }]),
     ...(settings.uts === 'host' ? [] : [{ type: 'uts' }]),
     { type: 'mount' },
-    { type: 'network', ...(networkNamespace && { path: networkNamespace }) },
+    ...(settings.network === 'host'
+      ? []
+      : [{ type: 'network', ...(networkNamespace && { path: networkNamespace }) }]),
     ...(ownControlGroups ? [{ type: 'cgroup' }] : []),
   ];
 }
 
 /** Both defaults belong to the network namespace: any user may listen on every port and send pings, as with Docker. */
-function sysctlsOf({ sysctls, domainName }: ContainerSettings): Record<string, string> {
+function sysctlsOf({ sysctls, domainName, network }: ContainerSettings): Record<string, string> {
   return {
-    'net.ipv4.ip_unprivileged_port_start': '0',
-    'net.ipv4.ping_group_range': '0 2147483647',
+    ...(network !== 'host' && {
+      'net.ipv4.ip_unprivileged_port_start': '0',
+      'net.ipv4.ping_group_range': '0 2147483647',
+    }),
     ...(domainName !== undefined && { 'kernel.domainname': domainName }),
     ...sysctls,
   };

@@ -1,8 +1,18 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Image } from '../engine/engine.ts';
+import { openBelow } from './subpaths.ts';
 import { createVolumes, withImageVolumes } from './volumes.ts';
 
 let stateDirectory: string;
@@ -131,4 +141,19 @@ test('options of bind mounts and tmpfs are passed on, and replace the defaults t
   ]);
   expect(first?.options).toEqual(['nosuid', 'nodev', 'exec', 'uid=33', 'mode=700']);
   expect(second?.options).toEqual(['bind', 'rslave', 'ro']);
+});
+
+test('a folder in a volume is found without following links that containers may have put there', async () => {
+  mkdirSync(join(stateDirectory, 'data/a/b'), { recursive: true });
+  symlinkSync('/etc', join(stateDirectory, 'data/a/link'));
+  writeFileSync(join(stateDirectory, 'data/a/file'), '');
+  const data = join(stateDirectory, 'data');
+  const folder = await openBelow(data, './a//b/', 'app_data');
+  expect((await folder.stat()).ino).toBe(statSync(join(data, 'a/b')).ino);
+  await folder.close();
+  for (const wrong of ['a/link', 'a/file', 'a/none', '..', 'a/../../etc']) {
+    await expect(openBelow(data, wrong, 'app_data')).rejects.toThrow(
+      `Cannot mount ${wrong} of the volume app_data: it is no folder there`,
+    );
+  }
 });

@@ -5,6 +5,7 @@ import type { Mount } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import { systemRandom } from '../../src/util/random.ts';
+import { openBelow, Subpaths } from './subpaths.ts';
 
 /** Puts what the image holds at `path` into `destination` (an empty folder), owner and modes included. */
 type CopyImageContent = (image: Image, path: string, destination: string) => Promise<void>;
@@ -13,6 +14,8 @@ type CopyImageContent = (image: Image, path: string, destination: string) => Pro
 export interface Volumes {
   /** Makes what the mounts need and gives them as the runtime wants them. Throws `invalid_argument`, `failed_precondition`. */
   prepare(taskId: string, image: Image, mounts: Mount[]): Promise<RuntimeMount[]>;
+  /** To be called once the container is made, or will not be: lets go of what `prepare` holds on to. */
+  release(taskId: string): Promise<void>;
   /** Removes the task's anonymous volumes. Named ones are kept. */
   removeAnonymous(taskId: string): Promise<void>;
   /** Ids of the tasks that have anonymous volumes here. */
@@ -37,12 +40,14 @@ export function createVolumes(options: {
   const named = join(options.stateDirectory, 'volumes');
   const anonymous = join(options.stateDirectory, 'anonymous-volumes');
   const queue = new KeyedQueue();
+  const subpaths = new Subpaths(join(options.stateDirectory, 'subpaths'));
   const create = async (folder: string, image: Image, mount: Mount & { type: 'volume' }) => {
     await rm(folder, { recursive: true, force: true });
     // filled apart: a copy that outlives a killed agent for a moment writes where nobody looks
     const filling = `${folder}${fillingMark}${systemRandom.id()}`;
     await mkdir(filling, { recursive: true, mode: 0o755 });
-    if (!mount.noCopy) await options.copyImageContent(image, mount.target, filling);
+    if (!mount.noCopy && mount.subpath === undefined)
+      await options.copyImageContent(image, mount.target, filling);
     await rename(filling, folder);
   };
   const namedVolume = (name: string, image: Image, mount: Mount & { type: 'volume' }) =>
@@ -66,7 +71,10 @@ export function createVolumes(options: {
     if (!nameSyntax.test(mount.source)) {
       throw new ShoalError('invalid_argument', `Cannot use ${JSON.stringify(mount.source)} as a volume name`);
     }
-    return bind(await namedVolume(mount.source, image, mount), mount.target, mount.readOnly);
+    const data = await namedVolume(mount.source, image, mount);
+    if (mount.subpath === undefined) return bind(data, mount.target, mount.readOnly);
+    const folder = await openBelow(data, mount.subpath, mount.source);
+    return bind(await subpaths.hold(taskId, index, folder), mount.target, mount.readOnly);
   };
   return {
     prepare: (taskId, image, mounts) =>
@@ -76,6 +84,7 @@ export function createVolumes(options: {
           return mount.type === 'bind' ? await hostFolder(mount) : temporary(mount);
         }),
       ),
+    release: (taskId) => subpaths.release(taskId),
     removeAnonymous: (taskId) => rm(join(anonymous, taskId), { recursive: true, force: true }),
     listAnonymous: () => readdir(anonymous).catch(() => []), // it is made with the first one
   };

@@ -22,7 +22,7 @@ const defaultStopSignal = 15;
 export function containerOf(
   task: TaskAssignment,
   image: Image,
-  parts: { mounts: RuntimeMount[]; networkNamespace: string },
+  parts: { mounts: RuntimeMount[]; networkNamespace?: string },
 ): ContainerCreate {
   const { container, limits, reservations } = task.template;
   const name = hostnameOf(task);
@@ -36,7 +36,7 @@ export function containerOf(
     hostname: name,
     labels: { ...image.config.labels, ...container.labels, ...labelsOf(task) },
     mounts: parts.mounts,
-    networkNamespace: parts.networkNamespace,
+    ...(parts.networkNamespace === undefined ? {} : { networkNamespace: parts.networkNamespace }),
     limits,
     reservations,
     tty: container.settings?.tty ?? false,
@@ -48,7 +48,7 @@ export function containerOf(
 /** The name a container knows itself by. */
 export function hostnameOf(task: TaskAssignment): string {
   const { hostname: own, settings } = task.template.container;
-  return own ?? (settings?.uts === 'host' ? hostname() : task.id);
+  return own ?? (settings?.uts === 'host' || settings?.network === 'host' ? hostname() : task.id);
 }
 
 /** ENTRYPOINT and CMD: an entrypoint of one's own drops the image's CMD as well. */

@@ -119,7 +119,7 @@ export class Preparer {
     task: TaskAssignment,
     context: PrepareContext,
   ): Promise<TaskEvent & { type: 'prepared' }> {
-    const { engine, logs } = this.#parts;
+    const { engine, logs, volumes } = this.#parts;
     const { signal } = context;
     context.report('preparing');
     // A failure on one side ends the other, so that no work goes on behind a task that is given up.
@@ -130,13 +130,21 @@ export class Preparer {
       this.#attach(task, context, either),
     ]);
     signal.throwIfAborted();
-    const mounts = await this.#mounts(task, image, place.dnsServer, context);
-    const container = containerOf(task, image, { mounts, networkNamespace: place.namespacePath });
     const stopSignal = stopSignalOf(task.template.container, image.config);
-    await this.#limiter.run(async () => {
-      signal.throwIfAborted();
-      await engine.create(container, logs.sink(task.id, task.template.container.logs));
-    });
+    try {
+      const mounts = await this.#mounts(task, image, place.dnsServer, context);
+      const { namespacePath } = place;
+      const container = containerOf(task, image, {
+        mounts,
+        ...(namespacePath === undefined ? {} : { networkNamespace: namespacePath }),
+      });
+      await this.#limiter.run(async () => {
+        signal.throwIfAborted();
+        await engine.create(container, logs.sink(task.id, task.template.container.logs));
+      });
+    } finally {
+      await volumes.release(task.id);
+    }
     const healthcheck = healthPlan(task.template.container.healthcheck, image.config.healthcheck);
     return {
       type: 'prepared',
@@ -175,7 +183,10 @@ export class Preparer {
   }
 
   /** A port that nobody of ours has may still be taken by the host itself: one that may be any is chosen anew then. */
-  async #attachWithPorts(task: TaskAssignment) {
+  async #attachWithPorts(
+    task: TaskAssignment,
+  ): Promise<{ namespacePath?: string; dnsServer?: string; hostPorts: AllocatedPort[] }> {
+    if (task.template.container.settings?.network === 'host') return { hostPorts: [] };
     const { hostPorts: wanted } = task.template;
     const refused = new Set<string>();
     for (let attempt = 1; ; attempt++) {

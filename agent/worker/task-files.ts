@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RuntimeMount } from '../engine/engine.ts';
 import type { FileReference } from '../../src/spec/service.ts';
@@ -67,7 +67,7 @@ async function writeTaskFiles(
     {
       name: 'resolv.conf',
       target: '/etc/resolv.conf',
-      text: resolverText(dnsServer, task.template.container.names),
+      text: await resolverFile(task, dnsServer),
     },
   ];
   const mounts: RuntimeMount[] = [];
@@ -110,6 +110,13 @@ export function hostsText(task: TaskAssignment, gateway: string | undefined): st
     ...task.attachments.map(({ address }) => `${address}\t${called}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** In the network of the host the host's own resolvers are asked, unless the service names others. */
+async function resolverFile(task: TaskAssignment, dnsServer: string | undefined): Promise<string> {
+  const { names, settings } = task.template.container;
+  if (settings?.network !== 'host' || names?.dnsServers) return resolverText(dnsServer, names);
+  return await readFile('/etc/resolv.conf', 'utf8').catch(() => resolverText(undefined, names)); // a host may have none
 }
 
 /**

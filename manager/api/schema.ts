@@ -44,7 +44,14 @@ const mount = {
   required: ['type'],
   discriminator: { propertyName: 'type' },
   oneOf: [
-    object({ type: { const: 'volume' }, 'source?': name, target: text, readOnly: flag, 'noCopy?': flag }),
+    object({
+      type: { const: 'volume' },
+      'source?': name,
+      target: text,
+      readOnly: flag,
+      'noCopy?': flag,
+      'subpath?': text,
+    }),
     object({
       type: { const: 'bind' },
       source: text,
@@ -101,6 +108,7 @@ const settings = object({
     object({ source: text, target: text, permissions: { type: 'string', pattern: '^[rwm]{1,3}$' } }),
   ),
   'deviceRules?': list({ type: 'string', pattern: '^[acb] (?:\\d+|\\*):(?:\\d+|\\*) [rwm]{1,3}$' }),
+  'network?': host,
   'ipc?': host,
   'pid?': host,
   'uts?': host,

@@ -66,6 +66,7 @@ export interface CanonicalService {
   logging?: { driver?: string; options?: { 'max-size'?: string; 'max-file'?: string } };
   mem_swappiness?: number;
   memswap_limit?: string;
+  network_mode?: 'none' | 'host';
   oom_kill_disable?: boolean;
   oom_score_adj?: number;
   pid?: 'host';
@@ -106,7 +107,7 @@ export interface CanonicalMount {
   target: string;
   read_only?: boolean;
   bind?: { create_host_path?: boolean; propagation?: string; recursive?: 'enabled' | 'disabled' };
-  volume?: { nocopy?: boolean };
+  volume?: { nocopy?: boolean; subpath?: string };
   tmpfs?: { size?: string; mode?: string };
 }
 

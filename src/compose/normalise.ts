@@ -77,7 +77,8 @@ function normalService(
   const joined = service.networks ?? {};
   const normal: CanonicalService = {
     ...rest,
-    networks: Object.keys(joined).length === 0 ? { default: null } : joined,
+    networks:
+      Object.keys(joined).length === 0 && service.network_mode === undefined ? { default: null } : joined,
   };
   if (environment !== undefined) normal.environment = environment;
   if (labels !== undefined) normal.labels = labels;

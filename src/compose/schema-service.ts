@@ -64,8 +64,13 @@ const port: Attribute = object(
 
 const volumeOptions: Attribute = object({
   nocopy: boolean,
+  subpath: {
+    type: 'string',
+    pattern: '^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$',
+    says: 'the path of a folder in the volume, without ".."',
+    cluster: 'the folder must be in the volume on the host that the replica is on',
+  },
   ...refused({
-    subpath: 'mount the volume whole, and use a folder of it',
     labels: 'write the labels where the volume is defined',
   }),
 });
@@ -310,7 +315,6 @@ export const service: Attribute = object({
       'services of a network find each other by name; for other names give them aliases, and use depends_on',
     mac_address: 'it follows from the address that the cluster gives',
     models: 'run the model as a service, and name it in the environment',
-    network_mode: 'leave it out and list networks; publish ports with mode: host to use those of a host',
     post_start: 'do it in the entrypoint, or in a service that depends on this one',
     pre_start: 'do it in a service that ends, and depend on it with service_completed_successfully',
     pre_stop: 'do it when the stop signal comes, within stop_grace_period',

@@ -161,6 +161,12 @@ export const settingsAttributes: Record<string, Attribute> = {
     is: 'bytesOrNone',
     says: 'a size such as 1g, or -1 for no limit',
   },
+  network_mode: {
+    ...oneOf('none', 'host'),
+    says: 'none or host (sharing with another service is not supported yet; for a network of its own leave it out)',
+    cluster:
+      'host: whatever the program listens on is open on the hosts that run it, and no service name leads there',
+  },
   oom_kill_disable: { ...boolean, cluster: 'only on hosts with control groups of version 1' },
   oom_score_adj: {
     ...integer,

@@ -63,6 +63,13 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     { settings: { deviceRules: ['c 1:3 mr', 'a *:* rwm'] } },
   ],
   ['ipc: host\n    pid: host\n    uts: host', {}, { settings: { ipc: 'host', pid: 'host', uts: 'host' } }],
+  ['network_mode: host', { network_mode: 'host', networks: {} }, { settings: { network: 'host' } }],
+  ['network_mode: none', { network_mode: 'none', networks: {} }, {}],
+  [
+    'volumes: [{ type: volume, source: data, target: /d, volume: { subpath: a/b } }]',
+    {},
+    { mounts: [{ source: 'app_data', subpath: 'a/b' }] },
+  ],
   ['ipc: shareable\n    userns_mode: host', { ipc: 'shareable' }, {}],
   [
     'cgroup: private\n    cgroup_parent: /mine',

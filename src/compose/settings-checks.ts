@@ -16,6 +16,7 @@ export function checkSettings(
       'leave out one of them',
     );
   }
+  checkNetworkMode(path, service, complain);
   checkCpus(path, service, complain);
   checkSwap(path, service, complain);
   for (const [name, { soft, hard }] of Object.entries(service.ulimits ?? {})) {
@@ -27,6 +28,26 @@ export function checkSettings(
     const others = service.security_opt!.filter((other) => /^no-new-privileges(?:[:=]true)?$/u.test(other));
     if (others.length > 0)
       complain([...path, 'security_opt', index], 'it is asked for as well', 'keep one of them');
+  }
+}
+
+function checkNetworkMode(path: readonly PathSegment[], service: CanonicalService, complain: Complain): void {
+  const mode = service.network_mode;
+  if (mode === undefined) return;
+  if (Object.keys(service.networks).length > 0) {
+    complain([...path, 'network_mode'], 'the service joins networks as well', 'leave out one of them');
+  }
+  if ((service.ports ?? []).length > 0) {
+    const hint =
+      mode === 'host' ? 'leave out ports: the program’s own are open on its host' : 'leave out one of them';
+    complain([...path, 'ports'], `with network_mode: ${mode} no port can be published`, hint);
+  }
+  if (mode === 'host' && Object.keys(service.sysctls ?? {}).some((name) => name.startsWith('net.'))) {
+    complain(
+      [...path, 'sysctls'],
+      'with network_mode: host net.* would be the host’s own',
+      'leave out one of them',
+    );
   }
 }
 

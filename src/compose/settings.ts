@@ -62,6 +62,7 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
       })),
     ),
     deviceRules: list(service.device_cgroup_rules),
+    network: service.network_mode === 'host' ? 'host' : undefined,
     ipc: service.ipc === 'host' ? 'host' : undefined,
     pid: service.pid,
     uts: service.uts,

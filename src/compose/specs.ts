@@ -249,6 +249,7 @@ function mount(one: CanonicalMount, names: Names): Mount {
         target,
         readOnly,
         ...(one.volume?.nocopy === true ? { noCopy: true } : {}),
+        ...(one.volume?.subpath === undefined ? {} : { subpath: one.volume.subpath }),
       };
     }
     default:

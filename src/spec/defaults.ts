@@ -42,6 +42,12 @@ export const taskHistoryPerSlot = 5;
 export const nodeSilenceMs = 2_400;
 export const heartbeatIntervalMs = nodeSilenceMs / 4;
 
+/**
+ * A host whose agent has ended is not silent: its kernel closes the connection. It has this long to start the agent again
+ * before its tasks are replaced, for they run on meanwhile. So have agents that a manager has not heard since its own start.
+ */
+export const agentReturnMs = 10_000;
+
 export const managerPort = 2377;
 export const vxlanPort = 4789;
 

@@ -29,6 +29,8 @@ export type Mount =
       target: string;
       readOnly: boolean;
       noCopy?: boolean;
+      /** A folder in the volume, which must be there, instead of the whole. */
+      subpath?: string;
     }
   | {
       type: 'bind';

@@ -37,6 +37,8 @@ export interface ContainerSettings {
   devices?: Device[];
   /** `c 1:3 rwm`, as the kernel's device controller writes them. */
   deviceRules?: string[];
+  /** The container has no network namespace of its own, and belongs to no network. */
+  network?: 'host';
   ipc?: 'host';
   pid?: 'host';
   uts?: 'host';

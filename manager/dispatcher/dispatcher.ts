@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WebSocket } from 'ws';
-import { heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
-import type { NodeDescription } from '../../src/spec/node.ts';
+import { heartbeatIntervalMs } from '../../src/spec/defaults.ts';
+import type { Node, NodeDescription } from '../../src/spec/node.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
@@ -49,6 +49,7 @@ class SessionDispatcher implements Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #lastHeard = new Map<string, number>();
+  readonly #closedAt = new Map<string, number>();
   readonly #streams: StreamBroker;
   readonly #writer: StatusWriter;
   readonly #assigning: Loop;
@@ -104,6 +105,7 @@ class SessionDispatcher implements Dispatcher {
       closed: (session) => {
         if (this.#sessions.get(nodeId) !== session) return;
         this.#sessions.delete(nodeId);
+        this.#closedAt.set(nodeId, this.#options.clock.now());
         this.#assigning.poke();
       },
     });
@@ -134,6 +136,7 @@ class SessionDispatcher implements Dispatcher {
   #receive(session: Session, message: AgentMessage): void {
     if (this.#sessions.get(session.nodeId) !== session) return;
     this.#lastHeard.set(session.nodeId, this.#options.clock.now());
+    this.#closedAt.delete(session.nodeId);
     switch (message.type) {
       case 'heartbeat':
         return;
@@ -214,11 +217,11 @@ class SessionDispatcher implements Dispatcher {
     const now = clock.now();
     this.#countsFrom = countsFromAfter(this.#countsFrom, now - this.#lastCheck, now);
     this.#lastCheck = now;
-    const hearing = { lastHeard: this.#lastHeard, countsFrom: this.#countsFrom };
+    const hearing = { lastHeard: this.#lastHeard, closedAt: this.#closedAt, countsFrom: this.#countsFrom };
     const plan = planSilence(database.view, hearing, now);
     for (const [change] of plan) {
-      const nodeId = change!.object.id;
-      log.warn('node is down', { nodeId, silentMs: nodeSilenceMs });
+      const { id: nodeId, status } = change!.object as Node;
+      log.warn('node is down', { nodeId, why: status.message });
       this.#sessions.get(nodeId)?.close('the node is down');
     }
     // A conflict needs no care: the next check looks again.

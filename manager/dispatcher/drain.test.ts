@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nodeSilenceMs } from '../../src/spec/defaults.ts';
+import { agentReturnMs } from '../../src/spec/defaults.ts';
 import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
 import { drainMsMax, planDrain, type EndpointKnowledge } from './drain.ts';
@@ -38,8 +38,8 @@ test('a task waits for a node that may still use its endpoint, but not for ever'
 test('a node without a session counts for as long as it takes to be found down', () => {
   const sessions = new Map([['a', free]]);
   const first = planDrain(view, sessions, nothing, 1_000);
-  expect(first.againInMs).toBe(nodeSilenceMs);
-  expect(planDrain(view, sessions, first, 1_000 + nodeSilenceMs).drained.has('web-1')).toBe(true);
+  expect(first.againInMs).toBe(agentReturnMs);
+  expect(planDrain(view, sessions, first, 1_000 + agentReturnMs).drained.has('web-1')).toBe(true);
   const down = sampleNode('b', { status: { state: 'down', since: 0, message: '' } });
   const later = viewOf({ nodes: [sampleNode('a'), down], tasks: [task] });
   expect(planDrain(later, sessions, first, 1_001).drained.has('web-1')).toBe(true);

@@ -1,4 +1,4 @@
-import { nodeSilenceMs } from '../../src/spec/defaults.ts';
+import { agentReturnMs } from '../../src/spec/defaults.ts';
 import type { Task } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
 import { needsDrain } from './assignments.ts';
@@ -51,7 +51,7 @@ export function planDrain(
     }
     const since = before.waiting.get(task.id) ?? now;
     const used = [...sessions.values()].some((session) => session.mayUse(task.id));
-    const limitMs = used ? drainMsMax : absent ? nodeSilenceMs : 0;
+    const limitMs = used ? drainMsMax : absent ? agentReturnMs : 0;
     const leftMs = since + limitMs - now;
     if (leftMs <= 0) {
       result.drained.add(task.id);

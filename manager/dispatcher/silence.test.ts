@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nodeSilenceMs } from '../../src/spec/defaults.ts';
+import { agentReturnMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeState } from '../../src/spec/node.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
@@ -7,7 +7,13 @@ import { countsFromAfter, planSilence } from './silence.ts';
 
 const node = (state: NodeState) =>
   viewOf({ nodes: [sampleNode('a', { status: { state, since: 0, message: '' } })] });
-const heardAt = (at: number) => ({ lastHeard: new Map([['a', at]]), countsFrom: 0 });
+const heardAt = (at: number) => ({ lastHeard: new Map([['a', at]]), closedAt: new Map(), countsFrom: 0 });
+
+test('a host that closed its connection has time to start its agent again', () => {
+  const hearing = { lastHeard: new Map([['a', 1_000]]), closedAt: new Map([['a', 1_500]]), countsFrom: 0 };
+  expect(planSilence(node('ready'), hearing, 1_499 + agentReturnMs)).toEqual([]);
+  expect(planSilence(node('ready'), hearing, 1_500 + agentReturnMs)).toHaveLength(1);
+});
 
 test('a ready node that was silent for long enough is marked down, once', () => {
   expect(planSilence(node('ready'), heardAt(1_000), 999 + nodeSilenceMs)).toEqual([]);
@@ -22,10 +28,10 @@ test('a node that never reported stays unknown', () => {
   expect(planSilence(node('unknown'), heardAt(0), 100_000)).toEqual([]);
 });
 
-test('after a start of the manager nodes have the whole time again', () => {
-  const hearing = { lastHeard: new Map<string, number>(), countsFrom: 50_000 };
-  expect(planSilence(node('ready'), hearing, 49_999 + nodeSilenceMs)).toEqual([]);
-  expect(planSilence(node('ready'), hearing, 50_000 + nodeSilenceMs)).toHaveLength(1);
+test('after a start of the manager nodes have time to come back', () => {
+  const hearing = { lastHeard: new Map<string, number>(), closedAt: new Map(), countsFrom: 50_000 };
+  expect(planSilence(node('ready'), hearing, 49_999 + agentReturnMs)).toEqual([]);
+  expect(planSilence(node('ready'), hearing, 50_000 + agentReturnMs)).toHaveLength(1);
 });
 
 test('a manager that was itself stopped does not blame the nodes', () => {

@@ -14,11 +14,21 @@ function filesOf(directory: string): Record<string, Uint8Array> {
   return Object.fromEntries(names.map(({ name }) => [`/app/${name}`, readFileSync(`${directory}/${name}`)]));
 }
 
+const samples = readdirSync(here('../../samples'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
 /** Changed on purpose? `vitest run --project unit src/compose/golden -u` writes them again. */
 describe('the golden files hold', () => {
-  it('what the guestbook comes to', async () => {
-    const { canonical } = await load('', { disk: filesOf(here('../../samples/guestbook')) });
-    await expect(renderCanonical(canonical, 'yaml')).toMatchFileSnapshot(golden('guestbook.config.yaml'));
+  it.each(samples)('what the sample %s comes to, also when it is read again', async (name) => {
+    const disk = filesOf(here(`../../samples/${name}`));
+    const { canonical, application, warnings } = await load('', { disk, files: [] });
+    expect(warnings).toEqual([]);
+    const rendered = renderCanonical(canonical, 'yaml');
+    await expect(rendered).toMatchFileSnapshot(golden(`samples/${name}.yaml`));
+    const again = await load(rendered, { disk: { ...disk, '/app/compose.yaml': rendered } });
+    expect(again.canonical).toEqual(canonical);
+    expect(again.application).toEqual(application);
   });
 
   it('what a file with a bit of everything comes to, as YAML, as JSON and as specs', async () => {

@@ -30,7 +30,9 @@ export const files: Record<string, string> = {
 
 /** Every sample, every golden file and every row of the attribute tables, as a document of its own. */
 export function corpus(): string[] {
-  const samples = readdirSync(join(root, 'samples')).map((name) => `samples/${name}/compose.yaml`);
+  const samples = readdirSync(join(root, 'samples'), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => `samples/${name}/compose.yaml`);
   const golden = readdirSync(join(root, 'src/compose/golden'))
     .filter((name) => name.endsWith('.compose.yaml'))
     .map((name) => `src/compose/golden/${name}`);

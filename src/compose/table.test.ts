@@ -4,6 +4,7 @@ import { faultsOf, load, summary } from './fixtures.ts';
 import { composeSchema } from './schema.ts';
 import { deploy } from './schema-deploy.ts';
 import { service } from './schema-service.ts';
+import { settingRows } from './setting-rows.ts';
 
 /** One row for every attribute of the language: written rightly it loads, and written wrongly it is refused at its place. */
 
@@ -109,6 +110,7 @@ const serviceRows: readonly Row[] = [
   ['mem_reservation', ['64m'], ['some']],
   ['mem_swappiness', ['0', '100'], ['101', '-1']],
   ['memswap_limit', ['-1', '1g\n    mem_limit: 512m'], ['some']],
+  ['network_mode', ['none', 'host'], ['"service:db"', 'bridge', 'host\n    networks: [front]']],
   [
     'networks',
     ['[front]', '{ front: , back: { aliases: [a] } }', '{}', '[]'],
@@ -116,6 +118,7 @@ const serviceRows: readonly Row[] = [
   ],
   ['oom_kill_disable', ['true'], ['often']],
   ['oom_score_adj', ['-1000', '500'], ['1001', 'high']],
+  ['network_mode', ['none', 'host'], ['bridge', '"service:db"']],
   ['pid', ['host'], ['"service:db"', '5']],
   ['pids_limit', ['100', '-1'], ['-2', 'few']],
   ['platform', ['linux/amd64', 'linux'], ['windows', '5']],
@@ -140,6 +143,12 @@ const serviceRows: readonly Row[] = [
       '80',
     ],
   ],
+  [
+    'post_start',
+    ['[{ command: a b, user: root }]'],
+    ['[{ user: root }]', 'a', '[{ command: a, privileged: true }]'],
+  ],
+  ['pre_stop', ['[{ command: [a] }]', '[]'], ['[{}]', '[a]']],
   ['privileged', ['true'], ['much']],
   ['profiles', ['[]'], ['[a b]', 'debug', '["-a"]']],
   [
@@ -325,7 +334,8 @@ describe.each([
   });
 
   it('has a row in this table, or is refused for a reason', () => {
-    const known = new Set(rows.map(([attribute]) => attribute));
+    const elsewhere = settingRows.map(([written]) => written.split(':')[0]);
+    const known = new Set([...rows.map(([attribute]) => attribute), ...elsewhere]);
     const missing = Object.entries(schema.properties ?? {})
       .filter(([name, { notYet }]) => notYet === undefined && !known.has(name))
       .map(([name]) => name);

@@ -77,6 +77,13 @@ describe('a hostile file is refused with its place:', () => {
       'services: { a: { image: a, environment: { "A\\u200b": x } } }',
       /U\+200B/u,
     ],
+    ['a filler in a name', 'services: { a: { image: a, labels: { "a\\u3164": x } } }', /U\+3164/u],
+    ['a space that is none in a name', 'services: { a: { image: a, labels: ["a\\u00a0b"] } }', /U\+00A0/u],
+    [
+      'a variation selector in a name',
+      'services: { a: { image: a, labels: { "a\\ufe0f": x } } }',
+      /U\+FE0F/u,
+    ],
     [
       'an invisible space in a name of a list',
       'services: { a: { image: a, environment: ["A\\u200b=x"] } }',

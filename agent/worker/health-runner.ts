@@ -76,7 +76,8 @@ function verdictWords(retries: number, output: string): string {
   return retries === 1 ? `its check ${output}` : `${retries} checks in a row failed; the last ${output}`;
 }
 
-function tail(): { add: (chunk: Buffer | string) => void; text: () => string } {
+/** Keeps the end of what a command prints. */
+export function tail(): { add: (chunk: Buffer | string) => void; text: () => string } {
   let kept: Buffer = Buffer.alloc(0);
   return {
     add: (chunk) => {

@@ -9,7 +9,7 @@ import { healthPlan } from './health.ts';
 import { chooseHostPorts, portKey } from './host-ports.ts';
 import { Images, pullWords } from './images.ts';
 import type { WorkerParts } from './parts.ts';
-import type { TaskEvent } from './step.ts';
+import type { TaskEvent, TaskHooks } from './step.ts';
 import type { FileContent } from './task-files.ts';
 
 /** How often a person hears of a pull. */
@@ -151,6 +151,7 @@ export class Preparer {
       imageDigest: image.digest,
       stopSignal,
       ...(healthcheck ? { healthcheck } : {}),
+      ...hooksOf(task),
       hostPorts: place.hostPorts,
     };
   }
@@ -217,6 +218,12 @@ export class Preparer {
     // A mount inside another one must come after it.
     return [...data, ...small].sort((left, right) => depth(left.target) - depth(right.target));
   }
+}
+
+function hooksOf(task: TaskAssignment): { hooks?: TaskHooks } {
+  const { postStart, preStop } = task.template.container;
+  if (!postStart && !preStop) return {};
+  return { hooks: { ...(postStart && { postStart }), ...(preStop && { preStop }) } };
 }
 
 /** Like `Promise.all`, but a failure aborts the others and all have ended before it throws. */

@@ -2,6 +2,7 @@ import { compareTaskStates, isTerminal, moveTask, type DesiredTaskState } from '
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { unreachable } from '../../src/util/errors.ts';
 import { formatBytes } from '../../src/util/text.ts';
+import type { Hook } from '../../src/spec/settings.ts';
 import type { HealthPlan } from './health.ts';
 
 /** How a task will have ended once everything of it is released. */
@@ -26,6 +27,13 @@ export interface LocalTask {
   stopGracePeriodMs: number;
   /** Absent when the task has no healthcheck. Known once prepared. */
   healthcheck?: HealthPlan;
+  hooks?: TaskHooks;
+}
+
+/** Commands run in the container when it has started and before it is stopped. */
+export interface TaskHooks {
+  postStart?: Hook[];
+  preStop?: Hook[];
 }
 
 /** `absent`: the assignment has been taken away, so nothing of the task may stay. */
@@ -39,6 +47,7 @@ export type TaskEvent =
       imageDigest: string;
       stopSignal: number;
       healthcheck?: HealthPlan;
+      hooks?: TaskHooks;
       hostPorts?: TaskStatus['hostPorts'];
     }
   | { type: 'failed'; error: { code: string; message: string } }
@@ -173,8 +182,8 @@ function pursue(task: LocalTask, wish: Wish, now: number): Step {
 }
 
 function onPrepared(task: LocalTask, event: TaskEvent & { type: 'prepared' }, now: number): Step {
-  const { imageDigest, stopSignal, healthcheck, hostPorts } = event;
-  const known = { ...task, stopSignal, ...(healthcheck ? { healthcheck } : {}) };
+  const { imageDigest, stopSignal, healthcheck, hooks, hostPorts } = event;
+  const known = { ...task, stopSignal, ...(healthcheck && { healthcheck }), ...(hooks && { hooks }) };
   if (task.phase.at === 'stopping') return clean(known, task.phase.ending);
   if (task.phase.at !== 'preparing') return keep(task);
   const status = move(task.status, {
@@ -269,6 +278,8 @@ function onFound(task: LocalTask, event: TaskEvent & { type: 'found' }, now: num
   if (event.container === 'created') {
     return { task, actions: phase.at === 'starting' ? ['start'] : [] };
   }
+  // Whether its hooks have run is not known: they are run again.
+  if (phase.at === 'starting' && task.hooks?.postStart) return { task, actions: ['start'] };
   // The process runs, though its start was not seen to finish.
   if (phase.at === 'prepared' || phase.at === 'starting') return onStarted(toStarting(task, now), now);
   return { task, actions: task.healthcheck ? ['probe'] : [] };

@@ -1,10 +1,12 @@
 import type { ContainerExit, ContainerInfo } from '../engine/engine.ts';
+import type { Hook } from '../../src/spec/settings.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { codeOf, messageOf, unreachable } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import { printable } from '../../src/util/text.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { runHealthchecks } from './health-runner.ts';
+import { runHooks } from './hooks.ts';
 import type { WorkerParts } from './parts.ts';
 import { Preparer, type PrepareContext } from './prepare.ts';
 import { firstSight, step, type LocalTask, type TaskAction, type TaskEvent } from './step.ts';
@@ -15,6 +17,10 @@ const killWaitMs = 5_000;
 /** The end of a task is told after this long even when removing what is left of it takes longer. */
 const releaseWaitMs = 2_000;
 const sigkill = 9;
+/** What is run after a start may take this long. */
+const hooksMs = 10 * 60 * 1000;
+/** What is run before a stop has the grace period, and at least this long. */
+const hooksMsMin = 1_000;
 /** Among this many last lines the one that is told is looked for. */
 const lastLinesRead = 5;
 /** Characters of it that are told. */
@@ -216,14 +222,42 @@ export class Worker {
   async #start(id: string, entry: Entry): Promise<void> {
     entry.starting = true;
     try {
-      await this.preparer.start(id);
-      this.dispatch(id, { type: 'started' });
+      const failure = await this.#startWithHooks(id, entry.local.hooks?.postStart ?? []);
+      if (failure === undefined) this.dispatch(id, { type: 'started' });
+      else
+        this.dispatch(id, {
+          type: 'failed',
+          error: { code: 'hook_failed', message: `post_start: ${failure}` },
+        });
     } catch (error) {
       if (codeOf(error) === 'unavailable') await this.#observeAfterLoss(id, entry, error);
       else this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
     } finally {
       entry.starting = false;
     }
+  }
+
+  /** Starts the container and runs its hooks; gives what went wrong with those. */
+  async #startWithHooks(id: string, hooks: Hook[]): Promise<string | undefined> {
+    const { engine, clock } = this.options;
+    // an earlier process may have come as far as the hooks
+    const runs =
+      hooks.length > 0 && (await engine.list()).some((one) => one.id === id && one.state === 'running');
+    if (!runs) await this.preparer.start(id);
+    const run = { engine, containerId: id, hooks, timeoutMs: hooksMs, signal: this.signal };
+    return await runHooks({ ...run, now: () => clock.now() });
+  }
+
+  /** Runs the hooks of a task that is asked to stop. What goes wrong is logged: it is stopped all the same. */
+  async #runPreStop(id: string, { local }: Entry, signal: AbortSignal): Promise<void> {
+    const { engine, clock, log } = this.options;
+    const { hooks, phase, stopGracePeriodMs } = local;
+    if (!hooks?.preStop || phase.at !== 'stopping' || phase.ending.state !== 'shutdown') return;
+    const timeoutMs = Math.max(stopGracePeriodMs, hooksMsMin);
+    const run = { engine, containerId: id, hooks: hooks.preStop, timeoutMs, signal };
+    const failure = await runHooks({ ...run, now: () => clock.now() }).catch(messageOf);
+    signal.throwIfAborted();
+    if (failure !== undefined) log.warn('a command before the stop of a task failed', { task: id, failure });
   }
 
   /** The engine went away during a start: what became of it shows once the engine answers again. */
@@ -298,6 +332,7 @@ export class Worker {
     const { clock, log } = this.options;
     const { stopSignal, stopGracePeriodMs } = entry.local;
     try {
+      await this.#runPreStop(id, entry, signal);
       await this.#kill(id, stopSignal, signal);
       await clock.sleep(stopGracePeriodMs, signal);
       for (;;) {

@@ -148,6 +148,13 @@ const pullPolicy = {
   ],
 };
 
+const hook = object({
+  command: { ...texts, minItems: 1 },
+  environment: map(longText),
+  'user?': text,
+  'workingDirectory?': text,
+});
+
 const container = object({
   image: { ...text, minLength: 1 },
   'entrypoint?': texts,
@@ -167,6 +174,8 @@ const container = object({
   'names?': names,
   'logs?': object({ 'fileBytesMax?': count, 'filesMax?': count }),
   'pullPolicy?': pullPolicy,
+  'postStart?': list(hook),
+  'preStop?': list(hook),
 });
 
 const resources = object({ 'nanoCpus?': count, 'memoryBytes?': count, 'pids?': count });

@@ -71,6 +71,8 @@ export interface CanonicalService {
   oom_score_adj?: number;
   pid?: 'host';
   platform?: string;
+  post_start?: CanonicalHook[];
+  pre_stop?: CanonicalHook[];
   privileged?: boolean;
   pull_policy?: string;
   read_only?: boolean;
@@ -82,6 +84,15 @@ export interface CanonicalService {
   ulimits?: Record<string, { soft: number; hard: number }>;
   userns_mode?: 'host';
   uts?: 'host';
+}
+
+export interface CanonicalHook {
+  command: string[];
+  user?: string;
+  privileged?: boolean;
+  working_dir?: string;
+  /** null: not set. */
+  environment?: Record<string, string | null>;
 }
 
 export interface CanonicalHealthcheck {

@@ -209,6 +209,20 @@ const tmpfs: Attribute = {
   says: 'a path in the container, with options of mount, such as /run:size=64m,mode=1777,exec',
 };
 
+function hooks(cluster: string): Attribute {
+  const hook = object(
+    {
+      command: { ...commandLine, type: 'array', minItems: 1 },
+      user: text,
+      privileged: { ...boolean, is: 'false', says: 'false: they have what the container has' },
+      working_dir: { type: 'string', is: 'absolutePath', says: 'an absolute path in the container' },
+      environment: keyValues,
+    },
+    { required: ['command'] },
+  );
+  return { type: 'array', items: hook, merge: 'append', says: 'a list of maps with command', cluster };
+}
+
 /** A service, issue by issue nearer to the whole of Compose. */
 export const service: Attribute = object({
   image: {
@@ -297,6 +311,10 @@ export const service: Attribute = object({
     cluster: 'read where the command runs',
   },
   ...settingsAttributes,
+  post_start: hooks('a replica counts as running, and its healthcheck begins, once they have ended well'),
+  pre_stop: hooks(
+    'run before the stop signal when a replica is stopped on purpose, for stop_grace_period at most',
+  ),
   ...refused({
     attach: 'shoal up attaches to nothing; shoal logs shows the output of the services that are named',
     blkio_config: 'limits of block devices are not set; use cpu_shares and deploy.resources',
@@ -315,9 +333,7 @@ export const service: Attribute = object({
       'services of a network find each other by name; for other names give them aliases, and use depends_on',
     mac_address: 'it follows from the address that the cluster gives',
     models: 'run the model as a service, and name it in the environment',
-    post_start: 'do it in the entrypoint, or in a service that depends on this one',
     pre_start: 'do it in a service that ends, and depend on it with service_completed_successfully',
-    pre_stop: 'do it when the stop signal comes, within stop_grace_period',
     provider: 'it starts programs on one machine; run what it provides as a service, or name its address',
     pull_refresh_after: 'write pull_policy: every_12h or the like',
     runtime: 'hosts have one runtime',

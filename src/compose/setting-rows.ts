@@ -63,6 +63,14 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     { settings: { deviceRules: ['c 1:3 mr', 'a *:* rwm'] } },
   ],
   ['ipc: host\n    pid: host\n    uts: host', {}, { settings: { ipc: 'host', pid: 'host', uts: 'host' } }],
+  [
+    'post_start: [{ command: "a b", user: root }]\n    pre_stop: [{ command: [c], working_dir: /d, environment: [E=1, F] }]',
+    { post_start: [{ command: ['a', 'b'], user: 'root' }] },
+    {
+      postStart: [{ command: ['a', 'b'], user: 'root', environment: {} }],
+      preStop: [{ command: ['c'], workingDirectory: '/d', environment: { E: '1' } }],
+    },
+  ],
   ['network_mode: host', { network_mode: 'host', networks: {} }, { settings: { network: 'host' } }],
   ['network_mode: none', { network_mode: 'none', networks: {} }, {}],
   [

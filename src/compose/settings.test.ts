@@ -34,8 +34,11 @@ it('what says nothing new leaves the spec as it was, so that nothing rolls', asy
   }
 });
 
+async function constraintsOf(text: string): Promise<string[]> {
+  return (await one(text)).spec.task.placement.constraints;
+}
+
 it('a platform is a constraint on the node', async () => {
-  const constraintsOf = async (text: string) => (await one(text)).spec.task.placement.constraints;
   expect(await constraintsOf('platform: linux/arm64/v8')).toEqual([
     'node.platform.os == linux',
     'node.platform.arch == arm64',
@@ -45,57 +48,62 @@ it('a platform is a constraint on the node', async () => {
   ).toEqual(['node.role == worker', 'node.platform.os == linux']);
 });
 
+/** What is written, and parts of what is said of it. */
+const wrongRows: [string, string][] = [
+  ['cap_add: [NET_ADMN]', 'cap_add[0]: "NET_ADMN" cannot be used here; it must be a Linux capability'],
+  ['security_opt: [seccomp=./profile.json]', 'security_opt[0]: .*profiles are not supported yet'],
+  ['sysctls: { kernel.pid_max: 5 }', 'sysctls.kernel.pid_max: .*name here; it must be a kernel setting that'],
+  ['ulimits: { files: 5 }', 'ulimits.files: .*it must be a limit such as nofile'],
+  ['ulimits: { nofile: { soft: 5 } }', 'ulimits.nofile.hard: this key is missing'],
+  ['ulimits: { nofile: { soft: 5, hard: 4 } }', 'ulimits.nofile: the soft limit is above the hard one'],
+  ['ulimits: { nofile: { soft: -1, hard: 4 } }', 'the soft limit is above the hard one'],
+  ['devices: [vendor/class=gpu]', 'devices[0].source: .*vendor/class=name is not supported yet'],
+  [
+    'devices: ["/dev/a:/dev/b:x"]',
+    'devices[0].permissions: "x" cannot be used here; it must be some of r, w and m',
+  ],
+  ['device_cgroup_rules: [c]', 'device_cgroup_rules[0]: .*a rule such as c 1:3 rwm'],
+  ['ipc: service:db', 'ipc: .*sharing with another service is not supported yet'],
+  ['pid: container:x', 'pid: .*not supported yet'],
+  ['userns_mode: private', 'userns_mode: .*no user namespace of their own'],
+  ['uts: host\n    hostname: me', 'hostname: with uts: host the container has the host’s own name'],
+  ['cgroup_parent: a/../../b', 'cgroup_parent: .*without ".."'],
+  ['cpuset: 0-', 'cpuset: .*CPUs by number'],
+  ['cpus: 1\n    cpu_quota: 5000', 'cpu_quota: the limit of cpus says the same in another way'],
+  ['memswap_limit: 1m', 'memswap_limit: it limits memory and swap together'],
+  ['mem_limit: 2m\n    memswap_limit: 1m', 'memswap_limit: it counts memory as well'],
+  ['oom_score_adj: 1001', 'oom_score_adj: 1001 cannot be used here; it must be a whole number from -1000'],
+  ['dns: [nowhere]', 'dns[0]: "nowhere" cannot be used here; it must be an IP address'],
+  ['dns_search: ["a b"]', 'dns_search[0]: .*a domain such as'],
+  ['extra_hosts: [a]', 'extra_hosts[0]: "a" cannot be used here; it must be NAME=ADDRESS'],
+  ['extra_hosts: { a: here }', 'extra_hosts[0]: .*NAME=ADDRESS'],
+  ['logging: { driver: syslog }', 'logging.driver: .*no other driver is there'],
+  ['logging: { options: { tag: x } }', 'logging.options.tag: this key is not known'],
+  ['network_mode: service:db', 'network_mode: .*sharing with another service is not supported yet'],
+  ['network_mode: none\n    networks: [front]', 'network_mode: the service joins networks as well'],
+  ['network_mode: host\n    ports: [80]', 'ports: with network_mode: host no port can be published'],
+  ['network_mode: host\n    sysctls: [net.core.somaxconn=1]', 'sysctls: with network_mode: host net.*'],
+  [
+    'volumes: [{ type: volume, source: data, target: /d, volume: { subpath: a/../.. } }]',
+    'volumes[0].volume.subpath: .*without ".."',
+  ],
+  ['post_start: [{ user: a }]', 'post_start[0].command: this key is missing'],
+  [
+    'pre_stop: [{ command: a, privileged: true }]',
+    'pre_stop[0].privileged: .*they have what the container has',
+  ],
+  ['platform: windows/amd64', 'platform: .*it must be linux/amd64'],
+  ['pull_policy: build', 'pull_policy: .*build is not supported yet'],
+  ['pull_policy: every_0s', 'pull_policy: .*'],
+  ['tmpfs: "/run:bind"', 'tmpfs[0]: '],
+  [
+    'security_opt: ["no-new-privileges:false", no-new-privileges]',
+    'security_opt[0]: it is asked for as well',
+  ],
+];
+
 describe('a setting that is wrong is refused with what would be right:', () => {
-  it.each<[string, string]>([
-    ['cap_add: [NET_ADMN]', 'cap_add[0]: "NET_ADMN" cannot be used here; it must be a Linux capability'],
-    ['security_opt: [seccomp=./profile.json]', 'security_opt[0]: .*profiles are not supported yet'],
-    [
-      'sysctls: { kernel.pid_max: 5 }',
-      'sysctls.kernel.pid_max: .*name here; it must be a kernel setting that',
-    ],
-    ['ulimits: { files: 5 }', 'ulimits.files: .*it must be a limit such as nofile'],
-    ['ulimits: { nofile: { soft: 5 } }', 'ulimits.nofile.hard: this key is missing'],
-    ['ulimits: { nofile: { soft: 5, hard: 4 } }', 'ulimits.nofile: the soft limit is above the hard one'],
-    ['ulimits: { nofile: { soft: -1, hard: 4 } }', 'the soft limit is above the hard one'],
-    ['devices: [vendor/class=gpu]', 'devices[0].source: .*vendor/class=name is not supported yet'],
-    [
-      'devices: ["/dev/a:/dev/b:x"]',
-      'devices[0].permissions: "x" cannot be used here; it must be some of r, w and m',
-    ],
-    ['device_cgroup_rules: [c]', 'device_cgroup_rules[0]: .*a rule such as c 1:3 rwm'],
-    ['ipc: service:db', 'ipc: .*sharing with another service is not supported yet'],
-    ['pid: container:x', 'pid: .*not supported yet'],
-    ['userns_mode: private', 'userns_mode: .*no user namespace of their own'],
-    ['uts: host\n    hostname: me', 'hostname: with uts: host the container has the host’s own name'],
-    ['cgroup_parent: a/../../b', 'cgroup_parent: .*without ".."'],
-    ['cpuset: 0-', 'cpuset: .*CPUs by number'],
-    ['cpus: 1\n    cpu_quota: 5000', 'cpu_quota: the limit of cpus says the same in another way'],
-    ['memswap_limit: 1m', 'memswap_limit: it limits memory and swap together'],
-    ['mem_limit: 2m\n    memswap_limit: 1m', 'memswap_limit: it counts memory as well'],
-    ['oom_score_adj: 1001', 'oom_score_adj: 1001 cannot be used here; it must be a whole number from -1000'],
-    ['dns: [nowhere]', 'dns[0]: "nowhere" cannot be used here; it must be an IP address'],
-    ['dns_search: ["a b"]', 'dns_search[0]: .*a domain such as'],
-    ['extra_hosts: [a]', 'extra_hosts[0]: "a" cannot be used here; it must be NAME=ADDRESS'],
-    ['extra_hosts: { a: here }', 'extra_hosts[0]: .*NAME=ADDRESS'],
-    ['logging: { driver: syslog }', 'logging.driver: .*no other driver is there'],
-    ['logging: { options: { tag: x } }', 'logging.options.tag: this key is not known'],
-    ['network_mode: service:db', 'network_mode: .*sharing with another service is not supported yet'],
-    ['network_mode: none\n    networks: [front]', 'network_mode: the service joins networks as well'],
-    ['network_mode: host\n    ports: [80]', 'ports: with network_mode: host no port can be published'],
-    ['network_mode: host\n    sysctls: [net.core.somaxconn=1]', 'sysctls: with network_mode: host net.*'],
-    [
-      'volumes: [{ type: volume, source: data, target: /d, volume: { subpath: a/../.. } }]',
-      'volumes[0].volume.subpath: .*without ".."',
-    ],
-    ['platform: windows/amd64', 'platform: .*it must be linux/amd64'],
-    ['pull_policy: build', 'pull_policy: .*build is not supported yet'],
-    ['pull_policy: every_0s', 'pull_policy: .*'],
-    ['tmpfs: "/run:bind"', 'tmpfs[0]: '],
-    [
-      'security_opt: ["no-new-privileges:false", no-new-privileges]',
-      'security_opt[0]: it is asked for as well',
-    ],
-  ])('%s', async (attribute, expected) => {
+  it.each(wrongRows)('%s', async (attribute, expected) => {
     const said = summary(await faultsOf(file(attribute), { disk })).join('\n');
     const [start = '', ...rest] = expected.split('.*');
     expect(said).toContain(start);

@@ -2,12 +2,13 @@ import type { ContainerSpec } from '../spec/service.ts';
 import type {
   ContainerSettings,
   CpuSettings,
+  Hook,
   LogSettings,
   MemorySettings,
   NameSettings,
   PullPolicy,
 } from '../spec/settings.ts';
-import type { CanonicalService } from './model.ts';
+import type { CanonicalHook, CanonicalService } from './model.ts';
 import { durationMs } from './values.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -17,15 +18,27 @@ type Optional<T> = { [Key in keyof T]?: T[Key] | undefined };
 /** What a service says of its containers beside the usual, as parts of their spec; absent parts say nothing. */
 export function settingParts(
   service: CanonicalService,
-): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy'> {
+): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy' | 'postStart' | 'preStop'> {
   return (
     said({
       settings: said(containerSettings(service)),
       names: said(nameSettings(service)),
       logs: said(logSettings(service)),
       pullPolicy: pullPolicy(service.pull_policy),
+      postStart: list(service.post_start?.map(hook)),
+      preStop: list(service.pre_stop?.map(hook)),
     }) ?? {}
   );
+}
+
+function hook({ command, user, working_dir: workingDirectory, environment = {} }: CanonicalHook): Hook {
+  const set = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== null);
+  return {
+    command,
+    environment: Object.fromEntries(set),
+    ...(user === undefined || user === '' ? {} : { user }),
+    ...(workingDirectory === undefined ? {} : { workingDirectory }),
+  };
 }
 
 /** What has been said, and nothing when that is nothing. */

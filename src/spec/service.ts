@@ -1,5 +1,5 @@
 import type { Labels, ObjectMeta } from './object.ts';
-import type { ContainerSettings, LogSettings, NameSettings, PullPolicy } from './settings.ts';
+import type { ContainerSettings, Hook, LogSettings, NameSettings, PullPolicy } from './settings.ts';
 
 export type Protocol = 'tcp' | 'udp';
 
@@ -86,6 +86,10 @@ export interface ContainerSpec {
   names?: NameSettings;
   logs?: LogSettings;
   pullPolicy?: PullPolicy;
+  /** Run after the start; until they have ended well the task does not count as running. */
+  postStart?: Hook[];
+  /** Run before the stop signal, for the grace period at most. */
+  preStop?: Hook[];
 }
 
 export interface Resources {

@@ -87,5 +87,13 @@ export interface LogSettings {
   filesMax?: number;
 }
 
+/** A command that is run in the container beside its own program. */
+export interface Hook {
+  command: string[];
+  environment: Record<string, string>;
+  user?: string;
+  workingDirectory?: string;
+}
+
 /** When an image is pulled although it is on the host: `every` when the last pull is that long ago. Absent: never. */
 export type PullPolicy = { kind: 'always' | 'never' } | { kind: 'every'; intervalMs: number };

@@ -122,6 +122,30 @@ test('of much output as many files of such a size are kept as the service says',
   expect(await cluster.shoal(['down', '-p', 'talking'])).toMatchObject({ exitCode: 0 });
 });
 
+test('commands run after the start, and before the stop', async () => {
+  await up(
+    'hooked',
+    `services:
+  web:
+    image: IMAGE
+    ${patient}
+    volumes: ["notes:/notes"]
+    post_start: [{ command: [sh, -c, "sleep 0.3; echo $$WHO >/notes/after"], environment: [WHO=me], user: "0" }]
+    pre_stop: [{ command: touch /notes/before }]
+  later:
+    image: IMAGE
+    ${patient}
+    depends_on: [web]
+    volumes: ["notes:/notes"]
+volumes: { notes: }
+`,
+  );
+  expect(await inside('hooked', 'later', 'cat /notes/after; ls /notes')).toBe('me\nafter');
+  expect(await cluster.shoal(['scale', '-p', 'hooked', 'web=0'])).toMatchObject({ exitCode: 0 });
+  await expect.poll(() => inside('hooked', 'later', 'ls /notes'), { timeout: 20_000 }).toBe('after\nbefore');
+  expect(await cluster.shoal(['down', '-p', 'hooked'])).toMatchObject({ exitCode: 0 });
+});
+
 test('a device that no host has, and a folder that is not in the volume, fail the service with that', async () => {
   const text = `services:
   web: { image: ${image}, command: [sleep, "1"], devices: [/dev/no-such-device] }

@@ -138,7 +138,7 @@ export class ImageStore {
       this.#client.call('Containers.List', { filters: [] }),
     ]);
     const references = [...keep, ...containers.map(({ image }) => image)].filter((text) => text !== '');
-    const inUse = new Set(references.map((text) => canonicalReference(parseReference(text))));
+    const inUse = new Set(references.flatMap(nameOf));
     const uses = images.map(({ name, labels }) => {
       const usedAt = Number(labels[usedLabel]);
       return usedAt > 0 ? { name, usedAt } : { name };
@@ -417,6 +417,16 @@ export class ImageStore {
 function unpackError(error: unknown): Error {
   if (error instanceof ShoalError && error.code === 'unavailable') return error;
   return new ShoalError('image_invalid', 'Cannot unpack a layer of the image', { cause: error });
+}
+
+/** The full name of an image; nothing for what names none, as a task that was refused for it may. */
+function nameOf(text: string): string[] {
+  try {
+    return [canonicalReference(parseReference(text))];
+  } catch (error) {
+    if (error instanceof ShoalError) return [];
+    throw error;
+  }
 }
 
 /** For `catch`: it has gone in the meantime. */

@@ -32,6 +32,7 @@ const programs = {
   'docker-registry': 'docker-registry',
   'redis-server': 'redis-server',
   busybox: 'busybox-static',
+  tini: 'tini', // the first process of a container with `init: true`
 };
 
 /** Services that those packages would start, now or at the next boot. */

@@ -30,6 +30,7 @@ import { Leases } from './leases.ts';
 import type { Mount } from './messages.ts';
 import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
 import type { PullOptions } from './pulls.ts';
+import { ShimGroups } from './shim-groups.ts';
 import { makeSnapshot } from './snapshots.ts';
 import {
   cgroupPath,
@@ -90,6 +91,7 @@ class ContainerdEngine implements Engine {
   readonly #bundles: Bundles;
   readonly #roots: ImageRoots;
   readonly #accounts: AccountsReader;
+  readonly #groups = new ShimGroups();
   readonly #fifos: FifoFolder;
   readonly #host: HostFeatures;
   readonly #queue = new KeyedQueue();
@@ -302,7 +304,7 @@ class ContainerdEngine implements Engine {
       const prepared = this.#prepare(snapshotter, id, chainId);
       const [fifos, mounts] = await Promise.all([paths, prepared]);
       this.#keepOutput(id, attachOutput(fifos, output));
-      await this.#createTask(container, mounts, fifos);
+      await this.#groups.join(container.group, id, () => this.#createTask(container, mounts, fifos));
       this.#processes.set(id, specification.process);
     } catch (error) {
       // nothing has been written
@@ -388,6 +390,7 @@ class ContainerdEngine implements Engine {
   }
 
   async #remove(id: string): Promise<void> {
+    this.#groups.leave(id);
     const { stdin, stdout, stderr } = fifoNames(id);
     // the shim waits for somebody to write, and would for ever
     const releaseInput = holdOpen([this.#fifos.path(stdin)]);

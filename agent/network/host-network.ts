@@ -69,6 +69,8 @@ const passSizeMax = 32;
  * pass each. A deletion above all takes the kernel 18 ms, for one link or for many.
  */
 const gatherMs = 2;
+/** And this much longer while only removals wait: 57 replicas on three hosts went in 33 ms each instead of 42. */
+const gatherDetachesMs = 25;
 
 /** Makes the driver; nothing happens before `start`. */
 export function createHostNetwork(options: HostNetworkOptions): HostNetwork {
@@ -170,7 +172,7 @@ class KernelNetwork implements HostNetwork {
     await Promise.resolve();
     while (this.#pending.length > 0) {
       const next = this.#pending[0]!.request.kind;
-      if (next === 'attach' || next === 'detach') await this.#options.clock.sleep(gatherMs);
+      if (next === 'attach' || next === 'detach') await this.#gather();
       const pass = takePass(this.#pending);
       const first = pass[0]!.request;
       if (first.kind === 'attach' || first.kind === 'detach') {
@@ -187,6 +189,13 @@ class KernelNetwork implements HostNetwork {
         for (const { reject } of pass) reject(error);
       }
     }
+  }
+
+  /** Waits for more of what has come; only while nothing but removals waits, which nobody is in a hurry for, a little longer. */
+  async #gather(): Promise<void> {
+    const { clock } = this.#options;
+    await clock.sleep(gatherMs);
+    if (this.#pending.every(({ request }) => request.kind === 'detach')) await clock.sleep(gatherDetachesMs);
   }
 
   async #apply(assignments: NetworkAssignments): Promise<void> {

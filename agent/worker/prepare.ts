@@ -70,7 +70,7 @@ export class Preparer {
     // The namespace goes whatever becomes of the container: no process of it is alive any more.
     const done = await Promise.allSettled([
       container,
-      this.#limiter.run(() => network.detach(taskId)),
+      network.detach(taskId), // not counted: those that come together cost the kernel as much as one
       container.then(() => Promise.all([files.remove(taskId), volumes.removeAnonymous(taskId)])),
     ]);
     for (const result of done) if (result.status === 'rejected') throw result.reason;

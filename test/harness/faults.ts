@@ -48,7 +48,7 @@ const cleanLimitMs = 20_000;
 const reviveLimitMs = 20_000;
 const pollMs = 25;
 /** Kills come within this part of the time that the operation takes undisturbed at first, when less is warm than later. */
-const killWithin = 0.75;
+const killWithin = 0.6;
 const port = 8097;
 const application = 'faulty';
 /** Stands all the time; no wish touches it. */

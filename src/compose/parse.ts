@@ -10,7 +10,7 @@ import { readQuickly } from './yaml-reader.ts';
 /** A larger file is refused before it is parsed. */
 export const composeFileBytesMax = 4 * 1024 * 1024;
 /** Up to this size a file may use all of YAML, and all that is wrong with it is said; a larger one is only read quickly. */
-const completeCharactersMax = 32 * 1024;
+const completeCharactersMax = 1024 * 1024;
 /** Maps and lists within one another. */
 const depthMax = 100;
 /** Keys of one map, and items of one list. */

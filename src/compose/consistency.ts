@@ -1,11 +1,11 @@
 import { parseConstraint } from '../spec/constraint.ts';
 import { parseSubnet, subnetSize, subnetsOverlap } from '../spec/address.ts';
 import { ShoalError } from '../util/errors.ts';
-import { chainText, type Diagnostics, type PathSegment } from './diagnostic.ts';
+import { chainText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
 import { checkSettings } from './settings-checks.ts';
-import { placeOf, type TreeNode } from './tree.ts';
+import { placeOf, type TreeNode, type PathSegment } from './tree.ts';
 
 /** What a check needs: the model, and how to complain about a path in it. */
 interface Context {

@@ -1,4 +1,4 @@
-import type { Position } from './tree.ts';
+import type { Position, PathSegment } from './tree.ts';
 import { lineAndColumn, lineText } from './tree.ts';
 
 /** One thing to say about a file, as data: what is wrong, where, and what would be right. */
@@ -18,8 +18,6 @@ export interface Diagnostic {
   /** The line of the file it is about, for showing. */
   sourceLine?: string;
 }
-
-export type PathSegment = string | number;
 
 /** After this many errors the rest of a file is only counted. */
 const diagnosticsMax = 200;

@@ -1,10 +1,10 @@
 import { posix } from 'node:path';
-import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import type { Diagnostics } from './diagnostic.ts';
 import { invisibleCharacter } from './invisible.ts';
 import { cleanPath, parseShortMount } from './mounts.ts';
 import { parseShortPort } from './ports.ts';
 import { numberText } from './scalar.ts';
-import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode } from './tree.ts';
+import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode, PathSegment } from './tree.ts';
 import { fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
 import {
   formatDuration,

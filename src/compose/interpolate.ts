@@ -1,6 +1,6 @@
-import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import type { Diagnostics } from './diagnostic.ts';
 import { substitute, type Lookup } from './template.ts';
-import type { MapEntry, TreeNode } from './tree.ts';
+import type { MapEntry, TreeNode, PathSegment } from './tree.ts';
 import { markInvalid } from './tree.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { unreachable } from '../util/errors.ts';
 import type { Attribute, MergeRule } from './attribute.ts';
 import { attributeOf } from './canonical.ts';
-import type { Diagnostics, PathSegment } from './diagnostic.ts';
-import type { MapEntry, MergeTag, TreeNode } from './tree.ts';
+import type { Diagnostics } from './diagnostic.ts';
+import type { MapEntry, MergeTag, TreeNode, PathSegment } from './tree.ts';
 import { childOf, isNull, textOf, toPlain } from './tree.ts';
 
 /**

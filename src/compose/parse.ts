@@ -1,9 +1,18 @@
 import type { Document, Node as YamlNode, Pair, Scalar as YamlScalar, YAMLMap } from 'yaml';
 import { Composer, isAlias, isMap, isScalar, isSeq, Parser, Lexer, type CST } from 'yaml';
-import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import type { Diagnostics } from './diagnostic.ts';
 import { invisibleCharacter } from './invisible.ts';
 import { resolvePlainScalar } from './scalar.ts';
-import type { MapEntry, MapNode, MergeTag, Position, ScalarNode, SourceFile, TreeNode } from './tree.ts';
+import type {
+  MapEntry,
+  MapNode,
+  MergeTag,
+  Position,
+  ScalarNode,
+  SourceFile,
+  TreeNode,
+  PathSegment,
+} from './tree.ts';
 import { isNull, lineAndColumn } from './tree.ts';
 import { readQuickly } from './yaml-reader.ts';
 

@@ -1,4 +1,4 @@
-import type { PathSegment } from './diagnostic.ts';
+import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
 
 type Complain = (path: readonly PathSegment[], message: string, hint?: string) => void;

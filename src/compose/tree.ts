@@ -1,5 +1,7 @@
 import { unreachable } from '../util/errors.ts';
-import type { PathSegment } from './diagnostic.ts';
+
+/** One step of a path into a tree: a key, or the place in a list. */
+export type PathSegment = string | number;
 
 /**
  * The representation between all stages: every node knows the place that said it, also after merging. Nodes are never

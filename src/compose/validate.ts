@@ -2,13 +2,13 @@ import type { ErrorObject } from 'ajv';
 import { ShoalError } from '../util/errors.ts';
 import type { Attribute } from './attribute.ts';
 import { compiledFor, wholeAttribute } from './compile.ts';
-import type { Diagnostics, PathSegment } from './diagnostic.ts';
+import type { Diagnostics } from './diagnostic.ts';
 import { describeNode } from './forms.ts';
 import { refusedPart } from './quick-check.ts';
 import { composeSchema } from './schema.ts';
 import { suggest } from './suggest.ts';
 import type { RawModel } from './normalise.ts';
-import { locate, placeOf, toPlain, type Plain, type TreeNode } from './tree.ts';
+import { locate, placeOf, toPlain, type Plain, type TreeNode, type PathSegment } from './tree.ts';
 
 /**
  * Checks a canonical tree against the schema and reports everything that is wrong, each with its place. Gives the plain

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts a numbered job into the queue every so often, or takes jobs from it, one after another.
 set -eu
-ask() { redis-cli -h queue "$@"; }
+ask() { redis-cli -e -h queue "$@"; }
 
 produce() {
   while true; do

@@ -38,10 +38,11 @@ async function up(application: string, text: string) {
 
 const applications = async () => (await cluster.shoal(['ls', '--json'])).stdout;
 
+/** The service beside the broken one runs. The broken one may be running too for a moment: it is tried again and again. */
 async function expectBystanderRuns(application: string): Promise<void> {
   const tasks = await currentTasks(cluster, application);
   const running = tasks.filter(({ status }) => status.state === 'running').map((task) => task.serviceName);
-  expect(running).toEqual([`${application}_bystander`]);
+  expect(running).toContain(`${application}_bystander`);
 }
 
 async function down(application: string): Promise<void> {

@@ -13,7 +13,7 @@ import type {
   TreeNode,
   PathSegment,
 } from './tree.ts';
-import { isNull, lineAndColumn } from './tree.ts';
+import { isNull, lineAndColumn, TreeSizes } from './tree.ts';
 import { readQuickly } from './yaml-reader.ts';
 
 /** A larger file is refused before it is parsed. */
@@ -131,7 +131,7 @@ class Builder {
   private readonly diagnostics: Diagnostics;
   private readonly anchors = new Map<string, TreeNode>();
   /** How many nodes a shared node stands for. */
-  private readonly sizes = new Map<TreeNode, number>();
+  private readonly sizes = new TreeSizes();
   private aliasedNodes = 0;
   private exhausted = false;
   private readonly path: PathSegment[] = [];
@@ -177,7 +177,7 @@ class Builder {
 
   /** Counts the nodes that an alias repeats; false once there are too many. */
   private spend(target: TreeNode, at: Position): boolean {
-    this.aliasedNodes += this.sizeOf(target);
+    this.aliasedNodes += this.sizes.of(target);
     if (this.aliasedNodes <= aliasedNodesMax) return true;
     if (!this.exhausted) {
       this.exhausted = true;
@@ -189,17 +189,6 @@ class Builder {
       );
     }
     return false;
-  }
-
-  private sizeOf(node: TreeNode): number {
-    if (node.kind === 'scalar') return 1;
-    const known = this.sizes.get(node);
-    if (known !== undefined) return known;
-    let size = 1;
-    if (node.kind === 'list') for (const item of node.items) size += this.sizeOf(item);
-    else for (const entry of node.entries.values()) size += this.sizeOf(entry.value);
-    this.sizes.set(node, size);
-    return size;
   }
 
   private tagOf(tag: string | undefined, at: Position): MergeTag | undefined {

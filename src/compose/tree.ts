@@ -208,3 +208,19 @@ export function placeOf(root: TreeNode, path: readonly PathSegment[]): Position 
   const { node, keyAt } = locate(root, path);
   return node.kind === 'scalar' && node.value !== null ? node.at : (keyAt ?? node.at);
 }
+
+/** How many values trees hold, themselves included; each is counted once, however often it is asked for. */
+export class TreeSizes {
+  readonly #sizes = new Map<TreeNode, number>();
+
+  of(node: TreeNode): number {
+    if (node.kind === 'scalar') return 1;
+    const known = this.#sizes.get(node);
+    if (known !== undefined) return known;
+    let size = 1;
+    if (node.kind === 'list') for (const item of node.items) size += this.of(item);
+    else for (const entry of node.entries.values()) size += this.of(entry.value);
+    this.#sizes.set(node, size);
+    return size;
+  }
+}

@@ -1,6 +1,7 @@
 import { invisibleCharacter } from './invisible.ts';
 import { resolvePlainScalar } from './scalar.ts';
 import type { MapEntry, MergeTag, Scalar, SourceFile, TreeNode } from './tree.ts';
+import { TreeSizes } from './tree.ts';
 import { isSpaceOrEnd, Stopped, type Stop } from './yaml-cursor.ts';
 import { indicators, ScalarReader, trimmedEnd } from './yaml-scalars.ts';
 
@@ -43,7 +44,7 @@ class Reader extends ScalarReader {
   private readonly limits: ReaderLimits;
   private depth = 0;
   private anchors = new Map<string, TreeNode>();
-  private sizes = new Map<TreeNode, number>();
+  private sizes = new TreeSizes();
   private aliased = 0;
 
   constructor(file: SourceFile, limits: ReaderLimits) {
@@ -67,7 +68,7 @@ class Reader extends ScalarReader {
       this.position += 3;
       this.restOfLine();
       this.anchors = new Map();
-      this.sizes = new Map();
+      this.sizes = new TreeSizes();
       this.aliased = 0;
     }
   }
@@ -308,22 +309,11 @@ class Reader extends ScalarReader {
     const name = this.word().slice(1);
     const node = this.anchors.get(name);
     if (node === undefined || name.includes(':')) this.stop(`nothing above is anchored as &${name}`);
-    this.aliased += this.sizeOf(node);
+    this.aliased += this.sizes.of(node);
     if (this.aliased > this.limits.aliased) {
       this.refuse(`aliases repeat more than ${this.limits.aliased} values`, 'write less by alias');
     }
     return node;
-  }
-
-  private sizeOf(node: TreeNode): number {
-    if (node.kind === 'scalar') return 1;
-    const known = this.sizes.get(node);
-    if (known !== undefined) return known;
-    let size = 1;
-    if (node.kind === 'list') for (const item of node.items) size += this.sizeOf(item);
-    else for (const entry of node.entries.values()) size += this.sizeOf(entry.value);
-    this.sizes.set(node, size);
-    return size;
   }
 
   /** A flow collection, with the position behind its closing bracket. Its lines are indented more than `parent`. */

@@ -3,7 +3,8 @@ import http from 'node:http';
 import net from 'node:net';
 import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { codeOf, messageOf, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import { apiErrorOf, httpStatusOf } from '../../src/wire/api-error.ts';
 import type { Logger } from '../../src/util/log.ts';
 import {
   localPrefix,
@@ -25,19 +26,6 @@ export interface LocalControl {
   /** The socket of the manager on this host. Throws `failed_precondition`, naming the managers, when there is none here. */
   managerSocket(): string;
 }
-
-const statusOf: Partial<Record<ErrorCode, number>> = {
-  invalid_argument: 400,
-  unauthenticated: 401,
-  permission_denied: 403,
-  not_found: 404,
-  already_exists: 409,
-  conflict: 409,
-  failed_precondition: 412,
-  not_supported: 501,
-  unavailable: 503,
-  deadline_exceeded: 504,
-};
 
 /**
  * Serves the daemon's socket (mode 0600): its own API under `localPrefix`, and everything else by passing it on to the
@@ -179,8 +167,8 @@ function noManager(cause: unknown): ShoalError {
 }
 
 function refuseUpgrade(socket: Duplex, error: unknown): void {
-  const body = JSON.stringify({ error: told(error) });
-  const status = statusOf[codeOf(error)] ?? 500;
+  const body = JSON.stringify({ error: apiErrorOf(error) });
+  const status = httpStatusOf(error);
   socket.end(
     `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ''}\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
@@ -189,12 +177,7 @@ function refuseUpgrade(socket: Duplex, error: unknown): void {
 
 function sendError(response: http.ServerResponse, error: unknown): void {
   if (response.headersSent) return void response.destroy();
-  sendJson(response, statusOf[codeOf(error)] ?? 500, { error: told(error) });
-}
-
-function told(error: unknown): { code: string; message: string; next?: string } {
-  const next = error instanceof ShoalError && error.next !== undefined ? { next: error.next } : {};
-  return { code: codeOf(error), message: messageOf(error), ...next };
+  sendJson(response, httpStatusOf(error), { error: apiErrorOf(error) });
 }
 
 function sendJson(response: http.ServerResponse, status: number, value: unknown): void {

@@ -1,44 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { once } from 'node:events';
-import { codeOf, messageOf, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
-import { apiBodyBytesMax, type ApiError } from '../../src/wire/api.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import { apiErrorOf, httpStatusOf } from '../../src/wire/api-error.ts';
+import { apiBodyBytesMax } from '../../src/wire/api.ts';
 
 /** Empty lines sent on a quiet stream, so that a connection that has died is noticed by both sides. */
 export const keepAliveMs = 15_000;
 
-const statuses: Record<ErrorCode, number> = {
-  invalid_argument: 400,
-  invalid_file: 400,
-  unauthenticated: 401,
-  permission_denied: 403,
-  not_found: 404,
-  already_exists: 409,
-  conflict: 409,
-  failed_precondition: 412,
-  image_not_found: 422,
-  image_invalid: 422,
-  command_not_found: 422,
-  port_taken: 409,
-  resource_exhausted: 429,
-  internal: 500,
-  engine_failed: 500,
-  network_failed: 500,
-  not_supported: 501,
-  unavailable: 503,
-  deadline_exceeded: 504,
-};
-
 /** The HTTP status that goes with an error. */
 export function statusOf(error: unknown): number {
   const tooLarge = error instanceof ShoalError && error.details === bodyTooLarge;
-  return tooLarge ? 413 : statuses[codeOf(error)];
-}
-
-/** Any thrown value as the API tells it. */
-export function apiErrorOf(error: unknown): ApiError {
-  if (!(error instanceof ShoalError)) return { code: 'internal', message: messageOf(error) };
-  const { code, next, details } = error;
-  return { code, message: messageOf(error), next, details };
+  return tooLarge ? 413 : httpStatusOf(error);
 }
 
 /** Answers with JSON; an undefined value is an answer without a body. */

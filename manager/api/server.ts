@@ -9,7 +9,8 @@ import type { Logger } from '../../src/util/log.ts';
 import { frameBytesMax } from '../../src/wire/frames.ts';
 import { sessionMessageBytesMax } from '../../src/wire/session.ts';
 import type { View } from '../store/objects.ts';
-import { apiErrorOf, readBody, sendError, sendJson, statusOf } from './http.ts';
+import { apiErrorOf } from '../../src/wire/api-error.ts';
+import { readBody, sendError, sendJson, statusOf } from './http.ts';
 import { checkAccess, identify, type Access, type Identity } from './identity.ts';
 import { findRoute, matchPattern, streamed, type Call, type Route } from './router.ts';
 

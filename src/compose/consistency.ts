@@ -201,8 +201,12 @@ function checkMounts(key: string, service: CanonicalService, { complain }: Conte
   }
 }
 
+/** Where many services depend on one another there may be more circles than anyone could read. */
+const circlesMax = 10;
+
 /** Depth-first search for a way from a service back to itself. */
 function checkCycles({ model, complain }: Context): void {
+  let circles = 0;
   const state = new Map<string, 'open' | 'done'>();
   const dependenciesOf = (key: string) =>
     Object.keys(model.services[key]?.depends_on ?? {}).filter(
@@ -219,6 +223,8 @@ function checkCycles({ model, complain }: Context): void {
         state.set(top.key, 'done');
         stack.pop();
       } else if (state.get(next) === 'open') {
+        circles += 1;
+        if (circles > circlesMax) return;
         const names = stack.map(({ key }) => key);
         const cycle = [...names.slice(names.indexOf(next)), next];
         complain(

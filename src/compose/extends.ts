@@ -30,8 +30,9 @@ export async function resolveExtends(
   const scope: Scope = { file: posix.resolve(context.workingDirectory, source.file.name), services };
   const resolver = new Resolver(context);
   const resolved = new Map<string, TreeNode>();
-  for (const [key, entry] of services.entries) {
-    resolved.set(key, await resolver.resolve(key, entry.value, scope, []));
+  for (const [key, { value }] of services.entries) {
+    if (childOf(value, 'extends') === undefined) continue;
+    resolved.set(key, await resolver.resolve(key, value, scope, []));
   }
   const next = mapValues(services, (value, key) => resolved.get(key) ?? value);
   return mapValues(layer, (value, key) => (key === 'services' ? next : value));
@@ -40,6 +41,8 @@ export async function resolveExtends(
 class Resolver {
   private readonly context: LayerContext;
   private readonly scopes = new Map<string, Promise<Scope>>();
+  /** Services that are over their bases already, by file and key; in a circle, as they are written. */
+  private readonly resolved = new Map<string, TreeNode>();
 
   constructor(context: LayerContext) {
     this.context = context;
@@ -47,21 +50,36 @@ class Resolver {
 
   /** The service over its base, and that over its own, and so on; `chain` are the services that led here. */
   async resolve(key: string, service: TreeNode, scope: Scope, chain: readonly string[]): Promise<TreeNode> {
+    const here = `${scope.file}:${key}`;
+    const known = this.resolved.get(here);
+    if (known !== undefined) return known;
+    const resolved = await this.overBase(key, service, scope, [...chain, here]);
+    this.resolved.set(here, resolved);
+    return resolved;
+  }
+
+  /** `chain` ends with the service itself. */
+  private async overBase(
+    key: string,
+    service: TreeNode,
+    scope: Scope,
+    chain: readonly string[],
+  ): Promise<TreeNode> {
     const extended = childOf(service, 'extends');
     const baseKey = textOf(childOf(extended, 'service'));
     if (extended === undefined || baseKey === undefined) return service;
     const path = ['services', key, 'extends'];
     const { diagnostics, workingDirectory } = this.context;
-    const here = `${scope.file}:${key}`;
     if (diagnostics.isFull()) return service;
-    if (chain.includes(here) || chain.length > chainMax) {
-      const circle = chainText([...chain, here].map((one) => posix.relative(workingDirectory, one)));
-      diagnostics.error(
-        extended.at,
-        path,
-        `the services extend each other: ${circle}`,
-        'take one of them out',
-      );
+    const names = () => chainText(chain.map((one) => posix.relative(workingDirectory, one)));
+    if (chain.indexOf(chain.at(-1)!) < chain.length - 1) {
+      const message = `the services extend each other: ${names()}`;
+      diagnostics.error(extended.at, path, message, 'take one of them out');
+      return service;
+    }
+    if (chain.length > chainMax) {
+      const message = `too many services extend one another: ${names()}`;
+      diagnostics.error(extended.at, path, message, `at most ${chainMax} in a row`);
       return service;
     }
     const file = textOf(childOf(extended, 'file'));
@@ -79,7 +97,7 @@ class Resolver {
       }
       return service;
     }
-    const whole = await this.resolve(baseKey, base, baseScope, [...chain, here]);
+    const whole = await this.resolve(baseKey, base, baseScope, chain);
     return mergeTrees(whole, service, serviceAttribute, diagnostics, ['services', key], true);
   }
 

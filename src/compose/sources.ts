@@ -46,15 +46,15 @@ export async function readSources(
           )
         : input.content;
     if (text === undefined) continue;
-    sources.push(parseSource({ name, text: text.replaceAll('\r\n', '\n') }, diagnostics));
+    sources.push(await parseSource({ name, text: text.replaceAll('\r\n', '\n') }, diagnostics));
   }
   return sources;
 }
 
 /** Parses one file; an empty one, or a document that is no map, is an error. */
-export function parseSource(file: SourceFile, diagnostics: Diagnostics): Source {
+async function parseSource(file: SourceFile, diagnostics: Diagnostics): Promise<Source> {
   const before = diagnostics.list.length;
-  const parsed = parseYaml(file, diagnostics);
+  const parsed = await parseYaml(file, diagnostics);
   const trees: TreeNode[] = [];
   for (const tree of parsed) {
     if (tree.kind === 'map') trees.push(tree);

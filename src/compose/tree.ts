@@ -170,10 +170,9 @@ export function fromPlain(at: Position, plain: Plain): TreeNode {
       plain.map((item) => fromPlain(at, item)),
     );
   }
-  return map(
-    at,
-    Object.fromEntries(Object.entries(plain).map(([key, value]) => [key, fromPlain(at, value)])),
-  );
+  const entries = new Map<string, MapEntry>();
+  for (const key of Object.keys(plain)) entries.set(key, { keyAt: at, value: fromPlain(at, plain[key]!) });
+  return { kind: 'map', at, entries };
 }
 
 /**

@@ -3,26 +3,18 @@ import { resolvePlainScalar } from './scalar.ts';
 import type { MapEntry, MergeTag, Scalar, SourceFile, TreeNode } from './tree.ts';
 import { TreeSizes } from './tree.ts';
 import { isSpaceOrEnd, Stopped, type Stop } from './yaml-cursor.ts';
+import { yamlLimits } from './yaml-limits.ts';
 import { indicators, ScalarReader, trimmedEnd } from './yaml-scalars.ts';
 
 export type QuickDocuments = { trees: TreeNode[] } | { stop: Stop };
-
-export interface ReaderLimits {
-  depth: number;
-  /** Keys of a map, and items of a list. */
-  entries: number;
-  /** Nodes that aliases stand for in a document. */
-  aliased: number;
-  documents: number;
-}
 
 /**
  * Reads YAML as people write it, in one pass and straight into trees: block and flow collections, all kinds of scalars,
  * anchors, aliases, `<<` and Compose's tags. It only ever accepts: at anything rare or wrong it stops, and a complete
  * reader must say what it is (`parse.ts`). What it accepts it reads as that one does.
  */
-export function readQuickly(file: SourceFile, limits: ReaderLimits): QuickDocuments {
-  const reader = new Reader(file, limits);
+export function readQuickly(file: SourceFile): QuickDocuments {
+  const reader = new Reader(file);
   try {
     return { trees: reader.documents() };
   } catch (error) {
@@ -41,16 +33,10 @@ const none: Properties = {};
 const implicitKeyCharactersMax = 1000;
 
 class Reader extends ScalarReader {
-  private readonly limits: ReaderLimits;
   private depth = 0;
   private anchors = new Map<string, TreeNode>();
   private sizes = new TreeSizes();
   private aliased = 0;
-
-  constructor(file: SourceFile, limits: ReaderLimits) {
-    super(file);
-    this.limits = limits;
-  }
 
   documents(): TreeNode[] {
     const strange = Math.max(this.text.indexOf('\0'), this.text.indexOf('\r'));
@@ -61,8 +47,8 @@ class Reader extends ScalarReader {
       if (column >= 0) trees.push(this.root(column));
       else if (count > 1) trees.push(this.leaf(this.position, null)); // nothing below a marker
       if (this.position >= this.text.length) return trees;
-      if (count > this.limits.documents) {
-        this.refuse('the file has too many documents', `at most ${this.limits.documents} are read`);
+      if (count > yamlLimits.documents) {
+        this.refuse('the file has too many documents', `at most ${yamlLimits.documents} are read`);
       }
       if (!this.text.startsWith('---', this.position)) this.stop('a document ends here');
       this.position += 3;
@@ -85,14 +71,14 @@ class Reader extends ScalarReader {
 
   private enter(): void {
     this.depth += 1;
-    if (this.depth > this.limits.depth) {
-      this.refuse('lists and maps are nested too deeply', `at most ${this.limits.depth} levels are read`);
+    if (this.depth > yamlLimits.depth) {
+      this.refuse('lists and maps are nested too deeply', `at most ${yamlLimits.depth} levels are read`);
     }
   }
 
   private counted(count: number): void {
-    if (count <= this.limits.entries) return;
-    this.refuse('a list or map is too long', `at most ${this.limits.entries} entries are read`);
+    if (count <= yamlLimits.entries) return;
+    this.refuse('a list or map is too long', `at most ${yamlLimits.entries} entries are read`);
   }
 
   /** A node that begins at this column; what it goes on with is deeper than `parent`. */
@@ -310,8 +296,8 @@ class Reader extends ScalarReader {
     const node = this.anchors.get(name);
     if (node === undefined || name.includes(':')) this.stop(`nothing above is anchored as &${name}`);
     this.aliased += this.sizes.of(node);
-    if (this.aliased > this.limits.aliased) {
-      this.refuse(`aliases repeat more than ${this.limits.aliased} values`, 'write less by alias');
+    if (this.aliased > yamlLimits.aliased) {
+      this.refuse(`aliases repeat more than ${yamlLimits.aliased} values`, 'write less by alias');
     }
     return node;
   }

@@ -3,6 +3,7 @@ import { messageOf } from '../../src/util/errors.ts';
 import { composeTable, measureCompose } from './compose.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultsTable, measureFaults } from './faults.ts';
+import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
 import { measureStart, startTable } from './start.ts';
 
@@ -12,6 +13,7 @@ const usage = `Usage:
   npm run bench -- scale [--rounds N] [--json]   real containers on three hosts: 3 → 30 → 60 → 3 replicas
   npm run bench -- failover [--rounds N] [--json] a host is cut off, a program is killed: how long until all runs again
   npm run bench -- compose [--rounds N] [--json] files of 100 to 5,000 services, from text to specs
+  npm run bench -- refusal [--rounds N] [--json] hostile files, until they are refused
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
   npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
 `;
@@ -20,6 +22,7 @@ const benches = {
   scale: { measure: measureScale, table: scaleTable, rounds: 3 },
   failover: { measure: measureFailover, table: failoverTable, rounds: 5 },
   compose: { measure: measureCompose, table: composeTable, rounds: 5 },
+  refusal: { measure: measureRefusal, table: refusalTable, rounds: 3 },
   start: { measure: measureStart, table: startTable, rounds: 20 },
 };
 
@@ -40,6 +43,7 @@ try {
   if (name === 'scale') await report(benches.scale, values);
   else if (name === 'failover') await report(benches.failover, values);
   else if (name === 'compose') await report(benches.compose, values);
+  else if (name === 'refusal') await report(benches.refusal, values);
   else if (name === 'start') await report(benches.start, values);
   else if (name === 'faults') {
     const seed = values.seed === undefined ? undefined : Number(values.seed);

@@ -1,7 +1,7 @@
 import { Diagnostics, type Diagnostic } from '../../src/compose/diagnostic.ts';
 import { memoryFiles } from '../../src/compose/fixtures.ts';
 import { loadApplication, type LoadedApplication } from '../../src/compose/load.ts';
-import { parseCompletely } from '../../src/compose/parse.ts';
+import { parseCompletely } from '../../src/compose/yaml-complete.ts';
 import { renderCanonical } from '../../src/compose/render.ts';
 import { toPlain } from '../../src/compose/tree.ts';
 import { readQuickly } from '../../src/compose/yaml-reader.ts';
@@ -17,7 +17,6 @@ export type Verdict =
 /** A document takes no longer; one that seems to is tried again, because other programs want the processors too. */
 const documentMsMax = 100;
 const slowTries = 5;
-const limits = { depth: 100, entries: 10_000, aliased: 100_000, documents: 100 };
 
 function load(text: string): Promise<LoadedApplication> {
   return loadApplication({
@@ -84,7 +83,7 @@ function refusal(error: unknown): Verdict {
 /** What the quick reader accepts the complete one must accept, and understand in the same way. */
 function readersDiffer(given: string): Verdict | undefined {
   const text = given.replaceAll('\r\n', '\n');
-  const quick = readQuickly({ name: 'a', text }, limits);
+  const quick = readQuickly({ name: 'a', text });
   if (!('trees' in quick)) return undefined;
   const diagnostics = new Diagnostics();
   const complete = parseCompletely({ name: 'a', text }, diagnostics);

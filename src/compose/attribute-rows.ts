@@ -283,5 +283,22 @@ export const topLevelRows: readonly Row[] = [
     'configs: { c: { content: "hi ${FROM}" } }',
     { configs: [{ data: Buffer.from('hi outside').toString('base64') }] },
   ],
+  [
+    'volumes: { v: { driver_opts: { type: nfs, o: "addr=nas,rw", device: ":/v" } } }',
+    { volumes: [{ name: 'app_v', driverOptions: { type: 'nfs', o: 'addr=nas,rw', device: ':/v' } }] },
+  ],
+  [
+    'volumes: { v: { driver_opts: { o: bind, device: /srv } } }',
+    { volumes: [{ driverOptions: { o: 'bind', device: '/srv' } }] },
+  ],
+  ['volumes: { v: { external: true } }', { volumes: [] }],
+  [
+    'networks: { default: { external: true, name: shared } }',
+    { networks: [], external: { networks: ['shared'], volumes: [], secrets: [], configs: [] } },
+  ],
+  ['networks: { default: { external: { name: shared } } }', { external: { networks: ['shared'] } }],
+  ['networks: { default: { external: true } }', { external: { networks: ['default'] } }],
+  ['secrets: { s: { external: true, file: ./none.txt } }', { secrets: [] }],
+  ['configs: { c: { external: true } }', { configs: [] }],
   ['x-any: [1, { a: b }]', {}],
 ];

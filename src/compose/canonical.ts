@@ -10,7 +10,9 @@ import { withTagOf } from './tree.ts';
  */
 export function canonicalise(node: TreeNode, attribute: Attribute, context: FormContext): TreeNode {
   if (node.invalid) return node;
-  if (context.keepVariables === true && attribute.form !== undefined && hasVariable(node)) return node;
+  // A form reads values, but for this one, which only moves them.
+  const reads = attribute.form !== undefined && attribute.form !== 'external';
+  if (context.keepVariables === true && reads && hasVariable(node)) return node;
   const formed = attribute.form === undefined ? node : withTagOf(forms[attribute.form](node, context), node);
   if (formed.kind === 'map') return canonicalMap(formed, attribute, context);
   if (formed.kind === 'list' && attribute.items !== undefined) {

@@ -268,7 +268,7 @@ function checkFiles({ model, faulty, complain }: Context): void {
       const sources = (['file', 'environment', 'content'] as const).filter(
         (name) => entry[name] !== undefined,
       );
-      if (sources.length === 1 || faulty.has(`${kind}.${key}`)) continue;
+      if (entry.external === true || sources.length === 1 || faulty.has(`${kind}.${key}`)) continue;
       const ways = kind === 'configs' ? 'file, environment or content' : 'file or environment';
       const what = sources.length === 0 ? 'it has no content' : `it has both ${sources.join(' and ')}`;
       complain([kind, key], what, `give it exactly one of ${ways}`);
@@ -278,7 +278,7 @@ function checkFiles({ model, faulty, complain }: Context): void {
 
 function checkSubnets({ model, complain }: Context): void {
   const all = Object.entries(model.networks ?? {}).flatMap(([key, network]) => {
-    const text = network.ipam?.config?.[0]?.subnet;
+    const text = network.external === true ? undefined : network.ipam?.config?.[0]?.subnet;
     return text === undefined ? [] : [{ key, text, subnet: parseSubnet(text) }];
   });
   const pathOf = (key: string) => ['networks', key, 'ipam', 'config', 0, 'subnet'];
@@ -301,13 +301,14 @@ function lastOf(subnet: ReturnType<typeof parseSubnet>): number {
   return subnet.base + subnetSize(subnet);
 }
 
-/** Two entries of a kind must not have the same full name. */
+/** Two entries of a kind must not have the same full name, unless both mean what is there already. */
 function checkNames({ model, complain }: Context): void {
   for (const kind of ['networks', 'volumes', 'secrets', 'configs'] as const) {
     const taken = new Map<string, string>();
-    for (const [key, { name }] of Object.entries(model[kind] ?? {})) {
+    const table: Record<string, { name: string; external?: boolean }> = model[kind] ?? {};
+    for (const [key, { name, external }] of Object.entries(table)) {
       const earlier = taken.get(name);
-      if (earlier !== undefined) {
+      if (earlier !== undefined && (external !== true || table[earlier]?.external !== true)) {
         complain([kind, key, 'name'], `${earlier} is called ${name} already`, 'give each its own name');
       }
       taken.set(name, key);

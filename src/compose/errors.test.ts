@@ -317,10 +317,22 @@ describe('a file that is wrong is refused:', () => {
       ['2:30 secrets.s.environment: the variable NONE is not set; set NONE in the environment or in .env'],
     ],
     [
-      'services: { a: { image: a } }\nsecrets: { s: { external: true } }',
+      'services: { a: { image: a } }\nvolumes: { v: { external: true, driver: local } }',
+      ['2:41 volumes.v.driver: conflicting parameters: the volume is external; leave out one of them'],
+    ],
+    [
+      'services: { a: { image: a } }\nvolumes: { v: { driver_opts: { o: bind, device: ./data } } }',
       [
-        '2:27 secrets.s.external: true cannot be used here; it must be false: content must come with the application for now',
+        '2:49 volumes.v.driver_opts.device: "./data" is relative, and the volume may be used on any host of the cluster; write an absolute path that exists on the hosts',
       ],
+    ],
+    [
+      'services: { a: { image: a, networks: [n, m] } }\nnetworks: { n: { external: true, name: x }, m: { external: true, name: x } }',
+      ['1:42 services.a.networks.m: it is the network of n, called x; join it once'],
+    ],
+    [
+      'services: { a: { image: a } }\nnetworks: { n: { name: a, external: { name: b } } }',
+      ['2:39 networks.n.external.name: name says another name; keep name'],
     ],
     [
       'services: { a: { image: a } }\nnetworks: { n: { driver: macvlan } }',

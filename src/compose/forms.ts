@@ -46,6 +46,8 @@ export const forms = {
   numericText: onScalar((value) => (typeof value === 'number' ? numberText(value) : undefined)),
   published: onScalar((value) => (typeof value === 'number' ? numberText(value) : undefined)),
   lowerCase: onScalar((value) => (typeof value === 'string' ? value.toLowerCase() : undefined)),
+  asText: (node) => asText(node),
+  external,
   cleanPath: onScalar((value) => (typeof value === 'string' && value !== '' ? cleanPath(value) : undefined)),
   projectPath,
   texts: (node) => (node.kind === 'scalar' && textOf(node) !== undefined ? list(node.at, [node]) : node),
@@ -116,6 +118,26 @@ function absolutePath(path: string, context: FormContext): string {
 function fault(node: TreeNode, context: FormContext, message: string, hint: string): TreeNode {
   context.diagnostics.error(node.at, context.path, message, hint);
   return markInvalid(node);
+}
+
+/** `external: { name: NAME }`, the old way, becomes `name: NAME` and `external: true`. */
+function external(node: TreeNode, context: FormContext): TreeNode {
+  const old = node.kind === 'map' ? node.entries.get('external') : undefined;
+  if (node.kind !== 'map' || old?.value.kind !== 'map') return node;
+  if ([...old.value.entries.keys()].some((key) => key !== 'name' && !key.startsWith('x-'))) return node;
+  const said = old.value.entries.get('name');
+  const named = node.entries.get('name');
+  const entries = new Map(node.entries);
+  entries.set('external', { ...old, value: scalar(old.value.at, true) });
+  if (said !== undefined) {
+    const path = [...context.path, 'external', 'name'];
+    const hint = 'write name and external: true beside each other';
+    context.diagnostics.warning(said.keyAt, path, 'external.name is deprecated', hint);
+    if (named !== undefined && textOf(named.value) !== textOf(said.value)) {
+      context.diagnostics.error(said.keyAt, path, 'name says another name', 'keep name');
+    } else entries.set('name', said);
+  }
+  return { ...node, entries };
 }
 
 /** A number, true or false as the text that Go prints for it. */

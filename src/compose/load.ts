@@ -5,6 +5,7 @@ import { ShoalError } from '../util/errors.ts';
 import { checkConsistency } from './consistency.ts';
 import { Diagnostics, type Diagnostic } from './diagnostic.ts';
 import { projectEnvironment } from './environment.ts';
+import { checkResources } from './resources-checks.ts';
 import { findDefaultFiles, readSources, type InputFile, type Source } from './sources.ts';
 import { systemFileSystem, type FileSystem } from './files.ts';
 import { readProject } from './layers.ts';
@@ -81,6 +82,7 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
   const labels = reads === 'none' ? new Map() : await serviceLabels(plain, resolve);
   const canonical = normalise(plain, name, environments, labels);
   checkConsistency(canonical, tree, faulty, diagnostics);
+  checkResources(canonical, tree, diagnostics);
   const contents = { secrets: new Map<string, Uint8Array>(), configs: new Map<string, Uint8Array>() };
   if (reads !== 'none') {
     const severity = reads === 'all' ? 'error' : 'warning';

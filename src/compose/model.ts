@@ -164,6 +164,7 @@ export interface CanonicalDeploy {
 
 export interface CanonicalNetwork {
   name: string;
+  external?: boolean;
   internal?: boolean;
   labels?: Record<string, string>;
   ipam?: { config?: { subnet?: string }[] };
@@ -171,12 +172,15 @@ export interface CanonicalNetwork {
 
 export interface CanonicalVolume {
   name: string;
+  external?: boolean;
   labels?: Record<string, string>;
+  driver_opts?: { type?: string; o?: string; device?: string };
 }
 
-/** A secret or config: exactly one of `file`, `environment` and `content`. */
+/** A secret or config: exactly one of `file`, `environment` and `content`, unless it is external. */
 export interface CanonicalFile {
   name: string;
+  external?: boolean;
   file?: string;
   environment?: string;
   content?: string;

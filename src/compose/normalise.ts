@@ -51,7 +51,8 @@ export function normalise(
   const allNetworks: Table<Partial<CanonicalNetwork> | null> = { ...networks };
   if (usesDefault) allNetworks['default'] ??= null;
   else delete allNetworks['default'];
-  const nameOf = (key: string, given: { name?: string } | null) => given?.name ?? fullName(name, key);
+  const nameOf = (key: string, given: { name?: string; external?: boolean } | null) =>
+    given?.name ?? (given?.external === true ? key : fullName(name, key));
   const model: Record<string, unknown> = { name, services: normalServices };
   const tables: Table<Table<Partial<CanonicalNetwork | CanonicalVolume | CanonicalFile> | null>> = {
     networks: allNetworks,

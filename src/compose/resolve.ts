@@ -88,7 +88,7 @@ export async function serviceLabels(model: RawModel, context: ResolveContext): P
 }
 
 /**
- * The content of all secrets or configs: from files, variables or the Compose file itself. What cannot be read is
+ * The content of all secrets or configs of the application's own: from files, variables or the Compose file itself. What cannot be read is
  * reported with this severity and left out.
  */
 export async function fileContents(
@@ -100,6 +100,7 @@ export async function fileContents(
 ): Promise<Map<string, Uint8Array>> {
   const contents = new Map<string, Uint8Array>();
   for (const [key, entry] of Object.entries(model[kind] ?? {})) {
+    if (entry.external === true) continue;
     const complain = (message: string, hint: string) => {
       const path = [kind, key, entry.file === undefined ? 'environment' : 'file'];
       context.diagnostics[severity](placeOf(context.tree, path), path, message, hint);

@@ -2,6 +2,13 @@ import { boolean, closed, labels, object, oneOf, refused, text } from './attribu
 import type { Attribute } from './attribute.ts';
 import { service } from './schema-service.ts';
 
+/** The old way to write it is a map with `name` (`forms.external`). */
+const external: Attribute = {
+  ...boolean,
+  says: 'true or false',
+  cluster: 'it must be there when the application is applied: another application’s, or made by a command',
+};
+
 /** Keys under `services`, `networks` and their kin. */
 const resourceName: Attribute = {
   pattern: '^[a-zA-Z0-9._-]+$',
@@ -58,13 +65,29 @@ const network: Attribute = object(
     }),
     enable_ipv4: { ...boolean, is: 'true', says: 'true: networks have IPv4 addresses' },
     enable_ipv6: { ...boolean, is: 'false', says: 'false: networks have no IPv6 addresses yet' },
-    external: { ...boolean, is: 'false', says: 'false: networks of other applications cannot be joined yet' },
+    external,
     ...refused({
       attachable: 'only services join networks; leave it out',
       driver_opts: 'networks have one driver, and it has none; leave it out',
     }),
   },
-  { type: ['object', 'null'] },
+  { type: ['object', 'null'], form: 'external' },
+);
+
+/** Options of Docker's local driver. */
+const volumeOptions: Attribute = closed(
+  {
+    type: { ...text, says: 'a file system, such as nfs, tmpfs or none' },
+    o: { ...text, form: 'asText', says: 'options of mount(8), separated by commas' },
+    device: {
+      ...text,
+      form: 'asText',
+      says: 'what is mounted, such as ":/export" or tmpfs',
+      cluster: 'of a bind mount (o: bind) an absolute path on each host that has a replica',
+    },
+    ...refused({ size: 'with type: tmpfs write o: size=64m; other volumes have no limits' }),
+  },
+  { cluster: 'mounted on each host while a replica there uses it' },
 );
 
 const volume: Attribute = object(
@@ -72,10 +95,10 @@ const volume: Attribute = object(
     name: givenName,
     driver: { ...oneOf('local'), says: 'local' },
     labels,
-    external: { ...boolean, is: 'false', says: 'false: volumes of other applications cannot be used yet' },
-    ...refused({ driver_opts: 'mount the storage on the hosts, and use a bind mount of an absolute path' }),
+    external,
+    driver_opts: volumeOptions,
   },
-  { type: ['object', 'null'] },
+  { type: ['object', 'null'], form: 'external' },
 );
 
 const filePath: Attribute = {
@@ -95,18 +118,21 @@ const fileResource: Record<string, Attribute> = {
   file: filePath,
   environment: variableName,
   labels,
-  external: { ...boolean, is: 'false', says: 'false: content must come with the application for now' },
+  external,
   ...refused({ template_driver: 'content is taken as it is; use environment, or variables in content' }),
 };
 
-const secret: Attribute = object({
-  ...fileResource,
-  ...refused({
-    driver: 'the content comes with the application: use file or environment',
-    driver_opts: 'the content comes with the application: use file or environment',
-  }),
-});
-const config: Attribute = object({ ...fileResource, content: text });
+const secret: Attribute = object(
+  {
+    ...fileResource,
+    ...refused({
+      driver: 'the content comes with the application: use file or environment',
+      driver_opts: 'the content comes with the application: use file or environment',
+    }),
+  },
+  { form: 'external' },
+);
+const config: Attribute = object({ ...fileResource, content: text }, { form: 'external' });
 
 const filePaths: Attribute = {
   type: 'array',

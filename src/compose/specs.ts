@@ -1,9 +1,9 @@
 import { unreachable } from '../util/errors.ts';
-import type { ApplicationSpec } from '../spec/application.ts';
+import type { ApplicationSpec, ExternalNames } from '../spec/application.ts';
 import { defaultRestart, defaultStopGracePeriodMs, defaultUpdate } from '../spec/defaults.ts';
 import { fullName, versionedNameOf } from '../spec/names.ts';
 import type { NetworkSpec } from '../spec/network.ts';
-import type { FileSpec } from '../spec/resource.ts';
+import type { FileSpec, VolumeSpec } from '../spec/resource.ts';
 import type {
   ContainerSpec,
   FileReference,
@@ -26,6 +26,7 @@ import type {
   CanonicalPort,
   CanonicalResources,
   CanonicalService,
+  CanonicalVolume,
 } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
 import { platformConstraints, settingParts } from './settings.ts';
@@ -50,22 +51,51 @@ export function toSpecs(model: CanonicalModel, contents: FileContents): Applicat
     application: model.name,
     networks: nameTable(model.networks ?? {}),
     volumes: nameTable(model.volumes ?? {}),
-    secrets: nameTable(Object.fromEntries(secrets)),
-    configs: nameTable(Object.fromEntries(configs)),
+    secrets: new Map([...nameTable(model.secrets ?? {}), ...nameTable(Object.fromEntries(secrets))]),
+    configs: new Map([...nameTable(model.configs ?? {}), ...nameTable(Object.fromEntries(configs))]),
     services: new Set(Object.keys(model.services)),
   };
+  const services = Object.entries(model.services).map(([key, service]) => serviceSpec(key, service, names));
+  const external = externalNames(model, services);
   return {
     name: model.name,
-    services: Object.entries(model.services).map(([key, service]) => serviceSpec(key, service, names)),
-    networks: Object.values(model.networks ?? {}).map((network) => networkSpec(model.name, network)),
-    volumes: Object.values(model.volumes ?? {}).map(({ name, labels }) => ({
-      name,
-      application: model.name,
-      labels: { ...labels },
-    })),
+    services,
+    networks: own(model.networks).map((network) => networkSpec(model.name, network)),
+    volumes: own(model.volumes).map((volume) => volumeSpec(model.name, volume)),
     secrets: [...secrets.values()],
     configs: [...configs.values()],
+    ...(external === undefined ? {} : { external }),
   };
+}
+
+/** The entries that are made with the application. */
+function own<T extends { external?: boolean }>(table: Record<string, T> = {}): T[] {
+  return Object.values(table).filter(({ external }) => external !== true);
+}
+
+/** Those of the others that a service uses; undefined when there is none. */
+function externalNames(model: CanonicalModel, services: ServiceSpec[]): ExternalNames | undefined {
+  const tasks = services.map(({ task }) => task);
+  const used = {
+    networks: tasks.flatMap(({ networks }) => networks.map(({ name }) => name)),
+    volumes: tasks.flatMap(({ container }) =>
+      container.mounts.map((one) => (one.type === 'volume' ? (one.source ?? '') : '')),
+    ),
+    secrets: tasks.flatMap(({ container }) => container.secrets.map(({ name }) => name)),
+    configs: tasks.flatMap(({ container }) => container.configs.map(({ name }) => name)),
+  };
+  const namesOf = (kind: keyof ExternalNames) => {
+    const table: Record<string, { name: string; external?: boolean }> = model[kind] ?? {};
+    const names = Object.values(table).flatMap(({ name, external }) => (external === true ? [name] : []));
+    return [...new Set(names)].filter((name) => used[kind].includes(name)).sort();
+  };
+  const external: ExternalNames = {
+    networks: namesOf('networks'),
+    volumes: namesOf('volumes'),
+    secrets: namesOf('secrets'),
+    configs: namesOf('configs'),
+  };
+  return Object.values(external).some((names) => names.length > 0) ? external : undefined;
 }
 
 /** Full names by key. */
@@ -89,6 +119,7 @@ function fileSpecs(
 ): Map<string, FileSpec> {
   const specs = new Map<string, FileSpec>();
   for (const [key, entry] of Object.entries(table)) {
+    if (entry.external === true) continue;
     const content = contents.get(key) ?? new Uint8Array();
     specs.set(key, {
       name: versionedNameOf(entry.name, content),
@@ -98,6 +129,24 @@ function fileSpecs(
     });
   }
   return specs;
+}
+
+function volumeSpec(application: string, { name, labels, driver_opts: options }: CanonicalVolume): VolumeSpec {
+  const { type, o, device } = options ?? {};
+  return {
+    name,
+    application,
+    labels: { ...labels },
+    ...(device === undefined
+      ? {}
+      : {
+          driverOptions: {
+            ...(type === undefined ? {} : { type }),
+            ...(o === undefined ? {} : { o }),
+            device,
+          },
+        }),
+  };
 }
 
 function networkSpec(application: string, network: CanonicalNetwork): NetworkSpec {

@@ -2,6 +2,15 @@ import type { NetworkSpec } from './network.ts';
 import type { FileSpec, VolumeSpec } from './resource.ts';
 import type { ServiceSpec } from './service.ts';
 
+/** Full names of what is not the application's own, and must be there when it is applied. */
+export interface ExternalNames {
+  networks: string[];
+  volumes: string[];
+  /** Of another application's secrets and configs the names without the version of their content. */
+  secrets: string[];
+  configs: string[];
+}
+
 /** A whole application as one wish: applied in one transaction, and all of it or nothing. */
 export interface ApplicationSpec {
   name: string;
@@ -10,4 +19,6 @@ export interface ApplicationSpec {
   volumes: VolumeSpec[];
   secrets: FileSpec[];
   configs: FileSpec[];
+  /** Absent: there is nothing. */
+  external?: ExternalNames;
 }

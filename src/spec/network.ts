@@ -3,7 +3,8 @@ import type { Labels, ObjectMeta } from './object.ts';
 export interface NetworkSpec {
   /** Full name, `APPLICATION_KEY`. */
   name: string;
-  application: string;
+  /** Absent: made by a command, and of no application. */
+  application?: string;
   labels: Labels;
   /** No route out of the network. */
   internal: boolean;

@@ -1,10 +1,22 @@
 import type { Labels, ObjectMeta } from './object.ts';
 
+/** What is mounted as a volume: the options of Docker's local driver, as mount(8) takes them. */
+export interface VolumeDriverOptions {
+  /** A file system such as `nfs` or `tmpfs`. Absent: `none`, for bind mounts. */
+  type?: string;
+  /** Options separated by commas. */
+  o?: string;
+  device: string;
+}
+
 export interface VolumeSpec {
   /** Full name, `APPLICATION_KEY`. */
   name: string;
-  application: string;
+  /** Absent: made by a command, and of no application. */
+  application?: string;
   labels: Labels;
+  /** Absent: a folder of the host that it is on. */
+  driverOptions?: VolumeDriverOptions;
 }
 
 /** A named volume: made on a node when the first task there needs it, and kept. */
@@ -14,10 +26,14 @@ export interface Volume extends ObjectMeta {
   nodeIds?: string[];
 }
 
-/** Secrets and configs: content never changes; another content is another name (`versionedName`). */
+/**
+ * Secrets and configs: content never changes. Of an application another content is another name (`versionedName`); one
+ * that was made by a command has the name that it was given.
+ */
 export interface FileSpec {
   name: string;
-  application: string;
+  /** Absent: made by a command, and of no application. */
+  application?: string;
   labels: Labels;
   /** Content, base64. Secrets: at most 500 KiB; configs: at most 1000 KiB. */
   data: string;

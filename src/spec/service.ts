@@ -1,4 +1,5 @@
 import type { Labels, ObjectMeta } from './object.ts';
+import type { VolumeDriverOptions } from './resource.ts';
 import type { ContainerSettings, Hook, LogSettings, NameSettings, PullPolicy } from './settings.ts';
 
 export type Protocol = 'tcp' | 'udp';
@@ -31,6 +32,8 @@ export type Mount =
       noCopy?: boolean;
       /** A folder in the volume, which must be there, instead of the whole. */
       subpath?: string;
+      /** Those of the volume; filled in when the application is applied. */
+      driverOptions?: VolumeDriverOptions;
     }
   | {
       type: 'bind';
@@ -52,7 +55,10 @@ export type Mount =
       options?: string[];
     };
 
-/** A secret or config as a file in the container. `name` is the full, content-versioned name of the stored object. */
+/**
+ * A secret or config as a file in the container. `name` is that of the stored object; to that of an external one its
+ * version is added when the application is applied.
+ */
 export interface FileReference {
   name: string;
   /** Absolute path in the container. */

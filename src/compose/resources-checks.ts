@@ -1,0 +1,73 @@
+import type { VolumeDriverOptions } from '../spec/resource.ts';
+import { driverOptionsFault } from '../spec/volume-options.ts';
+import type { Diagnostics } from './diagnostic.ts';
+import type { CanonicalModel } from './model.ts';
+import { placeOf, type PathSegment, type TreeNode } from './tree.ts';
+
+type Report = (path: readonly PathSegment[], message: string, hint: string) => void;
+
+const kinds = ['networks', 'volumes', 'secrets', 'configs'] as const;
+
+/** Networks that Docker's hosts have of themselves, and what to write for them. */
+const predefined: ReadonlyMap<string, string> = new Map([
+  ['host', 'write network_mode: host at the service'],
+  ['none', 'write network_mode: none at the service'],
+]);
+
+/** Checks what the top level says of networks, volumes, secrets and configs. Reports with places from `tree`. */
+export function checkResources(model: CanonicalModel, tree: TreeNode, diagnostics: Diagnostics): void {
+  const complain: Report = (path, ...said) =>
+    diagnostics.isFull() || diagnostics.error(placeOf(tree, path), path, ...said);
+  const warn: Report = (path, ...said) => diagnostics.warning(placeOf(tree, path), path, ...said);
+  checkExternal(model, complain, warn);
+  checkDriverOptions(model, complain);
+  checkJoinedTwice(model, complain);
+}
+
+/** As compose-go does: beside `external` a volume may say nothing but `name`; what others say means nothing. */
+function checkExternal(model: CanonicalModel, complain: Report, warn: Report): void {
+  for (const kind of kinds) {
+    const noun = kind.slice(0, -1);
+    for (const [key, entry] of Object.entries(model[kind] ?? {})) {
+      if (entry.external !== true) continue;
+      for (const name of Object.keys(entry)) {
+        if (name === 'name' || name === 'external' || name.startsWith('x-')) continue;
+        const report = kind === 'volumes' ? complain : warn;
+        const what = kind === 'volumes' ? 'conflicting parameters' : 'it means nothing';
+        report([kind, key, name], `${what}: the ${noun} is external`, 'leave out one of them');
+      }
+      const instead = kind === 'networks' ? predefined.get(entry.name) : undefined;
+      if (instead !== undefined) complain([kind, key], `${entry.name} is not a network here`, instead);
+    }
+  }
+}
+
+function checkDriverOptions(model: CanonicalModel, complain: Report): void {
+  for (const [key, { driver_opts: options }] of Object.entries(model.volumes ?? {})) {
+    if (options === undefined || Object.keys(options).length === 0) continue;
+    const path = ['volumes', key, 'driver_opts'];
+    if (options.device === undefined) {
+      complain(path, 'what to mount is missing', 'add device, and type or o: bind');
+      continue;
+    }
+    const fault = driverOptionsFault(options as VolumeDriverOptions);
+    if (fault !== undefined) complain([...path, ...fault.at], fault.why, fault.hint);
+  }
+}
+
+/** Two keys may mean one external network, but not for one service. */
+function checkJoinedTwice(model: CanonicalModel, complain: Report): void {
+  for (const [key, service] of Object.entries(model.services)) {
+    const joined = new Map<string, string>();
+    for (const network of Object.keys(service.networks)) {
+      const name = model.networks?.[network]?.name;
+      if (name === undefined) continue;
+      const earlier = joined.get(name);
+      if (earlier === undefined) joined.set(name, network);
+      else {
+        const path = ['services', key, 'networks', network];
+        complain(path, `it is the network of ${earlier}, called ${name}`, 'join it once');
+      }
+    }
+  }
+}

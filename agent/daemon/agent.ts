@@ -109,6 +109,7 @@ export class Agent {
       engine,
       log,
       readLogs: (taskId, query) => logs.read(taskId, query),
+      removeVolume: (name) => volumes.removeNamed(name),
       knows: (taskId) => this.#worker.entries.has(taskId),
     });
     this.#applier = new Loop({ name: 'the network', clock, log, tick: () => this.#applyNetwork() });

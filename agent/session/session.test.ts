@@ -116,6 +116,7 @@ let credentials: Credentials;
 const changes: AssignmentChange[] = [];
 const engine = new FakeEngine();
 const streams = new StreamServer({
+  removeVolume: () => Promise.resolve(),
   engine,
   log: silentLogger,
   knows: (id) => id !== 'unknown',

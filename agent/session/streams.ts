@@ -25,6 +25,8 @@ export interface StreamParts {
     taskId: string,
     query: { follow: boolean; tail?: number; since?: number; signal: AbortSignal },
   ) => AsyncIterable<LogLine>;
+  /** Takes away what this host has of a named volume. */
+  removeVolume: (name: string) => Promise<void>;
   /** Whether the task is assigned to this host. */
   knows: (taskId: string) => boolean;
 }
@@ -58,14 +60,10 @@ export class StreamServer {
           `Cannot serve more than ${streamsMax} streams on this host`,
         );
       }
-      if (!this.#parts.knows(request.taskId)) {
-        throw new ShoalError('not_found', `Cannot find task ${request.taskId} on its host`);
-      }
-      if (request.kind === 'logs') await this.#logs(socket, request, ended.signal);
-      else await this.#exec(socket, request, ended.signal);
+      await this.#answer(socket, request, ended.signal);
     } catch (error) {
       if (ended.signal.aborted) {
-        this.#parts.log.debug('a stream ended early', { task: request.taskId, error: messageOf(error) });
+        this.#parts.log.debug('a stream ended early', { kind: request.kind, error: messageOf(error) });
       } else {
         const next = error instanceof ShoalError && error.next !== undefined ? { next: error.next } : {};
         const told = encodeJsonFrame('error', { code: codeOf(error), message: messageOf(error), ...next });
@@ -82,6 +80,18 @@ export class StreamServer {
   /** Ends all streams. */
   close(): void {
     for (const socket of this.#open) socket.terminate();
+  }
+
+  async #answer(socket: WebSocket, request: StreamRequest, signal: AbortSignal): Promise<void> {
+    if (request.kind === 'remove-volume') {
+      await this.#parts.removeVolume(request.name);
+      return await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
+    }
+    if (!this.#parts.knows(request.taskId)) {
+      throw new ShoalError('not_found', `Cannot find task ${request.taskId} on its host`);
+    }
+    if (request.kind === 'logs') await this.#logs(socket, request, signal);
+    else await this.#exec(socket, request, signal);
   }
 
   async #logs(

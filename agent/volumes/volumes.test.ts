@@ -82,9 +82,9 @@ test('anonymous volumes go with their task', async () => {
   const [mount] = await volumes.prepare('t', image(), [{ type: 'volume', target: '/x', readOnly: true }]);
   expect(mount?.options).toContain('ro');
   expect(statSync(mount!.source).isDirectory()).toBe(true);
-  expect(await volumes.listAnonymous()).toEqual(['t']);
-  await volumes.removeAnonymous('t');
-  expect(await volumes.listAnonymous()).toEqual([]);
+  expect(await volumes.list()).toEqual(['t']);
+  await volumes.leave('t');
+  expect(await volumes.list()).toEqual([]);
 });
 
 test('an image’s own volumes are anonymous unless a mount covers them', () => {

@@ -5,6 +5,9 @@ import type { Mount } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import { systemRandom } from '../../src/util/random.ts';
+import { optionList } from '../../src/spec/volume-options.ts';
+import { systemMounter, type Mounter } from './mount.ts';
+import { MountedVolumes } from './mounted.ts';
 import { openBelow, Subpaths } from './subpaths.ts';
 
 /** Puts what the image holds at `path` into `destination` (an empty folder), owner and modes included. */
@@ -16,31 +19,44 @@ export interface Volumes {
   prepare(taskId: string, image: Image, mounts: Mount[]): Promise<RuntimeMount[]>;
   /** To be called once the container is made, or will not be: lets go of what `prepare` holds on to. */
   release(taskId: string): Promise<void>;
-  /** Removes the task's anonymous volumes. Named ones are kept. */
-  removeAnonymous(taskId: string): Promise<void>;
-  /** Ids of the tasks that have anonymous volumes here. */
-  listAnonymous(): Promise<string[]>;
+  /** To be called once the task is gone: removes its anonymous volumes, and unmounts what only it used. Named ones are kept. */
+  leave(taskId: string): Promise<void>;
+  /** Ids of the tasks that have not left. */
+  list(): Promise<string[]>;
+  /** Removes a named volume with its data, at once for all who look for it. Throws `failed_precondition` while it is mounted for a task. */
+  removeNamed(name: string): Promise<void>;
 }
 
 /** Between a folder's name and a random word, while it is being filled. */
 const fillingMark = '.filling-';
+/** Begins the name of a volume that is on its way out: no volume is called so. */
+const removingMark = '.removing-';
 /** A copy on its way out may put one more file into what is being removed. */
 const removeAttempts = 5;
 const nameSyntax = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 
 /**
- * Named volumes under `STATE/volumes/NAME/data`, anonymous ones under `STATE/anonymous-volumes/TASK/N`.
+ * Named volumes under `STATE/volumes/NAME/data`, or mounted on `mounted` beside it when they have options; anonymous ones
+ * under `STATE/anonymous-volumes/TASK/N`.
  * A volume is usable once `volume.json` stands beside its data: a first use that was cut off begins anew. Its first use
  * copies what the image holds at its path, as Docker does.
  */
 export function createVolumes(options: {
   stateDirectory: string;
   copyImageContent: CopyImageContent;
+  /** @default systemMounter */
+  mounter?: Mounter;
 }): Volumes {
   const named = join(options.stateDirectory, 'volumes');
   const anonymous = join(options.stateDirectory, 'anonymous-volumes');
   const queue = new KeyedQueue();
   const subpaths = new Subpaths(join(options.stateDirectory, 'subpaths'));
+  const mounted = new MountedVolumes({
+    folders: named,
+    users: join(options.stateDirectory, 'volume-users'),
+    mounter: options.mounter ?? systemMounter,
+    queue,
+  });
   const create = async (folder: string, image: Image, mount: Mount & { type: 'volume' }) => {
     await rm(folder, { recursive: true, force: true });
     // filled apart: a copy that outlives a killed agent for a moment writes where nobody looks
@@ -68,10 +84,17 @@ export function createVolumes(options: {
       await create(folder, image, mount);
       return bind(folder, mount.target, mount.readOnly);
     }
-    if (!nameSyntax.test(mount.source)) {
-      throw new ShoalError('invalid_argument', `Cannot use ${JSON.stringify(mount.source)} as a volume name`);
-    }
-    const data = await namedVolume(mount.source, image, mount);
+    checkName(mount.source);
+    const { driverOptions } = mount;
+    const isFilled =
+      !mount.noCopy && mount.subpath === undefined && !optionList(driverOptions?.o).includes('ro');
+    const fill = async (folder: string) => {
+      if (isFilled) await options.copyImageContent(image, mount.target, folder);
+    };
+    const data =
+      driverOptions === undefined
+        ? await namedVolume(mount.source, image, mount)
+        : await mounted.use(mount.source, taskId, driverOptions, fill);
     if (mount.subpath === undefined) return bind(data, mount.target, mount.readOnly);
     const folder = await openBelow(data, mount.subpath, mount.source);
     return bind(await subpaths.hold(taskId, index, folder), mount.target, mount.readOnly);
@@ -85,9 +108,46 @@ export function createVolumes(options: {
         }),
       ),
     release: (taskId) => subpaths.release(taskId),
-    removeAnonymous: (taskId) => rm(join(anonymous, taskId), { recursive: true, force: true }),
-    listAnonymous: () => readdir(anonymous).catch(() => []), // it is made with the first one
+    leave: async (taskId) => {
+      await rm(join(anonymous, taskId), { recursive: true, force: true });
+      await mounted.leave(taskId);
+    },
+    list: async () => {
+      const unnamed = await readdir(anonymous).catch(() => []); // it is made with the first one
+      return [...new Set([...unnamed, ...(await mounted.users())])];
+    },
+    removeNamed: async (name) => {
+      checkName(name);
+      await clearRemoved(named);
+      await queue.run(name, async () => {
+        if (await mounted.isUsed(name)) {
+          throw new ShoalError(
+            'failed_precondition',
+            `Cannot remove volume ${name}: a task here still uses it`,
+          );
+        }
+        await mounted.unmount(name);
+        if (!(await exists(join(named, name)))) return;
+        const doomed = join(named, `${removingMark}${systemRandom.id()}`);
+        await rename(join(named, name), doomed);
+        // Much data takes long. What an agent that ends meanwhile leaves goes with the next removal.
+        rm(doomed, { recursive: true, force: true }).catch(() => undefined);
+      });
+    },
   };
+}
+
+function checkName(name: string): void {
+  if (nameSyntax.test(name)) return;
+  throw new ShoalError('invalid_argument', `Cannot use ${JSON.stringify(name)} as a volume name`);
+}
+
+/** What removals that were cut off have left. */
+async function clearRemoved(named: string): Promise<void> {
+  const names = await readdir(named).catch(() => []); // it is made with the first volume
+  for (const name of names) {
+    if (name.startsWith(removingMark)) await rm(join(named, name), { recursive: true, force: true });
+  }
 }
 
 /** What first uses that were cut off have left. */

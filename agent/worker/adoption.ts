@@ -114,15 +114,15 @@ async function adopt(worker: Worker): Promise<void> {
   const known = new Map([...worker.entries].map(([id, entry]) => [id, entry.local.phase]));
   removeLeftovers(worker, known, containers);
   const holding = (id: string) => known.has(id) && known.get(id)?.at !== 'gone';
-  const [namespaces, folders, anonymous, logged] = await Promise.all([
+  const [namespaces, folders, holders, logged] = await Promise.all([
     network.list(),
     files.list(),
-    volumes.listAnonymous(),
+    volumes.list(),
     logs.list(),
   ]);
   for (const id of namespaces) if (!holding(id)) remove(worker, 'namespace', () => network.detach(id));
   for (const id of folders) if (!holding(id)) remove(worker, 'files', () => files.remove(id));
-  for (const id of anonymous) if (!holding(id)) remove(worker, 'volumes', () => volumes.removeAnonymous(id));
+  for (const id of holders) if (!holding(id)) remove(worker, 'volumes', () => volumes.leave(id));
   for (const id of logged) if (!known.has(id)) remove(worker, 'log', () => logs.remove(id));
   log.info('took over what runs here', { tasks: known.size, containers: containers.size });
   worker.act();

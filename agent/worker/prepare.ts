@@ -63,7 +63,7 @@ export class Preparer {
     await this.#limiter.run(() => this.#parts.engine.start(taskId));
   }
 
-  /** Removes container, namespace, files and anonymous volumes, side by side. Throws the first failure after all were tried. */
+  /** Removes container, namespace, files and what it has of volumes, side by side. Throws the first failure after all were tried. */
   async clean(taskId: string): Promise<void> {
     const { engine, network, files, volumes } = this.#parts;
     const container = this.#limiter.run(() => engine.remove(taskId));
@@ -71,7 +71,7 @@ export class Preparer {
     const done = await Promise.allSettled([
       container,
       network.detach(taskId), // not counted: those that come together cost the kernel as much as one
-      container.then(() => Promise.all([files.remove(taskId), volumes.removeAnonymous(taskId)])),
+      container.then(() => Promise.all([files.remove(taskId), volumes.leave(taskId)])),
     ]);
     for (const result of done) if (result.status === 'rejected') throw result.reason;
     this.#hostPorts.delete(taskId);

@@ -2,11 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ApplicationSpec } from '../../src/spec/application.ts';
 import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import type { ObjectMeta } from '../../src/spec/object.ts';
+import type { FileSpec, VolumeSpec } from '../../src/spec/resource.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { ApplyResult, ChangeAction } from '../../src/wire/api.ts';
 import type { Change, View } from '../store/objects.ts';
+import { withExternal } from './external.ts';
+import { usersByName } from './users.ts';
 
 export interface ApplyPlan {
   /** What a person is told, in the order of the specs. */
@@ -26,6 +29,7 @@ interface Planner extends ApplyPlan {
 export function planApply(view: View, spec: ApplicationSpec, now: number, random: Random): ApplyPlan {
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, meta };
+  const { services } = withExternal(view, spec);
   for (const network of spec.networks) applyNetwork(planner, network);
   const simple = [
     ['volume', spec.volumes, view.volumes],
@@ -33,11 +37,13 @@ export function planApply(view: View, spec: ApplicationSpec, now: number, random
     ['config', spec.configs, view.configs],
   ] as const;
   for (const [kind, wished, stored] of simple) {
-    const names = new Set([...stored.values()].map(({ spec }) => spec.name));
+    const known = new Map([...stored.values()].map(({ spec }) => [spec.name, spec]));
     for (const spec of wished) {
-      // Content never changes under a name, so what is there is what is wished.
-      if (names.has(spec.name)) note(planner, kind, spec.name, 'keep');
-      else
+      const there = known.get(spec.name);
+      if (there !== undefined) {
+        checkSame(kind, there, spec);
+        note(planner, kind, spec.name, 'keep');
+      } else
         note(planner, kind, spec.name, 'create', {
           kind,
           action: 'create',
@@ -45,13 +51,16 @@ export function planApply(view: View, spec: ApplicationSpec, now: number, random
         } as Change);
     }
   }
-  for (const service of spec.services) applyService(planner, service);
+  for (const service of services) applyService(planner, service);
   removeOthers(planner, spec);
   const { changes, group, beingRemoved } = planner;
   return { changes, group, beingRemoved };
 }
 
-/** What removes an application: its services and networks are marked, and go when their tasks are gone. Volumes stay. */
+/**
+ * What removes an application: its services and networks are marked, and go when their tasks are gone. Volumes stay. Throws
+ * `failed_precondition` when another application uses one of its networks.
+ */
 export function planRemove(view: View, application: string): ApplyPlan {
   const planner: Planner = {
     changes: [],
@@ -81,15 +90,40 @@ function note(
 /** Names are the cluster's: `name:` in a Compose file, or an underscore in an unlucky place, can make two applications meet. */
 function checkOwner(
   kind: string,
-  stored: { application: string } | undefined,
-  wished: { name: string; application: string },
+  stored: { application?: string } | undefined,
+  wished: { name: string; application?: string },
 ): void {
   if (stored === undefined || stored.application === wished.application) return;
+  const whose = stored.application ?? `\`shoal ${kind} create\``;
   throw new ShoalError(
     'already_exists',
-    `Cannot make ${kind} ${wished.name}: ${stored.application} has one of this name`,
+    `Cannot make ${kind} ${wished.name}: ${whose} ${stored.application ? 'has' : 'made'} one of this name`,
     {
-      next: 'Choose another name for it.',
+      next: `Choose another name for it${kind === 'network' ? ', or use that one with `external: true`' : ''}.`,
+    },
+  );
+}
+
+/** Neither what a volume mounts nor the content of a secret or config changes under a name. */
+function checkSame(
+  kind: 'volume' | 'secret' | 'config',
+  stored: VolumeSpec | FileSpec,
+  wished: typeof stored,
+): void {
+  if ('data' in stored || 'data' in wished) {
+    if ('data' in stored && 'data' in wished && stored.data === wished.data) return;
+    throw new ShoalError(
+      'already_exists',
+      `Cannot make ${kind} ${wished.name}: there is one of this name with another content`,
+      { next: `Remove it with \`shoal ${kind} rm ${wished.name}\`, or choose another name.` },
+    );
+  }
+  if (isDeepStrictEqual(stored.driverOptions, wished.driverOptions)) return;
+  throw new ShoalError(
+    'failed_precondition',
+    `Cannot change what volume ${wished.name} mounts: there is one of this name with other driver_opts`,
+    {
+      next: `Choose another name, or remove it with \`shoal volume rm ${wished.name}\` once nobody uses it.`,
     },
   );
 }
@@ -112,7 +146,7 @@ function applyNetwork(planner: Planner, spec: NetworkSpec): void {
       'failed_precondition',
       `Cannot change the subnet of network ${spec.name} while it is in use`,
       {
-        next: `Run \`shoal down\` for ${spec.application}, and then \`shoal up\`.`,
+        next: `Run \`shoal down\` for the application, and then \`shoal up\`.`,
       },
     );
   }
@@ -166,10 +200,37 @@ function removeOthers(planner: Planner, spec: Pick<ApplicationSpec, 'name' | 'se
     const object = { ...service, removing: true };
     note(planner, 'service', name, 'remove', { kind: 'service', action: 'update', object });
   }
-  for (const network of view.networks.values()) {
-    const { application, name } = network.spec;
-    if (application !== spec.name || networks.has(name) || network.removing) continue;
+  const doomed = [...view.networks.values()].filter(
+    (network) =>
+      network.spec.application === spec.name && !networks.has(network.spec.name) && !network.removing,
+  );
+  if (doomed.length > 0) checkUnusedByOthers(view, spec.name, doomed);
+  for (const network of doomed) {
+    const { name } = network.spec;
     const object = { ...network, removing: true };
     note(planner, 'network', name, 'remove', { kind: 'network', action: 'update', object });
   }
+}
+
+/** A network that another application uses stays until that one has gone, and with it all of its own application. */
+function checkUnusedByOthers(view: View, application: string, networks: Network[]): void {
+  const users = usersByName(view, 'network');
+  const reasons: string[] = [];
+  const others = new Set<string>();
+  for (const { spec } of networks) {
+    const using = (users.get(spec.name) ?? []).filter(
+      (user) => user.application !== application && !user.isLeaving,
+    );
+    if (using.length === 0) continue;
+    reasons.push(`${using.map(({ service }) => service).join(', ')} on network ${spec.name}`);
+    for (const user of using) others.add(user.application);
+  }
+  if (reasons.length === 0) return;
+  throw new ShoalError(
+    'failed_precondition',
+    `Cannot remove networks of ${application} that other applications use: ${reasons.join('; ')}`,
+    {
+      next: `Nothing was changed. Run ${[...others].map((name) => `\`shoal down -p ${name}\``).join(', ')} first.`,
+    },
+  );
 }

@@ -2,11 +2,15 @@ import { isTerminal } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
+import type { Config, Secret } from '../../src/spec/resource.ts';
 import type { ContainerSpec } from '../../src/spec/service.ts';
 import type { KeyedQueue } from '../../src/util/queue.ts';
 import type { Change, Database, Plan, View } from '../store/objects.ts';
 
-/** Deletes secrets and configs that no service, no earlier spec of one, and no live task refers to. */
+/**
+ * Deletes secrets and configs of applications that no service, no earlier spec of one, and no live task refers to. What
+ * was made by a command goes by a command.
+ */
 export function planCleanup(view: View): Plan {
   if (view.secrets.size === 0 && view.configs.size === 0) return [];
   const used = { secrets: new Set<string>(), configs: new Set<string>() };
@@ -22,11 +26,13 @@ export function planCleanup(view: View): Plan {
     if (!isTerminal(status.state)) use(template.container);
   }
   const plan: Change[] = [];
+  const isDue = ({ spec }: Secret | Config, names: ReadonlySet<string>) =>
+    spec.application !== undefined && !names.has(spec.name);
   for (const object of view.secrets.values()) {
-    if (!used.secrets.has(object.spec.name)) plan.push({ kind: 'secret', action: 'delete', object });
+    if (isDue(object, used.secrets)) plan.push({ kind: 'secret', action: 'delete', object });
   }
   for (const object of view.configs.values()) {
-    if (!used.configs.has(object.spec.name)) plan.push({ kind: 'config', action: 'delete', object });
+    if (isDue(object, used.configs)) plan.push({ kind: 'config', action: 'delete', object });
   }
   return plan.map((change) => [change]);
 }

@@ -12,7 +12,7 @@ import { checkSchema } from './validate.ts';
 
 const attemptsMax = 10;
 
-/** Routes of single objects: services, tasks, nodes, networks. */
+/** Routes of single objects: services, tasks, nodes. */
 export function objectRoutes(context: ApiContext): Route[] {
   const { database } = context;
   const { view } = database;
@@ -37,12 +37,6 @@ export function objectRoutes(context: ApiContext): Route[] {
       pattern: '/tasks',
       access: 'administrator',
       handle: ({ query }) => listTasks(view, query),
-    },
-    {
-      method: 'GET',
-      pattern: '/networks',
-      access: 'administrator',
-      handle: ({ query }) => [...view.networks.values()].filter(({ spec }) => isOf(spec, query)),
     },
     ...nodeRoutes(database),
   ];

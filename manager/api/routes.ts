@@ -7,6 +7,7 @@ import type { ApiContext } from './context.ts';
 import { execRoute } from './exec.ts';
 import { logRoutes } from './logs.ts';
 import { objectRoutes } from './objects.ts';
+import { resourceRoutes } from './resources.ts';
 import type { Route } from './router.ts';
 import type { UpgradeCall, UpgradeRoute } from './server.ts';
 
@@ -16,6 +17,7 @@ export function allRoutes(context: ApiContext): Route[] {
     ...clusterRoutes(context),
     ...applicationRoutes(context),
     ...objectRoutes(context),
+    ...resourceRoutes(context),
     ...logRoutes(context),
   ];
   return [

@@ -233,15 +233,47 @@ const service = object({
   dependsOn: list(object({ service: name, condition: { enum: ['started', 'healthy', 'completed'] } })),
 });
 
+const driverOptions = object({ 'type?': text, 'o?': text, device: { ...text, minLength: 1 } });
+
 const file = object({ name, application: name, labels, data: { type: 'string' } });
 
 export const applicationSchema: SchemaObject = object({
   name: { type: 'string', pattern: '^[a-z0-9][a-z0-9_-]{0,127}$' },
   services: list(service),
   networks: list(object({ name, application: name, labels, internal: flag, 'subnet?': text })),
-  volumes: list(object({ name, application: name, labels })),
+  volumes: list(object({ name, application: name, labels, 'driverOptions?': driverOptions })),
   secrets: list(file),
   configs: list(file),
+  'external?': object({
+    networks: list(name),
+    volumes: list(name),
+    secrets: list(name),
+    configs: list(name),
+  }),
+});
+
+/** What a command gives a name has room for a version behind it. */
+const newName = { type: 'string', pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$' };
+
+export const networkCreateSchema: SchemaObject = object({
+  name: newName,
+  'driver?': { const: 'overlay' },
+  'labels?': labels,
+  'internal?': flag,
+  'subnet?': text,
+});
+
+export const volumeCreateSchema: SchemaObject = object({
+  name: newName,
+  'driver?': { const: 'local' },
+  'labels?': labels,
+  'driverOptions?': driverOptions,
+});
+
+export const fileCreateSchema: SchemaObject = object({
+  name: newName,
+  'labels?': labels,
+  data: { type: 'string' },
 });
 
 export const scaleSchema: SchemaObject = object({

@@ -27,12 +27,12 @@ async function addTask(manager: TestManager, slot: number, nodeId: string): Prom
   return object;
 }
 
-type LogsAsked = Extract<ManagerMessage, { type: 'stream' }>;
+type LogsAsked = Extract<ManagerMessage, { type: 'stream' }> & { request: { kind: 'logs' } };
 
 /** Answers the agent's `nth` stream with these lines, `seconds` giving each line's time. */
 async function answer(agent: TestAgent, nth: number, seconds: number[], end = true) {
   const asked = await until(() => agent.messages.filter((message) => message.type === 'stream')[nth]);
-  const { streamId, request } = asked satisfies LogsAsked;
+  const { streamId, request } = asked as LogsAsked;
   const socket = await agent.dialBack(streamId);
   for (const second of seconds) {
     const at = `2026-01-01T00:00:0${second}.000000000Z`;

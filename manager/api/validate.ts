@@ -1,11 +1,12 @@
 import { Ajv, type SchemaObject, type ValidateFunction } from 'ajv';
 import { parseSubnet } from '../../src/spec/address.ts';
-import type { ApplicationSpec } from '../../src/spec/application.ts';
+import type { ApplicationSpec, ExternalNames } from '../../src/spec/application.ts';
 import { parseConstraint } from '../../src/spec/constraint.ts';
 import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
 import type { FileSpec } from '../../src/spec/resource.ts';
 import type { ServiceSpec } from '../../src/spec/service.ts';
 import { fullName, versionedName } from '../../src/spec/names.ts';
+import { driverOptionsFault } from '../../src/spec/volume-options.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { applicationSchema } from './schema.ts';
 
@@ -33,6 +34,10 @@ export function validateApplication(value: unknown): ApplicationSpec {
   for (const [index, network] of spec.networks.entries()) {
     if (network.subnet !== undefined) check(`/networks/${index}/subnet`, () => parseSubnet(network.subnet!));
   }
+  for (const [index, { driverOptions }] of spec.volumes.entries()) {
+    const fault = driverOptions && driverOptionsFault(driverOptions);
+    if (fault) throw invalid(`/volumes/${index}/driverOptions`, fault.why);
+  }
   for (const [index, secret] of spec.secrets.entries())
     checkFile(`/secrets/${index}`, secret, secretBytesMax);
   for (const [index, config] of spec.configs.entries())
@@ -54,14 +59,20 @@ function checkNames(spec: ApplicationSpec): void {
 }
 
 function checkFile(path: string, file: FileSpec, bytesMax: number): void {
-  const bytes = Buffer.from(file.data, 'base64');
-  if (bytes.toString('base64').replace(/=+$/, '') !== file.data.replace(/=+$/, '')) {
-    throw invalid(`${path}/data`, 'it is not base64');
-  }
+  const bytes = checkFileContent(`${path}/data`, file.data, bytesMax);
   // Files are told apart by name alone, on every node: a name that stood for two contents would mix them up.
   const digest = versionedName('', '', bytes).slice(-13);
   if (!file.name.endsWith(digest)) throw invalid(`${path}/name`, `it must end in ${digest}, for its content`);
-  if (bytes.length > bytesMax) throw invalid(`${path}/data`, `it is over ${bytesMax} bytes`);
+}
+
+/** The content of a secret or config from base64; throws `invalid_argument`. */
+export function checkFileContent(path: string, data: string, bytesMax: number): Buffer {
+  const bytes = Buffer.from(data, 'base64');
+  if (bytes.toString('base64').replace(/=+$/, '') !== data.replace(/=+$/, '')) {
+    throw invalid(path, 'it is not base64');
+  }
+  if (bytes.length > bytesMax) throw invalid(path, `it is over ${bytesMax} bytes`);
+  return bytes;
 }
 
 function checkService(path: string, service: ServiceSpec, spec: ApplicationSpec): void {
@@ -72,12 +83,16 @@ function checkService(path: string, service: ServiceSpec, spec: ApplicationSpec)
   for (const [index, text] of task.placement.constraints.entries()) {
     check(`${path}/task/placement/constraints/${index}`, () => parseConstraint(text));
   }
-  checkReferences(`${path}/task/networks`, task.networks, spec.networks);
-  checkReferences(`${path}/task/container/secrets`, task.container.secrets, spec.secrets);
-  checkReferences(`${path}/task/container/configs`, task.container.configs, spec.configs);
+  const targets = (kind: keyof ExternalNames) => [
+    ...spec[kind],
+    ...(spec.external?.[kind] ?? []).map((name) => ({ name })),
+  ];
+  checkReferences(`${path}/task/networks`, task.networks, targets('networks'));
+  checkReferences(`${path}/task/container/secrets`, task.container.secrets, targets('secrets'));
+  checkReferences(`${path}/task/container/configs`, task.container.configs, targets('configs'));
   for (const [index, mount] of task.container.mounts.entries()) {
     if (mount.type !== 'volume' || mount.source === undefined) continue;
-    checkReferences(`${path}/task/container/mounts/${index}`, [{ name: mount.source }], spec.volumes);
+    checkReferences(`${path}/task/container/mounts/${index}`, [{ name: mount.source }], targets('volumes'));
   }
   const dependencies = dependsOn.map((dependency) => ({ name: dependency.service }));
   checkReferences(`${path}/dependsOn`, dependencies, spec.services);

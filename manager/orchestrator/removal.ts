@@ -1,4 +1,5 @@
 import type { Network } from '../../src/spec/network.ts';
+import { isTerminal } from '../../src/spec/task.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { inGroups, withDesired } from './tasks.ts';
 
@@ -35,7 +36,9 @@ function unusedNetworks(view: View): Network[] {
   if (removing.length === 0) return [];
   const used = new Set<string>();
   for (const { spec } of view.services.values()) for (const { name } of spec.task.networks) used.add(name);
-  for (const { template, attachments } of view.tasks.values()) {
+  for (const { template, attachments, status } of view.tasks.values()) {
+    // What has ended has left its networks, also while it is remembered.
+    if (isTerminal(status.state)) continue;
     for (const { name } of template.networks) used.add(name);
     for (const { networkId } of attachments) used.add(networkId);
   }

@@ -1,11 +1,12 @@
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import type { Plan, View } from '../store/objects.ts';
 
-/** Full names of the template's named volumes. */
+/** Full names of the template's named volumes whose data lies on their hosts, and not where their options say. */
 function volumeNames({ container }: TaskTemplate): string[] {
-  return container.mounts.flatMap((mount) =>
-    mount.type === 'volume' && mount.source !== undefined ? [mount.source] : [],
-  );
+  return container.mounts.flatMap((mount) => {
+    const isHere = mount.type === 'volume' && mount.driverOptions === undefined;
+    return isHere && mount.source !== undefined ? [mount.source] : [];
+  });
 }
 
 /** Notes on each named volume the nodes where a task with it ran: there its data lies, also when the service is made anew. */

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { load, memoryFiles, summary } from './fixtures.ts';
 import { readWritten } from './load.ts';
 
-const services = 'services: { a: { image: a, networks: [n], secrets: [s], configs: [c], volumes: ["vv:/v"] } }\n';
+const services =
+  'services: { a: { image: a, networks: [n], secrets: [s], configs: [c], volumes: ["vv:/v"] } }\n';
 
 test('what a service uses and is external must be there, by its key or by its name', async () => {
   const { application, canonical } = await load(
@@ -53,7 +54,8 @@ secrets: { s: { external: true, file: ./none } }
 });
 
 test('the old way to name it is understood with variables left in place', async () => {
-  const text = 'services: { a: { image: a } }\nnetworks: { n: { external: { name: "${X}" }, labels: [a=b] } }';
+  const text =
+    'services: { a: { image: a } }\nnetworks: { n: { external: { name: "${X}" }, labels: [a=b] } }';
   const { written } = await readWritten({
     files: [{ path: 'compose.yaml' }],
     environment: {},

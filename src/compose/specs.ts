@@ -131,7 +131,10 @@ function fileSpecs(
   return specs;
 }
 
-function volumeSpec(application: string, { name, labels, driver_opts: options }: CanonicalVolume): VolumeSpec {
+function volumeSpec(
+  application: string,
+  { name, labels, driver_opts: options }: CanonicalVolume,
+): VolumeSpec {
   const { type, o, device } = options ?? {};
   return {
     name,

@@ -1,5 +1,7 @@
 import type { Network } from '../spec/network.ts';
 import type { NodeAvailability, NodeRole } from '../spec/node.ts';
+import type { Labels } from '../spec/object.ts';
+import type { Config, FileSpec, Secret, Volume, VolumeDriverOptions } from '../spec/resource.ts';
 import type { Service } from '../spec/service.ts';
 import type { Task } from '../spec/task.ts';
 
@@ -19,7 +21,10 @@ import type { Task } from '../spec/task.ts';
  *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS] → LogLine, one JSON a line
  *     GET    /tasks/REF/exec?… (WebSocket)     frames as in wire/session.ts; the request is the JSON query parameter `request`
  *     GET    /nodes → Node[]      GET /nodes/REF → Node      PATCH /nodes/REF NodeChange → Node      DELETE /nodes/REF
- *     GET    /networks[?application=NAME]      → Network[]
+ *     GET    /networks[?application=NAME]      → NetworkInfo[]       also /volumes, /secrets and /configs; without content
+ *     POST   /networks NetworkCreate           → 201 NetworkInfo    also /volumes VolumeCreate, /secrets and /configs FileCreate
+ *     GET    /networks/REF                     → NetworkInfo        also VolumeInfo, SecretInfo, ConfigInfo
+ *     DELETE /networks/REF                     → VolumeRemoval      refused while a service uses it; /volumes/REF?force=true
  *     GET    /tokens → JoinTokens              POST /tokens/ROLE/rotate → JoinTokens
  */
 export const apiPrefix = '/api/v1';
@@ -31,6 +36,50 @@ export interface ApiError {
   message: string;
   next?: string;
   details?: unknown;
+}
+
+/** What the API adds to what is stored: the full names of the services that use it. */
+export interface UsedBy {
+  usedBy: string[];
+}
+
+export type NetworkInfo = Network & UsedBy;
+export type VolumeInfo = Volume & UsedBy;
+/** A secret without its content, which only the hosts that run a task with it are told. */
+export type SecretInfo = Omit<Secret, 'spec'> & { spec: Omit<FileSpec, 'data'> } & UsedBy;
+/** In a list without `data`. */
+export type ConfigInfo = Omit<Config, 'spec'> & {
+  spec: Omit<FileSpec, 'data'> & { data?: string };
+} & UsedBy;
+
+export interface NetworkCreate {
+  name: string;
+  driver?: 'overlay';
+  labels?: Labels;
+  /** No route out of the network. */
+  internal?: boolean;
+  /** Absent: one that is free. */
+  subnet?: string;
+}
+
+export interface VolumeCreate {
+  name: string;
+  driver?: 'local';
+  labels?: Labels;
+  driverOptions?: VolumeDriverOptions;
+}
+
+/** A secret or config. */
+export interface FileCreate {
+  name: string;
+  labels?: Labels;
+  /** base64 */
+  data: string;
+}
+
+/** Hosts on which the data of a volume was left. */
+export interface VolumeRemoval {
+  keptOn: string[];
 }
 
 export interface VersionInfo {

@@ -135,6 +135,8 @@ export type StreamRequest =
       /** Last lines; absent: all. */ tail?: number;
       /** ms since the epoch */ since?: number;
     }
+  /** The host lets go of a named volume and its data, and answers with an `exit` frame once nothing can use it any more. */
+  | { kind: 'remove-volume'; name: string }
   | {
       kind: 'exec';
       taskId: string;

@@ -1,0 +1,260 @@
+import { formatSubnet, parseSubnet, subnetsOverlap } from '../../src/spec/address.ts';
+import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
+import type { Network, NetworkSpec } from '../../src/spec/network.ts';
+import type { Labels } from '../../src/spec/object.ts';
+import type { Config, FileSpec, Secret, Volume, VolumeSpec } from '../../src/spec/resource.ts';
+import { driverOptionsFault } from '../../src/spec/volume-options.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { FileCreate, NetworkCreate, UsedBy, VolumeCreate, VolumeRemoval } from '../../src/wire/api.ts';
+import type { Change, View } from '../store/objects.ts';
+import type { ApiContext } from './context.ts';
+import { applyQueueKey } from './janitor.ts';
+import type { Route } from './router.ts';
+import { fileCreateSchema, networkCreateSchema, volumeCreateSchema } from './schema.ts';
+import { usersByName, type ResourceKind, type User } from './users.ts';
+import { checkFileContent, checkSchema } from './validate.ts';
+import { removeVolumeData } from './volume-data.ts';
+
+interface Stored {
+  id: string;
+  spec: { name: string; application?: string; labels: Labels; data?: string };
+}
+
+/** What makes the difference between networks, volumes, secrets and configs. */
+interface Kind<T extends Stored> {
+  kind: ResourceKind;
+  stored: () => ReadonlyMap<string, T>;
+  /** What is stored for a request. Throws what it takes exception to. */
+  create: (body: unknown) => T;
+}
+
+/** Routes of what outlives applications or is shared between them. */
+export function resourceRoutes(context: ApiContext): Route[] {
+  const { view } = context.database;
+  const meta = () => {
+    const now = context.clock.now();
+    return { id: context.random.id(), createdAt: now, updatedAt: now, revision: 0 };
+  };
+  const networks: Kind<Network> = {
+    kind: 'network',
+    stored: () => view.networks,
+    create: (body) => {
+      const spec = newNetwork(view, body);
+      return { ...meta(), spec, bridgeAddresses: {}, removing: false };
+    },
+  };
+  const volumes: Kind<Volume> = {
+    kind: 'volume',
+    stored: () => view.volumes,
+    create: (body) => ({ ...meta(), spec: newVolume(body) }),
+  };
+  const secrets: Kind<Secret> = {
+    kind: 'secret',
+    stored: () => view.secrets,
+    create: (body) => ({ ...meta(), spec: newFile(body, secretBytesMax) }),
+  };
+  const configs: Kind<Config> = {
+    kind: 'config',
+    stored: () => view.configs,
+    create: (body) => ({ ...meta(), spec: newFile(body, configBytesMax) }),
+  };
+  return [
+    ...routesOf(context, networks),
+    ...routesOf(context, volumes),
+    ...routesOf(context, secrets),
+    ...routesOf(context, configs),
+  ];
+}
+
+function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[] {
+  const { database, queue } = context;
+  const path = `/${kind.kind}s`;
+  const one = (reference: string) => {
+    const object = find(kind, reference);
+    const using = usersByName(database.view, kind.kind);
+    return withUsers(kind.kind === 'secret' ? withoutData(object) : object, using);
+  };
+  return [
+    {
+      method: 'GET',
+      pattern: path,
+      access: 'administrator',
+      handle: ({ query }) => {
+        const application = query.get('application');
+        const using = usersByName(database.view, kind.kind);
+        return [...kind.stored().values()]
+          .filter(({ spec }) => application === null || spec.application === application)
+          .sort((left, right) => (left.spec.name < right.spec.name ? -1 : 1))
+          .map((object) => withUsers(withoutData(object), using));
+      },
+    },
+    {
+      method: 'GET',
+      pattern: `${path}/:ref`,
+      access: 'administrator',
+      handle: ({ parameters }) => one(parameters.ref!),
+    },
+    {
+      method: 'POST',
+      pattern: path,
+      access: 'administrator',
+      status: 201,
+      handle: async ({ body }) => {
+        const given = await body();
+        // In turn with whole applications: nobody else makes one of the same name meanwhile.
+        return await queue.run(applyQueueKey, async () => one(await create(context, kind, given)));
+      },
+    },
+    {
+      method: 'DELETE',
+      pattern: `${path}/:ref`,
+      access: 'administrator',
+      // In turn with whole applications: none begins to use meanwhile what nobody uses now.
+      handle: ({ parameters, query, signal }) =>
+        queue.run(applyQueueKey, () =>
+          remove(context, kind, parameters.ref!, query.get('force') === 'true', signal),
+        ),
+    },
+  ];
+}
+
+/** Gives the id. */
+async function create<T extends Stored>(context: ApiContext, kind: Kind<T>, body: unknown): Promise<string> {
+  const object = kind.create(body);
+  const { name } = object.spec;
+  if (
+    kind
+      .stored()
+      .values()
+      .some(({ spec }) => spec.name === name)
+  ) {
+    throw new ShoalError('already_exists', `Cannot make ${kind.kind} ${name}: there is one of this name`, {
+      next: `See \`shoal ${kind.kind} inspect ${name}\`, or choose another name.`,
+    });
+  }
+  await write(context, { kind: kind.kind, action: 'create', object } as unknown as Change);
+  return object.id;
+}
+
+async function remove<T extends Stored>(
+  context: ApiContext,
+  kind: Kind<T>,
+  reference: string,
+  force: boolean,
+  signal: AbortSignal,
+): Promise<VolumeRemoval> {
+  const { id, spec } = find(kind, reference);
+  checkUnused(kind.kind, spec, usersByName(context.database.view, kind.kind).get(spec.name) ?? []);
+  const volume = kind.kind === 'volume' ? context.database.view.volumes.get(id) : undefined;
+  const keptOn = volume === undefined ? [] : await removeVolumeData(context, volume, force, signal);
+  // As it is now: the allocator or the scheduler may have written it meanwhile.
+  await write(context, { kind: kind.kind, action: 'delete', object: find(kind, id) } as unknown as Change);
+  return { keptOn };
+}
+
+async function write(context: ApiContext, change: Change): Promise<void> {
+  const { conflicts } = await context.database.write([[change]]);
+  if (conflicts === 0) return;
+  throw new ShoalError('conflict', `Cannot write the ${change.kind}: it is just being changed`, {
+    next: 'Try again.',
+  });
+}
+
+/** By its id or its full name. Throws `not_found`. */
+function find<T extends Stored>({ kind, stored }: Kind<T>, reference: string): T {
+  const found =
+    stored().get(reference) ??
+    stored()
+      .values()
+      .find(({ spec }) => spec.name === reference);
+  if (found !== undefined) return found;
+  throw new ShoalError('not_found', `Cannot find a ${kind} called ${JSON.stringify(reference)}`, {
+    next: `See \`shoal ${kind} ls\`.`,
+  });
+}
+
+function checkUnused(kind: ResourceKind, { name, application }: Stored['spec'], users: User[]): void {
+  const staying = users.filter(({ isLeaving }) => !isLeaving);
+  if (users.length > 0) {
+    const names = (staying.length > 0 ? staying : users).map(({ service }) => service);
+    const next =
+      staying.length > 0
+        ? 'Take it out of their Compose files and run `shoal up`, or run `shoal down`.'
+        : 'They are being stopped: try again when they have gone.';
+    const uses = names.length === 1 ? 'uses' : 'use';
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot remove ${kind} ${name}: ${names.join(', ')} ${uses} it`,
+      { next },
+    );
+  }
+  // The network of an application is part of it, and would be made again by its next `up`.
+  if (kind !== 'network' || application === undefined) return;
+  throw new ShoalError(
+    'failed_precondition',
+    `Cannot remove network ${name}: it is part of the application ${application}`,
+    { next: `It goes with \`shoal down -p ${application}\`.` },
+  );
+}
+
+function withUsers<T extends Stored>(object: T, using: ReadonlyMap<string, User[]>): T & UsedBy {
+  return { ...object, usedBy: (using.get(object.spec.name) ?? []).map(({ service }) => service).sort() };
+}
+
+function withoutData<T extends Stored>(object: T): T {
+  const { data: _, ...spec } = object.spec;
+  return { ...object, spec };
+}
+
+function newFile(body: unknown, bytesMax: number): FileSpec {
+  const { name, labels = {}, data } = checkSchema<FileCreate>(fileCreateSchema, body);
+  if (data === '') throw new ShoalError('invalid_argument', `Cannot make ${name}: it has no content`);
+  checkFileContent('/data', data, bytesMax);
+  return { name, labels, data };
+}
+
+function newVolume(body: unknown): VolumeSpec {
+  const { name, labels = {}, driverOptions } = checkSchema<VolumeCreate>(volumeCreateSchema, body);
+  if (driverOptions === undefined) return { name, labels };
+  const fault = driverOptionsFault(driverOptions);
+  if (fault === undefined) return { name, labels, driverOptions };
+  throw new ShoalError('invalid_argument', `Cannot make volume ${name}: ${fault.why}`, {
+    next: `Do this: ${fault.hint}.`,
+  });
+}
+
+/** Names that mean something else to whoever knows Docker. */
+const predefinedNetworks: ReadonlySet<string> = new Set(['host', 'none', 'bridge', 'ingress']);
+/** As the allocator has it: half of a /28 leaves six addresses for bridges and tasks. */
+const subnetPrefixMax = 28;
+
+function newNetwork(view: View, body: unknown): NetworkSpec {
+  const given = checkSchema<NetworkCreate>(networkCreateSchema, body);
+  const { name, labels = {}, internal = false, subnet } = given;
+  if (predefinedNetworks.has(name)) {
+    throw new ShoalError('invalid_argument', `Cannot make a network called ${name}: the name means another`, {
+      next: 'Choose another name.',
+    });
+  }
+  if (subnet === undefined) return { name, labels, internal };
+  const wished = parseSubnet(subnet);
+  if (wished.prefix > subnetPrefixMax) {
+    throw new ShoalError(
+      'invalid_argument',
+      `Cannot make network ${name}: the subnet ${subnet} is too small`,
+      {
+        next: `Give it a prefix of at most /${subnetPrefixMax}.`,
+      },
+    );
+  }
+  for (const other of view.networks.values()) {
+    const taken = other.subnet ?? other.spec.subnet;
+    if (taken === undefined || !subnetsOverlap(parseSubnet(taken), wished)) continue;
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot make network ${name}: ${formatSubnet(wished)} overlaps ${taken} of network ${other.spec.name}`,
+      { next: 'Give it another subnet, or none, for one that is free.' },
+    );
+  }
+  return { name, labels, internal, subnet };
+}

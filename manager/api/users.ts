@@ -1,0 +1,62 @@
+import type { Service, TaskTemplate } from '../../src/spec/service.ts';
+import { isTerminal } from '../../src/spec/task.ts';
+import type { View } from '../store/objects.ts';
+
+/** What outlives applications, or is shared between them. */
+export type ResourceKind = 'network' | 'volume' | 'secret' | 'config';
+
+/** A service that uses something. */
+export interface User {
+  application: string;
+  /** Its full name. */
+  service: string;
+  /** It is being removed, or has tasks that are, and nothing else of it uses the thing. */
+  isLeaving: boolean;
+}
+
+/** Full names of the things of one kind that the template uses. */
+export function namesIn(kind: ResourceKind, { networks, container }: TaskTemplate): string[] {
+  if (kind === 'network') return networks.map(({ name }) => name);
+  if (kind === 'secret') return container.secrets.map(({ name }) => name);
+  if (kind === 'config') return container.configs.map(({ name }) => name);
+  return container.mounts.flatMap((mount) =>
+    mount.type === 'volume' && mount.source !== undefined ? [mount.source] : [],
+  );
+}
+
+/**
+ * Who uses things of one kind, by their full names: services as they are, services as they were while an update may still
+ * roll them back, and tasks that have not ended.
+ */
+export function usersByName(view: View, kind: ResourceKind): Map<string, User[]> {
+  const users = new Map<string, Map<string, User>>();
+  const use = (name: string, user: User) => {
+    const others = users.get(name) ?? new Map<string, User>();
+    const known = others.get(user.service);
+    others.set(user.service, { ...user, isLeaving: user.isLeaving && known?.isLeaving !== false });
+    users.set(name, others);
+  };
+  for (const service of view.services.values()) {
+    const { name, application } = service.spec;
+    for (const task of wishesOf(service)) {
+      for (const used of namesIn(kind, task)) {
+        use(used, { application, service: name, isLeaving: service.removing });
+      }
+    }
+  }
+  for (const { application, serviceName, template, status } of view.tasks.values()) {
+    if (isTerminal(status.state)) continue;
+    for (const used of namesIn(kind, template)) {
+      use(used, { application, service: serviceName, isLeaving: true });
+    }
+  }
+  return new Map([...users].map(([name, others]) => [name, [...others.values()]]));
+}
+
+/** What the service asks for, and what it may be rolled back to. */
+function wishesOf({ spec, previousSpec, specVersion, updateStatus }: Service): TaskTemplate[] {
+  const settled =
+    updateStatus?.specVersion === specVersion &&
+    (updateStatus.state === 'completed' || updateStatus.state === 'rollback_completed');
+  return settled || previousSpec === undefined ? [spec.task] : [spec.task, previousSpec.task];
+}

@@ -26,6 +26,8 @@ interface Kind<T extends Stored> {
   stored: () => ReadonlyMap<string, T>;
   /** What is stored for a request. Throws what it takes exception to. */
   create: (body: unknown) => T;
+  /** Throws when it cannot be beside what is there. */
+  check?: (object: T) => void;
 }
 
 /** Routes of what outlives applications or is shared between them. */
@@ -39,9 +41,10 @@ export function resourceRoutes(context: ApiContext): Route[] {
     kind: 'network',
     stored: () => view.networks,
     create: (body) => {
-      const spec = newNetwork(view, body);
+      const spec = newNetwork(body);
       return { ...meta(), spec, bridgeAddresses: {}, removing: false };
     },
+    check: ({ spec }) => checkSubnet(view, spec),
   };
   const volumes: Kind<Volume> = {
     kind: 'volume',
@@ -132,6 +135,7 @@ async function create<T extends Stored>(context: ApiContext, kind: Kind<T>, body
       next: `See \`shoal ${kind.kind} inspect ${name}\`, or choose another name.`,
     });
   }
+  kind.check?.(object);
   await write(context, { kind: kind.kind, action: 'create', object } as unknown as Change);
   return object.id;
 }
@@ -228,7 +232,7 @@ const predefinedNetworks: ReadonlySet<string> = new Set(['host', 'none', 'bridge
 /** As the allocator has it: half of a /28 leaves six addresses for bridges and tasks. */
 const subnetPrefixMax = 28;
 
-function newNetwork(view: View, body: unknown): NetworkSpec {
+function newNetwork(body: unknown): NetworkSpec {
   const given = checkSchema<NetworkCreate>(networkCreateSchema, body);
   const { name, labels = {}, internal = false, subnet } = given;
   if (predefinedNetworks.has(name)) {
@@ -247,6 +251,12 @@ function newNetwork(view: View, body: unknown): NetworkSpec {
       },
     );
   }
+  return { name, labels, internal, subnet };
+}
+
+function checkSubnet(view: View, { name, subnet }: NetworkSpec): void {
+  if (subnet === undefined) return;
+  const wished = parseSubnet(subnet);
   for (const other of view.networks.values()) {
     const taken = other.subnet ?? other.spec.subnet;
     if (taken === undefined || !subnetsOverlap(parseSubnet(taken), wished)) continue;
@@ -256,5 +266,4 @@ function newNetwork(view: View, body: unknown): NetworkSpec {
       { next: 'Give it another subnet, or none, for one that is free.' },
     );
   }
-  return { name, labels, internal, subnet };
 }

@@ -119,6 +119,13 @@ test('a key means the service of the asker’s own application; a full name any 
   expect(ask('app_web', { from: '10.64.0.12' })).toMatchObject({ data: ['10.64.8.1'] });
 });
 
+test('a key or alias of another application on the network is found when the asker’s own has none', () => {
+  const from = '10.64.0.12';
+  expect(ask('www', { from })).toMatchObject({ data: ['10.64.8.1'] });
+  expect(ask('round', { from, protocol: 'tcp' }).data).toHaveLength(40);
+  expect(ask('store', { from })).toEqual({ kind: 'forward' });
+});
+
 test('endpoints are listed for tasks.NAME, chosen by SLOT.NAME, and listed for a service without virtual IP', () => {
   expect(ask('tasks.web').data?.toSorted()).toEqual(['10.64.0.11', '10.64.0.12']);
   expect(ask('2.web')).toMatchObject({ code: 0, data: ['10.64.0.12'] });

@@ -93,36 +93,42 @@ function sameSubnet(subnet: string, address: string): boolean {
   return Math.floor(parseAddress(base) / size) === Math.floor(parseAddress(address) / size);
 }
 
-/** A name is looked for as it stands, and then as `tasks.NAME` and `SLOT.NAME`. */
+/**
+ * What the client's own application calls so goes before what others on its networks call so, and a full name belongs to
+ * everybody.
+ */
 function addressesOf(
   byName: ReadonlyMap<string, NamedService[]>,
   client: Client,
   name: string,
 ): { addresses: string[]; balanced: boolean } | undefined {
+  const called = (networkId: string, text: string) => byName.get(`${networkId} ${text}`) ?? [];
+  return (
+    addressesAmong(client, name, (networkId, text) =>
+      called(networkId, text).filter(
+        ({ service }) => service.application === client.application || service.name.toLowerCase() === text,
+      ),
+    ) ?? addressesAmong(client, name, called)
+  );
+}
+
+/** A name is looked for as it stands, and then as `tasks.NAME` and `SLOT.NAME`. */
+function addressesAmong(
+  client: Client,
+  name: string,
+  servicesCalled: (networkId: string, name: string) => NamedService[],
+): { addresses: string[]; balanced: boolean } | undefined {
   const [, prefix = '', rest = ''] = /^(tasks|\d+)\.(.+)$/.exec(name) ?? [];
   for (const networkId of client.networkIds) {
-    const whole = servicesCalled(byName, client, networkId, name);
+    const whole = servicesCalled(networkId, name);
     if (whole.length > 0) return serviceAddresses(whole, networkId);
-    const services = rest === '' ? [] : servicesCalled(byName, client, networkId, rest);
+    const services = rest === '' ? [] : servicesCalled(networkId, rest);
     if (services.length === 0) continue;
     const slot = prefix === 'tasks' ? undefined : Number(prefix);
     const addresses = services.flatMap(({ endpoints }) => endpointAddresses(endpoints, networkId, slot));
     return { addresses, balanced: false };
   }
   return undefined;
-}
-
-/** A key or alias belongs to its application; only full names cross into another one on a shared network. */
-function servicesCalled(
-  byName: ReadonlyMap<string, NamedService[]>,
-  client: Client,
-  networkId: string,
-  name: string,
-): NamedService[] {
-  const found = byName.get(`${networkId} ${name}`) ?? [];
-  return found.filter(
-    ({ service }) => service.application === client.application || service.name.toLowerCase() === name,
-  );
 }
 
 function serviceAddresses(

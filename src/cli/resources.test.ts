@@ -1,0 +1,125 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { startTestManager, type TestManager } from '../../manager/testing.ts';
+import { sampleContainer, sampleNode, sampleService, sampleTemplate } from '../../test/samples.ts';
+import { parseArguments } from './arguments.ts';
+import type { Context } from './command.ts';
+import { commands } from './main.ts';
+
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'shoal-resources-'));
+  await writeFile(join(directory, 'key.txt'), 'very secret');
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+/** Runs `shoal WORDS` against a manager of its own; gives what it prints and notes. */
+async function session(): Promise<{ manager: TestManager; shoal: (line: string) => Promise<string> }> {
+  const manager = await startTestManager();
+  onTestFinished(() => manager[Symbol.asyncDispose]());
+  const shoal = async (line: string) => {
+    const words = line.split(' ');
+    let said = '';
+    const context: Context = {
+      output: {
+        print: (text) => (said += `${text}\n`),
+        write: (_, chunk) => (said += String(chunk)),
+        note: (text) => (said += `${text}\n`),
+        columns: 0,
+        colour: false,
+      },
+      host: '',
+      environment: {},
+      workingDirectory: directory,
+      signal: new AbortController().signal,
+      client: () => Promise.resolve(manager.client),
+    };
+    const { command } = await commands[words.slice(0, 2).join(' ')]!();
+    expect(await command.run(context, parseArguments(command, words.slice(2)))).toBe(0);
+    return said.trimEnd();
+  };
+  return { manager, shoal };
+}
+
+test('networks are made, listed, shown and removed', async () => {
+  const { shoal } = await session();
+  const id = await shoal('network create --subnet 10.9.0.0/24 --internal --label a=b=c -d overlay proxy');
+  expect(await shoal('network ls')).toMatchInlineSnapshot(`
+    "NAME   APPLICATION  SUBNET  INTERNAL  SERVICES
+    proxy  -                    yes       0"
+  `);
+  expect(await shoal('network ls -q')).toBe('proxy');
+  expect(JSON.parse(await shoal('network ls --format json'))).toMatchObject([{ id }]);
+  expect(JSON.parse(await shoal('network inspect proxy'))).toMatchObject([
+    { id, spec: { labels: { a: 'b=c' }, internal: true, subnet: '10.9.0.0/24' }, usedBy: [] },
+  ]);
+  expect(await shoal('network rm proxy')).toBe('proxy is removed');
+  expect(await shoal('network ls -q')).toBe('');
+});
+
+test('volumes say what they mount, and where their data is', async () => {
+  const { manager, shoal } = await session();
+  const { nodeId } = await manager.join('worker');
+  const object = { ...manager.database.view.nodes.get(nodeId)!, description: sampleNode('a').description };
+  await manager.database.write([[{ kind: 'node', action: 'update', object }]]);
+  expect(await shoal('volume create -o type=nfs -o o=addr=nas,rw -o device=:/v shared')).toBe('shared');
+  await shoal('volume create kept');
+  const kept = manager.database.view.volumes.values().find(({ spec }) => spec.name === 'kept')!;
+  await manager.database.write([
+    [{ kind: 'volume', action: 'update', object: { ...kept, nodeIds: [nodeId] } }],
+  ]);
+  expect(await shoal('volume ls')).toMatchInlineSnapshot(`
+    "NAME    APPLICATION  MOUNTS  DATA ON  SERVICES
+    kept    -            -       a        0
+    shared  -            :/v     -        0"
+  `);
+  await expect(shoal('volume rm kept shared')).rejects.toThrow(/its data is on a, which cannot be reached/);
+  expect(await shoal('volume rm --force kept')).toBe('kept is removed; its data stays on a');
+  expect(await shoal('volume ls -q')).toBe('');
+});
+
+test('a secret’s content is stored, and never printed', async () => {
+  const { manager, shoal } = await session();
+  const said = [
+    await shoal('secret create key key.txt'),
+    await shoal('secret inspect key'),
+    await shoal('secret ls'),
+    await shoal('secret ls --json'),
+  ].join('\n');
+  const data = Buffer.from('very secret').toString('base64');
+  expect([...manager.database.view.secrets.values()][0]?.spec).toEqual({ name: 'key', labels: {}, data });
+  expect(said).not.toContain(data);
+  expect(said).not.toContain('very secret');
+  expect(await shoal('config create page key.txt')).toMatch(/^[a-z0-9]{12}$/);
+  expect(await shoal('config inspect page')).toContain(data);
+});
+
+test('those that can be removed are, and those that cannot are told together', async () => {
+  const { manager, shoal } = await session();
+  for (const name of ['one', 'two']) await shoal(`secret create ${name} key.txt`);
+  const secrets = [{ name: 'one', target: '/one', uid: 0, gid: 0, mode: 0o400 }];
+  const object = sampleService('web', { task: sampleTemplate({ container: sampleContainer({ secrets }) }) });
+  await manager.database.write([[{ kind: 'service', action: 'create', object }]]);
+  await expect(shoal('secret rm one none two')).rejects.toThrow(
+    'Cannot remove secret one: app_web uses it\nCannot find a secret called "none"',
+  );
+  expect(await shoal('secret ls -q')).toBe('one');
+});
+
+test.each([
+  ['network create --driver macvlan x', /Cannot make a network with driver "macvlan"/],
+  ['network create --label =b x', /write KEY=VALUE/],
+  ['network ls --format yaml', /the formats are table and json/],
+  ['volume create --driver nfs x', /Cannot make a volume with driver "nfs"/],
+  ['volume create --opt size=1g --opt device=x x', /the options are type, o and device/],
+  ['volume create --opt type=tmpfs x', /no --opt device=DEVICE/],
+  ['secret create x none.txt', /there is no such file/],
+  ['secret create x', /it needs NAME FILE/],
+  ['config inspect x', /Cannot find a config called "x"/],
+])('%s is refused', async (line, message) => {
+  const { shoal } = await session();
+  await expect(shoal(line)).rejects.toThrow(message);
+});

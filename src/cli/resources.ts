@@ -1,0 +1,173 @@
+import { resolve } from 'node:path';
+import { systemFileSystem } from '../compose/files.ts';
+import type { Labels } from '../spec/object.ts';
+import { messageOf, ShoalError } from '../util/errors.ts';
+import type { FileCreate, UsedBy, VolumeRemoval } from '../wire/api.ts';
+import { exitCodes, type Command, type Context, type OptionSpec, type ParsedArguments } from './command.ts';
+import { printList } from './output.ts';
+
+type Noun = 'network' | 'volume' | 'secret' | 'config';
+
+/** What the commands of all four kinds need to know of one. */
+export interface Listed extends UsedBy {
+  id: string;
+  spec: { name: string; application?: string };
+}
+
+export const labelOption: Record<string, OptionSpec> = {
+  label: { value: 'KEY=VALUE', multiple: true, help: 'Set a label' },
+};
+
+/** `KEY=VALUE` of an option as a table; throws `invalid_argument` for what has no key. */
+export function keyValues(parsed: ParsedArguments, option: string): Labels {
+  return Object.fromEntries(
+    parsed.values(option).map((text) => {
+      const [key = '', ...value] = text.split('=');
+      if (key !== '') return [key, value.join('=')];
+      throw new ShoalError('invalid_argument', `Cannot use --${option} ${text}: write KEY=VALUE`);
+    }),
+  );
+}
+
+function wantsJson(parsed: ParsedArguments): boolean {
+  const format = parsed.flag('json') ? 'json' : (parsed.value('format') ?? 'table');
+  if (format === 'json' || format === 'table') return format === 'json';
+  throw new ShoalError(
+    'invalid_argument',
+    `Cannot print as ${JSON.stringify(format)}: the formats are table and json`,
+  );
+}
+
+/** `NOUN ls`: one line each, with what `columns` adds to its name and application. */
+export function listCommand<T extends Listed>(
+  noun: Noun,
+  columns: (context: Context) => Promise<{ header: string[]; row: (item: T) => string[] }>,
+): Command {
+  return {
+    name: `${noun} ls`,
+    summary: `List ${noun}s.`,
+    options: {
+      format: { value: 'FORMAT', help: 'table (default) or json' },
+      json: { help: 'Short for --format json' },
+      quiet: { short: 'q', help: 'Print only the names' },
+    },
+    examples: [`shoal ${noun} ls`, `shoal ${noun} ls --quiet`],
+    async run(context, parsed) {
+      const json = wantsJson(parsed);
+      const client = await context.client();
+      const items = await client.request<T[]>('GET', `/${noun}s`);
+      if (parsed.flag('quiet')) {
+        for (const { spec } of items) context.output.print(spec.name);
+        return exitCodes.done;
+      }
+      const { header, row } = json ? { header: [], row: () => [] } : await columns(context);
+      printList(context.output, json, items, {
+        header: ['NAME', 'APPLICATION', ...header, 'SERVICES'],
+        row: (item) => [
+          item.spec.name,
+          item.spec.application ?? '-',
+          ...row(item),
+          String(item.usedBy.length),
+        ],
+      });
+      return exitCodes.done;
+    },
+  };
+}
+
+/** `NOUN inspect`: everything that is known, as a list in JSON. */
+export function inspectCommand(noun: Noun): Command {
+  return {
+    name: `${noun} inspect`,
+    summary: `Show everything that is known of ${noun}s, as JSON.`,
+    positionals: 'NAME...',
+    positionalsMin: 1,
+    positionalsMax: 100,
+    options: {},
+    examples: [`shoal ${noun} inspect my-${noun}`],
+    async run(context, parsed) {
+      const client = await context.client();
+      const found = await Promise.all(
+        parsed.positionals.map((name) =>
+          client.request<Listed>('GET', `/${noun}s/${encodeURIComponent(name)}`),
+        ),
+      );
+      context.output.print(JSON.stringify(found, null, 2));
+      return exitCodes.done;
+    },
+  };
+}
+
+/** `NOUN rm`: each on its own; those that cannot be removed are told together at the end. */
+export function removeCommand(noun: Noun, options: Record<string, OptionSpec> = {}): Command {
+  return {
+    name: `${noun} rm`,
+    summary: `Remove ${noun}s that no service uses${noun === 'volume' ? ', with their data' : ''}.`,
+    positionals: 'NAME...',
+    positionalsMin: 1,
+    positionalsMax: 100,
+    options,
+    examples: [`shoal ${noun} rm my-${noun}`],
+    async run(context, parsed) {
+      const client = await context.client();
+      const failures: unknown[] = [];
+      for (const name of parsed.positionals) {
+        const query = parsed.flag('force') ? '?force=true' : '';
+        try {
+          const path = `/${noun}s/${encodeURIComponent(name)}${query}`;
+          const { keptOn } = await client.request<VolumeRemoval>('DELETE', path);
+          const left = keptOn.length === 0 ? '' : `; its data stays on ${keptOn.join(', ')}`;
+          context.output.note(`${name} is removed${left}`);
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+      if (failures.length === 0) return exitCodes.done;
+      if (failures.length === 1) throw failures[0];
+      throw new ShoalError('failed_precondition', failures.map(messageOf).join('\n'));
+    },
+  };
+}
+
+/** `secret create` and `config create`. What is read is sent and never shown. */
+export function createFileCommand(noun: 'secret' | 'config', bytesMax: number): Command {
+  return {
+    name: `${noun} create`,
+    summary: `Store a file as a ${noun} for services that name it with external: true.`,
+    positionals: 'NAME FILE|-',
+    positionalsMin: 2,
+    positionalsMax: 2,
+    options: labelOption,
+    examples: [
+      `shoal ${noun} create my-${noun} ./file`,
+      `printf %s "$VALUE" | shoal ${noun} create my-${noun} -`,
+    ],
+    async run(context, parsed) {
+      const [name = '', file = ''] = parsed.positionals;
+      const labels = keyValues(parsed, 'label');
+      const content =
+        file === '-'
+          ? await readInput(bytesMax)
+          : await systemFileSystem.readFile(resolve(context.workingDirectory, file), bytesMax);
+      const body: FileCreate = { name, labels, data: Buffer.from(content).toString('base64') };
+      const client = await context.client();
+      const made = await client.request<Listed>('POST', `/${noun}s`, body);
+      context.output.print(made.id);
+      return exitCodes.done;
+    },
+  };
+}
+
+/** Standard input to its end, and never more than the limit. */
+async function readInput(bytesMax: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) {
+      throw new ShoalError('resource_exhausted', `Cannot take what comes in: it is over ${bytesMax} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

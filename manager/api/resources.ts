@@ -202,7 +202,7 @@ function checkUnused(kind: ResourceKind, { name, application }: Stored['spec'], 
 }
 
 function withUsers<T extends Stored>(object: T, using: ReadonlyMap<string, User[]>): T & UsedBy {
-  return { ...object, usedBy: (using.get(object.spec.name) ?? []).map(({ service }) => service).sort() };
+  return { ...object, usedBy: (using.get(object.spec.name) ?? []).map(({ service }) => service) };
 }
 
 function withoutData<T extends Stored>(object: T): T {

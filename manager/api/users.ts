@@ -25,7 +25,7 @@ export function namesIn(kind: ResourceKind, { networks, container }: TaskTemplat
 }
 
 /**
- * Who uses things of one kind, by their full names: services as they are, services as they were while an update may still
+ * Who uses things of one kind, by their full names, in order of their own: services as they are, services as they were while an update may still
  * roll them back, and tasks that have not ended.
  */
 export function usersByName(view: View, kind: ResourceKind): Map<string, User[]> {
@@ -50,7 +50,9 @@ export function usersByName(view: View, kind: ResourceKind): Map<string, User[]>
       use(used, { application, service: serviceName, isLeaving: true });
     }
   }
-  return new Map([...users].map(([name, others]) => [name, [...others.values()]]));
+  const inOrder = (others: Map<string, User>) =>
+    [...others.values()].sort((left, right) => (left.service < right.service ? -1 : 1));
+  return new Map([...users].map(([name, others]) => [name, inOrder(others)]));
 }
 
 /** What the service asks for, and what it may be rolled back to. */

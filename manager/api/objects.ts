@@ -90,7 +90,7 @@ function listTasks(view: View, query: URLSearchParams): Task[] {
 }
 
 /** Writes what `plan` makes of the view as it is then, again when somebody was faster. */
-async function writeAgain(database: Database, plan: () => Change[]): Promise<void> {
+export async function writeAgain(database: Database, plan: () => Change[]): Promise<void> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const { conflicts } = await database.write([plan()]);
     if (conflicts === 0) return;

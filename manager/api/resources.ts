@@ -9,6 +9,7 @@ import type { FileCreate, NetworkCreate, UsedBy, VolumeCreate, VolumeRemoval } f
 import type { Change, View } from '../store/objects.ts';
 import type { ApiContext } from './context.ts';
 import { applyQueueKey } from './janitor.ts';
+import { writeAgain } from './objects.ts';
 import type { Route } from './router.ts';
 import { fileCreateSchema, networkCreateSchema, volumeCreateSchema } from './schema.ts';
 import { usersByName, type ResourceKind, type User } from './users.ts';
@@ -24,6 +25,7 @@ interface Stored {
 interface Kind<T extends Stored> {
   kind: ResourceKind;
   stored: () => ReadonlyMap<string, T>;
+  change: (action: 'create' | 'delete', object: T) => Change;
   /** What is stored for a request. Throws what it takes exception to. */
   create: (body: unknown) => T;
   /** Throws when it cannot be beside what is there. */
@@ -40,6 +42,7 @@ export function resourceRoutes(context: ApiContext): Route[] {
   const networks: Kind<Network> = {
     kind: 'network',
     stored: () => view.networks,
+    change: (action, object) => ({ kind: 'network', action, object }),
     create: (body) => {
       const spec = newNetwork(body);
       return { ...meta(), spec, bridgeAddresses: {}, removing: false };
@@ -49,16 +52,19 @@ export function resourceRoutes(context: ApiContext): Route[] {
   const volumes: Kind<Volume> = {
     kind: 'volume',
     stored: () => view.volumes,
+    change: (action, object) => ({ kind: 'volume', action, object }),
     create: (body) => ({ ...meta(), spec: newVolume(body) }),
   };
   const secrets: Kind<Secret> = {
     kind: 'secret',
     stored: () => view.secrets,
+    change: (action, object) => ({ kind: 'secret', action, object }),
     create: (body) => ({ ...meta(), spec: newFile(body, secretBytesMax) }),
   };
   const configs: Kind<Config> = {
     kind: 'config',
     stored: () => view.configs,
+    change: (action, object) => ({ kind: 'config', action, object }),
     create: (body) => ({ ...meta(), spec: newFile(body, configBytesMax) }),
   };
   return [
@@ -136,7 +142,7 @@ async function create<T extends Stored>(context: ApiContext, kind: Kind<T>, body
     });
   }
   kind.check?.(object);
-  await write(context, { kind: kind.kind, action: 'create', object } as unknown as Change);
+  await writeAgain(context.database, () => [kind.change('create', object)]);
   return object.id;
 }
 
@@ -151,17 +157,9 @@ async function remove<T extends Stored>(
   checkUnused(kind.kind, spec, usersByName(context.database.view, kind.kind).get(spec.name) ?? []);
   const volume = kind.kind === 'volume' ? context.database.view.volumes.get(id) : undefined;
   const keptOn = volume === undefined ? [] : await removeVolumeData(context, volume, force, signal);
-  // As it is now: the allocator or the scheduler may have written it meanwhile.
-  await write(context, { kind: kind.kind, action: 'delete', object: find(kind, id) } as unknown as Change);
+  // As it is then: the allocator or the scheduler may have written it meanwhile.
+  await writeAgain(context.database, () => [kind.change('delete', find(kind, id))]);
   return { keptOn };
-}
-
-async function write(context: ApiContext, change: Change): Promise<void> {
-  const { conflicts } = await context.database.write([[change]]);
-  if (conflicts === 0) return;
-  throw new ShoalError('conflict', `Cannot write the ${change.kind}: it is just being changed`, {
-    next: 'Try again.',
-  });
 }
 
 /** By its id or its full name. Throws `not_found`. */

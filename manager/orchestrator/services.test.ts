@@ -164,6 +164,27 @@ test('a task whose service is gone is told to vanish, and a removing network goe
   expect(planRemoval(view).flat()).toMatchObject([{ kind: 'network', action: 'delete' }]);
 });
 
+test('a task that has ended does not hold a network that its service has left', () => {
+  const template = { ...plainService('web').task, networks: [{ name: 'sim_old', aliases: [] }] };
+  const attachments = [{ networkId: 'net', address: '10.0.0.2', aliases: [] }];
+  const network = {
+    ...meta('net'),
+    spec: { name: 'sim_old', application: 'sim', labels: {}, internal: false },
+    bridgeAddresses: {},
+    removing: true,
+  };
+  const left = (state: TaskState) =>
+    planRemoval(
+      viewOf({
+        networks: [network],
+        services: [service()],
+        tasks: [task(1, state, { template, attachments })],
+      }),
+    ).flat();
+  expect(left('running')).toEqual([]);
+  expect(left('shutdown')).toMatchObject([{ kind: 'network', action: 'delete' }]);
+});
+
 test('a task nobody has is ended by the manager, and one on a node that is away only after long', () => {
   const tasks = [
     task(1, 'pending', { desiredState: 'shutdown' }),

@@ -3,7 +3,14 @@ import type { Volume } from '../../src/spec/resource.ts';
 import type { Mount, Service, TaskTemplate } from '../../src/spec/service.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
-import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
+import {
+  sampleNetwork,
+  sampleContainer,
+  sampleNode,
+  sampleService,
+  sampleTask,
+  sampleTemplate,
+} from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView, type ViewObjects } from '../store/view.ts';
 import { planSchedule } from './plan.ts';
 
@@ -145,6 +152,23 @@ describe('ranking', () => {
     const objects = { nodes: three, services: [again], volumes: first.volumes.values() };
     const view = scheduled({ ...objects, tasks: [pending(again, 1), pending(again, 2)] });
     expect([1, 2].map((slot) => nodeOf(view, `again-${slot}`))).toEqual(['c', 'a']);
+  });
+
+  test('a volume with options is where they say, and ties no task to a host', () => {
+    const driverOptions = { type: 'nfs', o: 'addr=192.0.2.9', device: ':/v' };
+    const shared = sampleService('store', {
+      task: sampleTemplate({
+        container: sampleContainer({ mounts: [{ ...mounts[0]!, driverOptions } as Mount] }),
+      }),
+    });
+    const ran = at(shared, 1, 'c', 'failed', {
+      id: 'old',
+      status: { state: 'failed', at: now, message: '', startedAt: now },
+    });
+    const tasks = [ran, pending(shared, 1, { createdAt: 4 })];
+    const view = scheduled({ nodes: three, services: [shared], volumes: [data], tasks });
+    expect(view.volumes.get('data')?.nodeIds).toBeUndefined();
+    expect(nodeOf(view, 'store-1')).toBe('a');
   });
 });
 

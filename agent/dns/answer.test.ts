@@ -48,6 +48,15 @@ const assignments: NetworkAssignments = {
     service('app_web', { networks: [{ networkId: 'front', virtualAddress: '10.64.8.1', aliases: ['www'] }] }),
     service('app_round', { networks: [{ networkId: 'front', aliases: [] }] }),
     service('app_idle', { networks: [{ networkId: 'front', aliases: [] }] }),
+    service('app_linker', {
+      networks: [{ networkId: 'front', aliases: [] }],
+      links: [
+        { alias: 'page', service: 'app_web' },
+        { alias: 'round', service: 'app_web' },
+        { alias: 'many', service: 'app_round' },
+        { alias: 'far', service: 'app_store' },
+      ],
+    }),
     service('app_store', { networks: [{ networkId: 'back', virtualAddress: '10.64.24.1', aliases: [] }] }),
     service('app_vault', { networks: [{ networkId: 'inner', aliases: [] }] }),
     service('other_web', { networks: [{ networkId: 'front', virtualAddress: '10.64.8.9', aliases: [] }] }),
@@ -67,6 +76,7 @@ const attached = (taskId: string, serviceId: string, networkId: string, address:
 const names = buildNames(assignments, [
   attached('w1', 'app_web', 'front', '10.64.0.11'),
   attached('o1', 'other_web', 'front', '10.64.0.12'),
+  attached('l1', 'app_linker', 'front', '10.64.0.21'),
   attached('v1', 'app_vault', 'inner', '10.64.32.5'),
 ]);
 const client = '10.64.0.11';
@@ -132,6 +142,17 @@ test('endpoints are listed for tasks.NAME, chosen by SLOT.NAME, and listed for a
   expect(ask('9.web')).toMatchObject({ code: 0, data: [] });
   expect(ask('round', { protocol: 'tcp' }).data).toHaveLength(40);
   expect(ask('idle')).toMatchObject({ code: 0, data: [] });
+});
+
+test('a link leads to its service for the linking service alone, and only on a network of both', () => {
+  const linker = { from: '10.64.0.21' };
+  expect(ask('page', linker)).toMatchObject({ code: 0, data: ['10.64.8.1'] });
+  expect(ask('PAGE', linker)).toMatchObject({ code: 0, data: ['10.64.8.1'] });
+  expect(ask('2.page', linker)).toMatchObject({ code: 0, data: ['10.64.0.12'] });
+  expect(ask('many', { ...linker, protocol: 'tcp' }).data).toHaveLength(40);
+  expect(ask('round', linker)).toMatchObject({ code: 0, data: ['10.64.8.1'] });
+  expect(ask('page')).toEqual({ kind: 'forward' });
+  expect(ask('far', linker)).toEqual({ kind: 'forward' });
 });
 
 test('a known name has no other records, and is not asked of anyone else', () => {

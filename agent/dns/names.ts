@@ -21,6 +21,8 @@ export interface Client {
   external: boolean;
   /** Who is asked then; absent: the host's own servers. */
   resolvers?: readonly string[];
+  /** Names that lead to services for it alone: to full names, all in lower case. */
+  links: ReadonlyMap<string, string>;
 }
 
 interface NamedService {
@@ -79,8 +81,10 @@ function indexAddresses(
 
 function clientOf(task: TaskNetwork, assignments: NetworkAssignments): Client {
   const networkIds = task.attachments.map(({ networkId }) => networkId);
+  const service = assignments.services.get(task.serviceId);
   return {
-    application: assignments.services.get(task.serviceId)?.application,
+    application: service?.application,
+    links: new Map((service?.links ?? []).map(({ alias, service }) => [alias, service.toLowerCase()])),
     networkIds,
     external: networkIds.some((id) => assignments.networks.get(id)?.internal === false),
     ...(task.dnsServers && { resolvers: task.dnsServers }),
@@ -94,8 +98,8 @@ function sameSubnet(subnet: string, address: string): boolean {
 }
 
 /**
- * What the client's own application calls so goes before what others on its networks call so, and a full name belongs to
- * everybody.
+ * What the client's own links say goes first. Then what its own application calls so goes before what others on its
+ * networks call so, and a full name belongs to everybody.
  */
 function addressesOf(
   byName: ReadonlyMap<string, NamedService[]>,
@@ -103,12 +107,18 @@ function addressesOf(
   name: string,
 ): { addresses: string[]; balanced: boolean } | undefined {
   const called = (networkId: string, text: string) => byName.get(`${networkId} ${text}`) ?? [];
+  const isNamed = ({ service }: NamedService, text: string) => service.name.toLowerCase() === text;
   return (
+    addressesAmong(client, name, (networkId, text) => {
+      const link = client.links.get(text);
+      return link === undefined ? [] : called(networkId, link).filter((each) => isNamed(each, link));
+    }) ??
     addressesAmong(client, name, (networkId, text) =>
       called(networkId, text).filter(
-        ({ service }) => service.application === client.application || service.name.toLowerCase() === text,
+        (each) => each.service.application === client.application || isNamed(each, text),
       ),
-    ) ?? addressesAmong(client, name, called)
+    ) ??
+    addressesAmong(client, name, called)
   );
 }
 

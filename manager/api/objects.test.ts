@@ -7,10 +7,11 @@ import { startTestManager, type TestManager } from '../testing.ts';
 
 const web = sampleService('web');
 const everywhere = sampleService('agent', { mode: { kind: 'global' } });
+const named = sampleService('named', { containerName: 'the-one' });
 
 async function withServices(manager: TestManager): Promise<void> {
   await manager.database.write([
-    [web, everywhere].map((object) => ({ kind: 'service', action: 'create', object })),
+    [web, everywhere, named].map((object) => ({ kind: 'service', action: 'create', object })),
   ]);
 }
 
@@ -26,6 +27,7 @@ test.each([
   ['app_web', 1.5, 'invalid_argument'],
   ['app_nothing', 1, 'not_found'],
   ['app_agent', 1, 'failed_precondition'],
+  ['app_named', 2, 'failed_precondition'],
 ])('scaling %s to %d is refused as %s', async (reference, replicas, code) => {
   await using manager = await startTestManager();
   await withServices(manager);

@@ -1,6 +1,7 @@
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
+import { whySingle } from '../../src/spec/single.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { NodeChange } from '../../src/wire/api.ts';
 import type { Change, Database, View } from '../store/objects.ts';
@@ -117,6 +118,14 @@ async function scale(database: Database, reference: string, replicas: number): P
       throw new ShoalError(
         'failed_precondition',
         `Cannot scale ${service.spec.name}: a global service has one task on every node`,
+      );
+    }
+    const single = replicas > 1 ? whySingle(service.spec) : undefined;
+    if (single !== undefined) {
+      throw new ShoalError(
+        'failed_precondition',
+        `Cannot scale ${service.spec.name} to ${replicas} replicas, for ${single}`,
+        { next: 'Take that out of its Compose file, and apply it again.' },
       );
     }
     if (service.spec.mode.replicas === replicas) return [];

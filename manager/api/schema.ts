@@ -14,6 +14,7 @@ const port = { type: 'integer', minimum: 1, maximum: 65_535 };
 const mode = { type: 'integer', minimum: 0, maximum: 0o7777 };
 const protocol = { enum: ['tcp', 'udp'] };
 const name = { type: 'string', pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$' };
+const dnsName = { type: 'string', pattern: '^[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?$', maxLength: 253 };
 
 const list = (items: SchemaObject) => ({ type: 'array', items, maxItems: listMax });
 const texts = list(longText);
@@ -231,6 +232,8 @@ const service = object({
   ports: list(publishedPort('ingress')),
   endpointMode: { enum: ['vip', 'dnsrr'] },
   dependsOn: list(object({ service: name, condition: { enum: ['started', 'healthy', 'completed'] } })),
+  'links?': list(object({ alias: dnsName, service: name })),
+  'containerName?': name,
 });
 
 const driverOptions = object({ 'type?': text, 'o?': text, device: { ...text, minLength: 1 } });

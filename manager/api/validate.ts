@@ -6,6 +6,7 @@ import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
 import type { FileSpec } from '../../src/spec/resource.ts';
 import type { ServiceSpec } from '../../src/spec/service.ts';
 import { fullName, versionedName } from '../../src/spec/names.ts';
+import { whySingle } from '../../src/spec/single.ts';
 import { driverOptionsFault } from '../../src/spec/volume-options.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { applicationSchema } from './schema.ts';
@@ -31,6 +32,7 @@ export function checkSchema<T>(schema: SchemaObject, value: unknown): T {
 export function validateApplication(value: unknown): ApplicationSpec {
   const spec = checkSchema<ApplicationSpec>(applicationSchema, value);
   checkNames(spec);
+  checkContainerNames(spec);
   for (const [index, network] of spec.networks.entries()) {
     if (network.subnet !== undefined) check(`/networks/${index}/subnet`, () => parseSubnet(network.subnet!));
   }
@@ -56,6 +58,12 @@ function checkNames(spec: ApplicationSpec): void {
       seen.add(name);
     }
   }
+}
+
+function checkContainerNames(spec: ApplicationSpec): void {
+  const names = spec.services.flatMap(({ containerName }) => containerName ?? []);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw invalid('/services', `two of them have the containerName ${twice}`);
 }
 
 function checkFile(path: string, file: FileSpec, bytesMax: number): void {
@@ -96,6 +104,10 @@ function checkService(path: string, service: ServiceSpec, spec: ApplicationSpec)
   }
   const dependencies = dependsOn.map((dependency) => ({ name: dependency.service }));
   checkReferences(`${path}/dependsOn`, dependencies, spec.services);
+  const links = (service.links ?? []).map((link) => ({ name: link.service }));
+  checkReferences(`${path}/links`, links, spec.services);
+  const single = service.mode.kind === 'global' || service.mode.replicas > 1 ? whySingle(service) : undefined;
+  if (single !== undefined) throw invalid(`${path}/mode`, `it can have one replica only, for ${single}`);
   for (const [index, { published }] of [...ports, ...task.hostPorts].entries()) {
     if (typeof published === 'object' && published.first > published.last) {
       throw invalid(`${path}/ports/${index}/published`, 'the range ends before it begins');

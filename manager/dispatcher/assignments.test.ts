@@ -139,6 +139,17 @@ test('a service that wants a virtual IP is not named before it has one', () => {
   expect(keys(objects, 'a')).toEqual(['network/front', 'task/web-1']);
 });
 
+test('a service is told with its links, for the tasks that it has there', () => {
+  const links = [{ alias: 'store', service: 'app_db' }];
+  const linking = { ...web, spec: { ...web.spec, links } };
+  const objects: ViewObjects = {
+    networks: [network('front', ['a'])],
+    services: [linking],
+    tasks: [placed(1, 'a', 'running')],
+  };
+  expect(setOf(objects, 'a').get('service/web')?.value).toMatchObject({ links });
+});
+
 test('the difference of two sets leads from one to the other, and a reported status is no difference', () => {
   const base: ViewObjects = { networks: [network('front', ['a', 'b'])], services: [web] };
   const before = setOf({ ...base, tasks: [placed(1, 'a', 'starting')] }, 'a');

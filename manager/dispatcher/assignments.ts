@@ -178,7 +178,7 @@ function ingressNetworkOf(view: View, service: Service): string | undefined {
 }
 
 function serviceAssignment(view: View, service: Service, networks: ReadonlySet<string>): ServiceAssignment {
-  const { name, key, application } = service.spec;
+  const { name, key, application, links } = service.spec;
   const present = service.spec.task.networks.flatMap((reference) => {
     const networkId = view.networkByName(reference.name)?.id;
     if (networkId === undefined || !networks.has(networkId)) return [];
@@ -195,6 +195,7 @@ function serviceAssignment(view: View, service: Service, networks: ReadonlySet<s
     networks: present,
     ports: serves ? (service.endpoint?.ports ?? []) : [],
     ingressNetworkId: serves ? ingressNetworkId : undefined,
+    ...(links && { links }),
   };
 }
 

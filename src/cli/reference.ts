@@ -23,7 +23,10 @@ export async function applicationName(
   }
 }
 
-/** The services that names mean: full names anywhere, keys within the application. Throws `not_found` with a suggestion. */
+/**
+ * The services that names mean: full names anywhere, keys and names of containers within the application. Throws `not_found`
+ * with a suggestion.
+ */
 export function pickServices(
   services: Service[],
   application: string | undefined,
@@ -35,7 +38,11 @@ export function pickServices(
       (application === undefined
         ? undefined
         : live.find((service) => service.spec.name === fullName(application, name))) ??
-      live.find((service) => service.spec.name === name || service.id === name);
+      live.find((service) => service.spec.name === name || service.id === name) ??
+      live.find(
+        ({ spec }) =>
+          spec.containerName === name && (application === undefined || spec.application === application),
+      );
     if (found) return found;
     const guess = nearest(
       name,

@@ -115,6 +115,15 @@ export const canonicalRows: readonly Row[] = [
   ['label_file: l.env\n    labels: { both: own }', { labels: { FROM_FILE: '1', both: 'own' } }],
   ['expose: [80, 90-91/udp]', { expose: ['80', '90-91/udp'] }],
   ['extends: db', { image: 'nginx' }],
+  [
+    'links: ["db:store"]',
+    { links: ['db:store'], depends_on: { db: { condition: 'service_started', required: true } } },
+  ],
+  [
+    'links: [db]\n    depends_on: { db: { condition: service_healthy, required: false } }',
+    { depends_on: { db: { condition: 'service_healthy', required: false } } },
+  ],
+  ['container_name: web-1', { container_name: 'web-1' }],
   ['x-note: { any: [thing] }', { 'x-note': { any: ['thing'] } }],
 ];
 
@@ -207,6 +216,20 @@ export const specRows: readonly Row[] = [
     { task: { restart: { condition: 'none', delayMs: 1000, maxAttempts: 2, windowMs: 3000 } } },
   ],
   ['scale: 2', { mode: { kind: 'replicated', replicas: 2 } }],
+  [
+    'links: [db, "db:Store"]',
+    {
+      links: [
+        { alias: 'db', service: 'app_db' },
+        { alias: 'store', service: 'app_db' },
+      ],
+      dependsOn: [{ service: 'app_db', condition: 'started' }],
+    },
+  ],
+  [
+    'container_name: web-1\n    networks: { default: { aliases: [a] } }',
+    { containerName: 'web-1', task: { networks: [{ name: 'app_default', aliases: ['a', 'web-1'] }] } },
+  ],
   [
     'cpus: 0.5\n    mem_limit: 1m\n    mem_reservation: 1k\n    pids_limit: 5',
     {

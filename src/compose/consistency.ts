@@ -1,9 +1,9 @@
 import { parseConstraint } from '../spec/constraint.ts';
-import { parseSubnet, subnetSize, subnetsOverlap } from '../spec/address.ts';
 import { ShoalError } from '../util/errors.ts';
 import { chainText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
+import { checkNetworking } from './network-checks.ts';
 import { checkSettings } from './settings-checks.ts';
 import { placeOf, type TreeNode, type PathSegment } from './tree.ts';
 
@@ -33,9 +33,8 @@ export function checkConsistency(
     checkMounts(key, service, context);
   }
   checkCycles(context);
-  checkPorts(context);
   checkFiles(context);
-  checkSubnets(context);
+  checkNetworking(model, complain);
   checkNames(context);
   if (Object.keys(model.services).length === 0 && !diagnostics.hasErrors()) {
     complain(['services'], 'the application has no services', 'add one under services');
@@ -240,28 +239,6 @@ function checkCycles({ model, complain }: Context): void {
   }
 }
 
-/** A port is published in ingress mode by one service only, and in host mode once by a service. */
-function checkPorts({ model, complain }: Context): void {
-  const ingress = new Map<string, string>();
-  for (const [key, service] of Object.entries(model.services)) {
-    const host = new Map<string, string>();
-    for (const [index, port] of (service.ports ?? []).entries()) {
-      if (port.published === undefined || port.published === '0' || port.published.includes('-')) continue;
-      const taken = port.mode === 'host' ? host : ingress;
-      const name = `${port.published}/${port.protocol}`;
-      const earlier = taken.get(name);
-      if (earlier === undefined) taken.set(name, key);
-      else {
-        complain(
-          ['services', key, 'ports', index],
-          `port ${name} is published already, by ${earlier}`,
-          'publish each port once',
-        );
-      }
-    }
-  }
-}
-
 function checkFiles({ model, faulty, complain }: Context): void {
   for (const kind of ['secrets', 'configs'] as const) {
     for (const [key, entry] of Object.entries(model[kind] ?? {})) {
@@ -274,31 +251,6 @@ function checkFiles({ model, faulty, complain }: Context): void {
       complain([kind, key], what, `give it exactly one of ${ways}`);
     }
   }
-}
-
-function checkSubnets({ model, complain }: Context): void {
-  const all = Object.entries(model.networks ?? {}).flatMap(([key, network]) => {
-    const text = network.external === true ? undefined : network.ipam?.config?.[0]?.subnet;
-    return text === undefined ? [] : [{ key, text, subnet: parseSubnet(text) }];
-  });
-  const pathOf = (key: string) => ['networks', key, 'ipam', 'config', 0, 'subnet'];
-  for (const { key, text, subnet } of all) {
-    if (subnet.prefix > 28)
-      complain(pathOf(key), `the subnet ${text} is too small`, 'a prefix of at most /28');
-  }
-  // In order of their addresses, whatever overlaps any of those before overlaps the one that reaches furthest.
-  let furthest = all[0];
-  for (const one of all.toSorted((left, right) => left.subnet.base - right.subnet.base)) {
-    if (furthest !== undefined && one !== furthest && subnetsOverlap(one.subnet, furthest.subnet)) {
-      const [first, second] = all.indexOf(one) < all.indexOf(furthest) ? [one, furthest] : [furthest, one];
-      complain(pathOf(second.key), `the subnet overlaps that of ${first.key}`, 'keep subnets apart');
-    }
-    if (furthest === undefined || lastOf(one.subnet) > lastOf(furthest.subnet)) furthest = one;
-  }
-}
-
-function lastOf(subnet: ReturnType<typeof parseSubnet>): number {
-  return subnet.base + subnetSize(subnet);
 }
 
 /** Two entries of a kind must not have the same full name, unless both mean what is there already. */

@@ -39,6 +39,9 @@ export interface CanonicalService {
   mem_reservation?: string;
   pids_limit?: number;
   expose?: string[];
+  /** `SERVICE` or `SERVICE:ALIAS` */
+  links?: string[];
+  container_name?: string;
   tmpfs?: string[];
   label_file?: string[];
   annotations?: Record<string, string>;

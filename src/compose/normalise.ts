@@ -1,4 +1,5 @@
 import { fullName } from '../spec/names.ts';
+import { parseLink } from './links.ts';
 import type {
   CanonicalFile,
   CanonicalFileReference,
@@ -45,7 +46,12 @@ export function normalise(
     ...extensions
   } = raw;
   const normalServices = mapTable(services ?? {}, (service, key) =>
-    normalService(service, environments.get(key), labels.get(key)),
+    normalService(
+      service,
+      environments.get(key),
+      labels.get(key),
+      (name) => name !== key && Object.hasOwn(services ?? {}, name),
+    ),
   );
   const usesDefault = Object.values(normalServices).some((service) => 'default' in service.networks);
   const allNetworks: Table<Partial<CanonicalNetwork> | null> = { ...networks };
@@ -73,6 +79,7 @@ function normalService(
   service: Partial<CanonicalService>,
   environment: Record<string, string | null> | undefined,
   labels: Record<string, string> | undefined,
+  isOther: (name: string) => boolean,
 ): CanonicalService {
   const { env_file: _, label_file: __, extends: ___, ...rest } = service;
   const joined = service.networks ?? {};
@@ -93,6 +100,12 @@ function normalService(
   if (service.depends_on !== undefined) {
     normal.depends_on = mapTable(service.depends_on, (one) => ({ ...one, required: one.required ?? true }));
   }
+  for (const name of impliedDependencies(service).filter(isOther)) {
+    normal.depends_on = {
+      ...normal.depends_on,
+      [name]: normal.depends_on?.[name] ?? { condition: 'service_started', required: true },
+    };
+  }
   if (service.secrets !== undefined) {
     normal.secrets = service.secrets.map((reference) => withTarget(reference, '/run/secrets'));
   }
@@ -100,6 +113,11 @@ function normalService(
     normal.configs = service.configs.map((reference) => withTarget(reference, ''));
   }
   return normal;
+}
+
+/** Services that this one cannot do without, for it names them elsewhere than in depends_on. */
+function impliedDependencies({ links = [] }: Partial<CanonicalService>): string[] {
+  return links.map((link) => parseLink(link).service);
 }
 
 /** A target that is no absolute path is below `directory`; the default is the source's name. */

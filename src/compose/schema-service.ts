@@ -157,6 +157,13 @@ const dnsName: Attribute = {
   says: 'a DNS name',
 };
 
+const link: Attribute = {
+  type: 'string',
+  pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?(?::[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9_])?)?$',
+  maxLength: 317,
+  says: 'a service, or a service and another name for it, such as db or db:store',
+};
+
 const serviceNetworks: Attribute = {
   type: 'object',
   form: 'serviceNetworks',
@@ -310,6 +317,19 @@ export const service: Attribute = object({
     says: 'a path or a list of paths',
     cluster: 'read where the command runs',
   },
+  links: {
+    type: 'array',
+    items: link,
+    says: 'a list of services, each with another name if wished, such as db:store',
+    cluster: 'the other name is known to this service only; both must be on one network',
+  },
+  container_name: {
+    type: 'string',
+    pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]+$',
+    maxLength: 253,
+    says: 'a name of at least two letters, digits, ".", "_" and "-" that begins with a letter or digit',
+    cluster: 'only with one replica: one more name of it on its networks, within the application',
+  },
   ...settingsAttributes,
   post_start: hooks('a replica counts as running, and its healthcheck begins, once they have ended well'),
   pre_stop: hooks(
@@ -319,18 +339,14 @@ export const service: Attribute = object({
     attach: 'shoal up attaches to nothing; shoal logs shows the output of the services that are named',
     blkio_config: 'limits of block devices are not set; use cpu_shares and deploy.resources',
     build: 'build the image elsewhere, push it to a registry, and name it with image',
-    container_name:
-      'a service may have many containers; they are called after it, and its name reaches them all',
     cpu_count: 'it is for Windows; use deploy.resources.limits.cpus',
     cpu_percent: 'it is for Windows; use deploy.resources.limits.cpus',
     credential_spec: 'it is for Windows',
     develop:
       'it is for one machine; run it there with docker compose watch, and give the result to the cluster',
-    external_links: 'join the other service’s network, or publish its port',
+    external_links: 'join a network of the other service and call it by its full name, APPLICATION_SERVICE',
     gpus: 'the scheduler does not know of graphics cards; use devices and a placement constraint',
     isolation: 'it is for Windows',
-    links:
-      'services of a network find each other by name; for other names give them aliases, and use depends_on',
     mac_address: 'it follows from the address that the cluster gives',
     models: 'run the model as a service, and name it in the environment',
     pre_start: 'do it in a service that ends, and depend on it with service_completed_successfully',

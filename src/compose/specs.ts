@@ -12,9 +12,11 @@ import type {
   PublishedPort,
   Resources,
   RestartPolicy,
+  ServiceLink,
   ServiceSpec,
   UpdatePolicy,
 } from '../spec/service.ts';
+import { parseLink } from './links.ts';
 import type {
   CanonicalFile,
   CanonicalFileReference,
@@ -166,6 +168,7 @@ function networkSpec(application: string, network: CanonicalNetwork): NetworkSpe
 function serviceSpec(key: string, service: CanonicalService, names: Names): ServiceSpec {
   const deploy = service.deploy ?? {};
   const ports = (service.ports ?? []).map(publishedPort);
+  const containerNames = service.container_name === undefined ? [] : [service.container_name];
   return {
     name: fullName(names.application, key),
     application: names.application,
@@ -191,7 +194,7 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
       },
       networks: Object.entries(service.networks).map(([network, options]) => ({
         name: names.networks.get(network)!,
-        aliases: [...new Set(options?.aliases)],
+        aliases: [...new Set([...(options?.aliases ?? []), ...containerNames])],
       })),
       hostPorts: ports.filter((port) => port.mode === 'host'),
       forceUpdate: 0,
@@ -201,7 +204,16 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
     ports: ports.filter((port) => port.mode === 'ingress'),
     endpointMode: deploy.endpoint_mode ?? 'vip',
     dependsOn: dependencies(service, names),
+    ...(service.links === undefined ? {} : { links: serviceLinks(service.links, names) }),
+    ...(service.container_name === undefined ? {} : { containerName: service.container_name }),
   };
+}
+
+function serviceLinks(links: readonly string[], names: Names): ServiceLink[] {
+  const aliases = new Map(links.map(parseLink).map(({ service, alias }) => [alias.toLowerCase(), service]));
+  return [...aliases]
+    .map(([alias, service]) => ({ alias, service: fullName(names.application, service) }))
+    .toSorted((left, right) => (left.alias < right.alias ? -1 : 1));
 }
 
 function dependencies(service: CanonicalService, names: Names): ServiceSpec['dependsOn'] {

@@ -34,6 +34,7 @@ const serviceRows: readonly Row[] = [
     ['[page]', '[{ source: page, target: /p, uid: "1", gid: "2", mode: 0400 }]'],
     ['[none]', 'page', '[{ target: /p }]', '[{ source: page, mode: rw }]'],
   ],
+  ['container_name', ['web-1', 'My.Web_1'], ['w', '-web', '"a b"', '5', 'web\n    scale: 2']],
   ['cpu_period', ['50000', '50ms'], ['-1', 'long']],
   ['cpu_quota', ['50000', '-1'], ['-2', 'much']],
   ['cpu_rt_period', ['1000000'], ['often']],
@@ -101,6 +102,11 @@ const serviceRows: readonly Row[] = [
   ['ipc', ['host', 'private', 'shareable'], ['"service:db"', 'other']],
   ['label_file', ['a.env', '[a.env]'], ['none.env', '{}']],
   ['labels', ['{ a: b, c: , d: 1 }', '[a=b, c]'], ['a=b', '{ a: {} }']],
+  [
+    'links',
+    ['[db]', '["db:store", db]', '[]'],
+    ['[none]', '[web]', 'db', '["db:a b"]', '[db]\n    networks: [front]', '[db]\n    network_mode: none'],
+  ],
   [
     'logging',
     ['{ driver: json-file, options: { max-size: 1m, max-file: 3 } }'],

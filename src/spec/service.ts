@@ -180,6 +180,17 @@ export interface ServiceSpec {
   endpointMode: 'vip' | 'dnsrr';
   /** Waited for before the service's first tasks are placed. */
   dependsOn: Dependency[];
+  /** Names that lead to other services for the tasks of this one alone. */
+  links?: ServiceLink[];
+  /** What a person calls the only task of the service; also one of its aliases on each network. */
+  containerName?: string;
+}
+
+export interface ServiceLink {
+  /** DNS name in lower case. */
+  alias: string;
+  /** Full name of a service of the same application that shares a network with this one. */
+  service: string;
 }
 
 export interface AllocatedPort {

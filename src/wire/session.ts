@@ -1,5 +1,5 @@
 import type { NodeDescription } from '../spec/node.ts';
-import type { AllocatedPort, TaskTemplate } from '../spec/service.ts';
+import type { AllocatedPort, ServiceLink, TaskTemplate } from '../spec/service.ts';
 import type { NetworkAttachment, DesiredTaskState, TaskStatus } from '../spec/task.ts';
 
 /**
@@ -61,6 +61,8 @@ export interface ServiceAssignment {
   /** Ingress ports. Their traffic goes to the endpoints' addresses on `ingressNetworkId`, the service's first network. */
   ports: AllocatedPort[];
   ingressNetworkId?: string;
+  /** What its own tasks call other services: DNS name in lower case, and the service's full name. */
+  links?: ServiceLink[];
 }
 
 /** A task that may receive new connections: running, healthy, and not about to be stopped. */

@@ -11,6 +11,7 @@ import { applicationName, pickServices } from '../reference.ts';
 interface Row {
   id: string;
   name: string;
+  containerName?: string;
   service: string;
   image: string;
   node: string;
@@ -23,7 +24,9 @@ interface Row {
 
 function describe(task: Task, services: Map<string, Service>, nodes: Map<string, Node>): Row {
   const node = task.nodeId === undefined ? undefined : nodes.get(task.nodeId);
-  const ports = services.get(task.serviceId)?.endpoint?.ports ?? [];
+  const service = services.get(task.serviceId);
+  const ports = service?.endpoint?.ports ?? [];
+  const containerName = service?.spec.containerName;
   const { state, at, message, error, exitCode } = task.status;
   const published =
     state === 'running' && ports.length > 0
@@ -32,6 +35,7 @@ function describe(task: Task, services: Map<string, Service>, nodes: Map<string,
   return {
     id: task.id,
     name: taskName({ ...task, nodeId: node?.description?.hostname ?? task.nodeId }),
+    ...(containerName === undefined ? {} : { containerName }),
     service: task.serviceName,
     image: task.template.container.image,
     node: node?.description?.hostname ?? task.nodeId ?? '',
@@ -99,7 +103,7 @@ export const command: Command = {
       header: ['ID', 'NAME', 'NODE', 'DESIRED', 'STATE', 'SINCE', 'MESSAGE'],
       row: (row) => [
         row.id,
-        row.name,
+        row.containerName === undefined ? row.name : `${row.name} (${row.containerName})`,
         row.node,
         row.desiredState,
         row.state,

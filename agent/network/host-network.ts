@@ -24,11 +24,11 @@ import {
   readLinks,
 } from './kernel.ts';
 import type { HostNetwork, NetworkAssignments, TaskNetwork } from './network.ts';
-import { planAssignments, planLocal, portKey, type AssignmentPlan } from './plan.ts';
-import { foreignPorts } from './ports.ts';
+import { planAssignments, planLocal, type AssignmentPlan } from './plan.ts';
 import { TaskRecords } from './records.ts';
 import { ruleset } from './rules.ts';
 import type { Elements, LinkState } from './state.ts';
+import { checkPorts, PublishedPortWatch } from './taken-ports.ts';
 
 export interface HostNetworkOptions {
   /** The address other hosts reach this one at; VXLAN leaves from it. */
@@ -82,6 +82,7 @@ class KernelNetwork implements HostNetwork {
   readonly #records: TaskRecords;
   readonly #attacher: TaskAttacher;
   readonly #dns: DnsServers;
+  readonly #ports: PublishedPortWatch;
   readonly #pending: Pending[] = [];
   #running: Promise<void> | undefined;
   /** What the kernel has, as far as we applied it; absent when it must be read again. */
@@ -93,13 +94,12 @@ class KernelNetwork implements HostNetwork {
   #networks = new Map<string, NetworkAssignment>();
   #tasks = new Map<string, TaskNetwork>();
   #underlayMtu = 0;
-  /** Published ports that were looked at, and those of them left to programs of this host. */
-  #ports = { open: new Set<string>(), blocked: new Set<string>() };
 
   constructor(options: HostNetworkOptions) {
     this.#options = options;
     this.#records = new TaskRecords(join(options.stateDirectory, 'tasks'), options.log);
     this.#attacher = new TaskAttacher(options.log);
+    this.#ports = new PublishedPortWatch(options.log);
     this.#dns = new DnsServers({
       clock: options.clock,
       log: options.log,
@@ -229,35 +229,13 @@ class KernelNetwork implements HostNetwork {
   }
 
   async #plan(assignments: NetworkAssignments): Promise<AssignmentPlan> {
-    await this.#lookAtPorts(assignments);
+    const own = bridgeAddresses(assignments.networks);
     return planAssignments(assignments, {
       hostAddress: this.#options.hostAddress,
       underlayMtu: this.#underlayMtu,
       vxlanPort: this.#options.vxlanPort,
-      foreignPorts: this.#ports.blocked,
+      foreignPorts: await this.#ports.look(assignments.services.values(), own),
     });
-  }
-
-  /**
-   * Looks which of the newly published ports programs of this host hold. Ports that are open stay open: the kernel's
-   * socket tables are long on a busy host, and a program that comes later does not take a port from a service.
-   */
-  async #lookAtPorts(assignments: NetworkAssignments): Promise<void> {
-    const published = [...assignments.services.values()].flatMap((service) => service.ports.map(portKey));
-    const open = new Set(published.filter((port) => this.#ports.open.has(port)));
-    const unknown = published.filter((port) => !open.has(port));
-    const blocked = new Set<string>();
-    if (unknown.length > 0) {
-      const held = await foreignPorts(bridgeAddresses(assignments.networks));
-      for (const port of unknown) (held.has(port) ? blocked : open).add(port);
-    }
-    const news = [...blocked].filter((port) => !this.#ports.blocked.has(port));
-    if (news.length > 0) {
-      this.#options.log.warn('Published ports are held by programs of this host and stay theirs here', {
-        ports: news,
-      });
-    }
-    this.#ports = { open, blocked };
   }
 
   async #applyLinks(wanted: LinkState): Promise<void> {
@@ -315,7 +293,11 @@ class KernelNetwork implements HostNetwork {
           pending.resolve();
           continue;
         }
-        await this.#checkPorts(task);
+        await checkPorts(task, {
+          tasks: this.#tasks.values(),
+          services: this.#assignments.services,
+          ownAddresses: bridgeAddresses(this.#networks),
+        });
         this.#tasks.set(task.taskId, task);
         accepted.push({ pending, task });
       } catch (error) {
@@ -367,32 +349,6 @@ class KernelNetwork implements HostNetwork {
     return present && (await this.#attacher.hasInterfaces(task));
   }
 
-  /** Throws `port_taken` when a port this task serves is held by a program of this host or by another task's host port. */
-  async #checkPorts(task: TaskNetwork): Promise<void> {
-    const ingress = this.#assignments.services.get(task.serviceId)?.ports ?? [];
-    const wanted = [...task.hostPorts, ...ingress];
-    if (wanted.length === 0) return;
-    const taken = await foreignPorts(bridgeAddresses(this.#networks));
-    const foreign = wanted.find((port) => taken.has(portKey(port)));
-    if (foreign)
-      throw portTaken(
-        foreign,
-        'a program of this host listens on it',
-        'Stop that program, or publish another port.',
-      );
-    const ours = new Set(task.hostPorts.map(portKey));
-    for (const other of this.#tasks.values()) {
-      const clash =
-        other.taskId === task.taskId ? undefined : other.hostPorts.find((port) => ours.has(portKey(port)));
-      if (clash) throw portTaken(clash, `task ${other.taskId} has it on this host`, 'Publish another port.');
-    }
-    for (const service of this.#assignments.services.values()) {
-      const clash = service.ports.find((port) => ours.has(portKey(port)));
-      if (clash)
-        throw portTaken(clash, `service ${service.name} publishes it on every host`, 'Publish another port.');
-    }
-  }
-
   async #purge(): Promise<void> {
     await this.#dns.stop();
     await dropRuleset();
@@ -411,7 +367,7 @@ class KernelNetwork implements HostNetwork {
     this.#tasks.clear();
     this.#networks.clear();
     this.#assignments = nothingAssigned;
-    this.#ports = { open: new Set(), blocked: new Set() };
+    this.#ports.forget();
   }
 }
 
@@ -437,10 +393,6 @@ function takePass(pending: Pending[]): Pending[] {
 
 function bridgeAddresses(networks: ReadonlyMap<string, NetworkAssignment>): Set<string> {
   return new Set([...networks.values()].map((network) => network.bridgeAddress));
-}
-
-function portTaken(port: { protocol: string; published: number }, why: string, next: string): ShoalError {
-  return new ShoalError('port_taken', `Cannot publish port ${portKey(port)}: ${why}`, { next });
 }
 
 function throwOnFailure(lines: readonly string[], failures: ReadonlyMap<number, string>): void {

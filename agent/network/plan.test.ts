@@ -118,8 +118,20 @@ test.each([65, 300, 1024])('%i endpoints share slots within a quarter of evenly'
   expect(Math.max(...sizes) / Math.min(...sizes)).toBeLessThanOrEqual(1.25);
 });
 
+test('a port that is open on one address has that in its key', () => {
+  const ports = [{ published: 80, target: 8080, protocol: 'tcp', address: '127.0.0.1' } as const];
+  const services = new Map([['web', { ...web, ports }]]);
+  const { elements } = planAssignments(assigned(2, { services }), facts);
+  expect(elements.get('port_size')!.size).toBe(0);
+  expect([...elements.get('address_port_size')!]).toEqual([['127.0.0.1 . tcp . 80', 'goto address_port_2']]);
+  expect([...elements.get('address_port_slots')!]).toEqual([
+    ['127.0.0.1 . tcp . 80 . 0', '10.64.1.1 . 8080'],
+    ['127.0.0.1 . tcp . 80 . 1', '10.64.1.2 . 8080'],
+  ]);
+});
+
 test('a published port that a program of the host holds is left to it', () => {
-  const plan = planAssignments(assigned(2), { ...facts, foreignPorts: new Set(['tcp/80']) });
+  const plan = planAssignments(assigned(2), { ...facts, foreignPorts: new Set(['80/tcp']) });
   expect(plan.elements.get('port_size')!.size).toBe(0);
 });
 
@@ -154,7 +166,10 @@ test('tasks here are known to answer, to reach themselves, and by their host por
         taskId: 'abcdefghijkl',
         serviceId: 'web',
         attachments: [{ networkId: front.id, address: '10.64.0.9', aliases: [] }],
-        hostPorts: [{ published: 53, target: 5353, protocol: 'udp' }],
+        hostPorts: [
+          { published: 53, target: 5353, protocol: 'udp' },
+          { published: 54, target: 5354, protocol: 'sctp', address: '127.0.0.1' },
+        ],
       },
     ],
     new Map([['10.64.0.1', 10_053]]),
@@ -163,6 +178,7 @@ test('tasks here are known to answer, to reach themselves, and by their host por
     local: [['10.64.0.9', '']],
     hairpin: [['10.64.0.9 . 10.64.0.9', '']],
     host_ports: [['udp . 53', '10.64.0.9 . 5353']],
+    address_host_ports: [['127.0.0.1 . sctp . 54', '10.64.0.9 . 5354']],
     dns: [['10.64.0.1', '10053']],
   });
 });

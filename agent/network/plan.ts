@@ -9,6 +9,7 @@ import {
 } from '../../src/spec/address.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { interfaceName } from '../../src/spec/names.ts';
+import { portName, type OpenPort } from '../../src/spec/port.ts';
 import type { EndpointAssignment, NetworkAssignment, ServiceAssignment } from '../../src/wire/session.ts';
 import type { NetworkAssignments, TaskNetwork } from './network.ts';
 import { assignmentSets, bridgeSets, endpointsMax, localSets, sizeClass, type SetName } from './rules.ts';
@@ -21,18 +22,13 @@ export interface HostFacts {
   hostAddress: string;
   underlayMtu: number;
   vxlanPort: number;
-  /** `PROTOCOL/PORT` that programs of this host listen on; published ports stay away from them. */
+  /** Names of published ports that programs of this host listen on; they stay theirs. */
   foreignPorts: ReadonlySet<string>;
 }
 
 export interface AssignmentPlan {
   links: LinkState;
   elements: Elements;
-}
-
-/** `tcp/80`: how ports are compared. */
-export function portKey(port: { protocol: string; published: number }): string {
-  return `${port.protocol}/${port.published}`;
 }
 
 function emptyElements(names: readonly SetName[]): Elements {
@@ -144,17 +140,20 @@ function planPorts(
   if (service.ingressNetworkId === undefined) return;
   const addresses = addressesOn(service.ingressNetworkId, endpoints);
   for (const port of service.ports) {
-    if (facts.foreignPorts.has(portKey(port)) || addresses.length === 0) continue;
+    if (facts.foreignPorts.has(portName(port)) || addresses.length === 0) continue;
     const size = sizeClass(addresses.length);
-    elements.get('port_size')!.set(`${port.protocol} . ${port.published}`, `goto port_${size}`);
-    const slots = elements.get('port_slots')!;
+    const family = port.address === undefined ? 'port' : 'address_port';
+    elements.get(`${family}_size`)!.set(portElement(port), `goto ${family}_${size}`);
+    const slots = elements.get(`${family}_slots`)!;
     for (let slot = 0; slot < size; slot++) {
-      slots.set(
-        `${port.protocol} . ${port.published} . ${slot}`,
-        `${addresses[slot % addresses.length]} . ${port.target}`,
-      );
+      slots.set(`${portElement(port)} . ${slot}`, `${addresses[slot % addresses.length]} . ${port.target}`);
     }
   }
+}
+
+/** A port as a key of the maps: those of one address are in maps of their own, with the address in front. */
+function portElement({ protocol, published, address }: OpenPort): string {
+  return `${address === undefined ? '' : `${address} . `}${protocol} . ${published}`;
 }
 
 function addressesOn(networkId: string, endpoints: EndpointAssignment[]): string[] {
@@ -173,9 +172,8 @@ export function planLocal(tasks: Iterable<TaskNetwork>, dnsPorts: ReadonlyMap<st
     }
     const first = task.attachments[0];
     for (const port of first ? task.hostPorts : []) {
-      elements
-        .get('host_ports')!
-        .set(`${port.protocol} . ${port.published}`, `${first!.address} . ${port.target}`);
+      const set = port.address === undefined ? 'host_ports' : 'address_host_ports';
+      elements.get(set)!.set(portElement(port), `${first!.address} . ${port.target}`);
     }
   }
   for (const [address, port] of dnsPorts) elements.get('dns')!.set(address, String(port));

@@ -1,25 +1,45 @@
 import { expect, test } from 'vitest';
-import { parseSockets } from './ports.ts';
+import { parseSctpEndpoints, parseSockets } from './ports.ts';
 
 const header =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
 
-test('listening TCP sockets hold their port, connected ones do not', () => {
+test('listening TCP sockets hold their port on their address, connected ones do not', () => {
   const text = `${header}   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1
    1: 0100007F:1F90 0200007F:A1B2 01 00000000:00000000 00:00000000 00000000     0        0 2
    2: 0100007F:0CEA 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3
 `;
-  expect(parseSockets(text, 'tcp', new Set())).toEqual(['tcp/22', 'tcp/3306']);
+  expect(parseSockets(text, 'tcp', new Set())).toEqual([
+    { published: 22, protocol: 'tcp' },
+    { published: 3306, protocol: 'tcp', address: '127.0.0.1' },
+  ]);
 });
 
 test('sockets of the DNS servers on bridges do not count', () => {
   const text = `${header}   0: 0100400A:2745 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1
    1: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 2
 `;
-  expect(parseSockets(text, 'udp', new Set(['10.64.0.1']))).toEqual(['udp/53']);
+  expect(parseSockets(text, 'udp', new Set(['10.64.0.1']))).toEqual([{ published: 53, protocol: 'udp' }]);
 });
 
-test('IPv6 sockets count', () => {
-  const text = `${header}   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 1\n`;
-  expect(parseSockets(text, 'tcp', new Set())).toEqual(['tcp/80']);
+test.each([
+  ['00000000000000000000000000000000', {}],
+  ['0000000000000000FFFF00000100007F', { address: '127.0.0.1' }],
+  ['00000000000000000000000001000000', { address: '00000000000000000000000001000000' }],
+])('a socket of IPv6 on %s counts', (address, expected) => {
+  const text = `${header}   0: ${address}:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 1\n`;
+  expect(parseSockets(text, 'tcp', new Set())).toEqual([{ published: 80, protocol: 'tcp', ...expected }]);
+});
+
+test('endpoints of SCTP that listen hold their port', () => {
+  const text = ` ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS
+ffff8800 ffff8801 2   10  29   5000      0 11111 0.0.0.0
+ffff8802 ffff8803 2   10  30   5001      0 11112 192.0.2.1 192.0.2.2
+ffff8804 ffff8805 2   7   31   5002      0 11113 192.0.2.1
+`;
+  expect(parseSctpEndpoints(text)).toEqual([
+    { published: 5000, protocol: 'sctp' },
+    { published: 5001, protocol: 'sctp', address: '192.0.2.1' },
+    { published: 5001, protocol: 'sctp', address: '192.0.2.2' },
+  ]);
 });

@@ -1,29 +1,44 @@
 /** Which ports programs of this host hold, from the kernel's socket tables (proc(5), `/proc/net/tcp`). */
 import { readFile } from 'node:fs/promises';
+import type { OpenPort } from '../../src/spec/port.ts';
 
 const tcpListen = '0A';
 /** A UDP socket without a peer. */
 const udpUnconnected = '07';
+/** Of SCTP in decimal, as of TCP. */
+const sctpListen = '10';
 
 /**
- * `PROTOCOL/PORT` of every listening socket in one table, without those bound to `ownAddresses` (this process's DNS
- * servers). IPv4 addresses are little-endian hexadecimal there.
+ * Every listening socket in one table, without those bound to `ownAddresses` (this process's DNS servers). IPv4
+ * addresses are little-endian hexadecimal there. A socket that listens on one IPv6 address has that in hexadecimal.
  */
 export function parseSockets(
   text: string,
   protocol: 'tcp' | 'udp',
   ownAddresses: ReadonlySet<string>,
-): string[] {
+): OpenPort[] {
   const state = protocol === 'tcp' ? tcpListen : udpUnconnected;
-  const ports: string[] = [];
+  const ports: OpenPort[] = [];
   for (const line of text.split('\n').slice(1)) {
     const [, local = '', , socketState] = line.trim().split(/\s+/);
     if (socketState !== state) continue;
-    const [address = '', port = ''] = local.split(':');
-    if (address.length === 8 && ownAddresses.has(littleEndianAddress(address))) continue;
-    ports.push(`${protocol}/${Number.parseInt(port, 16)}`);
+    const [hex = '', port = ''] = local.split(':');
+    const address = boundAddress(hex);
+    if (address !== undefined && ownAddresses.has(address)) continue;
+    ports.push({ published: Number.parseInt(port, 16), protocol, ...(address && { address }) });
   }
   return ports;
+}
+
+/** `::ffff:0:0/96` as the table writes it: IPv4 on a socket of IPv6. */
+const mappedPrefix = '0000000000000000FFFF0000';
+
+/** The one address that a socket is bound to; undefined for all of them. */
+function boundAddress(hex: string): string | undefined {
+  if (/^0+$/u.test(hex)) return undefined;
+  if (hex.length === 8) return littleEndianAddress(hex);
+  if (hex.startsWith(mappedPrefix)) return boundAddress(hex.slice(mappedPrefix.length));
+  return hex;
 }
 
 function littleEndianAddress(hex: string): string {
@@ -31,22 +46,43 @@ function littleEndianAddress(hex: string): string {
   return [0, 8, 16, 24].map((shift) => (value >>> shift) & 255).join('.');
 }
 
+/** The same from `/proc/net/sctp/eps`, which has one line an endpoint with its port and its addresses at the end. */
+export function parseSctpEndpoints(text: string): OpenPort[] {
+  return text
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter((columns) => columns[3] === sctpListen)
+    .flatMap((columns) => {
+      const published = Number(columns[5]);
+      const port: OpenPort = { published, protocol: 'sctp' };
+      const addresses = columns.slice(8);
+      const all = addresses.length === 0 || addresses.some((address) => /^[0:.]+$/u.test(address));
+      return all ? [port] : addresses.map((address) => ({ ...port, address }));
+    });
+}
+
 /** Every port that some program of this network namespace listens on. */
-export async function foreignPorts(ownAddresses: ReadonlySet<string>): Promise<Set<string>> {
+export async function foreignPorts(ownAddresses: ReadonlySet<string>): Promise<OpenPort[]> {
   const tables = [
     ['tcp', 'tcp'],
     ['tcp6', 'tcp'],
     ['udp', 'udp'],
     ['udp6', 'udp'],
   ] as const;
-  const found = await Promise.all(
-    tables.map(async ([file, protocol]) => {
-      const text = await readFile(`/proc/net/${file}`, 'utf8').catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return ''; // a kernel without IPv6
-        throw error;
-      });
-      return parseSockets(text, protocol, ownAddresses);
-    }),
-  );
-  return new Set(found.flat());
+  const found = await Promise.all([
+    ...tables.map(async ([file, protocol]) =>
+      parseSockets(await readTable(`/proc/net/${file}`), protocol, ownAddresses),
+    ),
+    readTable('/proc/net/sctp/eps').then(parseSctpEndpoints),
+  ]);
+  return found.flat();
+}
+
+/** '' where the kernel does not have the protocol. */
+async function readTable(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
 }

@@ -37,9 +37,11 @@ export const assignmentSets = [
   'service_slots',
   'port_size',
   'port_slots',
+  'address_port_size',
+  'address_port_slots',
 ] as const;
 /** Sets and maps whose elements come from the tasks attached here and the DNS servers that run. */
-export const localSets = ['local', 'hairpin', 'host_ports', 'dns'] as const;
+export const localSets = ['local', 'hairpin', 'host_ports', 'address_host_ports', 'dns'] as const;
 /** Maps of the `bridge` table. */
 export const bridgeSets = ['peer_macs'] as const;
 
@@ -67,6 +69,10 @@ const declarations = `
   map port_size { type inet_proto . inet_service : verdict; }
   map port_slots { typeof meta l4proto . th dport . numgen random mod 4 : ip daddr . th dport; }
   map host_ports { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  # the same for ports that are open on one address of the hosts only
+  map address_port_size { type ipv4_addr . inet_proto . inet_service : verdict; }
+  map address_port_slots { typeof ip daddr . meta l4proto . th dport . numgen random mod 4 : ip daddr . th dport; }
+  map address_host_ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   # a bridge's address to the port its DNS server listens on
   map dns { type ipv4_addr : inet_service; }
 `;
@@ -88,9 +94,9 @@ const renewed = `
     ${zones.map((zone) => `ct original zone ${zone} update @renewed { ${flow} : ${zone} } return`).join('\n    ')}
   }
   chain stale {
-    # this packet is lost: a connected UDP client is told at once and sends again, a TCP client repeats its SYN
-    meta l4proto udp jump renew
-    meta l4proto udp reject with icmp port-unreachable
+    # this packet is lost: a connected UDP client is told at once and sends again, as SCTP does, a TCP client repeats its SYN
+    meta l4proto { udp, sctp } jump renew
+    meta l4proto { udp, sctp } reject with icmp port-unreachable
     tcp flags syn / fin,syn,rst,ack jump renew
     tcp flags syn / fin,syn,rst,ack drop
     meta l4proto tcp reject with tcp reset
@@ -104,11 +110,11 @@ const renewed = `
     type filter hook prerouting priority raw; policy accept;
     # route_localnet is on for bridges, so that 127.0.0.1 reaches published ports; containers must not reach the host's loopback by it
     iifname "shb*" ip daddr 127.0.0.0/8 drop
-    meta l4proto { tcp, udp } ct original zone set ${flow} map @renewed
+    meta l4proto { tcp, udp, sctp } ct original zone set ${flow} map @renewed
   }
   chain zone_output {
     type filter hook output priority raw; policy accept;
-    meta l4proto { tcp, udp } ct original zone set ${flow} map @renewed
+    meta l4proto { tcp, udp, sctp } ct original zone set ${flow} map @renewed
   }
   chain flow_prerouting {
     type filter hook prerouting priority mangle; policy accept;
@@ -133,20 +139,27 @@ const balance = `
   }
   chain port_${size} {
     dnat ip to meta l4proto . th dport . numgen random mod ${size} map @port_slots
+  }
+  chain address_port_${size} {
+    dnat ip to ip daddr . meta l4proto . th dport . numgen random mod ${size} map @address_port_slots
   }`,
     )
     .join('\n  ')}
   chain ports {
+    ip daddr . meta l4proto . th dport vmap @address_port_size
+    dnat ip to ip daddr . meta l4proto . th dport map @address_host_ports
     meta l4proto . th dport vmap @port_size
     dnat ip to meta l4proto . th dport map @host_ports
   }
   chain services {
     ip daddr vmap @service_size
-    meta l4proto { tcp, udp } fib daddr type local jump ports
+    meta l4proto { tcp, udp, sctp } fib daddr type local jump ports
   }
   chain translate_prerouting {
     type nat hook prerouting priority dstnat; policy accept;
     iifname "shb*" meta l4proto { tcp, udp } th dport 53 redirect to :ip daddr map @dns
+    # only programs of the host reach what is open on its loopback: for others the kernel has no way there, and a translation would be one
+    ip daddr 127.0.0.0/8 return
     jump services
   }
   chain translate_output {

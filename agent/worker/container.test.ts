@@ -51,10 +51,25 @@ test('signals are read by name and number', () => {
 
 test('host ports that may be any get numbers that are not taken', () => {
   const any = { target: 80, protocol: 'tcp', mode: 'host' } as const;
-  const chosen = chooseHostPorts([any, any, { ...any, published: 8080 }], new Set(['tcp/30000']));
+  const chosen = chooseHostPorts(
+    [any, any, { ...any, published: 8080 }],
+    [{ published: 30_000, protocol: 'tcp' }],
+  );
   expect(chosen.map(({ published }) => published)).toEqual([30_001, 30_002, 8080]);
   const range = { ...any, published: { first: 1, last: 1 } };
-  expect(() => chooseHostPorts([range], new Set(['tcp/1']))).toThrow(/all of 1 to 1 are taken/);
+  expect(() => chooseHostPorts([range], [{ published: 1, protocol: 'tcp' }])).toThrow(
+    /all of 1 to 1 are taken/,
+  );
+});
+
+test('host ports of different addresses are no trouble to each other', () => {
+  const range = { target: 80, protocol: 'tcp', mode: 'host', published: { first: 1, last: 3 } } as const;
+  const [here, there] = [
+    { ...range, address: '127.0.0.1' },
+    { ...range, address: '192.0.2.1' },
+  ];
+  const taken = [{ published: 1, protocol: 'tcp', address: '192.0.2.1' } as const];
+  expect(chooseHostPorts([here, there, range], taken).map(({ published }) => published)).toEqual([1, 2, 3]);
 });
 
 test('the files that name hosts are those of Docker', () => {

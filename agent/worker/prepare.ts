@@ -6,7 +6,7 @@ import { backoffMs } from '../../src/util/retry.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { containerOf, stopSignalOf } from './container.ts';
 import { healthPlan } from './health.ts';
-import { chooseHostPorts, portKey } from './host-ports.ts';
+import { chooseHostPorts } from './host-ports.ts';
 import { Images, pullWords } from './images.ts';
 import type { WorkerParts } from './parts.ts';
 import type { TaskEvent, TaskHooks } from './step.ts';
@@ -189,10 +189,10 @@ export class Preparer {
   ): Promise<{ namespacePath?: string; dnsServer?: string; hostPorts: AllocatedPort[] }> {
     if (task.template.container.settings?.network === 'host') return { hostPorts: [] };
     const { hostPorts: wanted } = task.template;
-    const refused = new Set<string>();
+    const refused: AllocatedPort[] = [];
     for (let attempt = 1; ; attempt++) {
       const others = [...this.#hostPorts].filter(([id]) => id !== task.id).flatMap(([, ports]) => ports);
-      const hostPorts = chooseHostPorts(wanted, new Set([...others.map(portKey), ...refused]));
+      const hostPorts = chooseHostPorts(wanted, [...others, ...refused]);
       if (hostPorts.length > 0) this.#hostPorts.set(task.id, hostPorts);
       try {
         const { id: taskId, serviceId, attachments } = task;
@@ -203,7 +203,7 @@ export class Preparer {
       } catch (error) {
         const free = hostPorts.filter((_, index) => typeof wanted[index]?.published !== 'number');
         if (codeOf(error) !== 'port_taken' || free.length === 0 || attempt >= portAttemptsMax) throw error;
-        for (const port of free) refused.add(portKey(port));
+        refused.push(...free);
       }
     }
   }

@@ -186,6 +186,32 @@ describe('services', () => {
     expect(view.services.get('b')?.allocationError).toBe('port 53/tcp is already published by service app_a');
   });
 
+  test('a port of one address is no trouble to that of another, and one of all addresses is to both', () => {
+    const at = (address: string) => ({ ...port(80), address });
+    const view = settled({
+      services: [
+        sampleService('a', { ports: [at('127.0.0.1'), at('192.0.2.1')] }),
+        sampleService('b', { ports: [at('192.0.2.2')] }, { createdAt: 1 }),
+        sampleService('c', { ports: [at('127.0.0.1')] }, { createdAt: 2 }),
+        sampleService('d', { ports: [port(80)] }, { createdAt: 3 }),
+      ],
+    });
+    expect(view.services.get('a')?.endpoint?.ports).toEqual([
+      { target: 80, published: 80, protocol: 'tcp', address: '127.0.0.1' },
+      { target: 80, published: 80, protocol: 'tcp', address: '192.0.2.1' },
+    ]);
+    expect(publishedOf(view, 'b')).toEqual([80]);
+    const errors = ['c', 'd'].map((id) => view.services.get(id)?.allocationError);
+    expect(errors).toEqual([
+      'port 127.0.0.1:80/tcp is already published by service app_a',
+      'port 80/tcp is already published by service app_a',
+    ]);
+    const service = view.services.get('b')!;
+    view.put('service', { ...service, spec: { ...service.spec, ports: [at('192.0.2.3')] } });
+    settle(view);
+    expect(view.services.get('b')?.endpoint?.ports).toMatchObject([{ address: '192.0.2.3' }]);
+  });
+
   test.each([
     [[port(80), port(80, 81)], 'port 80/tcp is published twice by this service'],
     [

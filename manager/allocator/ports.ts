@@ -1,13 +1,20 @@
 import { dynamicPorts } from '../../src/spec/defaults.ts';
+import { portName, portsClash, type OpenPort } from '../../src/spec/port.ts';
 import type { AllocatedPort, PublishedPort, Service } from '../../src/spec/service.ts';
 import type { View } from '../store/objects.ts';
 import { cursorName, nextFree, type Cursors, type Range } from './range.ts';
 
-const keyOf = (published: number, protocol: string) => `${published}/${protocol}`;
+const keyOf = ({ published, protocol }: OpenPort) => `${published}/${protocol}`;
+
+/** The port asked for with this number. */
+function opened({ protocol, address }: PublishedPort, published: number): OpenPort {
+  return { published, protocol, ...(address === undefined ? {} : { address }) };
+}
 
 /** Whether an allocated port is what is asked for. */
 function satisfies(allocated: AllocatedPort, wanted: PublishedPort): boolean {
   if (allocated.target !== wanted.target || allocated.protocol !== wanted.protocol) return false;
+  if (allocated.address !== wanted.address) return false;
   const { first, last } = rangeOf(wanted);
   return allocated.published >= first && allocated.published <= last;
 }
@@ -29,34 +36,62 @@ export function keptPorts(service: Service): (AllocatedPort | undefined)[] {
   return service.spec.ports.map((wanted) => {
     const index = allocated.findIndex(
       (port) =>
-        satisfies(port, wanted) &&
-        (typeof wanted.published === 'number' || !asksFor(service, port.published, port.protocol)),
+        satisfies(port, wanted) && (typeof wanted.published === 'number' || asksFor(service, port) === 0),
     );
     return index < 0 ? undefined : allocated.splice(index, 1)[0];
   });
 }
 
 /** How often the service asks for this very port: its own ranges then leave it alone. */
-function asksFor({ spec }: Service, published: number, protocol: string): number {
-  return spec.ports.filter((port) => port.published === published && port.protocol === protocol).length;
+function asksFor({ spec }: Service, port: OpenPort): number {
+  return spec.ports.filter(
+    (wanted) => typeof wanted.published === 'number' && portsClash(opened(wanted, wanted.published), port),
+  ).length;
+}
+
+interface Holder {
+  open: OpenPort;
+  /** Full name of the service. */
+  name: string;
+}
+
+/** Who has which port, found by its number and protocol. */
+class Holders {
+  readonly #byKey = new Map<string, Holder[]>();
+
+  add(open: OpenPort, name: string): void {
+    const key = keyOf(open);
+    const others = this.#byKey.get(key);
+    if (others === undefined) this.#byKey.set(key, [{ open, name }]);
+    else others.push({ open, name });
+  }
+
+  delete(open: OpenPort): void {
+    const rest = (this.#byKey.get(keyOf(open)) ?? []).filter((holder) => !portsClash(holder.open, open));
+    this.#byKey.set(keyOf(open), rest);
+  }
+
+  find(open: OpenPort, except?: string): string | undefined {
+    const others = this.#byKey.get(keyOf(open)) ?? [];
+    return others.find((holder) => holder.name !== except && portsClash(holder.open, open))?.name;
+  }
 }
 
 /** The published ports of the whole cluster. */
 export class PublishedPorts {
-  /** Port to the full name of the service that publishes it on every host. */
-  readonly #ingress = new Map<string, string>();
-  /** Port to the service that publishes it on the hosts of its replicas, where it would hide the other. */
-  readonly #host = new Map<string, string>();
+  /** Services that publish a port on every host. */
+  readonly #ingress = new Holders();
+  /** Services that publish a port on the hosts of their replicas, where it would hide the other. */
+  readonly #host = new Holders();
   readonly #cursors: Cursors;
 
   constructor(view: View, cursors: Cursors) {
     this.#cursors = cursors;
     for (const service of view.services.values()) {
-      for (const port of keptPorts(service)) {
-        if (port) this.#ingress.set(keyOf(port.published, port.protocol), service.spec.name);
-      }
-      for (const { published, protocol } of service.spec.task.hostPorts) {
-        if (typeof published === 'number') this.#host.set(keyOf(published, protocol), service.spec.name);
+      for (const port of keptPorts(service)) if (port) this.#ingress.add(port, service.spec.name);
+      for (const port of service.spec.task.hostPorts) {
+        if (typeof port.published === 'number')
+          this.#host.add(opened(port, port.published), service.spec.name);
       }
     }
   }
@@ -64,36 +99,36 @@ export class PublishedPorts {
   /** Takes a port for the service; throws with the reason in words when it cannot be had. */
   take(service: Service, wanted: PublishedPort): AllocatedPort {
     const { name } = service.spec;
-    const { target, protocol } = wanted;
     const range = rangeOf(wanted);
     const isFixed = typeof wanted.published === 'number';
-    if (isFixed && asksFor(service, range.first, protocol) > 1) {
-      throw new Error(`port ${range.first}/${protocol} is published twice by this service`);
+    if (isFixed && asksFor(service, opened(wanted, range.first)) > 1) {
+      throw new Error(`port ${portName(opened(wanted, range.first))} is published twice by this service`);
     }
     const cursor = wanted.published === undefined ? this.#cursors.get(cursorName.port) : undefined;
-    const isTaken = (port: number) =>
-      this.#holder(name, keyOf(port, protocol)) !== undefined ||
-      (!isFixed && asksFor(service, port, protocol) > 0);
+    const isTaken = (candidate: number) => {
+      const port = opened(wanted, candidate);
+      return this.#holder(name, port) !== undefined || (!isFixed && asksFor(service, port) > 0);
+    };
     const published = nextFree(range, cursor, isTaken);
-    if (published === undefined) throw new Error(this.#whyNot(name, range, protocol));
+    if (published === undefined) throw new Error(this.#whyNot(name, range, wanted));
     if (wanted.published === undefined) this.#cursors.set(cursorName.port, published);
-    this.#ingress.set(keyOf(published, protocol), name);
-    return { target, published, protocol };
+    const port = opened(wanted, published);
+    this.#ingress.add(port, name);
+    return { target: wanted.target, ...port };
   }
 
   /** Gives back what was taken for a service that could not be allocated whole. */
   giveBack(ports: AllocatedPort[]): void {
-    for (const { published, protocol } of ports) this.#ingress.delete(keyOf(published, protocol));
+    for (const port of ports) this.#ingress.delete(port);
   }
 
-  #holder(name: string, key: string): string | undefined {
-    const host = this.#host.get(key);
-    return this.#ingress.get(key) ?? (host === name ? undefined : host);
+  #holder(name: string, port: OpenPort): string | undefined {
+    return this.#ingress.find(port) ?? this.#host.find(port, name);
   }
 
-  #whyNot(name: string, { first, last }: Range, protocol: string): string {
-    if (first !== last) return `no port of ${first}-${last}/${protocol} is free`;
-    const holder = this.#holder(name, keyOf(first, protocol));
-    return `port ${first}/${protocol} is already published by service ${holder}`;
+  #whyNot(name: string, { first, last }: Range, wanted: PublishedPort): string {
+    if (first !== last) return `no port of ${first}-${last}/${wanted.protocol} is free`;
+    const port = opened(wanted, first);
+    return `port ${portName(port)} is already published by service ${this.#holder(name, port)}`;
   }
 }

@@ -12,7 +12,8 @@ const count = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
 const durationMs = { type: 'number', minimum: 0, maximum: 365 * 24 * 60 * 60 * 1000 };
 const port = { type: 'integer', minimum: 1, maximum: 65_535 };
 const mode = { type: 'integer', minimum: 0, maximum: 0o7777 };
-const protocol = { enum: ['tcp', 'udp'] };
+const protocol = { enum: ['tcp', 'udp', 'sctp'] };
+const address = { type: 'string', pattern: '^(?:(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)(?:\\.(?!$)|$)){4}$' };
 const name = { type: 'string', pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$' };
 const dnsName = { type: 'string', pattern: '^[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?$', maxLength: 253 };
 
@@ -38,6 +39,7 @@ const publishedPort = (portMode: 'ingress' | 'host') =>
     'published?': { anyOf: [port, object({ first: port, last: port })] },
     protocol,
     mode: { const: portMode },
+    'address?': address,
   });
 
 const mount = {

@@ -1,8 +1,9 @@
 import { describeConstraint, nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
+import { portName, portsClash } from '../../src/spec/port.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
-import { fixedHostPorts, portKey, type NodeUse } from './node-use.ts';
+import { fixedHostPorts, type NodeUse } from './node-use.ts';
 
 /** One reason why a task may not go to a node. */
 export interface Filter {
@@ -77,15 +78,16 @@ function resourceFilters({ reservations }: TaskTemplate): Filter[] {
 function hostPortFilters(serviceId: string, template: TaskTemplate, view: View): Filter[] {
   const wanted = fixedHostPorts(template.hostPorts);
   if (wanted.length === 0) return [];
-  const ingress = new Set<string>();
-  for (const service of view.services.values()) {
-    if (service.id === serviceId) continue;
-    for (const port of service.endpoint?.ports ?? []) ingress.add(portKey(port.published, port.protocol));
-  }
-  return wanted.map((key) => ({
-    explain: `port ${key} in use`,
-    fits: (use) => !ingress.has(key) && !use.hostPorts.has(key),
-  }));
+  const ingress = [...view.services.values()]
+    .filter((service) => service.id !== serviceId)
+    .flatMap((service) => service.endpoint?.ports ?? []);
+  return wanted.map((port) => {
+    const isPublished = ingress.some((other) => portsClash(other, port));
+    return {
+      explain: `port ${portName(port)} in use`,
+      fits: (use) => !isPublished && !use.hostPorts.some((other) => portsClash(other, port)),
+    };
+  });
 }
 
 function maxReplicasFilters(serviceId: string, { placement }: TaskTemplate): Filter[] {

@@ -1,17 +1,13 @@
 import type { Node } from '../../src/spec/node.ts';
+import type { OpenPort } from '../../src/spec/port.ts';
 import type { PublishedPort } from '../../src/spec/service.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
 
-/** `8080/tcp` */
-export function portKey(published: number, protocol: string): string {
-  return `${published}/${protocol}`;
-}
-
 /** The fixed ones of a task's host-mode ports; the agent finds free ones for the others. */
-export function fixedHostPorts(ports: PublishedPort[]): string[] {
-  return ports.flatMap(({ published, protocol }) =>
-    typeof published === 'number' ? [portKey(published, protocol)] : [],
+export function fixedHostPorts(ports: PublishedPort[]): OpenPort[] {
+  return ports.flatMap(({ published, protocol, address }) =>
+    typeof published === 'number' ? [{ published, protocol, ...(address && { address }) }] : [],
   );
 }
 
@@ -22,7 +18,7 @@ export class NodeUse {
   nanoCpus = 0;
   memoryBytes = 0;
   /** Host-mode ports of all tasks that have not ended. */
-  readonly hostPorts = new Set<string>();
+  readonly hostPorts: OpenPort[] = [];
   /** Tasks that are to run: one that is on its way out no longer counts when tasks are spread. */
   tasks = 0;
   readonly #tasksByService = new Map<string, number>();
@@ -38,10 +34,7 @@ export class NodeUse {
   add(task: Task): void {
     this.nanoCpus += task.template.reservations.nanoCpus ?? 0;
     this.memoryBytes += task.template.reservations.memoryBytes ?? 0;
-    for (const key of fixedHostPorts(task.template.hostPorts)) this.hostPorts.add(key);
-    for (const { published, protocol } of task.status.hostPorts ?? []) {
-      this.hostPorts.add(portKey(published, protocol));
-    }
+    this.hostPorts.push(...fixedHostPorts(task.template.hostPorts), ...(task.status.hostPorts ?? []));
     if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
     this.tasks++;
     this.#tasksByService.set(task.serviceId, this.tasksOf(task.serviceId) + 1);

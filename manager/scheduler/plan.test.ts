@@ -237,6 +237,19 @@ describe('filters', () => {
     expect(reasonFor({ hostPorts }, { nodes, services: [ingress] })).toBe(reason);
   });
 
+  test('a port of one address of a host leaves those of others free', () => {
+    const running = (service: Service) => at(service, 1, 'a', 'running');
+    const on = (address: string) => [
+      { target: 80, published: 8080, protocol: 'tcp' as const, mode: 'host' as const, address },
+    ];
+    const other = sampleService('other', { task: sampleTemplate({ hostPorts: on('127.0.0.1') }) });
+    const objects = { nodes: [sampleNode('a')], services: [other], tasks: [running(other)] };
+    expect(reasonFor({ hostPorts: on('192.0.2.1') }, objects)).toBe('assigned to a');
+    expect(reasonFor({ hostPorts: on('127.0.0.1') }, objects)).toBe(
+      'no suitable node: port 127.0.0.1:8080/tcp in use on 1 node',
+    );
+  });
+
   test('no node gets more replicas than it may', () => {
     const placement = { constraints: [], maxReplicasPerNode: 1 };
     const service = sampleService('web', { task: sampleTemplate({ placement }) });

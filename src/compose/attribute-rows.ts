@@ -54,6 +54,10 @@ export const canonicalRows: readonly Row[] = [
     'ports: [{ target: "80", published: 81, mode: host }]',
     { ports: [{ target: 80, published: '81', protocol: 'tcp', mode: 'host' }] },
   ],
+  [
+    'ports: ["127.0.0.1:80:80/SCTP"]',
+    { ports: [{ target: 80, published: '80', protocol: 'sctp', host_ip: '127.0.0.1' }] },
+  ],
   ['networks: [back, front]', { networks: { back: null, front: null } }],
   [
     'networks: { back: { aliases: [store, other] } }',
@@ -143,6 +147,15 @@ export const specRows: readonly Row[] = [
     },
   ],
   ['ports: [80]', { ports: [{ target: 80, protocol: 'tcp', mode: 'ingress' }] }],
+  [
+    'ports: ["127.0.0.1:80:80", "0.0.0.0:81:81/sctp"]',
+    {
+      ports: [
+        { target: 80, published: 80, address: '127.0.0.1' },
+        { target: 81, protocol: 'sctp' },
+      ],
+    },
+  ],
   [
     'networks: [front, back]',
     {

@@ -1,8 +1,9 @@
 import { ShoalError } from '../util/errors.ts';
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { parseSubnet } from '../spec/address.ts';
 import { capabilityNames } from '../spec/capabilities.ts';
 import { parseTmpfs } from './mounts.ts';
+import { isEveryAddress } from './ports.ts';
 import { parseBytes, parseDuration, parseFileMode } from './values.ts';
 
 /** Checks of values that JSON Schema cannot say; named by the schema's keyword `is`. */
@@ -37,6 +38,7 @@ export const checks = {
   signal: onText(isSignal),
   healthcheckTest: isHealthcheckTest,
   address: onText((text) => isIP(text) !== 0),
+  hostAddress: onText((text) => isIPv4(text) || isEveryAddress(text)),
   extraHost: onText(isExtraHost),
   capability: onText(isCapability),
   pullPolicy: onText(isPullPolicy),

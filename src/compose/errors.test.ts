@@ -59,18 +59,18 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       'ports: ["http:80"]',
       '5:13 services.web.ports[0]: "http" is not a port on the hosts; write CONTAINER, HOST:CONTAINER or HOST:CONTAINER/udp, such as "8080:80"',
     ],
-    ['ports: ["80/icmp"]', '5:13 services.web.ports[0]: "icmp" is not a protocol; write tcp or udp'],
+    ['ports: ["80/icmp"]', '5:13 services.web.ports[0]: "icmp" is not a protocol; write tcp, udp or sctp'],
     [
-      'ports: ["80/sctp"]',
-      '5:13 services.web.ports[0].protocol: "sctp" cannot be used here; it must be tcp or udp (sctp is not supported yet)',
+      'ports: ["[::1]:80:80"]',
+      '5:13 services.web.ports[0].host_ip: "::1" cannot be used here; it must be an IPv4 address of hosts; 0.0.0.0 and :: stand for all (no port is open on IPv6)',
+    ],
+    [
+      'ports: ["127.0.0.1:80:80", "80:80"]',
+      '5:32 services.web.ports[1]: port 80/tcp is published already, by web; publish each port once',
     ],
     [
       'ports: ["127.0.1:80:80"]',
       '5:13 services.web.ports[0]: "127.0.1" is not an IP address; write CONTAINER, HOST:CONTAINER or HOST:CONTAINER/udp, such as "8080:80"',
-    ],
-    [
-      'ports: ["127.0.0.1:80:80"]',
-      '5:13 services.web.ports[0].host_ip: not supported yet; published ports are open on every address of the hosts; shut them off there',
     ],
     [
       'ports: ["80-82:80-81"]',

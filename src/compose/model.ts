@@ -1,3 +1,5 @@
+import type { Protocol } from '../spec/service.ts';
+
 /** The canonical Compose model as plain data: what `shoal config` prints and the specs are made from. */
 export interface CanonicalModel {
   name: string;
@@ -111,7 +113,8 @@ export interface CanonicalHealthcheck {
 export interface CanonicalPort {
   target: number;
   published?: string;
-  protocol: 'tcp' | 'udp';
+  host_ip?: string;
+  protocol: Protocol;
   mode: 'ingress' | 'host';
 }
 

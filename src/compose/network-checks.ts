@@ -1,6 +1,8 @@
 import { parseSubnet, subnetSize, subnetsOverlap } from '../spec/address.ts';
+import { portName, portsClash, type OpenPort } from '../spec/port.ts';
 import { parseLink } from './links.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
+import { isEveryAddress } from './ports.ts';
 import type { PathSegment } from './tree.ts';
 
 type Complain = (path: readonly PathSegment[], message: string, hint?: string) => void;
@@ -75,26 +77,35 @@ function checkContainerNames({ services }: CanonicalModel, complain: Complain): 
   }
 }
 
-/** A port is published in ingress mode by one service only, and in host mode once by a service. */
+/** A port is published in ingress mode by one service only, and in host mode once by a service, on each address. */
 function checkPorts(model: CanonicalModel, complain: Complain): void {
-  const ingress = new Map<string, string>();
+  const ingress = new Map<string, TakenPort[]>();
   for (const [key, service] of Object.entries(model.services)) {
-    const host = new Map<string, string>();
+    const host = new Map<string, TakenPort[]>();
     for (const [index, port] of (service.ports ?? []).entries()) {
       if (port.published === undefined || port.published === '0' || port.published.includes('-')) continue;
       const taken = port.mode === 'host' ? host : ingress;
-      const name = `${port.published}/${port.protocol}`;
-      const earlier = taken.get(name);
-      if (earlier === undefined) taken.set(name, key);
-      else {
-        complain(
-          ['services', key, 'ports', index],
-          `port ${name} is published already, by ${earlier}`,
-          'publish each port once',
-        );
-      }
+      const { protocol, host_ip: address } = port;
+      const open: OpenPort = { published: Number(port.published), protocol };
+      if (address !== undefined && !isEveryAddress(address)) open.address = address;
+      const name = `${port.published}/${protocol}`;
+      const others = taken.get(name) ?? [];
+      taken.set(name, [...others, { open, key }]);
+      const earlier = others.find((other) => portsClash(other.open, open));
+      if (earlier === undefined) continue;
+      complain(
+        ['services', key, 'ports', index],
+        `port ${portName(open)} is published already, by ${earlier.key}`,
+        'publish each port once',
+      );
     }
   }
+}
+
+interface TakenPort {
+  open: OpenPort;
+  /** Of the service. */
+  key: string;
 }
 
 function checkSubnets(model: CanonicalModel, complain: Complain): void {

@@ -25,7 +25,7 @@ export function parseShortPort(text: string): ShortPorts {
   const slash = text.lastIndexOf('/');
   const protocol = (slash < 0 ? 'tcp' : text.slice(slash + 1)).toLowerCase();
   if (!/^(?:tcp|udp|sctp)$/u.test(protocol)) {
-    return { fault: `${JSON.stringify(protocol)} is not a protocol`, hint: 'write tcp or udp' };
+    return { fault: `${JSON.stringify(protocol)} is not a protocol`, hint: 'write tcp, udp or sctp' };
   }
   const { address, host, container } = splitPort(slash < 0 ? text : text.slice(0, slash));
   if (address !== '' && !isIPv4(address) && !isIPv6(address)) {
@@ -40,6 +40,11 @@ export function parseShortPort(text: string): ShortPorts {
     return { fault: `${JSON.stringify(host)} is not a port on the hosts`, hint: example };
   }
   return expand(targets, published, { address, host, protocol });
+}
+
+/** Whether a `host_ip` stands for all addresses of the hosts: `0.0.0.0`, or the same in IPv6 however it is written. */
+export function isEveryAddress(address: string): boolean {
+  return address === '0.0.0.0' || (isIPv6(address) && /^[0:]+$/u.test(address));
 }
 
 interface Range {

@@ -51,12 +51,18 @@ const port: Attribute = object(
       is: 'published',
       says: 'a port from 0 to 65535 or a range such as 8000-8010',
     },
-    protocol: { ...oneOf('tcp', 'udp'), form: 'lowerCase', says: 'tcp or udp (sctp is not supported yet)' },
+    host_ip: {
+      type: 'string',
+      is: 'hostAddress',
+      says: 'an IPv4 address of hosts; 0.0.0.0 and :: stand for all (no port is open on IPv6)',
+      cluster:
+        'open only on hosts that have this address, and only there; 127.0.0.1: for programs of the hosts',
+    },
+    protocol: { ...oneOf('tcp', 'udp', 'sctp'), form: 'lowerCase' },
     mode: oneOf('ingress', 'host'),
     ...refused({
       name: 'ports have no names; leave it out',
       app_protocol: 'nothing on the way reads the protocol; leave it out',
-      host_ip: 'published ports are open on every address of the hosts; shut them off there',
     }),
   },
   { required: ['target'] },

@@ -31,6 +31,7 @@ import type {
   CanonicalVolume,
 } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
+import { isEveryAddress } from './ports.ts';
 import { platformConstraints, settingParts } from './settings.ts';
 import { durationMs, parseFileMode } from './values.ts';
 
@@ -233,8 +234,14 @@ function dependencies(service: CanonicalService, names: Names): ServiceSpec['dep
 function publishedPort(port: CanonicalPort): PublishedPort {
   const [first = 0, last = first] = (port.published ?? '0').split('-').map(Number);
   const published = first === last ? first : { first, last };
-  const { target, protocol, mode } = port;
-  return { target, ...(published === 0 ? {} : { published }), protocol, mode };
+  const { target, protocol, mode, host_ip: address } = port;
+  return {
+    target,
+    ...(published === 0 ? {} : { published }),
+    protocol,
+    mode,
+    ...(address === undefined || isEveryAddress(address) ? {} : { address }),
+  };
 }
 
 function containerSpec(service: CanonicalService, names: Names): ContainerSpec {

@@ -1,8 +1,9 @@
 import type { Labels, ObjectMeta } from './object.ts';
+import type { OpenPort } from './port.ts';
 import type { VolumeDriverOptions } from './resource.ts';
 import type { ContainerSettings, Hook, LogSettings, NameSettings, PullPolicy } from './settings.ts';
 
-export type Protocol = 'tcp' | 'udp';
+export type Protocol = 'tcp' | 'udp' | 'sctp';
 
 /** A port asked for. `published` is a port, a range to pick a free one from, or absent for any free one (30000–32767). */
 export interface PublishedPort {
@@ -11,6 +12,8 @@ export interface PublishedPort {
   protocol: Protocol;
   /** `ingress`: open on every host and balanced over all replicas; `host`: open on the hosts that run a replica. */
   mode: 'ingress' | 'host';
+  /** The only address of the hosts on which it is open, IPv4; absent: every one. A host without it does not have the port. */
+  address?: string;
 }
 
 export interface Healthcheck {
@@ -193,10 +196,8 @@ export interface ServiceLink {
   service: string;
 }
 
-export interface AllocatedPort {
+export interface AllocatedPort extends OpenPort {
   target: number;
-  published: number;
-  protocol: Protocol;
 }
 
 export type UpdateState =

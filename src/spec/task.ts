@@ -1,6 +1,6 @@
 import { assert } from '../util/errors.ts';
 import type { ObjectMeta } from './object.ts';
-import type { TaskTemplate } from './service.ts';
+import type { AllocatedPort, TaskTemplate } from './service.ts';
 
 /** In order: a task's observed state only ever moves to the right. `remove` exists as a desired state alone. */
 export const taskStates = [
@@ -77,7 +77,7 @@ export interface TaskStatus {
   /** The image's digest once it is resolved. */
   imageDigest?: string;
   /** Host-mode ports in use. */
-  hostPorts?: { target: number; published: number; protocol: 'tcp' | 'udp' }[];
+  hostPorts?: AllocatedPort[];
 }
 
 /** The new status; throws when the move is illegal (time travel is not allowed). Equal states may refresh the message. */

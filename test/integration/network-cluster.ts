@@ -1,6 +1,6 @@
 /** What a manager would tell each host, worked out from a list of tasks: just enough of one for the network tests. */
 import type { TaskNetwork } from '../../agent/network/network.ts';
-import type { AllocatedPort } from '../../src/spec/service.ts';
+import type { AllocatedPort, ServiceLink } from '../../src/spec/service.ts';
 import type { AssignmentLists } from './network-host.ts';
 
 export interface TestTask {
@@ -21,6 +21,7 @@ export interface TestService {
   application: string;
   networks: { name: string; virtualAddress?: string; aliases?: string[] }[];
   ports?: AllocatedPort[];
+  links?: ServiceLink[];
 }
 
 export interface TestNetwork {
@@ -82,6 +83,7 @@ export class TestCluster {
         aliases,
       })),
       ports: service.ports ?? [],
+      ...(service.links && { links: service.links }),
       ...(service.ports && { ingressNetworkId: networkId(service.networks[0]!.name) }),
     }));
     const endpoints = this.tasks

@@ -97,16 +97,16 @@ async function resolve({ name: known, address }: { name: string; address: string
 await serveLines({
   ready: () => Promise.resolve(),
   /** Greets each connection with its own name and the client's address, and echoes lines with its name. */
-  serve: async ({ port }: { port: number }) => {
+  serve: async ({ port, address = '0.0.0.0' }: { port: number; address?: string }) => {
     const tcp = createServer((socket) => {
       socket.on('error', () => socket.destroy());
       socket.write(`${name} ${socket.remoteAddress?.replace('::ffff:', '')}\n`);
       socket.on('data', (bytes) => socket.write(`${name} ${bytes.toString().trim()}\n`));
     });
-    tcp.listen(port, '0.0.0.0');
+    tcp.listen(port, address);
     const udp = createSocket('udp4');
     udp.on('message', (_, from) => udp.send(`${name} ${from.address}`, from.port, from.address));
-    udp.bind(port);
+    udp.bind(port, address);
     await Promise.all([once(tcp, 'listening'), once(udp, 'listening')]);
   },
   ask: async (where: { host: string; port: number; localAddress?: string }) => {

@@ -30,7 +30,9 @@ function describe(task: Task, services: Map<string, Service>, nodes: Map<string,
   const { state, at, message, error, exitCode } = task.status;
   const published =
     state === 'running' && ports.length > 0
-      ? ports.map((port) => `*:${port.published}->${port.target}/${port.protocol}`).join(', ')
+      ? ports
+          .map((port) => `${port.address ?? '*'}:${port.published}->${port.target}/${port.protocol}`)
+          .join(', ')
       : '';
   return {
     id: task.id,

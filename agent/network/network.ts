@@ -18,7 +18,6 @@ export interface NetworkAssignments {
 export interface TaskNetwork {
   taskId: string;
   serviceId: string;
-  /** The first one carries the default route. */
   attachments: NetworkAttachment[];
   /** Host-mode ports of this task. */
   hostPorts: AllocatedPort[];

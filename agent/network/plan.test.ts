@@ -58,11 +58,11 @@ function assigned(endpointCount: number, change: Partial<NetworkAssignments> = {
   };
 }
 
-test('a network becomes a bridge on the lower half, a VXLAN port, and an entry for each other bridge', () => {
+test('a network becomes a bridge, a VXLAN port, and an entry for each other bridge', () => {
   const { links, elements } = planAssignments(assigned(0), facts);
   expect(links.bridges.get('shbfront00000')).toEqual({
     networkId: front.id,
-    address: '10.64.0.1/21',
+    address: '10.64.0.1/20',
     mac: '0a:53:0a:40:00:01',
     mtu: 1450,
     virtualSubnet: '10.64.8.0/21',
@@ -147,10 +147,52 @@ test('the default route is the first attachment whose network is not internal', 
   };
   const interfaces = planTask(task, assigned(0).networks, 1500);
   expect(interfaces.map((each) => [each.taskName, each.defaultRoute, each.address, each.mtu])).toEqual([
-    ['eth0', false, '10.64.16.9/21', 1450],
-    ['eth1', true, '10.64.0.9/21', 1450],
+    ['eth0', false, '10.64.16.9/20', 1450],
+    ['eth1', true, '10.64.0.9/20', 1450],
   ]);
   expect(() => planTask(task, new Map(), 1500)).toThrow(/^Cannot attach task abcdefghijkl/);
+});
+
+test('the network with the highest priority has the default route, and interfaces have the names they are given', () => {
+  const other = { ...front, id: 'other0000000', subnet: '10.64.32.0/20', bridgeAddress: '10.64.32.1' };
+  const at = (network: NetworkAssignment, address: string) => ({
+    networkId: network.id,
+    address,
+    aliases: [],
+  });
+  const task = {
+    taskId: 'abcdefghijkl',
+    serviceId: 'web',
+    hostPorts: [],
+    attachments: [
+      { ...at(inner, '10.64.16.9'), gatewayPriority: 9, interfaceName: 'eth1' },
+      at(front, '10.64.0.9'),
+      { ...at(other, '10.64.32.9'), gatewayPriority: 1 },
+    ],
+  };
+  const networks = new Map([...assigned(0).networks, [other.id, other]]);
+  const interfaces = planTask(task, networks, 1500);
+  expect(interfaces.map((each) => [each.taskName, each.defaultRoute])).toEqual([
+    ['eth1', false],
+    ['eth0', false],
+    ['eth2', true],
+  ]);
+});
+
+test('a network has its virtual IPs where it says, and the MTU that it asks for where the host carries that', () => {
+  const small = { ...front, virtualSubnet: '10.64.0.0/22', mtuBytes: 1280 };
+  const { links, elements } = planAssignments(assigned(0, { networks: new Map([[front.id, small]]) }), facts);
+  expect(links.bridges.get('shbfront00000')).toMatchObject({ mtu: 1280, virtualSubnet: '10.64.0.0/22' });
+  expect(links.vxlans.get('shxfront00000')).toMatchObject({ mtu: 1280 });
+  expect([...elements.get('virtual')!.keys()]).toEqual(['10.64.0.0/22']);
+  const attachments = [{ networkId: front.id, address: '10.64.9.9', aliases: [] }];
+  const task = { taskId: 'abcdefghijkl', serviceId: 'web', hostPorts: [], attachments };
+  expect(planTask(task, new Map([[front.id, small]]), 1500)).toMatchObject([
+    { mtu: 1280, virtualSubnet: '10.64.0.0/22', address: '10.64.9.9/20' },
+  ]);
+  expect(planTask(task, new Map([[front.id, { ...small, mtuBytes: 9000 }]]), 1500)).toMatchObject([
+    { mtu: 1450 },
+  ]);
 });
 
 test('interface names are distinct for each attachment and fit the kernel', () => {

@@ -5,10 +5,12 @@ import {
   macOf,
   parseAddress,
   parseSubnet,
-  splitSubnet,
+  virtualSubnetOf,
 } from '../../src/spec/address.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { interfaceName } from '../../src/spec/names.ts';
+import { defaultRouteIndex } from '../../src/spec/route.ts';
+import type { NetworkAttachment } from '../../src/spec/task.ts';
 import { portName, type OpenPort } from '../../src/spec/port.ts';
 import type { EndpointAssignment, NetworkAssignment, ServiceAssignment } from '../../src/wire/session.ts';
 import type { NetworkAssignments, TaskNetwork } from './network.ts';
@@ -72,11 +74,11 @@ function planNetwork(
   elements: Elements,
 ): void {
   const bridge = interfaceName('bridge', network.id);
-  const { tasks, virtual } = splitSubnet(parseSubnet(network.subnet));
-  const mtu = facts.underlayMtu - vxlanOverheadBytes;
+  const virtual = virtualSubnetOf(network);
+  const mtu = mtuOf(network, facts.underlayMtu);
   links.bridges.set(bridge, {
     networkId: network.id,
-    address: `${network.bridgeAddress}/${tasks.prefix}`,
+    address: `${network.bridgeAddress}/${parseSubnet(network.subnet).prefix}`,
     mac: macOf(network.bridgeAddress),
     mtu,
     virtualSubnet: formatSubnet(virtual),
@@ -196,16 +198,37 @@ export interface TaskInterface {
   defaultRoute: boolean;
 }
 
+/** What VXLAN leaves of the hosts' own network, or what the network asks for when that is less. */
+function mtuOf({ mtuBytes }: NetworkAssignment, underlayMtu: number): number {
+  return Math.min(mtuBytes ?? underlayMtu, underlayMtu - vxlanOverheadBytes);
+}
+
+/** Those that are given, and eth0, eth1, … for the others. */
+function interfaceNames(attachments: readonly NetworkAttachment[]): string[] {
+  const given = new Set(attachments.map(({ interfaceName }) => interfaceName));
+  let next = 0;
+  return attachments.map((attachment) => {
+    if (attachment.interfaceName !== undefined) return attachment.interfaceName;
+    while (given.has(`eth${next}`)) next++;
+    return `eth${next++}`;
+  });
+}
+
 /**
- * The interfaces of a task, eth0, eth1, … in the order of its attachments. The default route is the first
- * attachment's whose network is not internal. Throws `network_failed` when a network is not known here (yet).
+ * The interfaces of a task, eth0, eth1, … in the order of its attachments where they have no names of their own. Throws `network_failed` when a network is not known here (yet).
  */
 export function planTask(
   task: TaskNetwork,
   networks: ReadonlyMap<string, NetworkAssignment>,
   underlayMtu: number,
 ): TaskInterface[] {
-  const first = task.attachments.findIndex(({ networkId }) => networks.get(networkId)?.internal === false);
+  const gateway = defaultRouteIndex(
+    task.attachments.map(({ networkId, gatewayPriority }) => ({
+      internal: networks.get(networkId)?.internal ?? true,
+      gatewayPriority,
+    })),
+  );
+  const names = interfaceNames(task.attachments);
   return task.attachments.map(({ networkId, address }, index) => {
     const network = networks.get(networkId);
     if (!network) {
@@ -215,18 +238,17 @@ export function planTask(
         { next: 'Wait until the manager has sent the network to this host.' },
       );
     }
-    const { tasks, virtual } = splitSubnet(parseSubnet(network.subnet));
     return {
       hostName: vethName(task.taskId, index),
-      taskName: `eth${index}`,
+      taskName: names[index]!,
       networkId,
       bridge: interfaceName('bridge', networkId),
-      address: `${formatAddress(parseAddress(address))}/${tasks.prefix}`,
+      address: `${formatAddress(parseAddress(address))}/${parseSubnet(network.subnet).prefix}`,
       mac: macOf(address),
-      mtu: underlayMtu - vxlanOverheadBytes,
+      mtu: mtuOf(network, underlayMtu),
       gateway: network.bridgeAddress,
-      virtualSubnet: formatSubnet(virtual),
-      defaultRoute: index === first,
+      virtualSubnet: formatSubnet(virtualSubnetOf(network)),
+      defaultRoute: index === gateway,
     };
   });
 }

@@ -1,67 +1,108 @@
 import {
   formatAddress,
+  formatSubnet,
+  isUsableAddress,
   parseAddress,
   parseSubnet,
-  splitSubnet,
   subnetContains,
+  subnetSize,
+  virtualSubnetOf,
+  type Subnet,
 } from '../../src/spec/address.ts';
 import type { Network } from '../../src/spec/network.ts';
-import { isTerminal, type Task } from '../../src/spec/task.ts';
+import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { cursorName, nextFree, usableAddresses, type Cursors, type Range } from './range.ts';
 
-interface Half {
+/** A network that has its subnet. */
+export type PlacedNetwork = Network & { subnet: string };
+
+/** Addresses of one purpose. */
+interface Part {
   range: Range;
+  /** Only addresses of the range. */
   used: Set<number>;
+  /** How many there are to use. */
+  size: number;
   cursor: string;
 }
 
-/** Gives out the addresses of one network: the lower half to bridges and tasks, the upper one to virtual IPs. */
+/** Gives out the addresses of one network: one part of it to virtual IPs, the others to bridges and tasks. */
 export class NetworkAddresses {
-  readonly #tasks: Half;
-  readonly #virtual: Half;
+  readonly #name: string;
+  readonly #subnet: Subnet;
+  readonly #virtualSubnet: Subnet;
+  readonly #tasks: Part;
+  readonly #virtual: Part;
   readonly #cursors: Cursors;
+  /** What each address in use is for, in words. */
+  readonly #holders = new Map<number, string>();
 
-  /** `subnet` in CIDR form. The cursors are moved as addresses are taken. */
-  constructor(network: Network, subnet: string, cursors: Cursors) {
-    const halves = splitSubnet(parseSubnet(subnet));
-    const half = (of: keyof typeof halves, cursor: string): Half => ({
-      range: usableAddresses(halves[of]),
-      used: new Set(),
-      cursor,
-    });
-    this.#tasks = half('tasks', cursorName.tasks(network.id));
-    this.#virtual = half('virtual', cursorName.virtual(network.id));
+  /** The cursors are moved as addresses are taken. `kept`: addresses that only those get who ask for them. */
+  constructor(network: PlacedNetwork, kept: Iterable<string>, cursors: Cursors) {
+    this.#name = network.spec.name;
+    this.#subnet = parseSubnet(network.subnet);
+    this.#virtualSubnet = virtualSubnetOf(network);
     this.#cursors = cursors;
-    for (const address of Object.values(network.bridgeAddresses)) this.use(address);
+    const pool = parseSubnet(network.spec.range ?? network.subnet);
+    this.#tasks = {
+      ...taskRange(this.#subnet, pool, this.#virtualSubnet),
+      used: new Set(),
+      cursor: cursorName.tasks(network.id),
+    };
+    const range = usableAddresses(this.#virtualSubnet);
+    const size = range.last - range.first + 1;
+    this.#virtual = { range, size, used: new Set(), cursor: cursorName.virtual(network.id) };
+    for (const address of [...(network.spec.reserved ?? []), ...kept]) this.keep(address);
+    for (const address of Object.values(network.bridgeAddresses)) this.use(address, 'the bridge of a host');
   }
 
-  /** Notes an address that is in use already. */
-  use(address: string): void {
+  /** Notes an address that is in use already, and for what. */
+  use(address: string, holder: string): void {
+    this.#holders.set(parseAddress(address), holder);
+    this.keep(address);
+  }
+
+  /** Notes an address that is not to be given to anyone who does not ask for it. */
+  keep(address: string): void {
     const value = parseAddress(address);
-    const half = value <= this.#tasks.range.last ? this.#tasks : this.#virtual;
-    half.used.add(value);
+    const part = subnetContains(this.#virtualSubnet, value) ? this.#virtual : this.#tasks;
+    if (value >= part.range.first && value <= part.range.last) part.used.add(value);
   }
 
   /** Whether `takeForTask` would find nothing. */
   isFull(): boolean {
-    return isFull(this.#tasks);
+    return this.#tasks.used.size >= this.#tasks.size;
   }
 
   /** Whether `takeVirtual` would find nothing. */
   isVirtualFull(): boolean {
-    return isFull(this.#virtual);
+    return this.#virtual.used.size >= this.#virtual.size;
   }
 
   /** A free address for a task or a bridge; there must be one. */
   takeForTask(): string {
-    return this.#take(this.#tasks);
+    return this.#take(this.#tasks, (candidate) => subnetContains(this.#virtualSubnet, candidate));
   }
 
   /** A free virtual IP; there must be one. */
   takeVirtual(): string {
-    return this.#take(this.#virtual);
+    return this.#take(this.#virtual, () => false);
+  }
+
+  /** Why a task cannot have this very address, in words; undefined when it can. */
+  whyNot(address: string): string | undefined {
+    const value = parseAddress(address);
+    if (!isUsableAddress(this.#subnet, value)) {
+      return `network ${this.#name} has no address ${address}: its subnet is ${formatSubnet(this.#subnet)}`;
+    }
+    if (subnetContains(this.#virtualSubnet, value)) {
+      const block = formatSubnet(this.#virtualSubnet);
+      return `address ${address} of network ${this.#name} is one of its virtual IPs, which are ${block}`;
+    }
+    const holder = this.#holders.get(value);
+    return holder && `address ${address} of network ${this.#name} is in use by ${holder}`;
   }
 
   /** Without a cursor, as after a change of leader, taking goes on after the address of the newest task. */
@@ -69,53 +110,102 @@ export class NetworkAddresses {
     if (!this.#cursors.has(this.#tasks.cursor)) this.#cursors.set(this.#tasks.cursor, parseAddress(address));
   }
 
-  #take(half: Half): string {
-    const address = nextFree(half.range, this.#cursors.get(half.cursor), (candidate) =>
-      half.used.has(candidate),
+  #take(part: Part, isElsewhere: (candidate: number) => boolean): string {
+    const address = nextFree(
+      part.range,
+      this.#cursors.get(part.cursor),
+      (candidate) => part.used.has(candidate) || isElsewhere(candidate),
     );
     assert(address !== undefined, 'nothing is taken from what is full');
-    half.used.add(address);
-    this.#cursors.set(half.cursor, address);
+    part.used.add(address);
+    this.#cursors.set(part.cursor, address);
     return formatAddress(address);
   }
 }
 
-/** Only usable addresses are ever used. */
-function isFull({ range, used }: Half): boolean {
-  return used.size > range.last - range.first;
+/** What is given to bridges and tasks: the pool without the virtual IPs and without what no interface can have. */
+function taskRange(subnet: Subnet, pool: Subnet, virtual: Subnet): { range: Range; size: number } {
+  const usable = usableAddresses(subnet);
+  let first = Math.max(pool.base, usable.first);
+  let last = Math.min(pool.base + subnetSize(pool) - 1, usable.last);
+  const virtualLast = virtual.base + subnetSize(virtual) - 1;
+  // At an end they cut the range short; in the middle they are passed over.
+  if (virtual.base <= first && virtualLast >= first) first = virtualLast + 1;
+  if (virtual.base <= last && virtualLast >= last) last = virtual.base - 1;
+  const inMiddle = virtual.base > first && virtualLast < last ? subnetSize(virtual) : 0;
+  return { range: { first, last }, size: last - first + 1 - inMiddle };
+}
+
+/** Blocks smaller than this hold too few virtual IPs to be of use. */
+const virtualPrefixMax = 29;
+
+/**
+ * The largest block of the pool, half of it at most, in which none of these addresses is; of several the last. Undefined
+ * when they leave none of a useful size.
+ */
+export function chooseVirtualSubnet(pool: Subnet, addresses: readonly number[]): Subnet | undefined {
+  for (let prefix = pool.prefix + 1; prefix <= virtualPrefixMax; prefix++) {
+    const size = 2 ** (32 - prefix);
+    const met = new Set(
+      addresses
+        .filter((address) => subnetContains(pool, address))
+        .map((address) => Math.floor((address - pool.base) / size)),
+    );
+    for (let index = 2 ** (prefix - pool.prefix) - 1; index >= 0; index--) {
+      if (!met.has(index)) return { base: pool.base + index * size, prefix };
+    }
+  }
+  return undefined;
+}
+
+/** The addresses that services ask for by themselves, by the full name of the network. */
+export function fixedAddresses(view: View): Map<string, string[]> {
+  const fixed = new Map<string, string[]>();
+  for (const service of view.services.values()) {
+    for (const { name, address } of service.spec.task.networks) {
+      if (address !== undefined) fixed.set(name, [...(fixed.get(name) ?? []), address]);
+    }
+  }
+  return fixed;
 }
 
 /** The addresses of every network that has a subnet, with those in use noted. One pass over all tasks and services. */
 export function addressesInUse(view: View, cursors: Cursors): Map<string, NetworkAddresses> {
   const networks = new Map<string, NetworkAddresses>();
+  const fixed = fixedAddresses(view);
   for (const network of view.networks.values()) {
-    if (network.subnet === undefined) continue;
-    networks.set(network.id, new NetworkAddresses(network, network.subnet, cursors));
+    const { subnet } = network;
+    if (subnet === undefined) continue;
+    const kept = fixed.get(network.spec.name) ?? [];
+    networks.set(network.id, new NetworkAddresses({ ...network, subnet }, kept, cursors));
   }
   for (const service of view.services.values()) {
     for (const [networkId, address] of Object.entries(service.endpoint?.virtualAddresses ?? {})) {
-      networks.get(networkId)?.use(address);
+      networks.get(networkId)?.use(address, `service ${service.spec.name}`);
     }
   }
   const newest = new Map<string, { task: Task; address: string }>();
   for (const task of view.tasks.values()) {
     for (const { networkId, address } of task.attachments) {
-      if (!isTerminal(task.status.state)) networks.get(networkId)?.use(address);
       const known = newest.get(networkId);
       if (known === undefined || isNewer(task, address, known)) newest.set(networkId, { task, address });
+      if (isTerminal(task.status.state)) continue;
+      if (isLost(task, view)) networks.get(networkId)?.keep(address);
+      else networks.get(networkId)?.use(address, `task ${taskName(task)}`);
     }
   }
   for (const [networkId, { address }] of newest) networks.get(networkId)?.startAfter(address);
   return networks;
 }
 
+/** Whether nobody knows what became of the task, and it is not wanted any more: its successor may have its fixed address. */
+function isLost({ nodeId, desiredState }: Task, view: View): boolean {
+  if (desiredState !== 'shutdown' && desiredState !== 'remove') return false;
+  return nodeId !== undefined && view.nodes.get(nodeId)?.status.state === 'down';
+}
+
 /** Tasks made in one millisecond got their addresses upwards. */
 function isNewer(task: Task, address: string, than: { task: Task; address: string }): boolean {
   if (task.createdAt !== than.task.createdAt) return task.createdAt > than.task.createdAt;
   return parseAddress(address) > parseAddress(than.address);
-}
-
-/** Whether a virtual IP still lies where the network has its virtual IPs. */
-export function isVirtualAddress(subnet: string, address: string): boolean {
-  return subnetContains(splitSubnet(parseSubnet(subnet)).virtual, parseAddress(address));
 }

@@ -6,19 +6,20 @@ import {
   subnetContains,
   subnetSize,
   subnetsOverlap,
+  upperHalf,
   type Subnet,
 } from '../../src/spec/address.ts';
 import { defaultAddressPool, defaultSubnetPrefix, firstVni } from '../../src/spec/defaults.ts';
-import type { Network } from '../../src/spec/network.ts';
+import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
 import type { Plan, View } from '../store/objects.ts';
-import { addressesInUse, NetworkAddresses } from './addresses.ts';
+import { addressesInUse, chooseVirtualSubnet, fixedAddresses, NetworkAddresses } from './addresses.ts';
 import { byAge, cursorName, nextFree, once, serveInTurn, type Cursors } from './range.ts';
 
 /** VXLAN network identifiers have 24 bits (RFC 7348, section 5). */
 const lastVni = 2 ** 24 - 1;
-/** Half of a /28 leaves six addresses for bridges and tasks. */
+/** Half of a /28 leaves seven addresses for bridges and tasks. */
 const prefixMax = 28;
 
 /** Gives VNI, subnet and a bridge address for every node to the networks that lack them. Moves the cursors. */
@@ -48,7 +49,7 @@ function withError(network: Network, allocationError: string): Network | undefin
   return allocationError === network.allocationError ? undefined : { ...network, allocationError };
 }
 
-type Place = Required<Pick<Network, 'subnet' | 'vni'>>;
+type Place = Required<Pick<Network, 'subnet' | 'vni'>> & Pick<Network, 'virtualSubnet'>;
 
 /** The network with a bridge address for each node; undefined when nothing changes. */
 function withBridges(
@@ -58,8 +59,10 @@ function withBridges(
   addressesOf: () => Map<string, NetworkAddresses>,
   cursors: Cursors,
 ): Network | undefined {
-  const { subnet, vni } = place;
-  const addresses = addressesOf().get(network.id) ?? new NetworkAddresses(network, subnet, cursors);
+  const { subnet } = place;
+  const kept = () => fixedAddresses(view).get(network.spec.name) ?? [];
+  const addresses =
+    addressesOf().get(network.id) ?? new NetworkAddresses({ ...network, ...place }, kept(), cursors);
   const bridgeAddresses: Record<string, string> = {};
   let allocationError: string | undefined;
   for (const node of [...view.nodes.values()].sort(byAge)) {
@@ -73,7 +76,7 @@ function withBridges(
     network.vni !== undefined &&
     allocationError === network.allocationError &&
     isDeepStrictEqual(bridgeAddresses, network.bridgeAddresses);
-  return same ? undefined : { ...network, subnet, vni, bridgeAddresses, allocationError };
+  return same ? undefined : { ...network, ...place, bridgeAddresses, allocationError };
 }
 
 /** The subnets and VNIs of all networks. */
@@ -82,10 +85,12 @@ class Subnets {
   readonly #cursors: Cursors;
   readonly #used: { name: string; subnet: Subnet }[] = [];
   readonly #vnis = new Set<number>();
+  readonly #fixed: () => Map<string, string[]>;
 
   constructor(view: View, cursors: Cursors) {
     this.#view = view;
     this.#cursors = cursors;
+    this.#fixed = once(() => fixedAddresses(view));
     for (const { spec, subnet, vni } of view.networks.values()) {
       if (vni !== undefined) this.#vnis.add(vni);
       if (subnet !== undefined) this.#used.push({ name: spec.name, subnet: parseSubnet(subnet) });
@@ -98,8 +103,9 @@ class Subnets {
   /** VNI and subnet: those it has, those asked for, or the next free ones; otherwise the reason in words. */
   takeFor(network: Network): ({ failed: false } & Place) | { failed: true; reason: string } {
     try {
-      const subnet = network.subnet ?? formatSubnet(this.#take(network));
-      return { failed: false, subnet, vni: network.vni ?? this.#takeVni() };
+      const { subnet, virtualSubnet } = network.subnet === undefined ? this.#take(network) : network;
+      const vni = network.vni ?? this.#takeVni();
+      return { failed: false, subnet: subnet!, vni, ...(virtualSubnet && { virtualSubnet }) };
     } catch (error) {
       return { failed: true, reason: messageOf(error) };
     }
@@ -114,11 +120,29 @@ class Subnets {
     return vni;
   }
 
-  #take(network: Network): Subnet {
-    const { name, subnet: wanted } = network.spec;
+  #take({ spec }: Network): Pick<Network, 'subnet' | 'virtualSubnet'> {
+    const { name, subnet: wanted } = spec;
     const subnet = wanted === undefined ? this.#cut() : this.#check(parseSubnet(wanted));
+    const virtual = this.#virtualOf(spec, subnet);
     this.#used.push({ name, subnet });
-    return subnet;
+    return {
+      subnet: formatSubnet(subnet),
+      ...(isDeepStrictEqual(virtual, upperHalf(subnet)) ? {} : { virtualSubnet: formatSubnet(virtual) }),
+    };
+  }
+
+  /** Where the virtual IPs go: away from every address that is wanted for something else. */
+  #virtualOf({ name, range, reserved = [] }: NetworkSpec, subnet: Subnet): Subnet {
+    const pool = range === undefined ? subnet : parseSubnet(range);
+    if (!subnetContains(subnet, pool.base) || pool.prefix < subnet.prefix || pool.prefix > prefixMax) {
+      throw new Error(`range ${range} is not a part of ${formatSubnet(subnet)} of a /${prefixMax} at least`);
+    }
+    const addresses = [...reserved, ...(this.#fixed().get(name) ?? [])];
+    const virtual = chooseVirtualSubnet(pool, addresses.map(parseAddress));
+    if (virtual === undefined) {
+      throw new Error(`the fixed addresses leave no block of ${formatSubnet(pool)} for virtual IPs`);
+    }
+    return virtual;
   }
 
   #check(subnet: Subnet): Subnet {

@@ -110,7 +110,7 @@ describe('networks', () => {
     const view = settled({ nodes, networks: [sampleNetwork('net', '10.9.0.0/28')] });
     const network = view.networks.get('net')!;
     expect(network.allocationError).toBe('subnet 10.9.0.0/28 has no free address for every node');
-    expect(Object.keys(network.bridgeAddresses)).toHaveLength(6);
+    expect(Object.keys(network.bridgeAddresses)).toHaveLength(7);
     for (const node of ['n0', 'n7']) view.remove('node', node);
     settle(view);
     expect(view.networks.get('net')?.allocationError).toBeUndefined();
@@ -313,7 +313,7 @@ describe('tasks', () => {
     const view = settled({ networks: [sampleNetwork('net', '10.9.0.0/28')], services: [web] });
     const given: (string | undefined)[] = [];
     let cursors = new Map<string, number>();
-    for (let slot = 1; slot <= 7; slot++) {
+    for (let slot = 1; slot <= 8; slot++) {
       view.put('task', sampleTask(web, slot, { createdAt: slot }));
       if (slot === 4) cursors = new Map();
       cursors = settle(view, cursors);
@@ -321,18 +321,126 @@ describe('tasks', () => {
       const task = view.tasks.get(`web-${slot}`)!;
       view.put('task', { ...task, status: { ...task.status, state: 'failed' } });
     }
-    expect(given.map((address) => address?.split('.')[3])).toEqual(['1', '2', '3', '4', '5', '6', '1']);
+    expect(given.map((address) => address?.split('.')[3])).toEqual(['1', '2', '3', '4', '5', '6', '7', '1']);
   });
 
   test('wait for an address when the network is full, and get it when one is free', () => {
-    const tasks = Array.from({ length: 7 }, (_, index) => sampleTask(web, index + 1, { createdAt: index }));
+    const tasks = Array.from({ length: 8 }, (_, index) => sampleTask(web, index + 1, { createdAt: index }));
     const view = settled({ networks: [sampleNetwork('net', '10.9.0.0/28')], services: [web], tasks });
-    expect(view.tasks.get('web-7')?.status).toMatchObject({
+    expect(view.tasks.get('web-8')?.status).toMatchObject({
       state: 'new',
       message: 'network app_net has no free address',
     });
     view.remove('task', 'web-3');
     settle(view);
-    expect(addressesOf(view, 'web-7')).toEqual(['10.9.0.3']);
+    expect(addressesOf(view, 'web-8')).toEqual(['10.9.0.3']);
+  });
+});
+
+describe('a fixed address', () => {
+  const fixed = (id: string, address: string, createdAt = 0) =>
+    sampleService(
+      id,
+      { task: sampleTemplate({ networks: [{ name: 'app_net', aliases: [], address }] }) },
+      { createdAt },
+    );
+  const db = fixed('db', '10.9.0.2');
+  const web = sampleService('web', { task: onNet });
+
+  test('is given to its task and to nobody else, bridges and older tasks among them', () => {
+    const view = settled({
+      nodes: [sampleNode('n1'), sampleNode('n2')],
+      networks: [sampleNetwork('net', '10.9.0.0/28')],
+      services: [web, db],
+      tasks: [sampleTask(web, 1), sampleTask(db, 1, { createdAt: 1 })],
+    });
+    expect(view.networks.get('net')?.bridgeAddresses).toEqual({ n1: '10.9.0.1', n2: '10.9.0.3' });
+    expect(addressesOf(view, 'web-1')).toEqual(['10.9.0.4']);
+    expect(addressesOf(view, 'db-1')).toEqual(['10.9.0.2']);
+  });
+
+  test.each([
+    ['10.9.0.0/24', '10.9.0.200', '10.9.0.0/25'],
+    ['10.9.0.0/24', '10.9.0.20', undefined],
+    ['10.9.0.0/28', '10.9.0.14', '10.9.0.0/29'],
+  ])('in %s at %s moves the virtual IPs to %s', (subnet, address, virtualSubnet) => {
+    const service = fixed('db', address);
+    const view = settled({
+      networks: [sampleNetwork('net', subnet)],
+      services: [service],
+      tasks: [sampleTask(service, 1)],
+    });
+    expect(view.networks.get('net')?.virtualSubnet).toBe(virtualSubnet);
+    expect(addressesOf(view, 'db-1')).toEqual([address]);
+  });
+
+  test('on both sides of the subnet leaves the virtual IPs a smaller part of it', () => {
+    const services = [fixed('a', '10.9.0.10'), fixed('b', '10.9.0.240'), fixed('c', '10.9.0.140')];
+    const view = settled({ networks: [sampleNetwork('net', '10.9.0.0/24')], services });
+    expect(view.networks.get('net')?.virtualSubnet).toBe('10.9.0.64/26');
+    expect(view.services.get('a')?.endpoint?.virtualAddresses).toEqual({ net: '10.9.0.65' });
+  });
+
+  test.each([
+    ['10.9.0.3', 'address 10.9.0.3 of network app_net is in use by task app_web.1'],
+    ['10.9.0.1', 'address 10.9.0.1 of network app_net is in use by the bridge of a host'],
+    ['10.9.0.9', 'address 10.9.0.9 of network app_net is one of its virtual IPs, which are 10.9.0.8/29'],
+    ['10.9.1.1', 'network app_net has no address 10.9.1.1: its subnet is 10.9.0.0/28'],
+  ])('%s that comes too late waits with the reason', (address, message) => {
+    const view = settled({
+      nodes: [sampleNode('n1'), sampleNode('n2')],
+      networks: [sampleNetwork('net', '10.9.0.0/28')],
+      services: [web],
+      tasks: [sampleTask(web, 1)],
+    });
+    const late = fixed('late', address);
+    view.put('service', late);
+    view.put('task', sampleTask(late, 1));
+    settle(view);
+    expect(view.tasks.get('late-1')?.status).toMatchObject({ state: 'new', message });
+  });
+
+  test('goes to the successor once the task has ended, or is lost with its host and not wanted any more', () => {
+    const view = settled({
+      nodes: [sampleNode('n1')],
+      networks: [sampleNetwork('net', '10.9.0.0/24')],
+      services: [db],
+      tasks: [sampleTask(db, 1, { nodeId: 'n1' })],
+    });
+    const old = view.tasks.get('db-1')!;
+    view.put('task', { ...old, desiredState: 'shutdown', status: { ...old.status, state: 'running' } });
+    view.put('task', sampleTask(db, 1, { id: 'next', createdAt: 1 }));
+    settle(view);
+    expect(view.tasks.get('next')?.status.message).toContain('is in use by task app_db.1');
+    const lost = viewOf({
+      nodes: [sampleNode('n1', { status: { state: 'down', since: 0, message: '' } })],
+      networks: [...view.networks.values()],
+      services: [db],
+      tasks: [...view.tasks.values()],
+    });
+    settle(lost);
+    expect(addressesOf(lost, 'next')).toEqual(['10.9.0.2']);
+    view.put('task', { ...view.tasks.get('db-1')!, status: { ...old.status, state: 'shutdown' } });
+    settle(view);
+    expect(addressesOf(view, 'next')).toEqual(['10.9.0.2']);
+  });
+
+  test('and the range of a network leave each other alone, and reserved addresses are given to nothing', () => {
+    const network = sampleNetwork('net', '10.9.0.0/16');
+    network.spec = { ...network.spec, range: '10.9.5.0/28', reserved: ['10.9.5.1', '10.9.0.1'] };
+    const far = fixed('far', '10.9.200.7');
+    const view = settled({
+      nodes: [sampleNode('n1')],
+      networks: [network],
+      services: [web, far],
+      tasks: [sampleTask(web, 1), sampleTask(far, 1)],
+    });
+    expect(view.networks.get('net')).toMatchObject({
+      bridgeAddresses: { n1: '10.9.5.0' },
+      virtualSubnet: '10.9.5.8/29',
+    });
+    expect(addressesOf(view, 'web-1')).toEqual(['10.9.5.2']);
+    expect(addressesOf(view, 'far-1')).toEqual(['10.9.200.7']);
+    expect(view.services.get('far')?.endpoint?.virtualAddresses).toEqual({ net: '10.9.5.9' });
   });
 });

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
+import { parseAddress, subnetContains, virtualSubnetOf } from '../../src/spec/address.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { AllocatedPort, Service } from '../../src/spec/service.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
 import type { Plan, View } from '../store/objects.ts';
-import { addressesInUse, isVirtualAddress, type NetworkAddresses } from './addresses.ts';
+import { addressesInUse, type NetworkAddresses } from './addresses.ts';
 import { keptPorts, PublishedPorts } from './ports.ts';
 import { byAge, once, serveInTurn, type Cursors } from './range.ts';
 
@@ -37,8 +38,9 @@ function virtualNetworks(service: Service, view: View): Map<string, Network> {
 
 function keptAddresses(service: Service, wanted: Map<string, Network>): Record<string, string> {
   const kept = Object.entries(service.endpoint?.virtualAddresses ?? {}).filter(([networkId, address]) => {
-    const subnet = wanted.get(networkId)?.subnet;
-    return subnet !== undefined && isVirtualAddress(subnet, address);
+    const { subnet, virtualSubnet } = wanted.get(networkId) ?? {};
+    if (subnet === undefined) return false;
+    return subnetContains(virtualSubnetOf({ subnet, virtualSubnet }), parseAddress(address));
   });
   return Object.fromEntries(kept);
 }

@@ -1,4 +1,4 @@
-import { moveTask, type NetworkAttachment, type Task } from '../../src/spec/task.ts';
+import { moveTask, taskName, type NetworkAttachment, type Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { addressesInUse, type NetworkAddresses } from './addresses.ts';
@@ -37,7 +37,7 @@ function allocateTask(
   now: number,
   addresses: () => Map<string, NetworkAddresses>,
 ): { failed: boolean; task: Task | undefined } {
-  const reason = whyHeld(task, view) ?? whichIsFull(task, view, addresses);
+  const reason = whyHeld(task, view) ?? whyNoAddress(task, view, addresses);
   if (reason !== undefined) return { failed: true, task: withMessage(task, reason) };
   const attachments = attachmentsOf(task, view, addresses);
   const next = { state: 'pending', at: now, message: 'waiting for a node' } as const;
@@ -58,17 +58,19 @@ function withMessage(task: Task, message: string): Task | undefined {
   return { ...task, status: moveTask(task.status, { ...task.status, message }, 'allocator') };
 }
 
-function whichIsFull(
+/** Why one of its networks has no address for the task. */
+function whyNoAddress(
   task: Task,
   view: View,
   addresses: () => Map<string, NetworkAddresses>,
 ): string | undefined {
-  const full = task.template.networks.find(({ name }) =>
-    addresses()
-      .get(view.networkByName(name)?.id ?? '')
-      ?.isFull(),
-  );
-  return full && `network ${full.name} has no free address`;
+  for (const { name, address } of task.template.networks) {
+    const pool = addresses().get(view.networkByName(name)?.id ?? '');
+    const reason = address === undefined ? undefined : pool?.whyNot(address);
+    if (reason !== undefined) return reason;
+    if (address === undefined && pool?.isFull()) return `network ${name} has no free address`;
+  }
+  return undefined;
 }
 
 /** In the template's order. */
@@ -77,10 +79,17 @@ function attachmentsOf(
   view: View,
   addresses: () => Map<string, NetworkAddresses>,
 ): NetworkAttachment[] {
-  return task.template.networks.map(({ name, aliases }) => {
+  return task.template.networks.map(({ name, aliases, address: fixed, gatewayPriority, interfaceName }) => {
     const network = view.networkByName(name);
     const pool = network && addresses().get(network.id);
     assert(pool !== undefined, `network ${name} was seen a moment ago`);
-    return { networkId: network!.id, address: pool.takeForTask(), aliases };
+    if (fixed !== undefined) pool.use(fixed, `task ${taskName(task)}`);
+    return {
+      networkId: network!.id,
+      address: fixed ?? pool.takeForTask(),
+      aliases,
+      ...(gatewayPriority !== undefined && { gatewayPriority }),
+      ...(interfaceName !== undefined && { interfaceName }),
+    };
   });
 }

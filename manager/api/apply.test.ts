@@ -151,6 +151,35 @@ test.each([
   ],
   ['/services/0/name', (spec: ApplicationSpec) => (spec.services[0]!.name = 'app_other')],
   ['/networks/0/subnet', (spec: ApplicationSpec) => (spec.networks[0]!.subnet = '10.1.0.0/99')],
+  ['/networks/0/range', (spec: ApplicationSpec) => (spec.networks[0]!.range = 'here')],
+  [
+    '/services/0/mode',
+    (spec: ApplicationSpec) =>
+      Object.assign(spec.services[0]!, { containerName: 'one', mode: { kind: 'global' } }),
+  ],
+  [
+    '/services/0/links/0',
+    (spec: ApplicationSpec) => (spec.services[0]!.links = [{ alias: 'a', service: 'b' }]),
+  ],
+  [
+    '/services/0/task/networks/0/address',
+    (spec: ApplicationSpec) => (spec.services[0]!.task.networks[0]!.address = '10.1.0.5'),
+  ],
+  [
+    '/services/0/task/networks/0/address',
+    (spec: ApplicationSpec) => {
+      Object.assign(spec.networks[0]!, { subnet: '10.1.0.0/16', reserved: ['10.1.0.5'] });
+      spec.services[0]!.task.networks[0]!.address = '10.1.0.5';
+    },
+  ],
+  [
+    '/services/0/task/networks/0/address',
+    (spec: ApplicationSpec) => {
+      spec.networks[0]!.subnet = '10.1.0.0/16';
+      spec.services[0]!.update = { ...spec.services[0]!.update, order: 'start-first' };
+      spec.services[0]!.task.networks[0]!.address = '10.1.0.5';
+    },
+  ],
   ['/secrets/0/name', (spec: ApplicationSpec) => (spec.secrets[0]!.data = 'b3RoZXI=')],
   ['/secrets/0/data', (spec: ApplicationSpec) => (spec.secrets[0]!.data = 'ä')],
   ['/services/0', (spec: ApplicationSpec) => Object.assign(spec.services[0]!, { priviledged: true })],

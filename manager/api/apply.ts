@@ -141,10 +141,16 @@ function applyNetwork(planner: Planner, spec: NetworkSpec): void {
     return note(planner, 'network', spec.name, 'create', { kind: 'network', action: 'create', object });
   }
   if (isDeepStrictEqual(stored.spec, spec)) return note(planner, 'network', spec.name, 'keep');
-  if (stored.spec.subnet !== spec.subnet) {
+  const fixed = [
+    ['subnet', 'subnet'],
+    ['range', 'ip_range'],
+    ['mtuBytes', 'MTU'],
+  ] as const;
+  const changed = fixed.find(([key]) => stored.spec[key] !== spec[key]);
+  if (changed !== undefined) {
     throw new ShoalError(
       'failed_precondition',
-      `Cannot change the subnet of network ${spec.name} while it is in use`,
+      `Cannot change the ${changed[1]} of network ${spec.name} while it is in use`,
       {
         next: `Run \`shoal down\` for the application, and then \`shoal up\`.`,
       },

@@ -203,7 +203,15 @@ const task = object({
     windowMs: durationMs,
   }),
   placement: object({ constraints: list(text), maxReplicasPerNode: count }),
-  networks: list(object({ name, aliases: list(text) })),
+  networks: list(
+    object({
+      name,
+      aliases: list(text),
+      'address?': address,
+      'gatewayPriority?': { type: 'integer', minimum: -(2 ** 53), maximum: 2 ** 53 },
+      'interfaceName?': { type: 'string', pattern: '^(?!lo$)[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}$' },
+    }),
+  ),
   hostPorts: list(publishedPort('host')),
   forceUpdate: count,
 });
@@ -245,7 +253,18 @@ const file = object({ name, application: name, labels, data: { type: 'string' } 
 export const applicationSchema: SchemaObject = object({
   name: { type: 'string', pattern: '^[a-z0-9][a-z0-9_-]{0,127}$' },
   services: list(service),
-  networks: list(object({ name, application: name, labels, internal: flag, 'subnet?': text })),
+  networks: list(
+    object({
+      name,
+      application: name,
+      labels,
+      internal: flag,
+      'subnet?': text,
+      'range?': text,
+      'reserved?': list(address),
+      'mtuBytes?': { type: 'integer', minimum: 68, maximum: 65_535 },
+    }),
+  ),
   volumes: list(object({ name, application: name, labels, 'driverOptions?': driverOptions })),
   secrets: list(file),
   configs: list(file),

@@ -1,5 +1,5 @@
 import { Ajv, type SchemaObject, type ValidateFunction } from 'ajv';
-import { parseSubnet } from '../../src/spec/address.ts';
+import { isUsableAddress, parseAddress, parseSubnet } from '../../src/spec/address.ts';
 import type { ApplicationSpec, ExternalNames } from '../../src/spec/application.ts';
 import { parseConstraint } from '../../src/spec/constraint.ts';
 import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
@@ -34,7 +34,10 @@ export function validateApplication(value: unknown): ApplicationSpec {
   checkNames(spec);
   checkContainerNames(spec);
   for (const [index, network] of spec.networks.entries()) {
-    if (network.subnet !== undefined) check(`/networks/${index}/subnet`, () => parseSubnet(network.subnet!));
+    for (const key of ['subnet', 'range'] as const) {
+      const text = network[key];
+      if (text !== undefined) check(`/networks/${index}/${key}`, () => parseSubnet(text));
+    }
   }
   for (const [index, { driverOptions }] of spec.volumes.entries()) {
     const fault = driverOptions && driverOptionsFault(driverOptions);
@@ -106,6 +109,7 @@ function checkService(path: string, service: ServiceSpec, spec: ApplicationSpec)
   checkReferences(`${path}/dependsOn`, dependencies, spec.services);
   const links = (service.links ?? []).map((link) => ({ name: link.service }));
   checkReferences(`${path}/links`, links, spec.services);
+  checkAddresses(path, service, spec);
   const single = service.mode.kind === 'global' || service.mode.replicas > 1 ? whySingle(service) : undefined;
   if (single !== undefined) throw invalid(`${path}/mode`, `it can have one replica only, for ${single}`);
   for (const [index, { published }] of [...ports, ...task.hostPorts].entries()) {
@@ -116,6 +120,28 @@ function checkService(path: string, service: ServiceSpec, spec: ApplicationSpec)
   if (ports.length === 0) return;
   if (endpointMode === 'dnsrr') throw invalid(`${path}/ports`, 'dnsrr and ingress ports exclude each other');
   if (task.networks.length === 0) throw invalid(`${path}/ports`, 'ingress ports need a network');
+}
+
+/** Fixed addresses are in the subnets that their networks ask for, and no two tasks have them at a time. */
+function checkAddresses(path: string, { task, update, rollback }: ServiceSpec, spec: ApplicationSpec): void {
+  const taken = new Set(task.networks.flatMap(({ interfaceName }) => interfaceName ?? []));
+  if (taken.size < task.networks.filter(({ interfaceName }) => interfaceName !== undefined).length) {
+    throw invalid(`${path}/task/networks`, 'two interfaces have the same name');
+  }
+  for (const [index, { name, address }] of task.networks.entries()) {
+    if (address === undefined) continue;
+    const where = `${path}/task/networks/${index}/address`;
+    if (update.order === 'start-first' || rollback.order === 'start-first') {
+      throw invalid(where, 'with start-first two tasks would have it at once');
+    }
+    const network = spec.networks.find((one) => one.name === name);
+    if (network === undefined) continue;
+    if (network.subnet === undefined) throw invalid(where, `network ${name} has no subnet of its own`);
+    const isUsable = isUsableAddress(parseSubnet(network.subnet), parseAddress(address));
+    if (!isUsable || network.reserved?.includes(address) === true) {
+      throw invalid(where, `network ${name} has no such address to give`);
+    }
+  }
 }
 
 function checkReferences(path: string, references: { name: string }[], targets: { name: string }[]): void {

@@ -150,6 +150,35 @@ test('a service is told with its links, for the tasks that it has there', () => 
   expect(setOf(objects, 'a').get('service/web')?.value).toMatchObject({ links });
 });
 
+test('of two tasks with one fixed address, the older of which was lost, others know the newer', () => {
+  const objects: ViewObjects = {
+    networks: [network('front', ['a', 'b', 'c'])],
+    services: [web],
+    tasks: [
+      placed(1, 'b', 'running', { createdAt: 2 }),
+      placed(1, 'c', 'running', { id: 'old', createdAt: 1, desiredState: 'shutdown' }),
+      placed(3, 'a', 'running'),
+    ],
+  };
+  expect(keys(objects, 'a').filter((key) => key.startsWith('peer/'))).toEqual(['peer/front/web-1']);
+});
+
+test('published ports lead to the network that has the default route of the service’s tasks', () => {
+  const ports = [{ target: 80, published: 8080, protocol: 'tcp' as const }];
+  const reference = (id: string, gatewayPriority: number) => ({
+    name: `app_${id}`,
+    aliases: [],
+    gatewayPriority,
+  });
+  const task = sampleTemplate({ networks: [reference('front', 0), reference('back', 1)] });
+  const service = sampleService('web', { task }, { endpoint: { ...endpoint, ports } });
+  const objects: ViewObjects = {
+    networks: [network('front', ['a']), network('back', ['a'])],
+    services: [service],
+  };
+  expect(setOf(objects, 'a').get('service/web')?.value).toMatchObject({ ingressNetworkId: 'back', ports });
+});
+
 test('the difference of two sets leads from one to the other, and a reported status is no difference', () => {
   const base: ViewObjects = { networks: [network('front', ['a', 'b'])], services: [web] };
   const before = setOf({ ...base, tasks: [placed(1, 'a', 'starting')] }, 'a');

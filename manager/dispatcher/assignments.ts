@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { FileReference, Service } from '../../src/spec/service.ts';
+import { defaultRouteIndex } from '../../src/spec/route.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
 import type {
   AssignmentKind,
@@ -21,12 +22,12 @@ export type AssignmentSet = ReadonlyMap<string, AssignmentPut>;
 /** What all nodes' sets are cut from; made once for a view. */
 export interface Overview {
   view: View;
-  /** Live tasks (assigned and not ended) by each network they are on. */
-  liveByNetwork: Map<string, Task[]>;
+  /** Live tasks (assigned and not ended) by each network they are on, and their address there. */
+  liveByNetwork: Map<string, Map<string, Task>>;
   /** Services by each network they are reachable on. */
   servicesByNetwork: Map<string, Service[]>;
   endpointsByService: Map<string, Task[]>;
-  /** First networks of services with ingress ports: every node is part of them. */
+  /** Networks by which services with ingress ports are reached: every node is part of them. */
   ingressNetworks: Set<string>;
   secretsByName: Map<string, FileAssignment>;
   configsByName: Map<string, FileAssignment>;
@@ -64,7 +65,7 @@ export function overviewOf(view: View): Overview {
   };
   for (const task of view.tasks.values()) {
     if (!isLive(task)) continue;
-    for (const { networkId } of task.attachments) addTo(overview.liveByNetwork, networkId, task);
+    for (const { networkId, address } of task.attachments) noteAddress(overview, networkId, address, task);
     if (isEndpoint(task, view.nodes)) addTo(overview.endpointsByService, task.serviceId, task);
   }
   for (const service of view.services.values()) {
@@ -76,6 +77,14 @@ export function overviewOf(view: View): Overview {
     if (ingress !== undefined) overview.ingressNetworks.add(ingress);
   }
   return overview;
+}
+
+/** A task with a fixed address may have been lost with its host: then its successor has the address. */
+function noteAddress({ liveByNetwork }: Overview, networkId: string, address: string, task: Task): void {
+  const known = liveByNetwork.get(networkId) ?? new Map<string, Task>();
+  liveByNetwork.set(networkId, known);
+  const other = known.get(address);
+  if (other === undefined || other.createdAt < task.createdAt) known.set(address, task);
 }
 
 /**
@@ -101,10 +110,9 @@ export function assignmentsFor(
     if (network === undefined) continue;
     networks.add(networkId);
     put({ kind: 'network', value: network });
-    for (const peer of overview.liveByNetwork.get(networkId) ?? []) {
-      const address = peer.attachments.find((attachment) => attachment.networkId === networkId)?.address;
+    for (const [address, peer] of overview.liveByNetwork.get(networkId) ?? []) {
       const hostAddress = view.nodes.get(peer.nodeId ?? '')?.description?.address;
-      if (peer.nodeId === nodeId || address === undefined || hostAddress === undefined) continue;
+      if (peer.nodeId === nodeId || hostAddress === undefined) continue;
       put({ kind: 'peer', value: { id: `${networkId}/${peer.id}`, networkId, address, hostAddress } });
     }
   }
@@ -167,14 +175,28 @@ function networkAssignment(view: View, networkId: string, nodeId: string): Netwo
       ? []
       : [{ nodeId: peerId, bridgeAddress, hostAddress }];
   });
-  const { id, vni, subnet, spec } = network;
-  return { id, name: spec.name, vni, subnet, internal: spec.internal, bridgeAddress, peers };
+  const { id, vni, subnet, virtualSubnet, spec } = network;
+  return {
+    id,
+    name: spec.name,
+    vni,
+    subnet,
+    ...(virtualSubnet && { virtualSubnet }),
+    internal: spec.internal,
+    ...(spec.mtuBytes && { mtuBytes: spec.mtuBytes }),
+    bridgeAddress,
+    peers,
+  };
 }
 
+/** Where the default route is, so that replies to hosts that pass connections on leave by the network they came from. */
 function ingressNetworkOf(view: View, service: Service): string | undefined {
-  const first = service.spec.task.networks[0];
-  if (first === undefined || (service.endpoint?.ports ?? []).length === 0) return undefined;
-  return view.networkByName(first.name)?.id;
+  if ((service.endpoint?.ports ?? []).length === 0) return undefined;
+  const networks = service.spec.task.networks.map(({ name, gatewayPriority }) => {
+    const network = view.networkByName(name);
+    return { id: network?.id, internal: network?.spec.internal ?? true, gatewayPriority };
+  });
+  return networks[Math.max(0, defaultRouteIndex(networks))]?.id;
 }
 
 function serviceAssignment(view: View, service: Service, networks: ReadonlySet<string>): ServiceAssignment {

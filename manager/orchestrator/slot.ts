@@ -18,7 +18,7 @@ import {
 
 /**
  * A stop-first replacement that cannot be placed for this long may be waiting for what the old task holds (memory, a
- * host port); then the old one is stopped before the new one is ready.
+ * host port, a fixed address); then the old one is stopped before the new one is ready.
  */
 export const placementPatienceMs = 2_000;
 
@@ -193,7 +193,10 @@ function stoppingMayHelp(clean: Task, dirty: Task): boolean {
   return (
     needsRoom ||
     placement.maxReplicasPerNode > 0 ||
-    (hostPorts.length > 0 && dirty.template.hostPorts.length > 0)
+    (hostPorts.length > 0 && dirty.template.hostPorts.length > 0) ||
+    clean.template.networks.some(({ address }) =>
+      dirty.attachments.some((attachment) => attachment.address === address),
+    )
   );
 }
 

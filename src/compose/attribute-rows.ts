@@ -4,7 +4,7 @@ type Row = readonly [written: string, expected: object];
 
 /** Defines whatever the rows name. */
 export const surroundings = `
-networks: { front: , back: }
+networks: { front: , back: , fixed: { ipam: { config: [{ subnet: 10.3.0.0/16 }] } } }
 volumes: { data: }
 secrets: { pw: { file: pw.txt } }
 configs: { page: { content: hello } }
@@ -167,6 +167,17 @@ export const specRows: readonly Row[] = [
       },
     },
   ],
+  [
+    'networks: { front: { gw_priority: 1 }, fixed: { priority: 5, ipv4_address: 10.3.0.9, interface_name: lan0 } }',
+    {
+      task: {
+        networks: [
+          { name: 'app_fixed', address: '10.3.0.9', interfaceName: 'lan0' },
+          { name: 'app_front', gatewayPriority: 1 },
+        ],
+      },
+    },
+  ],
   ['networks: { back: { aliases: [a, a] } }', { task: { networks: [{ name: 'app_back', aliases: ['a'] }] } }],
   [
     'volumes: ["data:/d"]',
@@ -302,6 +313,12 @@ export const topLevelRows: readonly Row[] = [
   [
     'networks: { default: { driver: bridge, ipam: { config: [{ subnet: 10.9.0.0/16 }] } } }',
     { networks: [{ name: 'app_default', subnet: '10.9.0.0/16' }] },
+  ],
+  [
+    'networks: { default: { driver_opts: { com.docker.network.driver.mtu: 1400 }, ipam: { config: [{ subnet: 10.9.0.0/16, ip_range: 10.9.5.0/24, gateway: 10.9.0.1, aux_addresses: { b: 10.9.0.9, a: 10.9.0.3 } }] } } }',
+    {
+      networks: [{ range: '10.9.5.0/24', reserved: ['10.9.0.1', '10.9.0.3', '10.9.0.9'], mtuBytes: 1400 }],
+    },
   ],
   [
     'volumes: { v: { name: kept, driver: local, labels: { a: b } } }',

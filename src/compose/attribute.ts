@@ -78,6 +78,11 @@ export const bytes: Attribute = {
   is: 'bytes',
   says: 'a size, such as 64m or 1g',
 };
+export const ipv4Address: Attribute = {
+  type: 'string',
+  is: 'ipv4Address',
+  says: 'an IPv4 address such as 10.1.0.5',
+};
 export const fileMode: Attribute = {
   type: 'string',
   form: 'fileMode',

@@ -38,6 +38,8 @@ export const checks = {
   signal: onText(isSignal),
   healthcheckTest: isHealthcheckTest,
   address: onText((text) => isIP(text) !== 0),
+  ipv4Address: onText((text) => isIPv4(text)),
+  mtu: onText((text) => /^\d{2,5}$/u.test(text) && Number(text) >= 68 && Number(text) <= 65_535),
   hostAddress: onText((text) => isIPv4(text) || isEveryAddress(text)),
   extraHost: onText(isExtraHost),
   capability: onText(isCapability),

@@ -95,7 +95,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ],
     [
       'networks: { default: { ipv4_address: 1.2.3.4 } }',
-      '5:28 services.web.networks.default.ipv4_address: not supported yet; the cluster gives each replica its address; use the name of the service, or an alias',
+      '5:42 services.web.networks.default.ipv4_address: the network default has no subnet of its own; give default one under ipam.config',
     ],
     [
       'volumes: ["data:/d"]',

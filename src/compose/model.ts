@@ -19,7 +19,7 @@ export interface CanonicalService {
   environment?: Record<string, string | null>;
   env_file?: { path: string; required: boolean; format?: 'raw' }[];
   ports?: CanonicalPort[];
-  networks: Record<string, { aliases?: string[] } | null>;
+  networks: Record<string, CanonicalServiceNetwork | null>;
   volumes?: CanonicalMount[];
   secrets?: CanonicalFileReference[];
   configs?: CanonicalFileReference[];
@@ -89,6 +89,14 @@ export interface CanonicalService {
   ulimits?: Record<string, { soft: number; hard: number }>;
   userns_mode?: 'host';
   uts?: 'host';
+}
+
+export interface CanonicalServiceNetwork {
+  aliases?: string[];
+  ipv4_address?: string;
+  interface_name?: string;
+  priority?: number;
+  gw_priority?: number;
 }
 
 export interface CanonicalHook {
@@ -173,7 +181,15 @@ export interface CanonicalNetwork {
   external?: boolean;
   internal?: boolean;
   labels?: Record<string, string>;
-  ipam?: { config?: { subnet?: string }[] };
+  ipam?: { config?: CanonicalSubnet[] };
+  driver_opts?: { 'com.docker.network.driver.mtu'?: string };
+}
+
+export interface CanonicalSubnet {
+  subnet?: string;
+  ip_range?: string;
+  gateway?: string;
+  aux_addresses?: Record<string, string>;
 }
 
 export interface CanonicalVolume {

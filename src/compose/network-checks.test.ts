@@ -45,10 +45,70 @@ describe('names and addresses that cannot be are refused, with what to do:', () 
     ],
     [
       'container_name: one\n    deploy: { mode: global }',
-      '5:21 services.web.container_name: a global service has many containers, and container_name is for one; leave out one of them',
+      '5:21 services.web.container_name: it is for one container, and a global service has one on every host; leave out one of them',
     ],
   ])('%s', async (attributes, expected) => {
     expect(summary(await faultsOf(application(attributes)))).toEqual([expected]);
+  });
+
+  const addressed = 'networks: { n: { ipv4_address: 10.1.0.5 } }';
+  const subnet =
+    'networks: { n: { ipam: { config: [{ subnet: 10.1.0.0/24, aux_addresses: { router: 10.1.0.7 } }] } } }';
+  it.each<[string, string, string]>([
+    [
+      addressed,
+      'networks: { n: }',
+      'services.web.networks.n.ipv4_address: the network n has no subnet of its own; give n one under ipam.config',
+    ],
+    [
+      'networks: { n: { ipv4_address: 10.1.0.255 } }',
+      subnet,
+      'services.web.networks.n.ipv4_address: 10.1.0.255 is no address in 10.1.0.0/24; choose one of its subnet',
+    ],
+    [
+      'networks: { n: { ipv4_address: 10.1.0.7 } }',
+      subnet,
+      'services.web.networks.n.ipv4_address: 10.1.0.7 is that of router already; give each its own address',
+    ],
+    [
+      `${addressed}\n  two: { image: nginx, ${addressed} }`,
+      subnet,
+      'services.web.networks.n.ipv4_address: 10.1.0.5 is that of two already; give each its own address',
+    ],
+    [
+      `${addressed}\n    deploy: { replicas: 2 }`,
+      subnet,
+      'services.web.networks.n.ipv4_address: it is for one container, and deploy.replicas says 2; leave out one of them',
+    ],
+    [
+      `${addressed}\n    deploy: { mode: global }`,
+      subnet,
+      'services.web.networks.n.ipv4_address: it is for one container, and a global service has one on every host; leave out one of them',
+    ],
+    [
+      `${addressed}\n    deploy: { update_config: { order: start-first } }`,
+      subnet,
+      'services.web.deploy.update_config.order: the old and the new container would have the same ipv4_address; leave out order, or the address',
+    ],
+    [
+      'command: a',
+      'networks: { n: { ipam: { config: [{ gateway: 10.1.0.1 }] } } }',
+      'networks.n.ipam.config[0].gateway: the network has no subnet of its own; give it one',
+    ],
+    [
+      'command: a',
+      'networks: { n: { ipam: { config: [{ subnet: 10.1.0.0/24, ip_range: 10.1.0.0/29 }] } } }',
+      'networks.n.ipam.config[0].ip_range: the range 10.1.0.0/29 is too small; a prefix of at most /28',
+    ],
+    [
+      'command: a',
+      'networks: { n: { driver_opts: { encrypted: "" } } }',
+      'networks.n.driver_opts.encrypted: not supported yet; traffic between hosts is not encrypted yet; use a network between them that is',
+    ],
+  ])('%s with %s', async (attributes, networks, expected) => {
+    const text = `services:\n  web:\n    image: nginx\n    ${attributes}\n${networks}\n`;
+    const lines = summary(await faultsOf(text)).map((line) => line.replace(/^\S+ /u, ''));
+    expect(lines).toEqual([expected]);
   });
 
   it('two containers of one name', async () => {

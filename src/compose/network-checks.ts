@@ -1,21 +1,34 @@
-import { parseSubnet, subnetSize, subnetsOverlap } from '../spec/address.ts';
+import {
+  isUsableAddress,
+  parseAddress,
+  parseSubnet,
+  subnetContains,
+  subnetSize,
+  subnetsOverlap,
+} from '../spec/address.ts';
 import { portName, portsClash, type OpenPort } from '../spec/port.ts';
 import { parseLink } from './links.ts';
-import type { CanonicalModel, CanonicalService } from './model.ts';
+import type { CanonicalModel, CanonicalNetwork, CanonicalService } from './model.ts';
 import { isEveryAddress } from './ports.ts';
 import type { PathSegment } from './tree.ts';
 
 type Complain = (path: readonly PathSegment[], message: string, hint?: string) => void;
+
+/** Smaller subnets hold too few addresses to divide. */
+const prefixMax = 28;
 
 /** Checks what must hold between names, addresses and ports of all services and networks. */
 export function checkNetworking(model: CanonicalModel, complain: Complain): void {
   for (const [key, service] of Object.entries(model.services)) {
     checkLinks(key, service, model, complain);
     checkSingle(key, service, complain);
+    checkInterfaceNames(key, service, complain);
   }
   checkContainerNames(model, complain);
   checkPorts(model, complain);
   checkSubnets(model, complain);
+  for (const [key, network] of Object.entries(model.networks ?? {})) checkRanges(key, network, complain);
+  checkFixedAddresses(model, complain);
 }
 
 /** A link leads to another service that shares a network with this one. */
@@ -42,21 +55,76 @@ function checkLinks(key: string, service: CanonicalService, model: CanonicalMode
 function checkSingle(key: string, service: CanonicalService, complain: Complain): void {
   const { deploy } = service;
   const path = ['services', key];
-  const given =
-    service.container_name === undefined
-      ? []
-      : [{ path: [...path, 'container_name'], what: 'container_name' }];
+  const addresses = Object.entries(service.networks).filter(
+    ([, options]) => options?.ipv4_address !== undefined,
+  );
+  const single = [
+    ...(service.container_name === undefined ? [] : [['container_name']]),
+    ...addresses.map(([name]) => ['networks', name, 'ipv4_address']),
+  ];
   const replicas = deploy?.replicas ?? service.scale ?? 1;
   const says = deploy?.replicas === undefined ? 'scale' : 'deploy.replicas';
-  for (const one of given) {
+  for (const keys of single) {
     if (deploy?.mode === 'global') {
-      complain(
-        one.path,
-        `a global service has many containers, and ${one.what} is for one`,
-        'leave out one of them',
-      );
+      const message = `it is for one container, and a global service has one on every host`;
+      complain([...path, ...keys], message, 'leave out one of them');
     } else if (replicas > 1) {
-      complain(one.path, `it is for one container, and ${says} says ${replicas}`, 'leave out one of them');
+      const message = `it is for one container, and ${says} says ${replicas}`;
+      complain([...path, ...keys], message, 'leave out one of them');
+    }
+  }
+  for (const name of ['update_config', 'rollback_config'] as const) {
+    if (addresses.length === 0 || deploy?.[name]?.order !== 'start-first') continue;
+    complain(
+      [...path, 'deploy', name, 'order'],
+      'the old and the new container would have the same ipv4_address',
+      'leave out order, or the address',
+    );
+  }
+}
+
+/** Interfaces of a service have names of their own. */
+function checkInterfaceNames(key: string, service: CanonicalService, complain: Complain): void {
+  const taken = new Map<string, string>();
+  for (const [network, options] of Object.entries(service.networks)) {
+    const name = options?.interface_name;
+    if (name === undefined) continue;
+    const earlier = taken.get(name);
+    taken.set(name, network);
+    if (earlier === undefined) continue;
+    complain(
+      ['services', key, 'networks', network, 'interface_name'],
+      `the interface on ${earlier} is called ${name} already`,
+      'give each its own name',
+    );
+  }
+}
+
+/** A fixed address is one of its network's, and nobody else's. */
+function checkFixedAddresses(model: CanonicalModel, complain: Complain): void {
+  const taken = new Map<string, string>();
+  for (const [key, network] of Object.entries(model.networks ?? {})) {
+    const { gateway, aux_addresses: others } = network.ipam?.config?.[0] ?? {};
+    if (gateway !== undefined) taken.set(`${key} ${gateway}`, 'the gateway');
+    for (const [name, address] of Object.entries(others ?? {})) taken.set(`${key} ${address}`, name);
+  }
+  for (const [key, service] of Object.entries(model.services)) {
+    for (const [name, options] of Object.entries(service.networks)) {
+      const network = model.networks?.[name];
+      const address = options?.ipv4_address;
+      // Of a network that is there already only the cluster knows the addresses.
+      if (address === undefined || network === undefined || network.external === true) continue;
+      const path = ['services', key, 'networks', name, 'ipv4_address'];
+      const subnet = network.ipam?.config?.[0]?.subnet;
+      const earlier = taken.get(`${name} ${address}`);
+      taken.set(`${name} ${address}`, key);
+      if (subnet === undefined) {
+        complain(path, `the network ${name} has no subnet of its own`, `give ${name} one under ipam.config`);
+      } else if (!isUsableAddress(parseSubnet(subnet), parseAddress(address))) {
+        complain(path, `${address} is no address in ${subnet}`, 'choose one of its subnet');
+      } else if (earlier !== undefined) {
+        complain(path, `${address} is that of ${earlier} already`, 'give each its own address');
+      }
     }
   }
 }
@@ -115,8 +183,8 @@ function checkSubnets(model: CanonicalModel, complain: Complain): void {
   });
   const pathOf = (key: string) => ['networks', key, 'ipam', 'config', 0, 'subnet'];
   for (const { key, text, subnet } of all) {
-    if (subnet.prefix > 28)
-      complain(pathOf(key), `the subnet ${text} is too small`, 'a prefix of at most /28');
+    if (subnet.prefix > prefixMax)
+      complain(pathOf(key), `the subnet ${text} is too small`, `a prefix of at most /${prefixMax}`);
   }
   // In order of their addresses, whatever overlaps any of those before overlaps the one that reaches furthest.
   let furthest = all[0];
@@ -126,6 +194,36 @@ function checkSubnets(model: CanonicalModel, complain: Complain): void {
       complain(pathOf(second.key), `the subnet overlaps that of ${first.key}`, 'keep subnets apart');
     }
     if (furthest === undefined || lastOf(one.subnet) > lastOf(furthest.subnet)) furthest = one;
+  }
+}
+
+/** What a network says of single addresses is within its subnet. */
+function checkRanges(key: string, network: CanonicalNetwork, complain: Complain): void {
+  if (network.external === true) return;
+  const { subnet: text, ip_range: range, gateway, aux_addresses: others } = network.ipam?.config?.[0] ?? {};
+  const path = ['networks', key, 'ipam', 'config', 0];
+  const given: [string[], string][] = Object.entries(others ?? {}).map(([name, address]) => [
+    ['aux_addresses', name],
+    address,
+  ]);
+  if (gateway !== undefined) given.push([['gateway'], gateway]);
+  if (text === undefined) {
+    for (const keys of [...(range === undefined ? [] : [['ip_range']]), ...given.map(([keys]) => keys)]) {
+      complain([...path, ...keys], 'the network has no subnet of its own', 'give it one');
+    }
+    return;
+  }
+  const subnet = parseSubnet(text);
+  for (const [keys, address] of given) {
+    if (isUsableAddress(subnet, parseAddress(address))) continue;
+    complain([...path, ...keys], `${address} is no address in ${text}`, 'choose one of its subnet');
+  }
+  if (range === undefined) return;
+  const part = parseSubnet(range);
+  if (part.prefix < subnet.prefix || !subnetContains(subnet, part.base)) {
+    complain([...path, 'ip_range'], `${range} is not within ${text}`, 'choose a part of the subnet');
+  } else if (part.prefix > prefixMax) {
+    complain([...path, 'ip_range'], `the range ${range} is too small`, `a prefix of at most /${prefixMax}`);
   }
 }
 

@@ -6,6 +6,7 @@ import {
   fileMode,
   integer,
   integerFrom,
+  ipv4Address,
   keyValues,
   labels,
   refused,
@@ -177,15 +178,25 @@ const serviceNetworks: Attribute = {
   additionalProperties: object(
     {
       aliases: { type: 'array', items: dnsName, says: 'a list of DNS names' },
+      ipv4_address: {
+        ...ipv4Address,
+        cluster: 'only with one replica, and where the network has a subnet',
+      },
+      interface_name: {
+        type: 'string',
+        pattern: '^(?!lo$)[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}$',
+        says: 'a name of at most 15 letters, digits, "_", "." and "-", and not lo',
+      },
+      priority: { ...integer, cluster: 'networks are joined from the highest to the lowest' },
+      gw_priority: {
+        ...integer,
+        cluster: 'the highest of those that are not internal has the default route',
+      },
       ...refused({
-        ipv4_address: 'the cluster gives each replica its address; use the name of the service, or an alias',
         ipv6_address: 'networks have no IPv6 addresses; use the name of the service, or an alias',
         link_local_ips: 'the cluster gives each replica its address; use the name of the service',
         mac_address: 'it follows from the address that the cluster gives',
         driver_opts: 'networks have no drivers to choose from; leave it out',
-        interface_name: 'interfaces are called eth0, eth1, … in the order of the networks',
-        priority: 'write the networks in the order in which they are to be joined',
-        gw_priority: 'the first network has the default route: write it first',
       }),
     },
     { type: ['object', 'null'] },

@@ -1,4 +1,4 @@
-import { boolean, closed, labels, object, oneOf, refused, text } from './attribute.ts';
+import { boolean, closed, ipv4Address, labels, object, oneOf, refused, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { service } from './schema-service.ts';
 
@@ -35,12 +35,46 @@ function named(entry: Attribute, propertyNames = resourceName): Attribute {
 
 const ipamConfig: Attribute = object({
   subnet: { type: 'string', is: 'subnet', says: 'a subnet such as 10.1.0.0/16' },
-  ...refused({
-    ip_range: 'give the network a smaller subnet',
-    gateway: 'the cluster chooses it; leave it out',
-    aux_addresses: 'give the network a subnet that leaves these addresses out',
-  }),
+  ip_range: {
+    type: 'string',
+    is: 'subnet',
+    says: 'a part of the subnet such as 10.1.5.0/24',
+    cluster: 'addresses are given out from it alone, those of services and hosts as well',
+  },
+  gateway: {
+    ...ipv4Address,
+    cluster: 'given to nothing: the gateway of each replica is its host, at an address of the host’s own',
+  },
+  aux_addresses: {
+    type: 'object',
+    additionalProperties: ipv4Address,
+    says: 'a map of names to addresses',
+    cluster: 'given to nothing',
+  },
 });
+
+const networkOptions: Attribute = closed(
+  {
+    'com.docker.network.driver.mtu': {
+      type: 'string',
+      form: 'numericText',
+      is: 'mtu',
+      says: 'a number of bytes from 68 to 65535',
+      cluster: 'of the interfaces, as far as the hosts’ own network carries it',
+    },
+    ...refused({
+      encrypted: 'traffic between hosts is not encrypted yet; use a network between them that is',
+      'com.docker.network.bridge.name': 'bridges are called after their network; leave it out',
+      'com.docker.network.bridge.enable_icc':
+        'services of a network reach one another; give those that shall not networks of their own',
+      'com.docker.network.bridge.enable_ip_masquerade':
+        'what leaves a network that is not internal has its host’s address; leave it out',
+      'com.docker.network.bridge.host_binding_ipv4': 'write the address where the port is published',
+      'com.docker.network.driver.overlay.vxlanid_list': 'the cluster numbers its networks; leave it out',
+    }),
+  },
+  { says: 'a map of options' },
+);
 
 const network: Attribute = object(
   {
@@ -63,12 +97,12 @@ const network: Attribute = object(
       },
       ...refused({ options: 'there is one driver, and it has none; leave it out' }),
     }),
+    driver_opts: networkOptions,
     enable_ipv4: { ...boolean, is: 'true', says: 'true: networks have IPv4 addresses' },
     enable_ipv6: { ...boolean, is: 'false', says: 'false: networks have no IPv6 addresses yet' },
     external,
     ...refused({
       attachable: 'only services join networks; leave it out',
-      driver_opts: 'networks have one driver, and it has none; leave it out',
     }),
   },
   { type: ['object', 'null'], form: 'external' },

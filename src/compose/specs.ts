@@ -9,6 +9,7 @@ import type {
   FileReference,
   Healthcheck,
   Mount,
+  NetworkReference,
   PublishedPort,
   Resources,
   RestartPolicy,
@@ -156,20 +157,24 @@ function volumeSpec(
 }
 
 function networkSpec(application: string, network: CanonicalNetwork): NetworkSpec {
-  const subnet = network.ipam?.config?.[0]?.subnet;
+  const { subnet, ip_range: range, gateway, aux_addresses: others } = network.ipam?.config?.[0] ?? {};
+  const reserved = [...(gateway === undefined ? [] : [gateway]), ...Object.values(others ?? {})];
+  const mtu = network.driver_opts?.['com.docker.network.driver.mtu'];
   return {
     name: network.name,
     application,
     labels: { ...network.labels },
     internal: network.internal ?? false,
     ...(subnet === undefined ? {} : { subnet }),
+    ...(range === undefined ? {} : { range }),
+    ...(reserved.length === 0 ? {} : { reserved: [...new Set(reserved)].toSorted() }),
+    ...(mtu === undefined ? {} : { mtuBytes: Number(mtu) }),
   };
 }
 
 function serviceSpec(key: string, service: CanonicalService, names: Names): ServiceSpec {
   const deploy = service.deploy ?? {};
   const ports = (service.ports ?? []).map(publishedPort);
-  const containerNames = service.container_name === undefined ? [] : [service.container_name];
   return {
     name: fullName(names.application, key),
     application: names.application,
@@ -193,10 +198,7 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
         constraints: [...(deploy.placement?.constraints ?? []), ...platformConstraints(service.platform)],
         maxReplicasPerNode: deploy.placement?.max_replicas_per_node ?? 0,
       },
-      networks: Object.entries(service.networks).map(([network, options]) => ({
-        name: names.networks.get(network)!,
-        aliases: [...new Set([...(options?.aliases ?? []), ...containerNames])],
-      })),
+      networks: networkReferences(service, names),
       hostPorts: ports.filter((port) => port.mode === 'host'),
       forceUpdate: 0,
     },
@@ -208,6 +210,28 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
     ...(service.links === undefined ? {} : { links: serviceLinks(service.links, names) }),
     ...(service.container_name === undefined ? {} : { containerName: service.container_name }),
   };
+}
+
+/** In the order in which they are joined. */
+function networkReferences(service: CanonicalService, names: Names): NetworkReference[] {
+  const containerNames = service.container_name === undefined ? [] : [service.container_name];
+  return Object.entries(service.networks)
+    .toSorted(([, left], [, right]) => (right?.priority ?? 0) - (left?.priority ?? 0))
+    .map(([network, options]) => {
+      const {
+        aliases = [],
+        ipv4_address: address,
+        gw_priority: priority,
+        interface_name: name,
+      } = options ?? {};
+      return {
+        name: names.networks.get(network)!,
+        aliases: [...new Set([...aliases, ...containerNames])],
+        ...(address === undefined ? {} : { address }),
+        ...(priority === undefined ? {} : { gatewayPriority: priority }),
+        ...(name === undefined ? {} : { interfaceName: name }),
+      };
+    });
 }
 
 function serviceLinks(links: readonly string[], names: Names): ServiceLink[] {

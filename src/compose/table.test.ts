@@ -11,7 +11,7 @@ import { settingRows } from './setting-rows.ts';
 type Row = readonly [attribute: string, right: readonly string[], wrong: readonly string[]];
 
 const surroundings = `
-networks: { front: , back: }
+networks: { front: , back: , fixed: { ipam: { config: [{ subnet: 10.3.0.0/16 }] } } }
 volumes: { data: , cache: }
 secrets: { pw: { file: pw.txt } }
 configs: { page: { content: hello } }
@@ -119,8 +119,28 @@ const serviceRows: readonly Row[] = [
   ['network_mode', ['none', 'host'], ['"service:db"', 'bridge', 'host\n    networks: [front]']],
   [
     'networks',
-    ['[front]', '{ front: , back: { aliases: [a] } }', '{}', '[]'],
-    ['[none]', '5', '{ front: { aliases: ["a b"] } }', 'front'],
+    [
+      '[front]',
+      '{ front: , back: { aliases: [a] } }',
+      '{}',
+      '[]',
+      '{ fixed: { ipv4_address: 10.3.0.9, priority: 1, gw_priority: "2", interface_name: lan0 } }',
+      '{ front: { interface_name: a }, back: { interface_name: b } }',
+    ],
+    [
+      '[none]',
+      '5',
+      '{ front: { aliases: ["a b"] } }',
+      'front',
+      '{ front: { ipv4_address: 10.3.0.9 } }',
+      '{ fixed: { ipv4_address: here } }',
+      '{ fixed: { ipv4_address: 10.4.0.9 } }',
+      '{ fixed: { ipv4_address: 10.3.0.9 } }\n    scale: 2',
+      '{ front: { interface_name: lo } }',
+      '{ front: { interface_name: sixteen-letters0 } }',
+      '{ front: { interface_name: a }, back: { interface_name: a } }',
+      '{ front: { priority: high } }',
+    ],
   ],
   ['oom_kill_disable', ['true'], ['often']],
   ['oom_score_adj', ['-1000', '500'], ['1001', 'high']],
@@ -272,9 +292,17 @@ const topRows: readonly Row[] = [
       '{ n: { external: true, name: a } }',
       '{ n: { external: { name: a } } }',
       '{ n: { external: true, internal: true } }',
+      '{ n: { ipam: { config: [{ subnet: 10.1.0.0/16, ip_range: 10.1.5.0/24, gateway: 10.1.0.1, aux_addresses: { a: 10.1.0.2 } }] } } }',
+      '{ n: { driver_opts: { com.docker.network.driver.mtu: 1400 } } }',
     ],
     [
       '[n]',
+      '{ n: { ipam: { config: [{ subnet: 10.1.0.0/16, ip_range: 10.2.5.0/24 }] } } }',
+      '{ n: { ipam: { config: [{ ip_range: 10.2.5.0/24 }] } } }',
+      '{ n: { ipam: { config: [{ subnet: 10.1.0.0/16, gateway: 10.2.0.1 }] } } }',
+      '{ n: { ipam: { config: [{ subnet: 10.1.0.0/16, aux_addresses: { a: here } }] } } }',
+      '{ n: { driver_opts: { com.docker.network.driver.mtu: 12 } } }',
+      '{ n: { driver_opts: { colour: red } } }',
       '{ n: { driver: macvlan } }',
       '{ n: { ipam: { config: [{ subnet: here }] } } }',
       '{ n: { enable_ipv6: true } }',

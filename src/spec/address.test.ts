@@ -6,9 +6,8 @@ import {
   macOf,
   parseAddress,
   parseSubnet,
-  splitSubnet,
-  subnetContains,
-  subnetsOverlap,
+  virtualSubnetOf,
+  isUsableAddress,
 } from './address.ts';
 
 test('an address is the same after reading what was printed', () => {
@@ -26,11 +25,17 @@ test('parseSubnet() clears host bits and refuses what is no subnet', () => {
   }
 });
 
-test('splitSubnet() gives two halves that do not overlap and fill the whole', () => {
-  const { tasks, virtual } = splitSubnet(parseSubnet('10.64.16.0/20'));
-  expect([formatSubnet(tasks), formatSubnet(virtual)]).toEqual(['10.64.16.0/21', '10.64.24.0/21']);
-  expect(subnetsOverlap(tasks, virtual)).toBe(false);
-  expect(subnetContains(virtual, parseAddress('10.64.31.255'))).toBe(true);
+test('virtual IPs are in the upper half of the subnet, or where the network says', () => {
+  expect(formatSubnet(virtualSubnetOf({ subnet: '10.64.16.0/20' }))).toBe('10.64.24.0/21');
+  const network = { subnet: '10.64.16.0/20', virtualSubnet: '10.64.16.0/22' };
+  expect(formatSubnet(virtualSubnetOf(network))).toBe('10.64.16.0/22');
+});
+
+test('the first and the last address of a subnet are for no interface', () => {
+  const usable = ['10.1.0.0', '10.1.0.1', '10.1.0.254', '10.1.0.255', '10.1.1.1'].filter((address) =>
+    isUsableAddress(parseSubnet('10.1.0.0/24'), parseAddress(address)),
+  );
+  expect(usable).toEqual(['10.1.0.1', '10.1.0.254']);
 });
 
 test('macOf() is a locally administered unicast address that holds the IP address', () => {

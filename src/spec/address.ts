@@ -50,13 +50,20 @@ export function subnetsOverlap(left: Subnet, right: Subnet): boolean {
   return left.base < right.base + subnetSize(right) && right.base < left.base + subnetSize(left);
 }
 
-/** Lower half: bridges and tasks. Upper half: virtual IPs. See `Network`. */
-export function splitSubnet(subnet: Subnet): { tasks: Subnet; virtual: Subnet } {
+/** Where a network has its virtual IPs: in the upper half of its subnet, unless it says otherwise. See `Network`. */
+export function virtualSubnetOf(network: { subnet: string; virtualSubnet?: string | undefined }): Subnet {
+  if (network.virtualSubnet !== undefined) return parseSubnet(network.virtualSubnet);
+  return upperHalf(parseSubnet(network.subnet));
+}
+
+export function upperHalf(subnet: Subnet): Subnet {
   const prefix = subnet.prefix + 1;
-  return {
-    tasks: { base: subnet.base, prefix },
-    virtual: { base: subnet.base + 2 ** (32 - prefix), prefix },
-  };
+  return { base: subnet.base + 2 ** (32 - prefix), prefix };
+}
+
+/** Whether an interface on the subnet can have the address: its first one is its name, and its last one is for broadcasts. */
+export function isUsableAddress(subnet: Subnet, address: number): boolean {
+  return address > subnet.base && address < subnet.base + subnetSize(subnet) - 1;
 }
 
 /** The MAC address of the interface that has this IPv4 address on an overlay: locally administered, `0a:53` and the four bytes. */

@@ -10,17 +10,26 @@ export interface NetworkSpec {
   internal: boolean;
   /** Asked-for subnet in CIDR form; absent: the allocator takes one from the cluster's pool. */
   subnet?: string;
+  /** The part of the subnet in CIDR form that addresses are given out from; absent: the whole. */
+  range?: string;
+  /** Addresses of the subnet that are given to nothing. */
+  reserved?: string[];
+  /** Of the interfaces, as far as the hosts' own network carries it; absent: as large as that allows. */
+  mtuBytes?: number;
 }
 
 /**
- * The lower half of the subnet is for hosts' bridges and tasks, the upper half for virtual IPs: containers see only the
- * lower half as on-link, so that a virtual IP is always routed through their host's bridge, where nftables translates it.
+ * The upper half of what is given out from is for virtual IPs, all else for hosts' bridges and tasks; fixed addresses move
+ * the virtual IPs elsewhere. Containers have a route of their own to these, so that a virtual IP always goes through their
+ * host's bridge, where nftables translates it.
  */
 export interface Network extends ObjectMeta {
   spec: NetworkSpec;
   /** Written by the allocator. VNIs count from 4096. */
   vni?: number;
   subnet?: string;
+  /** Where the virtual IPs are, when that is not the upper half of the subnet. */
+  virtualSubnet?: string;
   /** Node id to the address of that node's bridge: gateway and DNS server of the tasks there. */
   bridgeAddresses: Record<string, string>;
   allocationError?: string;

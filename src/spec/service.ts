@@ -129,12 +129,18 @@ export interface UpdatePolicy {
   order: 'stop-first' | 'start-first';
 }
 
-/** A network a task joins; the first one in the list carries the default route. */
+/** A network a task joins. Which of them carries the default route: `defaultRouteIndex` in `spec/route.ts`. */
 export interface NetworkReference {
   /** Full network name. */
   name: string;
   /** Extra DNS names on this network, beside the service's key and full name. */
   aliases: string[];
+  /** The address that the service's only task has there. */
+  address?: string;
+  /** The higher, the rather the default route goes there. @default 0 */
+  gatewayPriority?: number;
+  /** What the interface is called in the container; absent: eth0, eth1, … */
+  interfaceName?: string;
 }
 
 export interface Placement {

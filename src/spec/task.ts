@@ -93,6 +93,9 @@ export interface NetworkAttachment {
   networkId: string;
   address: string;
   aliases: string[];
+  /** As in `NetworkReference`. */
+  gatewayPriority?: number;
+  interfaceName?: string;
 }
 
 /** One attempt to run one container. One-shot: a restart is a new task in the same slot. */

@@ -33,7 +33,11 @@ export interface NetworkAssignment {
   name: string;
   vni: number;
   subnet: string;
+  /** Absent: the upper half of the subnet. */
+  virtualSubnet?: string;
   internal: boolean;
+  /** What the interfaces shall have; absent: as much as the hosts' network carries. */
+  mtuBytes?: number;
   /** The address of this node's own bridge. */
   bridgeAddress: string;
   /** The other nodes' bridges: node id, bridge address and underlay address. */
@@ -58,7 +62,7 @@ export interface ServiceAssignment {
   application: string;
   /** Per network id: virtual IP (absent for `dnsrr`) and aliases. */
   networks: { networkId: string; virtualAddress?: string; aliases: string[] }[];
-  /** Ingress ports. Their traffic goes to the endpoints' addresses on `ingressNetworkId`, the service's first network. */
+  /** Ingress ports. Their traffic goes to the endpoints' addresses on `ingressNetworkId`. */
   ports: AllocatedPort[];
   ingressNetworkId?: string;
   /** What its own tasks call other services: DNS name in lower case, and the service's full name. */

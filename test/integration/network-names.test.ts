@@ -28,11 +28,9 @@ describe('a port that is published on one address of the hosts', () => {
 
   test.each([0, 1, 2])('127.0.0.1 is reached by programs of host %i, and by nobody else', async (index) => {
     const own = await answers(world.onHost[index]!, '127.0.0.1', 7_100, 24);
-    expect(
-      Object.keys(own)
-        .map((answer) => answer.split(' ')[0])
-        .toSorted(),
-    ).toEqual(['web1', 'web2']);
+    expect(new Set(Object.keys(own).map((answer) => answer.split(' ')[0]))).toEqual(
+      new Set(['web1', 'web2']),
+    );
     expect(await answers(world.onHost[index]!, hostAddress(index), 7_100, 1)).toEqual({ ECONNREFUSED: 1 });
     expect(await answers(world.outside, hostAddress(index), 7_100, 1)).toEqual({ ECONNREFUSED: 1 });
     expect(await answers(world.programs['client']!, hostAddress(index), 7_100, 1)).toEqual({

@@ -1,0 +1,200 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { createCluster, type Cluster } from '../harness/cluster.ts';
+import { writeComposeFile } from '../harness/compose.ts';
+import { busyboxImage } from '../harness/image.ts';
+import { paths } from '../harness/state.ts';
+
+/** Names and addresses that a Compose file gives to its services, seen from inside of them on real hosts. */
+
+let cluster: Cluster;
+let image: string;
+
+beforeAll(async () => {
+  cluster = await createCluster({ hosts: 2 });
+  image = await cluster.push('library/tools:1', await busyboxImage(paths(cluster.directory).images));
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') process.stderr.write(await cluster.troubles());
+});
+
+afterAll(async () => {
+  await cluster?.down();
+  expect(await cluster?.leftovers()).toEqual([]);
+});
+
+const patient = 'command: [sleep, "86400"]\n    stop_signal: SIGKILL';
+
+/** A service that answers every connection to port 80 with what it is told. */
+const answering = (word: string) =>
+  `command: [nc, -lk, -p, "80", -e, echo, ${word}]\n    stop_signal: SIGKILL`;
+
+async function up(application: string, text: string): Promise<string> {
+  const path = await writeComposeFile(cluster, application, text.replaceAll('IMAGE', image));
+  expect(await cluster.shoal(['up', '-f', path, '--timeout', '60'])).toMatchObject({ exitCode: 0 });
+  return path;
+}
+
+async function inside(application: string, service: string, script: string): Promise<string> {
+  const argv = ['exec', '-T', '-p', application, service, 'sh', '-c', script];
+  const { stdout, stderr, exitCode } = await cluster.shoal(argv);
+  return exitCode === 0 ? stdout.trim() : `${exitCode}: ${stdout.trim()} ${stderr.trim()}`;
+}
+
+const lookUp = (name: string) => `nslookup -type=a ${name}. | sed -n 's/^Address: //p' | sort`;
+
+test('links and the name of a container are names inside, each for whom it is meant', async () => {
+  await up(
+    'named',
+    `services:
+  web:
+    image: IMAGE
+    ${patient}
+    links: ["db:store", "many:crowd"]
+  other: { image: IMAGE, command: [sleep, "86400"], stop_signal: SIGKILL }
+  db:
+    image: IMAGE
+    ${answering('db')}
+    container_name: The-Database
+  many:
+    image: IMAGE
+    ${patient}
+    deploy: { replicas: 2, endpoint_mode: dnsrr }
+`,
+  );
+  expect(await inside('named', 'web', 'nc store 80 </dev/null')).toBe('db');
+  expect(await inside('named', 'web', lookUp('store'))).toBe(await inside('named', 'web', lookUp('db')));
+  expect(await inside('named', 'web', lookUp('crowd'))).toMatch(/^[\d.]+\n[\d.]+$/);
+  expect(await inside('named', 'other', 'nslookup -type=a store.')).toMatch(/^1: /);
+  expect(await inside('named', 'other', 'nc the-database 80 </dev/null')).toBe('db');
+  expect(await inside('named', 'The-Database', 'echo here')).toBe('here');
+  const { stdout } = await cluster.shoal(['ps', '-p', 'named']);
+  expect(stdout).toMatch(/ named_db\.1 \(The-Database\) /);
+  const scaled = await cluster.shoal(['scale', '-p', 'named', 'db=2']);
+  expect(scaled.stderr).toContain('for its container is called The-Database');
+  expect(await cluster.shoal(['down', '-p', 'named'])).toMatchObject({ exitCode: 0 });
+});
+
+test('fixed addresses, interfaces, the default route and the MTU are inside as the file says', async () => {
+  const path = await up(
+    'placed',
+    `services:
+  db:
+    image: IMAGE
+    ${answering('first')}
+    networks:
+      low: { ipv4_address: 10.201.0.201 }
+      high: { ipv4_address: 10.202.3.4, gw_priority: 1, interface_name: lan0 }
+  web:
+    image: IMAGE
+    ${patient}
+    deploy: { replicas: 3 }
+    networks: { low: , high: { priority: 1 } }
+networks:
+  low:
+    ipam: { config: [{ subnet: 10.201.0.0/24, gateway: 10.201.0.1, aux_addresses: { router: 10.201.0.3 } }] }
+  high:
+    driver_opts: { com.docker.network.driver.mtu: 1300 }
+    ipam: { config: [{ subnet: 10.202.0.0/16, ip_range: 10.202.9.0/24 }] }
+`,
+  );
+  const addresses = 'ip -o -4 addr | awk \'$2 != "lo" { print $2, $4 }\'';
+  expect(await inside('placed', 'db', addresses)).toBe('eth0 10.201.0.201/24\nlan0 10.202.3.4/16');
+  expect(await inside('placed', 'db', "ip route | awk '/^default/ { print $5 }'")).toBe('lan0');
+  expect(await inside('placed', 'db', 'cat /sys/class/net/lan0/mtu')).toBe('1300');
+  const low = '10\\.201\\.0\\.(?!1/|3/|201/)\\d+/24';
+  for (const web of ['web.1', 'web.2', 'web.3']) {
+    expect(await inside('placed', web, addresses)).toMatch(
+      new RegExp(`^eth0 10\\.202\\.9\\.\\d+/16\neth1 ${low}$`),
+    );
+    for (const name of ['10.201.0.201', '10.202.3.4', 'db']) {
+      expect(await inside('placed', web, `nc ${name} 80 </dev/null`)).toBe('first');
+    }
+  }
+  expect(await inside('placed', 'web.1', lookUp('db'))).toMatch(/^10\.202\.9\.\d+$/);
+
+  await writeFile(path, (await readFile(path, 'utf8')).replace('echo, first', 'echo, second'));
+  expect(await cluster.shoal(['up', '-f', path, '--timeout', '60'])).toMatchObject({ exitCode: 0 });
+  expect(await inside('placed', 'db', addresses)).toBe('eth0 10.201.0.201/24\nlan0 10.202.3.4/16');
+  for (const web of ['web.1', 'web.2', 'web.3']) {
+    expect(await inside('placed', web, 'nc 10.201.0.201 80 </dev/null; nc db 80 </dev/null')).toBe(
+      'second\nsecond',
+    );
+  }
+  expect(await cluster.shoal(['down', '-p', 'placed'])).toMatchObject({ exitCode: 0 });
+});
+
+test('a task that is moved to another host takes its fixed address with it', async () => {
+  await up(
+    'moved',
+    `services:
+  db:
+    image: IMAGE
+    ${answering('db')}
+    networks: { net: { ipv4_address: 10.203.0.9 } }
+  web:
+    image: IMAGE
+    ${patient}
+    deploy: { mode: global }
+    networks: [net]
+networks: { net: { ipam: { config: [{ subnet: 10.203.0.0/24 }] } } }
+`,
+  );
+  const ids = async (service: string) => {
+    const { stdout } = await cluster.shoal(['ps', '-p', 'moved', service, '--json']);
+    return JSON.parse(stdout) as { id: string; node: string; state: string }[];
+  };
+  const web = await ids('web');
+  const reach = async () => {
+    const answers = [];
+    for (const { id } of web) answers.push(await inside('moved', id, 'nc -w 2 10.203.0.9 80 </dev/null'));
+    return answers;
+  };
+  expect(await reach()).toEqual(['db', 'db']);
+  const [before] = (await ids('db')).filter(({ state }) => state === 'running');
+  const only = { exitCode: 0 };
+  expect(await cluster.shoal(['node', 'update', before!.node, '--availability', 'drain'])).toMatchObject(
+    only,
+  );
+  await expect
+    .poll(async () => (await ids('db')).find(({ state }) => state === 'running')?.node, { timeout: 30_000 })
+    .not.toBe(before!.node);
+  expect(await cluster.shoal(['node', 'update', before!.node, '--availability', 'active'])).toMatchObject(
+    only,
+  );
+  await expect
+    .poll(async () => (await ids('web')).filter(({ state }) => state === 'running').length, {
+      timeout: 30_000,
+    })
+    .toBe(2);
+  web.splice(0, 2, ...(await ids('web')).filter(({ state }) => state === 'running'));
+  await expect.poll(reach, { timeout: 20_000 }).toEqual(['db', 'db']);
+  expect(await cluster.shoal(['down', '-p', 'moved'])).toMatchObject(only);
+});
+
+test('a port on 127.0.0.1 is for programs of the hosts', async () => {
+  await up(
+    'local',
+    `services:
+  web:
+    image: IMAGE
+    ${answering('web')}
+    ports: ["127.0.0.1:7080:80", "7081:80"]
+`,
+  );
+  const [first, second] = cluster.hosts;
+  const ask = async (host: typeof first, address: string, port: number) => {
+    const { stdout } = await host!.exec(['busybox', 'nc', '-w', '2', address, String(port)]);
+    return stdout.trim();
+  };
+  for (const host of [first, second]) {
+    expect(await ask(host, '127.0.0.1', 7080)).toBe('web');
+    expect(await ask(host, '127.0.0.1', 7081)).toBe('web');
+  }
+  expect(await ask(first, second!.address, 7081)).toBe('web');
+  expect(await ask(first, second!.address, 7080)).toBe('');
+  const { stdout } = await cluster.shoal(['ps', '-p', 'local']);
+  expect(stdout).toContain('127.0.0.1:7080->80/tcp, *:7081->80/tcp');
+  expect(await cluster.shoal(['down', '-p', 'local'])).toMatchObject({ exitCode: 0 });
+});

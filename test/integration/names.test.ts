@@ -26,13 +26,21 @@ afterAll(async () => {
 
 const patient = 'command: [sleep, "86400"]\n    stop_signal: SIGKILL';
 
-/** A service that answers every connection to port 80 with what it is told. */
+/** A service that answers over HTTP with what it is told. */
 const answering = (word: string) =>
-  `command: [nc, -lk, -p, "80", -e, echo, ${word}]\n    stop_signal: SIGKILL`;
+  `command: [sh, -c, "mkdir /www; echo ${word} >/www/index.html; exec httpd -f -p 80 -h /www"]\n    stop_signal: SIGKILL`;
+
+/** What a program asks of such a service, by its address. */
+const ask = (address: string, port = 80) =>
+  `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 2 ${address} ${port} | tail -n 1`;
+const lookUp = (name: string) => `nslookup -type=a ${name}. | sed -n 's/^Address: //p' | sort`;
+/** The same by its name. */
+const askByName = (name: string) => ask(`$(${lookUp(name)})`);
 
 async function up(application: string, text: string): Promise<string> {
   const path = await writeComposeFile(cluster, application, text.replaceAll('IMAGE', image));
-  expect(await cluster.shoal(['up', '-f', path, '--timeout', '60'])).toMatchObject({ exitCode: 0 });
+  const { exitCode, stderr } = await cluster.shoal(['up', '-f', path, '--timeout', '60']);
+  expect(exitCode, stderr).toBe(0);
   return path;
 }
 
@@ -41,8 +49,6 @@ async function inside(application: string, service: string, script: string): Pro
   const { stdout, stderr, exitCode } = await cluster.shoal(argv);
   return exitCode === 0 ? stdout.trim() : `${exitCode}: ${stdout.trim()} ${stderr.trim()}`;
 }
-
-const lookUp = (name: string) => `nslookup -type=a ${name}. | sed -n 's/^Address: //p' | sort`;
 
 test('links and the name of a container are names inside, each for whom it is meant', async () => {
   await up(
@@ -63,11 +69,11 @@ test('links and the name of a container are names inside, each for whom it is me
     deploy: { replicas: 2, endpoint_mode: dnsrr }
 `,
   );
-  expect(await inside('named', 'web', 'nc store 80 </dev/null')).toBe('db');
+  expect(await inside('named', 'web', askByName('store'))).toBe('db');
   expect(await inside('named', 'web', lookUp('store'))).toBe(await inside('named', 'web', lookUp('db')));
   expect(await inside('named', 'web', lookUp('crowd'))).toMatch(/^[\d.]+\n[\d.]+$/);
   expect(await inside('named', 'other', 'nslookup -type=a store.')).toMatch(/^1: /);
-  expect(await inside('named', 'other', 'nc the-database 80 </dev/null')).toBe('db');
+  expect(await inside('named', 'other', askByName('the-database'))).toBe('db');
   expect(await inside('named', 'The-Database', 'echo here')).toBe('here');
   const { stdout } = await cluster.shoal(['ps', '-p', 'named']);
   expect(stdout).toMatch(/ named_db\.1 \(The-Database\) /);
@@ -108,19 +114,17 @@ networks:
     expect(await inside('placed', web, addresses)).toMatch(
       new RegExp(`^eth0 10\\.202\\.9\\.\\d+/16\neth1 ${low}$`),
     );
-    for (const name of ['10.201.0.201', '10.202.3.4', 'db']) {
-      expect(await inside('placed', web, `nc ${name} 80 </dev/null`)).toBe('first');
+    for (const name of ['10.201.0.201', '10.202.3.4', `$(${lookUp('db')})`]) {
+      expect(await inside('placed', web, ask(name))).toBe('first');
     }
   }
   expect(await inside('placed', 'web.1', lookUp('db'))).toMatch(/^10\.202\.9\.\d+$/);
 
-  await writeFile(path, (await readFile(path, 'utf8')).replace('echo, first', 'echo, second'));
+  await writeFile(path, (await readFile(path, 'utf8')).replace('echo first', 'echo second'));
   expect(await cluster.shoal(['up', '-f', path, '--timeout', '60'])).toMatchObject({ exitCode: 0 });
   expect(await inside('placed', 'db', addresses)).toBe('eth0 10.201.0.201/24\nlan0 10.202.3.4/16');
   for (const web of ['web.1', 'web.2', 'web.3']) {
-    expect(await inside('placed', web, 'nc 10.201.0.201 80 </dev/null; nc db 80 </dev/null')).toBe(
-      'second\nsecond',
-    );
+    expect(await inside('placed', web, `${ask('10.201.0.201')}; ${askByName('db')}`)).toBe('second\nsecond');
   }
   expect(await cluster.shoal(['down', '-p', 'placed'])).toMatchObject({ exitCode: 0 });
 });
@@ -148,7 +152,7 @@ networks: { net: { ipam: { config: [{ subnet: 10.203.0.0/24 }] } } }
   const web = await ids('web');
   const reach = async () => {
     const answers = [];
-    for (const { id } of web) answers.push(await inside('moved', id, 'nc -w 2 10.203.0.9 80 </dev/null'));
+    for (const { id } of web) answers.push(await inside('moved', id, ask('10.203.0.9')));
     return answers;
   };
   expect(await reach()).toEqual(['db', 'db']);
@@ -184,16 +188,16 @@ test('a port on 127.0.0.1 is for programs of the hosts', async () => {
 `,
   );
   const [first, second] = cluster.hosts;
-  const ask = async (host: typeof first, address: string, port: number) => {
-    const { stdout } = await host!.exec(['busybox', 'nc', '-w', '2', address, String(port)]);
+  const from = async (host: typeof first, address: string, port: number) => {
+    const { stdout } = await host!.exec(['sh', '-c', ask(address, port)]);
     return stdout.trim();
   };
   for (const host of [first, second]) {
-    expect(await ask(host, '127.0.0.1', 7080)).toBe('web');
-    expect(await ask(host, '127.0.0.1', 7081)).toBe('web');
+    expect(await from(host, '127.0.0.1', 7080)).toBe('web');
+    expect(await from(host, '127.0.0.1', 7081)).toBe('web');
   }
-  expect(await ask(first, second!.address, 7081)).toBe('web');
-  expect(await ask(first, second!.address, 7080)).toBe('');
+  expect(await from(first, second!.address, 7081)).toBe('web');
+  expect(await from(first, second!.address, 7080)).toBe('');
   const { stdout } = await cluster.shoal(['ps', '-p', 'local']);
   expect(stdout).toContain('127.0.0.1:7080->80/tcp, *:7081->80/tcp');
   expect(await cluster.shoal(['down', '-p', 'local'])).toMatchObject({ exitCode: 0 });

@@ -201,7 +201,9 @@ export function addressesInUse(view: View, cursors: Cursors): Map<string, Networ
 /** Whether nobody knows what became of the task, and it is not wanted any more: its successor may have its fixed address. */
 function isLost({ nodeId, desiredState }: Task, view: View): boolean {
   if (desiredState !== 'shutdown' && desiredState !== 'remove') return false;
-  return nodeId !== undefined && view.nodes.get(nodeId)?.status.state === 'down';
+  if (nodeId === undefined) return false;
+  const node = view.nodes.get(nodeId);
+  return node === undefined || node.status.state === 'down';
 }
 
 /** Tasks made in one millisecond got their addresses upwards. */

@@ -11,7 +11,7 @@ let cluster: Cluster;
 let image: string;
 
 beforeAll(async () => {
-  cluster = await createCluster({ hosts: 2 });
+  cluster = await createCluster({ hosts: 3 });
   image = await cluster.push('library/tools:1', await busyboxImage(paths(cluster.directory).images));
 });
 
@@ -129,13 +129,14 @@ networks:
   expect(await cluster.shoal(['down', '-p', 'placed'])).toMatchObject({ exitCode: 0 });
 });
 
-test('a task that is moved to another host takes its fixed address with it', async () => {
+test('a fixed address goes along when its task is moved, and when its host is cut off and comes back', async () => {
   await up(
     'moved',
     `services:
   db:
     image: IMAGE
     ${answering('db')}
+    deploy: { placement: { constraints: [node.role == worker] } }
     networks: { net: { ipv4_address: 10.203.0.9 } }
   web:
     image: IMAGE
@@ -145,36 +146,33 @@ test('a task that is moved to another host takes its fixed address with it', asy
 networks: { net: { ipam: { config: [{ subnet: 10.203.0.0/24 }] } } }
 `,
   );
-  const ids = async (service: string) => {
+  const running = async (service: string) => {
     const { stdout } = await cluster.shoal(['ps', '-p', 'moved', service, '--json']);
-    return JSON.parse(stdout) as { id: string; node: string; state: string }[];
+    const rows = JSON.parse(stdout) as { id: string; node: string; state: string; desiredState: string }[];
+    return rows.filter(({ state, desiredState }) => state === 'running' && desiredState === 'running');
   };
-  const web = await ids('web');
-  const reach = async () => {
-    const answers = [];
-    for (const { id } of web) answers.push(await inside('moved', id, ask('10.203.0.9')));
-    return answers;
+  /** What the replicas of web on these hosts hear from the address. */
+  const heard = async (hosts: string[]) => {
+    const there = (await running('web')).filter(({ node }) => hosts.includes(node));
+    return Promise.all(there.map(({ id }) => inside('moved', id, ask('10.203.0.9'))));
   };
-  expect(await reach()).toEqual(['db', 'db']);
-  const [before] = (await ids('db')).filter(({ state }) => state === 'running');
-  const only = { exitCode: 0 };
-  expect(await cluster.shoal(['node', 'update', before!.node, '--availability', 'drain'])).toMatchObject(
-    only,
-  );
-  await expect
-    .poll(async () => (await ids('db')).find(({ state }) => state === 'running')?.node, { timeout: 30_000 })
-    .not.toBe(before!.node);
-  expect(await cluster.shoal(['node', 'update', before!.node, '--availability', 'active'])).toMatchObject(
-    only,
-  );
-  await expect
-    .poll(async () => (await ids('web')).filter(({ state }) => state === 'running').length, {
-      timeout: 30_000,
-    })
-    .toBe(2);
-  web.splice(0, 2, ...(await ids('web')).filter(({ state }) => state === 'running'));
-  await expect.poll(reach, { timeout: 20_000 }).toEqual(['db', 'db']);
-  expect(await cluster.shoal(['down', '-p', 'moved'])).toMatchObject(only);
+  const dbHost = async () => (await running('db'))[0]?.node ?? '';
+  const patience = { timeout: 30_000, interval: 250 };
+  const first = await dbHost();
+  const second = first === 'b' ? 'c' : 'b';
+  expect(await heard(['a', 'b', 'c'])).toEqual(['db', 'db', 'db']);
+  await cluster.host(first).cut();
+  await expect.poll(dbHost, patience).toBe(second);
+  await expect.poll(() => heard(['a', second]), patience).toEqual(['db', 'db']);
+  await cluster.host(first).heal();
+  await expect.poll(() => heard(['a', 'b', 'c']), patience).toEqual(['db', 'db', 'db']);
+  const update = ['node', 'update', second, '--availability'];
+  expect(await cluster.shoal([...update, 'drain'])).toMatchObject({ exitCode: 0 });
+  await expect.poll(dbHost, patience).toBe(first);
+  await expect.poll(() => heard(['a', first]), patience).toEqual(['db', 'db']);
+  expect(await cluster.shoal([...update, 'active'])).toMatchObject({ exitCode: 0 });
+  await expect.poll(() => heard(['a', 'b', 'c']), patience).toEqual(['db', 'db', 'db']);
+  expect(await cluster.shoal(['down', '-p', 'moved'])).toMatchObject({ exitCode: 0 });
 });
 
 test('a port on 127.0.0.1 is for programs of the hosts', async () => {

@@ -103,6 +103,17 @@ describe('a port that is published on one address of the hosts', () => {
   });
 });
 
+/** What the kernel lists is all that is seen of SCTP: many kernels have no sockets of it. */
+test('ports of SCTP are in the same maps', async () => {
+  const web = world.cluster.services.find(({ name }) => name === 'app_web')!;
+  const port = { target: servicePort, protocol: 'sctp' as const };
+  web.ports!.push({ ...port, published: 7_200 }, { ...port, published: 7_201, address: hostAddress(0) });
+  await world.sync();
+  const list = (map: string) => world.hosts.hosts[0]!.run('nft', 'list', 'map', 'inet', 'shoal', map);
+  expect(await list('port_size')).toContain('sctp . 7200 : goto port_2');
+  expect(await list('address_port_slots')).toContain('192.0.2.1 . sctp . 7201 . 1 : 10.64.0.12 . 8000');
+});
+
 test('a link is a name of another service for the linking service alone', async () => {
   const client = world.cluster.services.find(({ name }) => name === 'app_client')!;
   client.links = [{ alias: 'page', service: 'app_web' }];

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseAddress, parseSubnet, subnetContains, subnetsOverlap } from '../../src/spec/address.ts';
+import { portsClash } from '../../src/spec/port.ts';
 import type { PublishedPort } from '../../src/spec/service.ts';
 import { isTerminal, type TaskState } from '../../src/spec/task.ts';
 import {
@@ -17,8 +18,15 @@ import { allocate, planAllocation } from './plan.ts';
 /** What may happen to a cluster between two plans. */
 type Step =
   | { what: 'node' | 'dropNode' | 'dropNetwork' | 'dropService'; n: number }
-  | { what: 'network'; n: number; subnet: string | undefined }
-  | { what: 'service'; n: number; networks: number[]; ports: PublishedPort['published'][] }
+  | { what: 'network'; n: number; subnet: string | undefined; reserved: string[] }
+  | {
+      what: 'service';
+      n: number;
+      networks: number[];
+      /** On each of the networks. */
+      address: string | undefined;
+      ports: Pick<PublishedPort, 'published' | 'address'>[];
+    }
   | { what: 'task'; n: number; slot: number }
   | { what: 'end'; n: number; slot: number; state: TaskState };
 
@@ -29,12 +37,20 @@ const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
     what: fc.constant('network' as const),
     n: small,
     subnet: fc.constantFrom(undefined, '10.64.0.0/28', '10.64.0.32/27', '10.3.0.0/28', '10.3.0.16/28'),
+    reserved: fc.subarray(['10.3.0.1', '10.3.0.14', '10.64.0.40']),
   }),
   fc.record({
     what: fc.constant('service' as const),
     n: small,
     networks: fc.uniqueArray(small, { maxLength: 3 }),
-    ports: fc.array(fc.constantFrom(80, 81, { first: 80, last: 82 }, undefined), { maxLength: 3 }),
+    address: fc.constantFrom(undefined, undefined, '10.3.0.3', '10.3.0.12', '10.64.0.39'),
+    ports: fc.array(
+      fc.record({
+        published: fc.constantFrom(80, 81, { first: 80, last: 82 }, undefined),
+        address: fc.constantFrom(undefined, '127.0.0.1', '192.0.2.1'),
+      }),
+      { maxLength: 3 },
+    ),
   }),
   fc.record({ what: fc.constant('task' as const), n: small, slot: fc.nat({ max: 12 }) }),
   fc.record({
@@ -62,13 +78,19 @@ function perform(view: MutableView, step: Step): void {
       if (view.networkByName(name) !== undefined) return undefined;
       // An id is never used again, a name may be.
       const network = sampleNetwork(`net${step.n}-${view.revision}`, step.subnet);
-      return view.put('network', { ...network, spec: { ...network.spec, name } });
+      return view.put('network', { ...network, spec: { ...network.spec, name, reserved: step.reserved } });
     }
     case 'service': {
-      const networks = step.networks.map((n) => ({ name: `app_net${n}`, aliases: [] }));
-      const ports = step.ports.map((published) => ({
+      const { address } = step;
+      const networks = step.networks.map((n) => ({
+        name: `app_net${n}`,
+        aliases: [],
+        ...(address && { address }),
+      }));
+      const ports = step.ports.map(({ published, address: open }) => ({
         target: 80,
         published,
+        ...(open && { address: open }),
         protocol: 'tcp' as const,
         mode: 'ingress' as const,
       }));
@@ -95,7 +117,7 @@ function perform(view: MutableView, step: Step): void {
   }
 }
 
-/** Six addresses for tasks and bridges a network, so that they are used again and run out. */
+/** Seven addresses for tasks and bridges a network, so that they are used again and run out. */
 const smallCluster = sampleCluster({ addressPool: '10.64.0.0/25', subnetPrefix: 28 });
 
 /** No two of anything that must be one of a kind. */
@@ -116,17 +138,16 @@ function check(view: MutableView): void {
     for (const [id, address] of Object.entries(service.endpoint?.virtualAddresses ?? {}))
       used.get(id)?.push(address);
   }
-  for (const { id, subnet } of networks) {
-    unique(used.get(id)!);
+  for (const { id, subnet, spec } of networks) {
+    unique([...used.get(id)!, ...(spec.reserved ?? [])]);
     expect(
       used.get(id)!.every((address) => subnetContains(parseSubnet(subnet!), parseAddress(address))),
     ).toBe(true);
   }
-  unique(
-    [...view.services.values()].flatMap(({ endpoint }) =>
-      (endpoint?.ports ?? []).map(({ published, protocol }) => `${published}/${protocol}`),
-    ),
-  );
+  const ports = [...view.services.values()].flatMap(({ endpoint }) => endpoint?.ports ?? []);
+  for (const [index, port] of ports.entries()) {
+    expect(ports.slice(index + 1).some((other) => portsClash(port, other))).toBe(false);
+  }
 }
 
 test('whatever happens, addresses, subnets, VNIs and ports stay one of a kind, and a settled view has an empty plan', () => {

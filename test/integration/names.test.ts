@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { writeComposeFile } from '../harness/compose.ts';
+import type { Host } from '../harness/host.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { paths } from '../harness/state.ts';
 
@@ -33,6 +34,12 @@ const answering = (word: string) =>
 /** What a program asks of such a service, by its address. */
 const ask = (address: string, port = 80) =>
   `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 2 ${address} ${port} | tail -n 1`;
+/** The same by a program of a host itself. */
+async function from(host: Host, address: string, port: number): Promise<string> {
+  const { stdout } = await host.exec(['sh', '-c', ask(address, port)]);
+  return stdout.trim();
+}
+
 const lookUp = (name: string) => `nslookup -type=a ${name}. | sed -n 's/^Address: //p' | sort`;
 /** The same by its name. */
 const askByName = (name: string) => ask(`$(${lookUp(name)})`);
@@ -89,6 +96,7 @@ test('fixed addresses, interfaces, the default route and the MTU are inside as t
   db:
     image: IMAGE
     ${answering('first')}
+    ports: ["7090:80"]
     networks:
       low: { ipv4_address: 10.201.0.201 }
       high: { ipv4_address: 10.202.3.4, gw_priority: 1, interface_name: lan0 }
@@ -117,6 +125,10 @@ networks:
     for (const name of ['10.201.0.201', '10.202.3.4', `$(${lookUp('db')})`]) {
       expect(await inside('placed', web, ask(name))).toBe('first');
     }
+  }
+  for (const host of cluster.hosts) {
+    expect(await from(cluster.hosts[0]!, host.address, 7090)).toBe('first');
+    expect(await from(host, '127.0.0.1', 7090)).toBe('first');
   }
   expect(await inside('placed', 'web.1', lookUp('db'))).toMatch(/^10\.202\.9\.\d+$/);
 
@@ -186,16 +198,12 @@ test('a port on 127.0.0.1 is for programs of the hosts', async () => {
 `,
   );
   const [first, second] = cluster.hosts;
-  const from = async (host: typeof first, address: string, port: number) => {
-    const { stdout } = await host!.exec(['sh', '-c', ask(address, port)]);
-    return stdout.trim();
-  };
   for (const host of [first, second]) {
-    expect(await from(host, '127.0.0.1', 7080)).toBe('web');
-    expect(await from(host, '127.0.0.1', 7081)).toBe('web');
+    expect(await from(host!, '127.0.0.1', 7080)).toBe('web');
+    expect(await from(host!, '127.0.0.1', 7081)).toBe('web');
   }
-  expect(await from(first, second!.address, 7081)).toBe('web');
-  expect(await from(first, second!.address, 7080)).toBe('');
+  expect(await from(first!, second!.address, 7081)).toBe('web');
+  expect(await from(first!, second!.address, 7080)).toBe('');
   const { stdout } = await cluster.shoal(['ps', '-p', 'local']);
   expect(stdout).toContain('127.0.0.1:7080->80/tcp, *:7081->80/tcp');
   expect(await cluster.shoal(['down', '-p', 'local'])).toMatchObject({ exitCode: 0 });

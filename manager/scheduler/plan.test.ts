@@ -238,14 +238,12 @@ describe('filters', () => {
   });
 
   test('a port of one address of a host leaves those of others free', () => {
-    const running = (service: Service) => at(service, 1, 'a', 'running');
-    const on = (address: string) => [
-      { target: 80, published: 8080, protocol: 'tcp' as const, mode: 'host' as const, address },
-    ];
-    const other = sampleService('other', { task: sampleTemplate({ hostPorts: on('127.0.0.1') }) });
-    const objects = { nodes: [sampleNode('a')], services: [other], tasks: [running(other)] };
-    expect(reasonFor({ hostPorts: on('192.0.2.1') }, objects)).toBe('assigned to a');
-    expect(reasonFor({ hostPorts: on('127.0.0.1') }, objects)).toBe(
+    const port = { target: 80, published: 8080, protocol: 'tcp', mode: 'host' } as const;
+    const [loopback, outer] = [[{ ...port, address: '127.0.0.1' }], [{ ...port, address: '192.0.2.1' }]];
+    const other = sampleService('other', { task: sampleTemplate({ hostPorts: loopback }) });
+    const objects = { nodes: [sampleNode('a')], services: [other], tasks: [at(other, 1, 'a', 'running')] };
+    expect(reasonFor({ hostPorts: outer }, objects)).toBe('assigned to a');
+    expect(reasonFor({ hostPorts: loopback }, objects)).toBe(
       'no suitable node: port 127.0.0.1:8080/tcp in use on 1 node',
     );
   });

@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { answers, servicePort, taskId, virtual, World } from './network-world.ts';
 
 const world = new World();
-const hostAddress = (index: number) => world.hosts.hosts[index]!.address;
+function hostAddress(index: number): string {
+  return world.hosts.hosts[index]!.address;
+}
 
 beforeAll(() => world.start());
 afterAll(() => world.close());

@@ -51,7 +51,7 @@ const declarations = `
   # bridge . bridge, one of each network: traffic within a network
   set bridge_pairs { type ifname . ifname; }
   set overlay { type ipv4_addr; flags interval; }
-  # the upper halves: virtual IPs
+  # where networks have their virtual IPs
   set virtual { type ipv4_addr; flags interval; }
   set internal { type ifname; }
   set bridge_addresses { type ipv4_addr; }
@@ -188,7 +188,7 @@ const filters = `
     meta l4proto tcp reject with tcp reset
     reject with icmp port-unreachable
   }
-  # an address of the upper half that was not translated has no endpoint: say so at once
+  # a virtual IP that was not translated has no endpoint: say so at once
   chain refuse_prerouting {
     type filter hook prerouting priority -90; policy accept;
     ip daddr @virtual goto refuse

@@ -163,7 +163,10 @@ export function fixedAddresses(view: View): Map<string, string[]> {
   const fixed = new Map<string, string[]>();
   for (const service of view.services.values()) {
     for (const { name, address } of service.spec.task.networks) {
-      if (address !== undefined) fixed.set(name, [...(fixed.get(name) ?? []), address]);
+      if (address === undefined) continue;
+      const others = fixed.get(name);
+      if (others === undefined) fixed.set(name, [address]);
+      else others.push(address);
     }
   }
   return fixed;

@@ -105,11 +105,15 @@ test('a name that another application has is refused', () => {
   expect(() => plan(spec)).toThrow(/app has one of this name/);
 });
 
-test('the subnet of a network cannot change in place', () => {
+test.each([
+  [{ subnet: '10.1.0.0/16' }, /Cannot change the subnet/],
+  [{ range: '10.1.5.0/24' }, /Cannot change the ip_range/],
+  [{ mtuBytes: 1400 }, /Cannot change the MTU/],
+])('%j of a network cannot change in place', (change, refusal) => {
   const { plan } = applied();
   const spec = application();
-  spec.networks[0]!.subnet = '10.1.0.0/16';
-  expect(() => plan(spec)).toThrow(/Cannot change the subnet/);
+  Object.assign(spec.networks[0]!, change);
+  expect(() => plan(spec)).toThrow(refusal);
 });
 
 test('what an update was rolled back to, applied again, is no failure any more', () => {

@@ -2,6 +2,7 @@ import type { RestartPolicy, ServiceSpec, UpdatePolicy, UpdateStatus } from '../
 import { isTerminal, taskStates, type Task, type TaskState } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
 import { seededRandom } from '../../src/util/random.ts';
+import { sampleNetwork } from '../samples.ts';
 import { plainService, World } from '../simulation/world.ts';
 
 /**
@@ -10,7 +11,8 @@ import { plainService, World } from '../simulation/world.ts';
  *
  *     nodes N                          N ready nodes n1, n2, …
  *     node NAME down|ready|active|pause|drain|remove|KEY=VALUE
- *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
+ *     network SUBNET                   the network `app_net`
+ *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [address=IP on app_net] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
  *                                      makes the service or changes what is named
  *     remove NAME                      `down` of the service
  *     task NAME STATE                  its agent reports the state
@@ -58,6 +60,8 @@ export class Script {
         return;
       case 'node':
         return this.#node(name, rest[0] ?? '');
+      case 'network':
+        return world.write([{ kind: 'network', action: 'create', object: sampleNetwork('net', name) }]);
       case 'service':
         return world.apply(readService(world.view.serviceByName(name)?.spec ?? plainService(name), rest));
       case 'remove':
@@ -236,6 +240,7 @@ function readService(spec: ServiceSpec, words: string[]): ServiceSpec {
     else if (key === 'image') next.task.container.image = value;
     else if (key === 'constraint') next.task.placement.constraints = [value];
     else if (key === 'memory') next.task.reservations.memoryBytes = Number(value) * 2 ** 20;
+    else if (key === 'address') next.task.networks = [{ name: 'app_net', aliases: [], address: value }];
     else if (group === 'restart') setPolicy<RestartPolicy>(next.task.restart, field, value);
     else if (group === 'update') setPolicy<UpdatePolicy>(next.update, field, value);
     else if (group === 'rollback') setPolicy<UpdatePolicy>(next.rollback, field, value);

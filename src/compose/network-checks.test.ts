@@ -133,3 +133,10 @@ it('a link waits for its service, and is gone when that has no active profile', 
   const [fault] = summary(await faultsOf(text.replace('image: redis', 'image: redis, profiles: [debug]')));
   expect(fault).toContain('services.web.links[0]: no service is called db');
 });
+
+it('an address on a network that is there already is left to the cluster to check', async () => {
+  const text = `services: { web: { image: a, networks: { n: { ipv4_address: 10.1.0.5 } } } }
+networks: { n: { external: true, name: shared } }`;
+  const [web] = (await load(text)).application.services;
+  expect(web!.task.networks).toEqual([{ name: 'shared', aliases: [], address: '10.1.0.5' }]);
+});

@@ -345,7 +345,7 @@ export const service: Attribute = object({
     pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]+$',
     maxLength: 253,
     says: 'a name of at least two letters, digits, ".", "_" and "-" that begins with a letter or digit',
-    cluster: 'only with one replica: one more name of it on its networks, within the application',
+    cluster: 'only with one replica: one more name of it on its networks',
   },
   ...settingsAttributes,
   post_start: hooks('a replica counts as running, and its healthcheck begins, once they have ended well'),

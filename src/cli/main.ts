@@ -87,7 +87,7 @@ async function report(output: Output, error: unknown): Promise<number> {
     output.note('This is a bug in Shoal. Please report it with the lines above.');
     return exitCodes.failed;
   }
-  if (error.code === 'invalid_file' && Array.isArray(error.details)) {
+  if (['invalid_file', 'not_supported'].includes(error.code) && Array.isArray(error.details)) {
     const { renderDiagnostics } = await import('../compose/diagnostic.ts');
     output.note(renderDiagnostics(error.details as Diagnostic[]));
   }

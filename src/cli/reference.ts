@@ -2,7 +2,7 @@ import { fullName } from '../spec/names.ts';
 import type { Service } from '../spec/service.ts';
 import { codeOf, ShoalError } from '../util/errors.ts';
 import { nearest } from '../util/text.ts';
-import { readApplication } from './application.ts';
+import { readModel } from './application.ts';
 import type { Context, ParsedArguments } from './command.ts';
 
 /**
@@ -16,7 +16,7 @@ export async function applicationName(
   const named = parsed.value('project-name') ?? context.environment['COMPOSE_PROJECT_NAME'];
   if (named) return named;
   try {
-    return (await readApplication(context, parsed)).application.name;
+    return (await readModel(context, parsed, 'none')).canonical.name;
   } catch (error) {
     if (codeOf(error) === 'not_found' && parsed.values('file').length === 0) return undefined;
     throw error;

@@ -5,8 +5,9 @@ type JsonType = 'string' | 'number' | 'integer' | 'boolean' | 'null' | 'array' |
 
 /**
  * One attribute of the Compose language: a JSON Schema of its canonical form, with what else the stages need to know
- * about it. The schema is plain data; `form`, `is`, `says`, `merge`, `notYet` and `cluster` are keywords of our
- * own.
+ * about it. The schema is plain data and describes the language whole, also what Shoal does not run; `form`, `is`, `says`,
+ * `merge` and `cluster` are keywords of our own, and so are `refused`, `runs`, `runsNames` and `warns`, which are the
+ * verdicts (`verdict.ts`): validation knows nothing of them.
  */
 export interface Attribute {
   type?: JsonType | readonly JsonType[];
@@ -32,10 +33,19 @@ export interface Attribute {
   /** How a later file's value joins an earlier one's, where that is not the default. */
   merge?: MergeRule;
   /** Part of the Compose language, but not something Shoal does: why, and what to write instead. */
-  notYet?: string;
+  refused?: string;
+  /** What of it Shoal does, where that is less than the language has: the rest is refused. */
+  runs?: Runnable;
+  /** The names in a map that Shoal takes, where those are fewer than the language has: others are refused. */
+  runsNames?: Runnable;
+  /** Taken, but something that it asks for does not happen: what, and what to do about it. */
+  warns?: readonly [message: string, hint: string];
   /** What it means on a cluster, where one machine would make something else of it. */
   cluster?: string;
 }
+
+/** A narrower attribute; `says` completes "it must be …" as everywhere. */
+export type Runnable = Pick<Attribute, 'enum' | 'pattern' | 'is' | 'maxItems'> & { says: string };
 
 /**
  * `replace`: the later value stands alone. `append`: lists are joined. `{ by }`: entries of a list that have the same key
@@ -125,7 +135,12 @@ export function oneOf(...words: string[]): Attribute {
   return { type: 'string', enum: words, says };
 }
 
-/** Attributes that are refused, each with the reason and what to write instead. */
-export function refused(attributes: Record<string, string>): Record<string, Attribute> {
-  return Object.fromEntries(Object.entries(attributes).map(([name, notYet]) => [name, { notYet }]));
+/** The attribute, refused for a reason, with what to write instead. */
+export function refused(attribute: Attribute, reason: string): Attribute {
+  return { ...attribute, refused: reason };
+}
+
+/** The attribute, of which Shoal does only a part; `says` is that part, in words that complete "it must be …". */
+export function runsOnly(attribute: Attribute, says: string, runs: Omit<Runnable, 'says'>): Attribute {
+  return { ...attribute, runs: { ...runs, says } };
 }

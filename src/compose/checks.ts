@@ -41,6 +41,7 @@ export const checks = {
   ipv4Address: onText((text) => isIPv4(text)),
   mtu: onText((text) => /^\d{2,5}$/u.test(text) && Number(text) >= 68 && Number(text) <= 65_535),
   hostAddress: onText((text) => isIPv4(text) || isEveryAddress(text)),
+  addressRange: onText(isAddressRange),
   extraHost: onText(isExtraHost),
   capability: onText(isCapability),
   pullPolicy: onText(isPullPolicy),
@@ -74,7 +75,14 @@ function isCapability(text: string): boolean {
 function isPullPolicy(text: string): boolean {
   const [, interval] = /^every_(.+)$/u.exec(text) ?? [];
   if (interval !== undefined) return isDuration(interval) && parseDuration(interval)! > 0n;
-  return /^(?:always|never|missing|if_not_present|daily|weekly)$/u.test(text);
+  return /^(?:always|never|missing|if_not_present|daily|weekly|refresh|build)$/u.test(text);
+}
+
+/** `ADDRESS/PREFIX` of either version. */
+function isAddressRange(text: string): boolean {
+  const [, address = '', prefix = ''] = /^([^/]+)\/(\d{1,3})$/u.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && Number(prefix) <= (version === 4 ? 32 : 128);
 }
 
 function isSubnet(text: string): boolean {

@@ -49,10 +49,7 @@ export function wholeAttribute(schema: object | undefined): Attribute {
   return wholeOf.get(part) ?? part;
 }
 
-/**
- * The part of the schema that these values need, or all of it. Attributes that are not supported yet are left out as
- * well: ajv takes them for unknown keys, and whoever reports the error knows better.
- */
+/** The part of the schema that these values need, or all of it. */
 function partOf(attribute: Attribute, values: readonly Plain[] | undefined): Attribute {
   const { properties = {}, items, additionalProperties } = attribute;
   const part: Attribute = { ...attribute };
@@ -61,7 +58,6 @@ function partOf(attribute: Attribute, values: readonly Plain[] | undefined): Att
   ) as Record<string, Plain>[] | undefined;
   if (attribute.properties !== undefined) part.properties = {};
   for (const [key, child] of Object.entries(properties)) {
-    if (child.notYet !== undefined) continue;
     const found = maps?.filter((one) => Object.hasOwn(one, key)).map((one) => one[key]!);
     if (found?.length !== 0) part.properties![key] = partOf(child, found);
   }

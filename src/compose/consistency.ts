@@ -1,32 +1,39 @@
 import { parseConstraint } from '../spec/constraint.ts';
 import { ShoalError } from '../util/errors.ts';
-import { chainText, type Diagnostics } from './diagnostic.ts';
-import type { CanonicalModel, CanonicalService } from './model.ts';
+import { chainText, placeText, type Diagnostics } from './diagnostic.ts';
+import type { CanonicalModel, CanonicalMount, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
 import { checkNetworking } from './network-checks.ts';
+import { checkBuild, checkOrigin, checkUses, type Speaker } from './service-checks.ts';
 import { checkSettings } from './settings-checks.ts';
-import { placeOf, type TreeNode, type PathSegment } from './tree.ts';
+import { locate, placeOf, type TreeNode, type PathSegment } from './tree.ts';
 
-/** What a check needs: the model, and how to complain about a path in it. */
-interface Context {
+/** What a check needs: the model, and how to speak about a path in it. */
+interface Context extends Speaker {
   model: CanonicalModel;
+  tree: TreeNode;
   /** `services.web` and so on, when the schema has complained: what is missing there may have been written wrong. */
   faulty: ReadonlySet<string>;
-  complain: (path: readonly PathSegment[], message: string, hint?: string) => unknown;
 }
 
 const has = (table: object | undefined, key: string) => table !== undefined && Object.hasOwn(table, key);
 
-/** Checks what holds between attributes: references, cycles, ports and paths that meet. Reports with places from `tree`. */
+/**
+ * Checks what holds between attributes: references, cycles, ports and paths that meet. What compose-go takes, and a
+ * cluster cannot run, is refused and no error of the file. Reports with places from `tree`.
+ */
 export function checkConsistency(
   model: CanonicalModel,
   tree: TreeNode,
   faulty: ReadonlySet<string>,
   diagnostics: Diagnostics,
 ): void {
-  const complain: Context['complain'] = (path, message, hint) =>
-    diagnostics.isFull() || diagnostics.error(placeOf(tree, path), path, message, hint);
-  const context: Context = { model, faulty, complain };
+  const say =
+    (how: 'error' | 'refusal' | 'warning'): Speaker['complain'] =>
+    (path, message, hint) =>
+      diagnostics.isFull() || diagnostics[how](placeOf(tree, path), path, message, hint);
+  const [complain, refuse, warn] = [say('error'), say('refusal'), say('warning')];
+  const context: Context = { model, tree, faulty, complain, refuse, warn };
   for (const [key, service] of Object.entries(model.services)) {
     checkService(key, service, context);
     checkReferences(key, service, context);
@@ -34,28 +41,29 @@ export function checkConsistency(
   }
   checkCycles(context);
   checkFiles(context);
-  checkNetworking(model, complain);
+  checkNetworking(model, context);
   checkNames(context);
   if (Object.keys(model.services).length === 0 && !diagnostics.hasErrors()) {
     complain(['services'], 'the application has no services', 'add one under services');
   }
 }
 
-function checkService(key: string, service: CanonicalService, { faulty, complain }: Context): void {
+function checkService(key: string, service: CanonicalService, context: Context): void {
+  const { model, faulty, complain, refuse } = context;
   const path = ['services', key];
-  if (service.image === undefined && !faulty.has(`services.${key}`)) {
-    complain(path, 'the service has no image', 'add image: NAME');
-  }
+  if (!faulty.has(`services.${key}`)) checkOrigin(path, service, context);
+  checkBuild(path, service, model, context);
+  checkUses(path, service, model, context);
   const { deploy, healthcheck } = service;
   if (deploy?.mode === 'global' && deploy.replicas !== undefined) {
-    complain(
+    refuse(
       [...path, 'deploy', 'replicas'],
       'a global service runs once on every node and has no number of replicas',
       'leave out replicas or mode: global',
     );
   }
   if (healthcheck?.disable === true && healthcheck.test !== undefined && healthcheck.test?.[0] !== 'NONE') {
-    complain(
+    refuse(
       [...path, 'healthcheck', 'disable'],
       'the healthcheck has a test and is disabled',
       'keep one of them',
@@ -72,20 +80,20 @@ function checkService(key: string, service: CanonicalService, { faulty, complain
   if (deploy?.endpoint_mode === 'dnsrr') {
     const index = (service.ports ?? []).findIndex((port) => port.mode === 'ingress');
     if (index >= 0) {
-      complain(
+      refuse(
         [...path, 'ports', index],
         'a port in ingress mode needs a virtual IP, and endpoint_mode is dnsrr',
         'publish with mode: host, or leave out endpoint_mode',
       );
     }
   }
-  checkTwins(key, service, complain);
-  checkSettings(path, service, complain);
+  checkTwins(key, service, context);
+  checkSettings(path, service, context);
   const { limits, reservations } = deploy?.resources ?? {};
   for (const name of ['cpus', 'memory'] as const) {
     const [limit, reserved] = [Number(limits?.[name] ?? 0), Number(reservations?.[name] ?? 0)];
     if (limit > 0 && reserved > limit) {
-      complain(
+      refuse(
         [...path, 'deploy', 'resources', 'reservations', name],
         'more is reserved than the limit allows',
         'reserve at most the limit',
@@ -95,7 +103,7 @@ function checkService(key: string, service: CanonicalService, { faulty, complain
 }
 
 /** Attributes that say the same as one under `deploy` must say the same. */
-function checkTwins(key: string, service: CanonicalService, complain: Context['complain']): void {
+function checkTwins(key: string, service: CanonicalService, { tree, complain, refuse }: Context): void {
   const { deploy } = service;
   const { limits, reservations } = deploy?.resources ?? {};
   const twins = [
@@ -112,10 +120,15 @@ function checkTwins(key: string, service: CanonicalService, complain: Context['c
   ] as const;
   for (const [name, value, twin, other] of twins) {
     if (value === undefined || other === undefined || value === other) continue;
-    complain(['services', key, name], `it says ${value}, and ${twin} says ${other}`, `keep ${twin}`);
+    const where = placeText(placeOf(tree, ['services', key, ...twin.split('.')]));
+    complain(
+      ['services', key, name],
+      `it says ${value}, and ${twin} says ${other} (${where})`,
+      `keep ${twin}`,
+    );
   }
   if (service.scale !== undefined && deploy?.mode === 'global') {
-    complain(['services', key, 'scale'], 'a global service has no scale', 'leave out scale or mode: global');
+    refuse(['services', key, 'scale'], 'a global service has no scale', 'leave out scale or mode: global');
   }
 }
 
@@ -159,7 +172,31 @@ function checkReferences(key: string, service: CanonicalService, { model, compla
   }
 }
 
-function checkMounts(key: string, service: CanonicalService, { complain }: Context): void {
+function checkSource(
+  path: readonly PathSegment[],
+  { type, source }: CanonicalMount,
+  { tree, complain, refuse }: Context,
+): void {
+  if (type === 'tmpfs' && source !== undefined) {
+    refuse([...path, 'source'], 'a tmpfs has no source', 'leave it out');
+  }
+  if (type !== 'bind') return;
+  if (source === undefined) {
+    complain(path, 'a bind mount needs a source', 'add source: /path/on/the/hosts');
+    return;
+  }
+  const { node } = locate(tree, [...path, 'source']);
+  const written = (node.kind === 'scalar' ? node.relative : undefined) ?? source;
+  if (written.startsWith('/')) return;
+  refuse(
+    [...path, 'source'],
+    `${JSON.stringify(written)} is relative, and the service may run on any host of the cluster`,
+    'write an absolute path that exists on the hosts, or use a named volume, a config or a secret',
+  );
+}
+
+function checkMounts(key: string, service: CanonicalService, context: Context): void {
+  const { complain, refuse } = context;
   const taken = new Map<string, string>();
   const take = (path: PathSegment[], target: string, what: string) => {
     const earlier = taken.get(target);
@@ -170,20 +207,10 @@ function checkMounts(key: string, service: CanonicalService, { complain }: Conte
   for (const [index, mount] of (service.volumes ?? []).entries()) {
     const path = ['services', key, 'volumes', index];
     take([...path, 'target'], mount.target, `a ${mount.type === 'volume' ? 'volume' : mount.type}`);
-    if (mount.type === 'bind' && mount.source === undefined) {
-      complain(path, 'a bind mount needs a source', 'add source: /path/on/the/hosts');
-    } else if (mount.type === 'bind' && !mount.source!.startsWith('/')) {
-      complain(
-        [...path, 'source'],
-        `${JSON.stringify(mount.source)} is relative, and the service may run on any host of the cluster`,
-        'write an absolute path that exists on the hosts, or use a named volume, a config or a secret',
-      );
-    } else if (mount.type === 'tmpfs' && mount.source !== undefined) {
-      complain([...path, 'source'], 'a tmpfs has no source', 'leave it out');
-    }
-    for (const kind of ['bind', 'volume', 'tmpfs'] as const) {
+    checkSource(path, mount, context);
+    for (const kind of ['bind', 'volume', 'tmpfs', 'image'] as const) {
       if (mount[kind] === undefined || kind === mount.type || Object.keys(mount[kind]).length === 0) continue;
-      complain(
+      refuse(
         [...path, kind],
         `the mount is of type ${mount.type}`,
         `options under ${kind} are for type: ${kind}`,
@@ -246,6 +273,7 @@ function checkFiles({ model, faulty, complain }: Context): void {
         (name) => entry[name] !== undefined,
       );
       if (entry.external === true || sources.length === 1 || faulty.has(`${kind}.${key}`)) continue;
+      if (sources.length === 0 && entry.driver !== undefined) continue;
       const ways = kind === 'configs' ? 'file, environment or content' : 'file or environment';
       const what = sources.length === 0 ? 'it has no content' : `it has both ${sources.join(' and ')}`;
       complain([kind, key], what, `give it exactly one of ${ways}`);

@@ -17,6 +17,8 @@ export interface Diagnostic {
   hint: string;
   /** The line of the file it is about, for showing. */
   sourceLine?: string;
+  /** The file is right as Compose goes, but Shoal does not run it. */
+  refused?: true;
 }
 
 /** After this many errors the rest of a file is only counted. */
@@ -27,6 +29,12 @@ export class Diagnostics {
   readonly list: Diagnostic[] = [];
   private readonly seen = new Set<string>();
   private errorCount = 0;
+  private readonly refusals: Diagnostic['severity'];
+
+  /** `refusals`: what it is that Shoal does not run something; an error when it is to be run. */
+  constructor(refusals: Diagnostic['severity'] = 'error') {
+    this.refusals = refusals;
+  }
 
   error(at: Position | undefined, path: readonly PathSegment[], message: string, hint = ''): void {
     this.errorCount += 1;
@@ -35,6 +43,13 @@ export class Diagnostics {
 
   warning(at: Position | undefined, path: readonly PathSegment[], message: string, hint = ''): void {
     this.add('warning', at, path, message, hint);
+  }
+
+  /** Something that the language has and Shoal does not run. */
+  refusal(at: Position | undefined, path: readonly PathSegment[], message: string, hint = ''): void {
+    const said = this.refusals === 'error' ? message : `shoal up refuses this: ${message}`;
+    if (this.refusals === 'error') this.errorCount += 1;
+    this.add(this.refusals, at, path, said, hint, true);
   }
 
   /** Whether there are so many errors that more would help nobody. */
@@ -52,6 +67,7 @@ export class Diagnostics {
     path: readonly PathSegment[],
     message: string,
     hint: string,
+    refused = false,
   ): void {
     if (this.list.length >= diagnosticsMax) return;
     const { line, column } = at === undefined ? { line: 0, column: 0 } : lineAndColumn(at);
@@ -69,6 +85,7 @@ export class Diagnostics {
       hint,
     };
     if (at !== undefined) diagnostic.sourceLine = lineText(at);
+    if (refused) diagnostic.refused = true;
     this.list.push(diagnostic);
   }
 
@@ -102,6 +119,12 @@ export function pathText(path: readonly PathSegment[]): string {
     else text += text === '' ? segment : `.${segment}`;
   }
   return text;
+}
+
+/** `FILE:LINE:COL`. */
+export function placeText(at: Position): string {
+  const { line, column } = lineAndColumn(at);
+  return `${at.file.name}:${line}:${column}`;
 }
 
 const chainNamesMax = 20;

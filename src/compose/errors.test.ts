@@ -14,14 +14,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ['enviroment: {}', '5:5 services.web.enviroment: this key is not known; did you mean environment?'],
     ['replicas: 2', '5:5 services.web.replicas: this key is not known; did you mean deploy.replicas?'],
     ['zzzzzz: 2', '5:5 services.web.zzzzzz: this key is not known'],
-    [
-      'develop: {}',
-      '5:5 services.web.develop: not supported yet; it is for one machine; run it there with docker compose watch, and give the result to the cluster',
-    ],
-    [
-      'build: .',
-      '5:5 services.web.build: not supported yet; build the image elsewhere, push it to a registry, and name it with image',
-    ],
+    ['build: { contxt: . }', '5:14 services.web.build.contxt: this key is not known; did you mean context?'],
     [
       'gpus: all',
       '5:5 services.web.gpus: not supported yet; the scheduler does not know of graphics cards; use devices and a placement constraint',
@@ -126,10 +119,6 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       '5:15 services.web.volumes[0].target: "b" cannot be used here; it must be an absolute path in the container',
     ],
     [
-      'volumes: ["/a:/b:z"]',
-      '5:15 services.web.volumes[0].bind.selinux: not supported yet; nothing is labelled; label the folder on the hosts',
-    ],
-    [
       'volumes: ["/a:/b", "/c:/b/"]',
       '5:24 services.web.volumes[1].target: /b is taken already, by a bind; give each its own path',
     ],
@@ -197,11 +186,11 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ],
     [
       'scale: 2\n    deploy: { replicas: 3 }',
-      '5:12 services.web.scale: it says 2, and deploy.replicas says 3; keep deploy.replicas',
+      '5:12 services.web.scale: it says 2, and deploy.replicas says 3 (compose.yaml:6:25); keep deploy.replicas',
     ],
     [
       'mem_limit: 1m\n    deploy: { resources: { limits: { memory: 2m } } }',
-      '5:16 services.web.mem_limit: it says 1048576, and deploy.resources.limits.memory says 2097152; keep deploy.resources.limits.memory',
+      '5:16 services.web.mem_limit: it says 1048576, and deploy.resources.limits.memory says 2097152 (compose.yaml:6:46); keep deploy.resources.limits.memory',
     ],
     [
       'tmpfs: /run:bind',
@@ -246,7 +235,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       '5:76 services.web.deploy.resources.reservations.memory: more is reserved than the limit allows; reserve at most the limit',
     ],
     [
-      'deploy: { resources: { reservations: { devices: [] } } }',
+      'deploy: { resources: { reservations: { devices: [{ capabilities: [gpu] }] } } }',
       '5:44 services.web.deploy.resources.reservations.devices: not supported yet; the scheduler does not know of devices; use devices and a placement constraint',
     ],
     [
@@ -254,7 +243,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       '5:42 services.web.deploy.placement.constraints[0]: cannot read the placement constraint "disk == ssd": it asks about "disk"; It may ask about node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY.',
     ],
     [
-      'deploy: { placement: { preferences: [] } }',
+      'deploy: { placement: { preferences: [{ spread: node.labels.zone }] } }',
       '5:28 services.web.deploy.placement.preferences: not supported yet; replicas are spread over all hosts that fit; keep them to some by a constraint',
     ],
     [

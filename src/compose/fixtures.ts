@@ -1,7 +1,13 @@
 import { ShoalError } from '../util/errors.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import type { FileSystem } from './files.ts';
-import { loadApplication, type LoadedApplication, type LoadOptions } from './load.ts';
+import {
+  loadApplication,
+  loadModel,
+  type LoadedApplication,
+  type LoadedModel,
+  type LoadOptions,
+} from './load.ts';
 
 /** Files in memory, for tests. Paths are absolute. */
 export function memoryFiles(files: Record<string, string | Uint8Array>): FileSystem {
@@ -25,14 +31,22 @@ type Given = Partial<Omit<LoadOptions, 'fileSystem'>> & { disk?: Record<string, 
 
 /** Loads `compose.yaml` with this text in the folder /app, or the files given. */
 export function load(text: string, given: Given = {}): Promise<LoadedApplication> {
-  const { disk, ...options } = given;
-  return loadApplication({
+  return loadApplication(optionsOf(text, given));
+}
+
+/** The same, not to be run. */
+export function loadPrinted(text: string, given: Given = {}): Promise<LoadedModel> {
+  return loadModel(optionsOf(text, given));
+}
+
+function optionsOf(text: string, { disk, ...options }: Given): LoadOptions {
+  return {
     files: [{ path: 'compose.yaml' }],
     environment: {},
     workingDirectory: '/app',
     ...options,
     fileSystem: memoryFiles({ '/app/compose.yaml': text, ...disk }),
-  });
+  };
 }
 
 /** The diagnostics with which loading is refused; fails when it is not refused. */
@@ -40,7 +54,7 @@ export async function faultsOf(text: string, given: Given = {}): Promise<Diagnos
   try {
     await load(text, given);
   } catch (error) {
-    if (error instanceof ShoalError && error.code === 'invalid_file') {
+    if (error instanceof ShoalError && ['invalid_file', 'not_supported'].includes(error.code)) {
       return (error.details as Diagnostic[]).filter(({ severity }) => severity === 'error');
     }
     throw error;

@@ -5,7 +5,7 @@ import { cleanPath, parseShortMount } from './mounts.ts';
 import { parseShortPort } from './ports.ts';
 import { numberText } from './scalar.ts';
 import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode, PathSegment } from './tree.ts';
-import { fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
+import { childOf, fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
 import {
   formatDuration,
   formatFileMode,
@@ -69,6 +69,17 @@ export const forms = {
   extends: (node) => (textOf(node) === undefined ? node : map(node.at, { service: node })),
   includes: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(include) } : node),
   serviceNetworks: (node) => namesAsMap(node, () => null),
+  textValues: (node) => eachValue(node, asText),
+  textLists: (node) => eachValue(node, textsOf),
+  build: (node) => (textOf(node) === undefined ? node : map(node.at, { context: node })),
+  buildContext,
+  gpus: (node) =>
+    textOf(node) === 'all' ? list(node.at, [map(node.at, { count: scalar(node.at, allDevices) })]) : node,
+  deviceRequest,
+  deviceCount: onScalar((value) => {
+    if (typeof value !== 'string') return undefined;
+    return value.toLowerCase() === 'all' ? allDevices : parseInteger(value);
+  }),
 } satisfies Record<string, Form>;
 
 function onScalar(convert: (value: Scalar) => Scalar | undefined): Form {
@@ -263,12 +274,23 @@ function ports(node: TreeNode, context: FormContext): TreeNode {
 function mounts(node: TreeNode, context: FormContext): TreeNode {
   return eachItem(node, context, (item) => {
     const text = textOf(item);
-    if (text === undefined) return [item];
+    if (text === undefined) return [withAbsoluteSource(item, context)];
     const result = parseShortMount(text);
     if ('fault' in result) return [fault(item, context, result.fault, result.hint)];
     // Our own plain literal: interfaces have no index signature that Plain could see.
-    return [fromPlain(item.at, result.mount as unknown as Plain)];
+    return [withAbsoluteSource(fromPlain(item.at, result.mount as unknown as Plain), context)];
   });
+}
+
+/** The source of a bind mount is a path on a host: absolute, with what was written if that was not. */
+function withAbsoluteSource(node: TreeNode, context: FormContext): TreeNode {
+  const source = childOf(node, 'source');
+  const path = textOf(source);
+  if (node.kind !== 'map' || textOf(childOf(node, 'type')) !== 'bind' || path === undefined) return node;
+  if (path === '' || /^(?:\/|\\|[a-zA-Z]:[\\/])/u.test(path)) return node;
+  const entry = node.entries.get('source')!;
+  const absolute = { ...scalar(entry.value.at, absolutePath(path, context)), relative: path };
+  return { ...node, entries: new Map([...node.entries, ['source', { ...entry, value: absolute }]]) };
 }
 
 /** Items that are plain names become maps with that name under `key`. */
@@ -313,6 +335,28 @@ function extraHosts(node: TreeNode): TreeNode {
     }),
   );
   return list(node.at, items);
+}
+
+/** A text or a list of texts as a list. */
+function textsOf(node: TreeNode): TreeNode {
+  if (node.kind === 'list') return { ...node, items: node.items.map(asText) };
+  return node.kind === 'scalar' && node.value !== null ? list(node.at, [asText(node)]) : node;
+}
+
+/** What is no address, image or service is a path. */
+function buildContext(node: TreeNode, context: FormContext): TreeNode {
+  const isElsewhere = /^(?:[a-z][a-z0-9+.-]*:\/\/|git@|github\.com\/|service:)/u.test(textOf(node) ?? '');
+  return isElsewhere ? node : projectPath(node, context);
+}
+
+/** How many devices `all` are. */
+const allDevices = -1;
+
+/** All devices are meant where neither a number nor their names are given. */
+function deviceRequest(node: TreeNode): TreeNode {
+  if (node.kind !== 'map' || node.entries.has('count') || node.entries.has('device_ids')) return node;
+  const count = { keyAt: node.at, value: scalar(node.at, allDevices) };
+  return { ...node, entries: new Map([...node.entries, ['count', count]]) };
 }
 
 /** `SOURCE[:TARGET[:PERMISSIONS]]`. */

@@ -14,10 +14,12 @@ import { normalise, type RawModel } from './normalise.ts';
 import { profilesOf, selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
 import { fileContents, serviceEnvironments, serviceLabels } from './resolve.ts';
-import { toSpecs } from './specs.ts';
+import { composeSchema } from './schema.ts';
+import { toSpecs, type FileContents } from './specs.ts';
 import { substitute } from './template.ts';
 import { childOf, placeOf, textOf, toPlain, type Plain, type TreeNode } from './tree.ts';
 import { validate } from './validate.ts';
+import { tellVerdicts } from './verdict.ts';
 import { variablesOf, type Variable } from './variables.ts';
 
 export interface LoadOptions {
@@ -44,8 +46,7 @@ export interface LoadOptions {
   workingDirectory?: string;
 }
 
-export interface LoadedApplication {
-  application: ApplicationSpec;
+export interface LoadedModel {
   /** The canonical Compose model: plain JSON, the same for files that mean the same. */
   canonical: CanonicalModel;
   warnings: Diagnostic[];
@@ -53,6 +54,10 @@ export interface LoadedApplication {
   environment: ReadonlyMap<string, string>;
   /** Every profile that a service names, active or not, sorted. */
   profiles: string[];
+}
+
+export interface LoadedApplication extends LoadedModel {
+  application: ApplicationSpec;
 }
 
 /** What was read before anything is made of it. */
@@ -66,12 +71,30 @@ interface Project {
 }
 
 /**
- * Reads Compose files as one application: parsed, interpolated, merged, checked, made canonical and turned into specs.
- * Throws `invalid_file` with every error found as `details: Diagnostic[]` (show them with `renderDiagnostics`), or
+ * Reads Compose files as one application to be run: parsed, interpolated, merged, checked, made canonical and turned into
+ * specs. Throws `invalid_file` with every error found as `details: Diagnostic[]` (show them with `renderDiagnostics`),
+ * `not_supported` with the same when the files are right and all that is in the way is what Shoal does not run, or
  * `not_found` when no file is given and none is there.
  */
 export async function loadApplication(options: LoadOptions): Promise<LoadedApplication> {
-  const { name, tree, environment, fileSystem, projectDirectory, diagnostics } = await readFiles(options);
+  const { model, contents } = await readModel(options, 'error');
+  return { ...model, application: toSpecs(model.canonical, contents) };
+}
+
+/**
+ * Reads Compose files as `loadApplication` does, but not to be run: what Shoal would refuse is a warning. Throws
+ * `invalid_file` and `not_found` as that does.
+ */
+export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
+  return (await readModel(options, 'warning')).model;
+}
+
+async function readModel(
+  options: LoadOptions,
+  refusals: Diagnostic['severity'],
+): Promise<{ model: LoadedModel; contents: FileContents }> {
+  const project = await readFiles(options, { refusals });
+  const { name, tree, environment, fileSystem, projectDirectory, diagnostics } = project;
   const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
   if (!isComplete || diagnostics.isFull()) throw failure(diagnostics);
   warnOfVersion(tree, whole, diagnostics);
@@ -80,9 +103,11 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
   const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };
   const environments = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);
   const labels = reads === 'none' ? new Map() : await serviceLabels(plain, resolve);
-  const canonical = normalise(plain, name, environments, labels);
+  const canonical = normalise(plain, name, environments, labels, { environment, projectDirectory });
   checkConsistency(canonical, tree, faulty, diagnostics);
   checkResources(canonical, tree, diagnostics);
+  // The canonical model is plain data; its interfaces have no index signature that Plain could see.
+  tellVerdicts(canonical as unknown as Plain, composeSchema, tree, diagnostics);
   const contents = { secrets: new Map<string, Uint8Array>(), configs: new Map<string, Uint8Array>() };
   if (reads !== 'none') {
     const severity = reads === 'all' ? 'error' : 'warning';
@@ -90,14 +115,8 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
     contents.configs = await fileContents('configs', canonical, configBytesMax, resolve, severity);
   }
   if (diagnostics.hasErrors()) throw failure(diagnostics);
-  const application = toSpecs(canonical, contents);
-  return {
-    application,
-    canonical,
-    warnings: diagnostics.warnings(),
-    environment,
-    profiles: profilesOf(whole),
-  };
+  const warnings = diagnostics.warnings();
+  return { model: { canonical, warnings, environment, profiles: profilesOf(whole) }, contents };
 }
 
 /** An application as its files say it, merged into one, with its variables still in it. */
@@ -109,7 +128,7 @@ export interface WrittenApplication {
 
 /** Reads Compose files without giving their variables values, and so without checking much. Throws as `loadApplication` does. */
 export async function readWritten(options: LoadOptions): Promise<WrittenApplication> {
-  const { name, tree, diagnostics } = await readFiles(options, true);
+  const { name, tree, diagnostics } = await readFiles(options, { keepVariables: true });
   if (diagnostics.hasErrors()) throw failure(diagnostics);
   const { version: _, include: __, ...rest } = toPlain(tree) as Record<string, Plain>;
   for (const service of Object.values(
@@ -121,8 +140,11 @@ export async function readWritten(options: LoadOptions): Promise<WrittenApplicat
 }
 
 /** All files of the project as one tree. `keepVariables`: they are not replaced. */
-async function readFiles(options: LoadOptions, keepVariables = false): Promise<Project> {
-  const diagnostics = new Diagnostics();
+async function readFiles(
+  options: LoadOptions,
+  how: { refusals?: Diagnostic['severity']; keepVariables?: boolean },
+): Promise<Project> {
+  const diagnostics = new Diagnostics(how.refusals);
   const fileSystem = cached(options.fileSystem ?? systemFileSystem);
   const workingDirectory = posix.resolve(options.workingDirectory ?? '.');
   const inputs = await inputFiles(options, fileSystem, workingDirectory);
@@ -152,7 +174,7 @@ async function readFiles(options: LoadOptions, keepVariables = false): Promise<P
     warned: new Set(),
     includedBy: [],
     includes: { count: 0 },
-    keepVariables,
+    keepVariables: how.keepVariables ?? false,
   });
   if (tree === undefined) throw failure(diagnostics);
   return { name, tree, environment, fileSystem, projectDirectory, diagnostics };
@@ -163,6 +185,13 @@ function failure(diagnostics: Diagnostics): ShoalError {
   const errors = diagnostics.errors();
   const first = errors[0]?.file ?? '';
   const count = errors.length === 1 ? 'one error' : `${errors.length} errors`;
+  if (errors.length > 0 && errors.every(({ refused }) => refused)) {
+    const places = errors.length === 1 ? 'one place asks' : `${errors.length} places ask`;
+    return new ShoalError('not_supported', `Cannot run ${first}: ${places} for what Shoal does not do`, {
+      details: [...errors, ...diagnostics.warnings()],
+      next: 'Change the places shown; shoal config prints the application all the same.',
+    });
+  }
   return new ShoalError('invalid_file', `Cannot read ${first === '' ? 'the application' : first}: ${count}`, {
     details: [...errors, ...diagnostics.warnings()],
     next: 'Correct the places shown; shoal config checks a file without changing anything.',

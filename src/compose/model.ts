@@ -8,6 +8,7 @@ export interface CanonicalModel {
   volumes?: Record<string, CanonicalVolume>;
   secrets?: Record<string, CanonicalFile>;
   configs?: Record<string, CanonicalFile>;
+  models?: Record<string, unknown>;
   [extension: `x-${string}`]: unknown;
 }
 
@@ -33,6 +34,8 @@ export interface CanonicalService {
   stop_grace_period?: string;
   restart?: string;
   deploy?: CanonicalDeploy;
+  build?: CanonicalBuild;
+  develop?: { watch?: { path: string; action: string; target?: string }[] };
   extends?: { service: string; file?: string };
   profiles?: string[];
   scale?: number;
@@ -67,14 +70,14 @@ export interface CanonicalService {
   extra_hosts?: string[];
   group_add?: string[];
   init?: boolean;
-  ipc?: 'host' | 'private' | 'shareable';
-  logging?: { driver?: string; options?: { 'max-size'?: string; 'max-file'?: string } };
+  ipc?: string;
+  logging?: { driver?: string; options?: Record<string, string> };
   mem_swappiness?: number;
   memswap_limit?: string;
-  network_mode?: 'none' | 'host';
+  network_mode?: string;
   oom_kill_disable?: boolean;
   oom_score_adj?: number;
-  pid?: 'host';
+  pid?: string | null;
   platform?: string;
   post_start?: CanonicalHook[];
   pre_stop?: CanonicalHook[];
@@ -87,8 +90,30 @@ export interface CanonicalService {
   sysctls?: Record<string, string>;
   tty?: boolean;
   ulimits?: Record<string, { soft: number; hard: number }>;
-  userns_mode?: 'host';
-  uts?: 'host';
+  userns_mode?: string;
+  uts?: string;
+  credential_spec?: { config?: string; file?: string; registry?: string };
+  gpus?: CanonicalDeviceRequest[];
+  models?: Record<string, unknown>;
+  provider?: { type: string; options?: Record<string, string[]> };
+  /** `SERVICE` or `container:NAME`, either with `:ro` or `:rw` */
+  volumes_from?: string[];
+}
+
+export interface CanonicalBuild {
+  context?: string;
+  dockerfile?: string;
+  dockerfile_inline?: string;
+  /** null: not set. */
+  args?: Record<string, string | null>;
+  additional_contexts?: Record<string, string>;
+  secrets?: CanonicalFileReference[];
+  platforms?: string[];
+}
+
+export interface CanonicalDeviceRequest {
+  count?: number;
+  device_ids?: string[];
 }
 
 export interface CanonicalServiceNetwork {
@@ -127,13 +152,14 @@ export interface CanonicalPort {
 }
 
 export interface CanonicalMount {
-  type: 'volume' | 'bind' | 'tmpfs';
+  type: 'volume' | 'bind' | 'tmpfs' | 'image' | 'npipe' | 'cluster';
   source?: string;
   target: string;
   read_only?: boolean;
-  bind?: { create_host_path?: boolean; propagation?: string; recursive?: 'enabled' | 'disabled' };
+  bind?: { create_host_path?: boolean; propagation?: string; recursive?: string };
   volume?: { nocopy?: boolean; subpath?: string };
   tmpfs?: { size?: string; mode?: string };
+  image?: { subpath?: string };
 }
 
 export interface CanonicalFileReference {
@@ -160,12 +186,15 @@ export interface CanonicalResources {
 }
 
 export interface CanonicalDeploy {
-  mode?: 'replicated' | 'global';
+  mode?: 'replicated' | 'global' | 'replicated-job' | 'global-job';
   replicas?: number;
   endpoint_mode?: 'vip' | 'dnsrr';
   labels?: Record<string, string>;
   placement?: { constraints?: string[]; max_replicas_per_node?: number };
-  resources?: { limits?: CanonicalResources; reservations?: CanonicalResources };
+  resources?: {
+    limits?: CanonicalResources;
+    reservations?: CanonicalResources & { devices?: CanonicalDeviceRequest[] };
+  };
   restart_policy?: {
     condition?: 'none' | 'on-failure' | 'any';
     delay?: string;
@@ -196,13 +225,15 @@ export interface CanonicalVolume {
   name: string;
   external?: boolean;
   labels?: Record<string, string>;
+  driver?: string;
   driver_opts?: { type?: string; o?: string; device?: string };
 }
 
-/** A secret or config: exactly one of `file`, `environment` and `content`, unless it is external. */
+/** A secret or config: exactly one of `file`, `environment` and `content`, unless it is external or has a driver. */
 export interface CanonicalFile {
   name: string;
   external?: boolean;
+  driver?: string;
   file?: string;
   environment?: string;
   content?: string;

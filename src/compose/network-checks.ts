@@ -7,32 +7,36 @@ import {
   subnetsOverlap,
 } from '../spec/address.ts';
 import { portName, portsClash, type OpenPort } from '../spec/port.ts';
+import { checks } from './checks.ts';
 import { parseLink } from './links.ts';
 import type { CanonicalModel, CanonicalNetwork, CanonicalService } from './model.ts';
 import { isEveryAddress } from './ports.ts';
-import type { PathSegment } from './tree.ts';
-
-type Complain = (path: readonly PathSegment[], message: string, hint?: string) => void;
+import type { Speaker } from './service-checks.ts';
 
 /** Smaller subnets hold too few addresses to divide. */
 const prefixMax = 28;
 
 /** Checks what must hold between names, addresses and ports of all services and networks. */
-export function checkNetworking(model: CanonicalModel, complain: Complain): void {
+export function checkNetworking(model: CanonicalModel, speaker: Speaker): void {
   for (const [key, service] of Object.entries(model.services)) {
-    checkLinks(key, service, model, complain);
-    checkSingle(key, service, complain);
-    checkInterfaceNames(key, service, complain);
+    checkLinks(key, service, model, speaker);
+    checkSingle(key, service, speaker);
+    checkInterfaceNames(key, service, speaker);
   }
-  checkContainerNames(model, complain);
-  checkPorts(model, complain);
-  checkSubnets(model, complain);
-  for (const [key, network] of Object.entries(model.networks ?? {})) checkRanges(key, network, complain);
-  checkFixedAddresses(model, complain);
+  checkContainerNames(model, speaker);
+  checkPorts(model, speaker);
+  checkSubnets(model, speaker);
+  for (const [key, network] of Object.entries(model.networks ?? {})) checkRanges(key, network, speaker);
+  checkFixedAddresses(model, speaker);
 }
 
 /** A link leads to another service that shares a network with this one. */
-function checkLinks(key: string, service: CanonicalService, model: CanonicalModel, complain: Complain): void {
+function checkLinks(
+  key: string,
+  service: CanonicalService,
+  model: CanonicalModel,
+  { complain, refuse }: Speaker,
+): void {
   const aliases = new Map<string, string>();
   for (const [index, text] of (service.links ?? []).entries()) {
     const path = ['services', key, 'links', index];
@@ -44,15 +48,15 @@ function checkLinks(key: string, service: CanonicalService, model: CanonicalMode
     else if (other === undefined) {
       complain(path, `no service is called ${target}`, 'name a service of this file whose profile is active');
     } else if (!Object.keys(other.networks).some((name) => Object.hasOwn(service.networks, name))) {
-      complain(path, `${key} and ${target} have no network in common`, `let both join one of the networks`);
+      refuse(path, `${key} and ${target} have no network in common`, `let both join one of the networks`);
     } else if (earlier !== undefined && earlier !== target) {
-      complain(path, `${alias} leads to ${earlier} already`, 'give each link its own name');
+      refuse(path, `${alias} leads to ${earlier} already`, 'give each link its own name');
     }
   }
 }
 
 /** A name of a container, and a fixed address, can only be had once. */
-function checkSingle(key: string, service: CanonicalService, complain: Complain): void {
+function checkSingle(key: string, service: CanonicalService, { complain, refuse }: Speaker): void {
   const { deploy } = service;
   const path = ['services', key];
   const addresses = Object.entries(service.networks).filter(
@@ -67,15 +71,16 @@ function checkSingle(key: string, service: CanonicalService, complain: Complain)
   for (const keys of single) {
     if (deploy?.mode === 'global') {
       const message = `it is for one container, and a global service has one on every host`;
-      complain([...path, ...keys], message, 'leave out one of them');
+      refuse([...path, ...keys], message, 'leave out one of them');
     } else if (replicas > 1) {
       const message = `it is for one container, and ${says} says ${replicas}`;
-      complain([...path, ...keys], message, 'leave out one of them');
+      const say = keys[0] === 'container_name' ? complain : refuse;
+      say([...path, ...keys], message, 'leave out one of them');
     }
   }
   for (const name of ['update_config', 'rollback_config'] as const) {
     if (addresses.length === 0 || deploy?.[name]?.order !== 'start-first') continue;
-    complain(
+    refuse(
       [...path, 'deploy', name, 'order'],
       'the old and the new container would have the same ipv4_address',
       'leave out order, or the address',
@@ -84,7 +89,7 @@ function checkSingle(key: string, service: CanonicalService, complain: Complain)
 }
 
 /** Interfaces of a service have names of their own. */
-function checkInterfaceNames(key: string, service: CanonicalService, complain: Complain): void {
+function checkInterfaceNames(key: string, service: CanonicalService, { refuse }: Speaker): void {
   const taken = new Map<string, string>();
   for (const [network, options] of Object.entries(service.networks)) {
     const name = options?.interface_name;
@@ -92,7 +97,7 @@ function checkInterfaceNames(key: string, service: CanonicalService, complain: C
     const earlier = taken.get(name);
     taken.set(name, network);
     if (earlier === undefined) continue;
-    complain(
+    refuse(
       ['services', key, 'networks', network, 'interface_name'],
       `the interface on ${earlier} is called ${name} already`,
       'give each its own name',
@@ -101,7 +106,7 @@ function checkInterfaceNames(key: string, service: CanonicalService, complain: C
 }
 
 /** A fixed address is one of its network's, and nobody else's. */
-function checkFixedAddresses(model: CanonicalModel, complain: Complain): void {
+function checkFixedAddresses(model: CanonicalModel, { refuse }: Speaker): void {
   const taken = new Map<string, string>();
   for (const [key, network] of Object.entries(model.networks ?? {})) {
     const { gateway, aux_addresses: others } = network.ipam?.config?.[0] ?? {};
@@ -119,17 +124,17 @@ function checkFixedAddresses(model: CanonicalModel, complain: Complain): void {
       const earlier = taken.get(`${name} ${address}`);
       taken.set(`${name} ${address}`, key);
       if (subnet === undefined) {
-        complain(path, `the network ${name} has no subnet of its own`, `give ${name} one under ipam.config`);
-      } else if (!isUsableAddress(parseSubnet(subnet), parseAddress(address))) {
-        complain(path, `${address} is no address in ${subnet}`, 'choose one of its subnet');
+        refuse(path, `the network ${name} has no subnet of its own`, `give ${name} one under ipam.config`);
+      } else if (checks.subnet(subnet) && !isUsableAddress(parseSubnet(subnet), parseAddress(address))) {
+        refuse(path, `${address} is no address in ${subnet}`, 'choose one of its subnet');
       } else if (earlier !== undefined) {
-        complain(path, `${address} is that of ${earlier} already`, 'give each its own address');
+        refuse(path, `${address} is that of ${earlier} already`, 'give each its own address');
       }
     }
   }
 }
 
-function checkContainerNames({ services }: CanonicalModel, complain: Complain): void {
+function checkContainerNames({ services }: CanonicalModel, { complain }: Speaker): void {
   const taken = new Map<string, string>();
   for (const [key, { container_name: name }] of Object.entries(services)) {
     if (name === undefined) continue;
@@ -146,7 +151,7 @@ function checkContainerNames({ services }: CanonicalModel, complain: Complain): 
 }
 
 /** A port is published in ingress mode by one service only, and in host mode once by a service, on each address. */
-function checkPorts(model: CanonicalModel, complain: Complain): void {
+function checkPorts(model: CanonicalModel, { refuse }: Speaker): void {
   const ingress = new Map<string, TakenPort[]>();
   for (const [key, service] of Object.entries(model.services)) {
     const host = new Map<string, TakenPort[]>();
@@ -161,7 +166,7 @@ function checkPorts(model: CanonicalModel, complain: Complain): void {
       taken.set(name, [...others, { open, key }]);
       const earlier = others.find((other) => portsClash(other.open, open));
       if (earlier === undefined) continue;
-      complain(
+      refuse(
         ['services', key, 'ports', index],
         `port ${portName(open)} is published already, by ${earlier.key}`,
         'publish each port once',
@@ -176,29 +181,29 @@ interface TakenPort {
   key: string;
 }
 
-function checkSubnets(model: CanonicalModel, complain: Complain): void {
+function checkSubnets(model: CanonicalModel, { refuse }: Speaker): void {
   const all = Object.entries(model.networks ?? {}).flatMap(([key, network]) => {
     const text = network.external === true ? undefined : network.ipam?.config?.[0]?.subnet;
-    return text === undefined ? [] : [{ key, text, subnet: parseSubnet(text) }];
+    return text === undefined || !checks.subnet(text) ? [] : [{ key, text, subnet: parseSubnet(text) }];
   });
   const pathOf = (key: string) => ['networks', key, 'ipam', 'config', 0, 'subnet'];
   for (const { key, text, subnet } of all) {
     if (subnet.prefix > prefixMax)
-      complain(pathOf(key), `the subnet ${text} is too small`, `a prefix of at most /${prefixMax}`);
+      refuse(pathOf(key), `the subnet ${text} is too small`, `a prefix of at most /${prefixMax}`);
   }
   // In order of their addresses, whatever overlaps any of those before overlaps the one that reaches furthest.
   let furthest = all[0];
   for (const one of all.toSorted((left, right) => left.subnet.base - right.subnet.base)) {
     if (furthest !== undefined && one !== furthest && subnetsOverlap(one.subnet, furthest.subnet)) {
       const [first, second] = all.indexOf(one) < all.indexOf(furthest) ? [one, furthest] : [furthest, one];
-      complain(pathOf(second.key), `the subnet overlaps that of ${first.key}`, 'keep subnets apart');
+      refuse(pathOf(second.key), `the subnet overlaps that of ${first.key}`, 'keep subnets apart');
     }
     if (furthest === undefined || lastOf(one.subnet) > lastOf(furthest.subnet)) furthest = one;
   }
 }
 
 /** What a network says of single addresses is within its subnet. */
-function checkRanges(key: string, network: CanonicalNetwork, complain: Complain): void {
+function checkRanges(key: string, network: CanonicalNetwork, { refuse }: Speaker): void {
   if (network.external === true) return;
   const { subnet: text, ip_range: range, gateway, aux_addresses: others } = network.ipam?.config?.[0] ?? {};
   const path = ['networks', key, 'ipam', 'config', 0];
@@ -209,21 +214,22 @@ function checkRanges(key: string, network: CanonicalNetwork, complain: Complain)
   if (gateway !== undefined) given.push([['gateway'], gateway]);
   if (text === undefined) {
     for (const keys of [...(range === undefined ? [] : [['ip_range']]), ...given.map(([keys]) => keys)]) {
-      complain([...path, ...keys], 'the network has no subnet of its own', 'give it one');
+      refuse([...path, ...keys], 'the network has no subnet of its own', 'give it one');
     }
     return;
   }
+  if (!checks.subnet(text)) return;
   const subnet = parseSubnet(text);
   for (const [keys, address] of given) {
-    if (isUsableAddress(subnet, parseAddress(address))) continue;
-    complain([...path, ...keys], `${address} is no address in ${text}`, 'choose one of its subnet');
+    if (!checks.ipv4Address(address) || isUsableAddress(subnet, parseAddress(address))) continue;
+    refuse([...path, ...keys], `${address} is no address in ${text}`, 'choose one of its subnet');
   }
-  if (range === undefined) return;
+  if (range === undefined || !checks.subnet(range)) return;
   const part = parseSubnet(range);
   if (part.prefix < subnet.prefix || !subnetContains(subnet, part.base)) {
-    complain([...path, 'ip_range'], `${range} is not within ${text}`, 'choose a part of the subnet');
+    refuse([...path, 'ip_range'], `${range} is not within ${text}`, 'choose a part of the subnet');
   } else if (part.prefix > prefixMax) {
-    complain([...path, 'ip_range'], `the range ${range} is too small`, `a prefix of at most /${prefixMax}`);
+    refuse([...path, 'ip_range'], `the range ${range} is too small`, `a prefix of at most /${prefixMax}`);
   }
 }
 

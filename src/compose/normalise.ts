@@ -1,6 +1,7 @@
 import { fullName } from '../spec/names.ts';
 import { parseLink } from './links.ts';
 import type {
+  CanonicalBuild,
   CanonicalFile,
   CanonicalFileReference,
   CanonicalModel,
@@ -22,6 +23,12 @@ export type EnvironmentOfServices = ReadonlyMap<string, Record<string, string | 
 /** Labels of those services that have label files. */
 export type LabelsOfServices = ReadonlyMap<string, Record<string, string>>;
 
+/** What values that are not said are taken from. */
+interface Surroundings {
+  environment: ReadonlyMap<string, string>;
+  projectDirectory: string;
+}
+
 type Table<T> = Record<string, T>;
 
 /**
@@ -33,6 +40,7 @@ export function normalise(
   name: string,
   environments: EnvironmentOfServices,
   labels: LabelsOfServices,
+  surroundings: Surroundings,
 ): CanonicalModel {
   const {
     version: _,
@@ -43,6 +51,7 @@ export function normalise(
     volumes,
     secrets,
     configs,
+    models,
     ...extensions
   } = raw;
   const normalServices = mapTable(services ?? {}, (service, key) =>
@@ -51,6 +60,7 @@ export function normalise(
       environments.get(key),
       labels.get(key),
       (name) => name !== key && Object.hasOwn(services ?? {}, name),
+      surroundings,
     ),
   );
   const usesDefault = Object.values(normalServices).some((service) => 'default' in service.networks);
@@ -70,6 +80,7 @@ export function normalise(
     if (Object.keys(table).length === 0) continue;
     model[kind] = mapTable(table, (entry, key) => ({ ...entry, name: nameOf(key, entry) }));
   }
+  if (models !== undefined && Object.keys(models).length > 0) model['models'] = models;
   const sorted = Object.entries(extensions).toSorted(([left], [right]) => (left < right ? -1 : 1));
   for (const [key, value] of sorted) model[key] = value;
   return sortedModel(model) as unknown as CanonicalModel; // built key by key just above
@@ -80,8 +91,9 @@ function normalService(
   environment: Record<string, string | null> | undefined,
   labels: Record<string, string> | undefined,
   isOther: (name: string) => boolean,
+  surroundings: Surroundings,
 ): CanonicalService {
-  const { env_file: _, label_file: __, extends: ___, ...rest } = service;
+  const { env_file: _, label_file: __, extends: ___, ...rest } = withoutNull(service);
   const joined = service.networks ?? {};
   const normal: CanonicalService = {
     ...rest,
@@ -90,6 +102,8 @@ function normalService(
   };
   if (environment !== undefined) normal.environment = environment;
   if (labels !== undefined) normal.labels = labels;
+  if (service.build !== undefined) normal.build = normalBuild(service.build, surroundings);
+  if (service.pull_policy === 'if_not_present') normal.pull_policy = 'missing';
   if (service.ports !== undefined) {
     normal.ports = service.ports.map((port) => ({
       ...port,
@@ -118,6 +132,26 @@ function normalService(
 /** Services that this one cannot do without, for it names them elsewhere than in depends_on. */
 function impliedDependencies({ links = [] }: Partial<CanonicalService>): string[] {
   return links.map((link) => parseLink(link).service);
+}
+
+/** Some maps may be written without anything in them, which says nothing. */
+function withoutNull(service: Partial<CanonicalService>): Partial<CanonicalService> {
+  const empty = (['deploy', 'develop', 'pid'] as const).filter((key) => service[key] === null);
+  if (empty.length === 0) return service;
+  const said = { ...service };
+  for (const key of empty) delete said[key];
+  return said;
+}
+
+/** The defaults of compose-go; arguments without a value take the project's, and are gone when it has none. */
+function normalBuild(build: CanonicalBuild, { environment, projectDirectory }: Surroundings): CanonicalBuild {
+  const normal: CanonicalBuild = { ...build, context: build.context ?? projectDirectory };
+  if (build.dockerfile_inline === undefined) normal.dockerfile ??= 'Dockerfile';
+  if (build.args === undefined) return normal;
+  const args = Object.entries(build.args).map(
+    ([name, value]) => [name, value ?? environment.get(name) ?? null] as const,
+  );
+  return { ...normal, args: Object.fromEntries(args.filter(([, value]) => value !== null)) };
 }
 
 /** A target that is no absolute path is below `directory`; the default is the source's name. */

@@ -38,7 +38,7 @@ function withoutRight(value: Plain, attribute: Attribute, budget: { faults: numb
   const refused = Object.create(null) as Record<string, Plain>;
   for (const [key, child] of Object.entries(value)) {
     const known = attributeUnder(attribute, key) ?? (typeof more === 'object' ? more : undefined);
-    const isNamed = propertyNames === undefined || isText(key, propertyNames);
+    const isNamed = propertyNames === undefined || isNamedRightly(key, propertyNames);
     const isUnknown =
       known === undefined && (more !== false || (patternProperties !== undefined && key.startsWith('x-')));
     if (isUnknown || (known !== undefined && isNamed && isRight(child, known))) {
@@ -70,9 +70,8 @@ function attributeUnder(attribute: Attribute, key: string): Attribute | undefine
   return properties !== undefined && Object.hasOwn(properties, key) ? properties[key] : undefined;
 }
 
-/** Whether a value is as its attribute says, in the sense of JSON Schema and of our own keywords. */
-function isRight(value: Plain, attribute: Attribute): boolean {
-  if (attribute.notYet !== undefined) return false;
+/** Whether a value is as its attribute says, in the sense of JSON Schema and of our own keyword `is`. */
+export function isRight(value: Plain, attribute: Attribute): boolean {
   if (attribute.type !== undefined && !isOfType(value, attribute.type)) return false;
   if (attribute.enum !== undefined && !attribute.enum.includes(value as string)) return false;
   if (attribute.is !== undefined && !checks[attribute.is](value)) return false;
@@ -94,6 +93,11 @@ function isOfType(value: Plain, type: NonNullable<Attribute['type']>): boolean {
   return types.includes(typeof value as 'string');
 }
 
+/** Whether a key may be one. */
+export function isNamedRightly(key: string, names: Attribute): boolean {
+  return isText(key, names);
+}
+
 function isText(value: string, { pattern, maxLength }: Attribute): boolean {
   if (maxLength !== undefined && value.length > maxLength && Array.from(value).length > maxLength)
     return false;
@@ -112,7 +116,7 @@ function isTable(value: Record<string, Plain>, attribute: Attribute): boolean {
   const { additionalProperties, required, propertyNames, patternProperties } = attribute;
   for (const name of required ?? []) if (!Object.hasOwn(value, name)) return false;
   for (const key of Object.keys(value)) {
-    if (propertyNames !== undefined && !isText(key, propertyNames)) return false;
+    if (propertyNames !== undefined && !isNamedRightly(key, propertyNames)) return false;
     const child = attributeUnder(attribute, key);
     if (child !== undefined) {
       if (!isRight(value[key]!, child)) return false;

@@ -39,31 +39,42 @@ function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
 
-function rowsOf(attribute: Attribute, prefix: string): Row[] {
+/** `refusedBy`: what of those around an attribute is refused, and it with that. */
+function rowsOf(attribute: Attribute, prefix: string, refusedBy?: string): Row[] {
   const rows: Row[] = [];
   for (const [key, child] of Object.entries(attribute.properties ?? {})) {
     const path = `${prefix}${key}`;
-    rows.push({ path, written: writtenOf(child), verdict: verdictOf(child) }, ...within(child, path));
+    const verdict = refusedBy === undefined ? verdictOf(child) : `refused with \`${refusedBy}\``;
+    rows.push({ path, written: writtenOf(child), verdict });
+    rows.push(...within(child, path, refusedBy ?? (child.refused === undefined ? undefined : key)));
   }
   return rows;
 }
 
 /** What is below an attribute: under its keys, in its items, or under the names that it is a table of. */
-function within(attribute: Attribute, path: string): Row[] {
-  if (attribute.notYet !== undefined) return [];
-  const rows = rowsOf(attribute, `${path}.`);
-  if (attribute.items !== undefined) rows.push(...within(attribute.items, `${path}[]`));
+function within(attribute: Attribute, path: string, refusedBy: string | undefined): Row[] {
+  const rows = rowsOf(attribute, `${path}.`, refusedBy);
+  if (attribute.items !== undefined) rows.push(...within(attribute.items, `${path}[]`, refusedBy));
   const { additionalProperties: entry } = attribute;
-  if (typeof entry === 'object') rows.push(...within(entry, `${path}.NAME`));
+  if (typeof entry === 'object') rows.push(...within(entry, `${path}.NAME`, refusedBy));
   return rows;
 }
 
-function writtenOf({ says, type, notYet }: Attribute): string {
-  if (notYet !== undefined) return '';
+function writtenOf({ says, type }: Attribute): string {
   return says ?? (typeof type === 'string' ? type : (type ?? []).join(' or '));
 }
 
-function verdictOf({ notYet, cluster }: Attribute): string {
-  if (notYet !== undefined) return `**refused**: ${notYet}`;
-  return cluster === undefined ? 'honoured' : `honoured: ${cluster}`;
+function verdictOf(attribute: Attribute): string {
+  const { refused, warns, cluster } = attribute;
+  if (refused !== undefined) return `**refused**: ${refused}`;
+  if (warns !== undefined) return `taken, with a warning: ${warns.join('; ')}`;
+  const honoured = cluster === undefined ? 'honoured' : `honoured: ${cluster}`;
+  const part = partOf(attribute);
+  return part === undefined ? honoured : `${honoured}; **refused** unless it is ${part}`;
+}
+
+/** What of an attribute is run, where that is not all. */
+function partOf({ runs, runsNames, items, additionalProperties: entry }: Attribute): string | undefined {
+  const below = items ?? (typeof entry === 'object' ? entry : undefined);
+  return (runs ?? runsNames)?.says ?? below?.runs?.says;
 }

@@ -2,9 +2,10 @@ import type { VolumeDriverOptions } from '../spec/resource.ts';
 import { driverOptionsFault } from '../spec/volume-options.ts';
 import type { Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel } from './model.ts';
+import type { Speaker } from './service-checks.ts';
 import { placeOf, type PathSegment, type TreeNode } from './tree.ts';
 
-type Report = (path: readonly PathSegment[], message: string, hint: string) => void;
+type Report = (path: readonly PathSegment[], message: string, hint?: string) => unknown;
 
 const kinds = ['networks', 'volumes', 'secrets', 'configs'] as const;
 
@@ -19,13 +20,14 @@ export function checkResources(model: CanonicalModel, tree: TreeNode, diagnostic
   const complain: Report = (path, ...said) =>
     diagnostics.isFull() || diagnostics.error(placeOf(tree, path), path, ...said);
   const warn: Report = (path, ...said) => diagnostics.warning(placeOf(tree, path), path, ...said);
-  checkExternal(model, complain, warn);
-  checkDriverOptions(model, complain);
-  checkJoinedTwice(model, complain);
+  const refuse: Report = (path, ...said) => diagnostics.refusal(placeOf(tree, path), path, ...said);
+  checkExternal(model, { complain, refuse, warn });
+  checkDriverOptions(model, refuse);
+  checkJoinedTwice(model, refuse);
 }
 
 /** As compose-go does: beside `external` a volume may say nothing but `name`; what others say means nothing. */
-function checkExternal(model: CanonicalModel, complain: Report, warn: Report): void {
+function checkExternal(model: CanonicalModel, { complain, refuse, warn }: Speaker): void {
   for (const kind of kinds) {
     const noun = kind.slice(0, -1);
     for (const [key, entry] of Object.entries(model[kind] ?? {})) {
@@ -37,26 +39,26 @@ function checkExternal(model: CanonicalModel, complain: Report, warn: Report): v
         report([kind, key, name], `${what}: the ${noun} is external`, 'leave out one of them');
       }
       const instead = kind === 'networks' ? predefined.get(entry.name) : undefined;
-      if (instead !== undefined) complain([kind, key], `${entry.name} is not a network here`, instead);
+      if (instead !== undefined) refuse([kind, key], `${entry.name} is not a network here`, instead);
     }
   }
 }
 
-function checkDriverOptions(model: CanonicalModel, complain: Report): void {
-  for (const [key, { driver_opts: options }] of Object.entries(model.volumes ?? {})) {
-    if (options === undefined || Object.keys(options).length === 0) continue;
+function checkDriverOptions(model: CanonicalModel, refuse: Report): void {
+  for (const [key, { driver = 'local', driver_opts: options }] of Object.entries(model.volumes ?? {})) {
+    if (driver !== 'local' || options === undefined || Object.keys(options).length === 0) continue;
     const path = ['volumes', key, 'driver_opts'];
     if (options.device === undefined) {
-      complain(path, 'what to mount is missing', 'add device, and type or o: bind');
+      refuse(path, 'what to mount is missing', 'add device, and type or o: bind');
       continue;
     }
     const fault = driverOptionsFault(options as VolumeDriverOptions);
-    if (fault !== undefined) complain([...path, ...fault.at], fault.why, fault.hint);
+    if (fault !== undefined) refuse([...path, ...fault.at], fault.why, fault.hint);
   }
 }
 
 /** Two keys may mean one external network, but not for one service. */
-function checkJoinedTwice(model: CanonicalModel, complain: Report): void {
+function checkJoinedTwice(model: CanonicalModel, refuse: Report): void {
   for (const [key, service] of Object.entries(model.services)) {
     const joined = new Map<string, string>();
     for (const network of Object.keys(service.networks)) {
@@ -66,7 +68,7 @@ function checkJoinedTwice(model: CanonicalModel, complain: Report): void {
       if (earlier === undefined) joined.set(name, network);
       else {
         const path = ['services', key, 'networks', network];
-        complain(path, `it is the network of ${earlier}, called ${name}`, 'join it once');
+        refuse(path, `it is the network of ${earlier}, called ${name}`, 'join it once');
       }
     }
   }

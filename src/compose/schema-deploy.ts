@@ -1,5 +1,17 @@
-import { bytes, duration, integerFrom, labels, refused, object, oneOf, textList } from './attribute.ts';
+import {
+  bytes,
+  duration,
+  integerFrom,
+  labels,
+  object,
+  oneOf,
+  refused,
+  runsOnly,
+  text,
+  textList,
+} from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { genericResources, reservedDevices } from './schema-devices.ts';
 
 /** What the manager takes. */
 export const replicasMax = 10_000;
@@ -31,10 +43,13 @@ function updatePolicy(...failureActions: string[]): Attribute {
 }
 
 /** What a cluster does with a service (Compose Deploy specification). */
-export const deploy: Attribute = object({
+const deployAttributes: Record<string, Attribute> = {
   mode: {
-    ...oneOf('replicated', 'global'),
-    says: 'replicated or global (jobs are not supported yet)',
+    ...runsOnly(
+      oneOf('replicated', 'global', 'replicated-job', 'global-job'),
+      'replicated or global (jobs are not supported yet)',
+      { enum: ['replicated', 'global'] },
+    ),
     cluster: 'global: one replica on every host that fits',
   },
   replicas: integerFrom(0, replicasMax),
@@ -43,19 +58,29 @@ export const deploy: Attribute = object({
   placement: object({
     constraints: { ...textList, merge: 'append', says: 'a list such as node.labels.disk == ssd' },
     max_replicas_per_node: integerFrom(0),
-    ...refused({
-      preferences: 'replicas are spread over all hosts that fit; keep them to some by a constraint',
-    }),
+    preferences: refused(
+      {
+        type: 'array',
+        items: object({ spread: { ...text, says: 'a label of the nodes, such as node.labels.zone' } }),
+        merge: 'append',
+        says: 'a list of maps with spread',
+      },
+      'replicas are spread over all hosts that fit; keep them to some by a constraint',
+    ),
   }),
   resources: object({
     limits: object({ cpus, memory: bytes, pids: integerFrom(0) }),
     reservations: object({
       cpus,
       memory: bytes,
-      ...refused({
-        generic_resources: 'the scheduler does not count them; label the nodes, and use a constraint',
-        devices: 'the scheduler does not know of devices; use devices and a placement constraint',
-      }),
+      generic_resources: refused(
+        genericResources,
+        'the scheduler does not count them; label the nodes, and use a constraint',
+      ),
+      devices: refused(
+        reservedDevices,
+        'the scheduler does not know of devices; use devices and a placement constraint',
+      ),
     }),
   }),
   restart_policy: object({
@@ -66,4 +91,6 @@ export const deploy: Attribute = object({
   }),
   update_config: updatePolicy('continue', 'rollback', 'pause'),
   rollback_config: updatePolicy('continue', 'pause'),
-});
+};
+
+export const deploy: Attribute = object(deployAttributes, { type: ['object', 'null'] });

@@ -3,7 +3,6 @@ import {
   bytes,
   closed,
   duration,
-  fileMode,
   integer,
   integerFrom,
   ipv4Address,
@@ -12,19 +11,16 @@ import {
   refused,
   object,
   oneOf,
+  runsOnly,
   text,
 } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { build, develop } from './schema-build.ts';
 import { cpus, deploy, replicasMax } from './schema-deploy.ts';
+import { machineAttributes } from './schema-machine.ts';
+import { mounts, tmpfsPaths } from './schema-mounts.ts';
+import { address, commandLine, fileReferences, hookAttributes, macAddress, options } from './schema-parts.ts';
 import { settingsAttributes } from './schema-settings.ts';
-
-const commandLine: Attribute = {
-  type: ['array', 'null'],
-  items: text,
-  form: 'command',
-  says: 'a string, which is split into words, or a list of words',
-  merge: 'replace',
-};
 
 const healthcheck: Attribute = object({
   test: {
@@ -53,95 +49,23 @@ const port: Attribute = object(
       says: 'a port from 0 to 65535 or a range such as 8000-8010',
     },
     host_ip: {
-      type: 'string',
-      is: 'hostAddress',
-      says: 'an IPv4 address of hosts; 0.0.0.0 and :: stand for all (no port is open on IPv6)',
+      ...runsOnly(
+        address,
+        'an IPv4 address of hosts; 0.0.0.0 and :: stand for all (no port is open on IPv6)',
+        {
+          is: 'hostAddress',
+        },
+      ),
       cluster:
         'open only on hosts that have this address, and only there; 127.0.0.1: for programs of the hosts',
     },
     protocol: { ...oneOf('tcp', 'udp', 'sctp'), form: 'lowerCase' },
     mode: oneOf('ingress', 'host'),
-    ...refused({
-      name: 'ports have no names; leave it out',
-      app_protocol: 'nothing on the way reads the protocol; leave it out',
-    }),
+    name: { ...text, cluster: 'says something to readers only' },
+    app_protocol: { ...text, cluster: 'says something to readers only: nothing on the way reads it' },
   },
   { required: ['target'] },
 );
-
-const volumeOptions: Attribute = object({
-  nocopy: boolean,
-  subpath: {
-    type: 'string',
-    pattern: '^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$',
-    says: 'the path of a folder in the volume, without ".."',
-    cluster: 'the folder must be in the volume on the host that the replica is on',
-  },
-  ...refused({
-    labels: 'write the labels where the volume is defined',
-  }),
-});
-
-const mount: Attribute = object(
-  {
-    type: {
-      ...oneOf('volume', 'bind', 'tmpfs'),
-      says: 'volume, bind or tmpfs (others are not supported yet)',
-    },
-    source: { ...text, cluster: 'of a bind mount an absolute path, on each host that has a replica' },
-    target: {
-      type: 'string',
-      form: 'cleanPath',
-      is: 'absolutePath',
-      says: 'an absolute path in the container',
-    },
-    read_only: boolean,
-    bind: object({
-      create_host_path: boolean,
-      propagation: oneOf('private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'),
-      recursive: {
-        ...oneOf('enabled', 'disabled'),
-        says: 'enabled or disabled (others are not supported yet)',
-      },
-      ...refused({ selinux: 'nothing is labelled; label the folder on the hosts' }),
-    }),
-    volume: volumeOptions,
-    tmpfs: object({ size: bytes, mode: fileMode }),
-    consistency: { ...oneOf('consistent', 'cached', 'delegated'), cluster: 'has no effect on Linux' },
-    ...refused({ image: 'copy the files out of the image into a named volume' }),
-  },
-  { required: ['type', 'target'] },
-);
-
-function fileReferences(form: 'secrets' | 'configs'): Attribute {
-  const reference = object(
-    {
-      source: text,
-      target: text,
-      uid: {
-        type: 'string',
-        form: 'numericText',
-        pattern: '^\\d{1,9}$',
-        says: 'a number in quotes, such as "103"',
-      },
-      gid: {
-        type: 'string',
-        form: 'numericText',
-        pattern: '^\\d{1,9}$',
-        says: 'a number in quotes, such as "103"',
-      },
-      mode: fileMode,
-    },
-    { required: ['source'] },
-  );
-  return {
-    type: 'array',
-    form,
-    items: reference,
-    merge: { by: 'target' },
-    says: `a list of names or of maps with source and target`,
-  };
-}
 
 const dependsOn: Attribute = {
   type: 'object',
@@ -151,7 +75,9 @@ const dependsOn: Attribute = {
     {
       condition: oneOf('service_started', 'service_healthy', 'service_completed_successfully'),
       required: boolean,
-      restart: { ...boolean, is: 'false', says: 'false: restarting with a dependency is not supported yet' },
+      restart: runsOnly(boolean, 'false: restarting with a dependency is not supported yet', {
+        is: 'false',
+      }),
     },
     { required: ['condition'] },
   ),
@@ -182,6 +108,16 @@ const serviceNetworks: Attribute = {
         ...ipv4Address,
         cluster: 'only with one replica, and where the network has a subnet',
       },
+      ipv6_address: refused(
+        address,
+        'networks have no IPv6 addresses; use the name of the service, or an alias',
+      ),
+      link_local_ips: refused(
+        { type: 'array', items: address, says: 'a list of IP addresses' },
+        'the cluster gives each replica its address; use the name of the service',
+      ),
+      mac_address: refused(macAddress, 'it follows from the address that the cluster gives'),
+      driver_opts: refused(options, 'networks have no drivers to choose from; leave it out'),
       interface_name: {
         type: 'string',
         pattern: '^(?!lo$)[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}$',
@@ -192,12 +128,6 @@ const serviceNetworks: Attribute = {
         ...integer,
         cluster: 'the highest of those that are not internal has the default route',
       },
-      ...refused({
-        ipv6_address: 'networks have no IPv6 addresses; use the name of the service, or an alias',
-        link_local_ips: 'the cluster gives each replica its address; use the name of the service',
-        mac_address: 'it follows from the address that the cluster gives',
-        driver_opts: 'networks have no drivers to choose from; leave it out',
-      }),
     },
     { type: ['object', 'null'] },
   ),
@@ -227,27 +157,18 @@ const exposed: Attribute = {
   says: 'a port or a range, such as 8000 or 8000-8010/udp',
 };
 
-const tmpfs: Attribute = {
-  type: 'string',
-  is: 'tmpfs',
-  says: 'a path in the container, with options of mount, such as /run:size=64m,mode=1777,exec',
-};
-
 function hooks(cluster: string): Attribute {
   const hook = object(
     {
-      command: { ...commandLine, type: 'array', minItems: 1 },
-      user: text,
-      privileged: { ...boolean, is: 'false', says: 'false: they have what the container has' },
-      working_dir: { type: 'string', is: 'absolutePath', says: 'an absolute path in the container' },
-      environment: keyValues,
+      ...hookAttributes,
+      privileged: runsOnly(boolean, 'false: they have what the container has', { is: 'false' }),
     },
     { required: ['command'] },
   );
   return { type: 'array', items: hook, merge: 'append', says: 'a list of maps with command', cluster };
 }
 
-/** A service, issue by issue nearer to the whole of Compose. */
+/** A service: all that the language has. */
 export const service: Attribute = object({
   image: {
     type: 'string',
@@ -267,14 +188,7 @@ export const service: Attribute = object({
     cluster: 'with mode ingress open on every host, with mode host on those that have a replica',
   },
   networks: serviceNetworks,
-  volumes: {
-    type: 'array',
-    form: 'mounts',
-    items: mount,
-    merge: { by: 'target' },
-    says: 'a list of volumes',
-    cluster: 'a named volume is on each host its own: keep the service to one host by a placement constraint',
-  },
+  volumes: mounts,
   secrets: fileReferences('secrets'),
   configs: fileReferences('configs'),
   depends_on: dependsOn,
@@ -325,7 +239,7 @@ export const service: Attribute = object({
     says: 'a list of ports',
     cluster: 'says something to readers only: services of a network reach all ports of one another',
   },
-  tmpfs: { type: 'array', form: 'texts', items: tmpfs, says: 'a path or a list of paths' },
+  tmpfs: tmpfsPaths,
   label_file: {
     type: 'array',
     form: 'texts',
@@ -352,27 +266,7 @@ export const service: Attribute = object({
   pre_stop: hooks(
     'run before the stop signal when a replica is stopped on purpose, for stop_grace_period at most',
   ),
-  ...refused({
-    attach: 'shoal up attaches to nothing; shoal logs shows the output of the services that are named',
-    blkio_config: 'limits of block devices are not set; use cpu_shares and deploy.resources',
-    build: 'build the image elsewhere, push it to a registry, and name it with image',
-    cpu_count: 'it is for Windows; use deploy.resources.limits.cpus',
-    cpu_percent: 'it is for Windows; use deploy.resources.limits.cpus',
-    credential_spec: 'it is for Windows',
-    develop:
-      'it is for one machine; run it there with docker compose watch, and give the result to the cluster',
-    external_links: 'join a network of the other service and call it by its full name, APPLICATION_SERVICE',
-    gpus: 'the scheduler does not know of graphics cards; use devices and a placement constraint',
-    isolation: 'it is for Windows',
-    mac_address: 'it follows from the address that the cluster gives',
-    models: 'run the model as a service, and name it in the environment',
-    pre_start: 'do it in a service that ends, and depend on it with service_completed_successfully',
-    provider: 'it starts programs on one machine; run what it provides as a service, or name its address',
-    pull_refresh_after: 'write pull_policy: every_12h or the like',
-    runtime: 'hosts have one runtime',
-    storage_opt: 'containers’ file systems have no limits; write to a tmpfs with a size, or to a volume',
-    use_api_socket: 'the API is open to those with a certificate only; mount no socket of the host',
-    volumes_from:
-      'give both services the same named volume, and keep them on one host by a placement constraint',
-  }),
+  build,
+  develop,
+  ...machineAttributes,
 });

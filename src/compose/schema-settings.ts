@@ -1,14 +1,17 @@
-import { boolean, bytes, integer, integerFrom, labels, object, oneOf, text } from './attribute.ts';
+import {
+  boolean,
+  bytes,
+  integer,
+  integerFrom,
+  labels,
+  object,
+  oneOf,
+  refused,
+  runsOnly,
+  text,
+} from './attribute.ts';
 import type { Attribute } from './attribute.ts';
-
-/** A list of texts, joined with an earlier file's without identical entries. */
-function texts(says: string, item: Attribute = text): Attribute {
-  return { type: 'array', form: 'texts', items: item, says };
-}
-
-function patterned(pattern: string, says: string): Attribute {
-  return { type: 'string', pattern, says };
-}
+import { address, extraHosts, patterned, texts, ulimits } from './schema-parts.ts';
 
 const capabilities = texts('a list of capabilities', {
   type: 'string',
@@ -22,68 +25,63 @@ const microseconds: Attribute = {
   says: 'microseconds, or a duration such as 50ms',
 };
 
-const address: Attribute = { type: 'string', is: 'address', says: 'an IP address' };
-
 const domain = patterned(
   '^(?:\\.|[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_])?\\.?)$',
   'a domain such as example.org',
 );
 
-const limit: Attribute = { ...integer, minimum: -1, says: 'a whole number, or -1 for no limit' };
-
-/** Limits of a process, by name (getrlimit(2)). */
-const ulimits: Attribute = {
-  type: 'object',
-  form: 'ulimits',
-  says: 'a map of limit to a number, or to soft and hard',
-  propertyNames: {
-    pattern:
-      '^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$',
-    says: 'a limit such as nofile, nproc, memlock or core',
-  },
-  additionalProperties: object(
-    { soft: limit, hard: limit },
-    { required: ['soft', 'hard'], merge: 'replace' },
-  ),
-};
-
 /** What belongs to the container's own namespaces; everything else would change the host. */
 const sysctls: Attribute = {
   ...labels,
-  propertyNames: {
+  runsNames: {
     pattern:
       '^(?:net\\.[a-z0-9_.*/-]+|fs\\.mqueue\\.[a-z_]+|kernel\\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced))$',
     says: 'a kernel setting that containers have their own of: net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*',
   },
 };
 
+/** A path, or the name of a device of the Container Device Interface. */
+const devicePattern = '^(?:/.*|[^/=\\s]+/[^/=\\s]+=\\S+)$';
+
 const device: Attribute = object(
   {
-    source: patterned(
-      '^/',
+    source: runsOnly(
+      patterned(devicePattern, 'the absolute path of a device on the hosts, or vendor/class=name'),
       'the absolute path of a device on the hosts (vendor/class=name is not supported yet)',
+      { pattern: '^/' },
     ),
-    target: patterned('^/', 'an absolute path in the container'),
+    target: patterned(devicePattern, 'an absolute path in the container'),
     permissions: patterned('^(?!.*(.).*\\1)[rwm]{1,3}$', 'some of r, w and m'),
   },
   { required: ['source'] },
 );
 
+const logOption: Attribute = { type: 'string', says: 'a string or a number' };
+
 const logOptions: Attribute = {
-  ...object(
-    {
-      'max-size': { ...bytes, cluster: 'of one file; 10 MiB when it is not said' },
-      'max-file': {
-        ...patterned('^[1-9]\\d?$', 'a number of files from 1 to 99, in quotes'),
-        form: 'numericText',
-      },
+  type: 'object',
+  form: 'textValues',
+  properties: {
+    'max-size': {
+      ...runsOnly(logOption, bytes.says!, { is: 'bytes' }),
+      cluster: 'of one file; 10 MiB when it is not said',
     },
-    { additionalProperties: false },
-  ),
+    'max-file': runsOnly(logOption, 'a number of files from 1 to 99', { pattern: '^[1-9]\\d?$' }),
+  },
+  additionalProperties: refused(logOption, 'output has max-size and max-file only'),
+  says: 'a map of options',
 };
 
 const drivers =
   'json-file or local (output is kept on the hosts and read with shoal logs; no other driver is there)';
+
+const networkModes = 'none, host, bridge, service:NAME or container:NAME';
+
+const networkModesRun =
+  'none or host (sharing with another service is not supported yet; for a network of its own leave it out)';
+
+const pullPolicies =
+  'always, never, missing, if_not_present, daily, weekly or every_ and a duration, such as every_12h';
 
 /** What containers are given beside the usual, and how far they are shut off. */
 export const settingsAttributes: Record<string, Attribute> = {
@@ -131,13 +129,7 @@ export const settingsAttributes: Record<string, Attribute> = {
   ),
   dns_search: texts('a domain or a list of domains', domain),
   domainname: domain,
-  extra_hosts: {
-    type: 'array',
-    form: 'extraHosts',
-    items: { type: 'string', is: 'extraHost', says: 'NAME=ADDRESS, or NAME=host-gateway' },
-    says: 'a list of NAME=ADDRESS or a map of name to address',
-    cluster: 'host-gateway is the host that the replica is on',
-  },
+  extra_hosts: { ...extraHosts, cluster: 'host-gateway is the host that the replica is on' },
   group_add: {
     type: 'array',
     form: 'exposed',
@@ -146,12 +138,16 @@ export const settingsAttributes: Record<string, Attribute> = {
     says: 'a list of groups, names of the image or numbers',
   },
   init: { ...boolean, cluster: 'the hosts must have tini-static, docker-init or catatonit' },
-  ipc: {
-    ...oneOf('host', 'private', 'shareable'),
-    says: 'host, private or shareable (sharing with another service is not supported yet)',
-  },
+  ipc: runsOnly(
+    patterned(
+      '^(?:host|private|shareable|none|service:.+|container:.+)$',
+      'host, private, shareable, none, service:NAME or container:NAME',
+    ),
+    'host, private or shareable (sharing with another service is not supported yet)',
+    { enum: ['host', 'private', 'shareable'] },
+  ),
   logging: object(
-    { driver: { ...oneOf('json-file', 'local'), says: drivers }, options: logOptions },
+    { driver: runsOnly(text, drivers, { enum: ['json-file', 'local'] }), options: logOptions },
     { merge: 'driver', cluster: 'without options 3 files of 10 MiB are kept of each replica' },
   ),
   mem_swappiness: { ...integerFrom(0, 100), cluster: 'only on hosts with control groups of version 1' },
@@ -162,8 +158,7 @@ export const settingsAttributes: Record<string, Attribute> = {
     says: 'a size such as 1g, or -1 for no limit',
   },
   network_mode: {
-    ...oneOf('none', 'host'),
-    says: 'none or host (sharing with another service is not supported yet; for a network of its own leave it out)',
+    ...runsOnly({ ...text, pattern: '.', says: networkModes }, networkModesRun, { enum: ['none', 'host'] }),
     cluster:
       'host: whatever the program listens on is open on the hosts that run it, and no service name leads there',
   },
@@ -174,27 +169,41 @@ export const settingsAttributes: Record<string, Attribute> = {
     maximum: 1000,
     says: 'a whole number from -1000 to 1000',
   },
-  pid: { ...oneOf('host'), says: 'host (sharing with another service is not supported yet)' },
+  pid: runsOnly(
+    {
+      ...patterned('^(?:host|service:.+|container:.+)$', 'host, service:NAME or container:NAME'),
+      type: ['string', 'null'],
+    },
+    'host (sharing with another service is not supported yet)',
+    { enum: ['host'] },
+  ),
   platform: {
-    ...patterned('^linux(?:/[a-z0-9_]+(?:/[a-z0-9]+)?)?$', 'linux/amd64, linux/arm64 or the like'),
+    ...runsOnly(
+      patterned('^[a-z0-9_.-]+(?:/[a-zA-Z0-9_.-]+){0,2}$', 'a platform such as linux/arm64 or linux/arm/v7'),
+      'linux/amd64, linux/arm64 or the like',
+      { pattern: '^linux(?:/[a-z0-9_]+(?:/[a-z0-9]+)?)?$' },
+    ),
     cluster: 'a replica goes only to a host of that kind; the variant is not looked at',
   },
   privileged: boolean,
   pull_policy: {
-    type: 'string',
-    is: 'pullPolicy',
-    says: 'always, never, missing, if_not_present, daily, weekly or every_ and a duration, such as every_12h (build is not supported yet)',
+    ...runsOnly(
+      { type: 'string', is: 'pullPolicy', says: `${pullPolicies}, refresh or build` },
+      `${pullPolicies} (build is not supported yet)`,
+      { pattern: '^(?!build$|refresh$)' },
+    ),
     cluster: 'followed on each host on its own',
   },
   read_only: boolean,
   security_opt: {
-    ...texts(
-      'a list of options',
-      patterned(
-        '^(?:no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor|systempaths)[:=]unconfined|label[:=]disable)$',
-        'no-new-privileges:true, seccomp=unconfined, apparmor=unconfined, systempaths=unconfined or label=disable (profiles are not supported yet)',
-      ),
-    ),
+    ...texts('a list of options', {
+      ...text,
+      runs: {
+        pattern:
+          '^(?:no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor|systempaths)[:=]unconfined|label[:=]disable)$',
+        says: 'no-new-privileges:true, seccomp=unconfined, apparmor=unconfined, systempaths=unconfined or label=disable (profiles are not supported yet)',
+      },
+    }),
     merge: 'append',
   },
   shm_size: bytes,
@@ -202,6 +211,6 @@ export const settingsAttributes: Record<string, Attribute> = {
   sysctls,
   tty: boolean,
   ulimits,
-  userns_mode: { ...oneOf('host'), says: 'host: containers have no user namespace of their own' },
-  uts: { ...oneOf('host'), says: 'host' },
+  userns_mode: runsOnly(text, 'host: containers have no user namespace of their own', { enum: ['host'] }),
+  uts: runsOnly(patterned('^(?:host|service:.+|container:.+)$', 'host'), 'host', { enum: ['host'] }),
 };

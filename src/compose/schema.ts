@@ -1,5 +1,7 @@
-import { boolean, closed, ipv4Address, labels, object, oneOf, refused, text } from './attribute.ts';
+import { boolean, closed, ipv4Address, labels, object, refused, runsOnly, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { model } from './schema-machine.ts';
+import { address, options } from './schema-parts.ts';
 import { service } from './schema-service.ts';
 
 /** The old way to write it is a map with `name` (`forms.external`). */
@@ -33,104 +35,117 @@ function named(entry: Attribute, propertyNames = resourceName): Attribute {
   return { type: 'object', propertyNames, additionalProperties: entry, says: 'a map of names' };
 }
 
+const addressRange: Attribute = { type: 'string', is: 'addressRange', says: 'a subnet such as 10.1.0.0/16' };
+
 const ipamConfig: Attribute = object({
-  subnet: { type: 'string', is: 'subnet', says: 'a subnet such as 10.1.0.0/16' },
+  subnet: runsOnly(addressRange, 'an IPv4 subnet such as 10.1.0.0/16', { is: 'subnet' }),
   ip_range: {
-    type: 'string',
-    is: 'subnet',
-    says: 'a part of the subnet such as 10.1.5.0/24',
+    ...runsOnly(addressRange, 'a part of the subnet such as 10.1.5.0/24', { is: 'subnet' }),
     cluster: 'addresses are given out from it alone, those of services and hosts as well',
   },
   gateway: {
-    ...ipv4Address,
+    ...runsOnly(address, ipv4Address.says!, { is: 'ipv4Address' }),
     cluster: 'given to nothing: the gateway of each replica is its host, at an address of the host’s own',
   },
   aux_addresses: {
     type: 'object',
-    additionalProperties: ipv4Address,
+    additionalProperties: runsOnly(address, ipv4Address.says!, { is: 'ipv4Address' }),
     says: 'a map of names to addresses',
     cluster: 'given to nothing',
   },
 });
 
-const networkOptions: Attribute = closed(
-  {
+/** Options of Docker's drivers. */
+const networkOptions: Attribute = {
+  ...options,
+  properties: {
     'com.docker.network.driver.mtu': {
-      type: 'string',
-      form: 'numericText',
-      is: 'mtu',
-      says: 'a number of bytes from 68 to 65535',
+      ...runsOnly(text, 'a number of bytes from 68 to 65535', { is: 'mtu' }),
       cluster: 'of the interfaces, as far as the hosts’ own network carries it',
     },
-    ...refused({
-      encrypted: 'traffic between hosts is not encrypted yet; use a network between them that is',
-      'com.docker.network.bridge.name': 'bridges are called after their network; leave it out',
-      'com.docker.network.bridge.enable_icc':
-        'services of a network reach one another; give those that shall not networks of their own',
-      'com.docker.network.bridge.enable_ip_masquerade':
-        'what leaves a network that is not internal has its host’s address; leave it out',
-      'com.docker.network.bridge.host_binding_ipv4': 'write the address where the port is published',
-      'com.docker.network.driver.overlay.vxlanid_list': 'the cluster numbers its networks; leave it out',
-    }),
+    encrypted: refused(
+      text,
+      'traffic between hosts is not encrypted yet; use a network between them that is',
+    ),
+    'com.docker.network.bridge.name': refused(text, 'bridges are called after their network; leave it out'),
+    'com.docker.network.bridge.enable_icc': refused(
+      text,
+      'services of a network reach one another; give those that shall not networks of their own',
+    ),
+    'com.docker.network.bridge.enable_ip_masquerade': refused(
+      text,
+      'what leaves a network that is not internal has its host’s address; leave it out',
+    ),
+    'com.docker.network.bridge.host_binding_ipv4': refused(
+      text,
+      'write the address where the port is published',
+    ),
+    'com.docker.network.driver.overlay.vxlanid_list': refused(
+      text,
+      'the cluster numbers its networks; leave it out',
+    ),
   },
-  { says: 'a map of options' },
-);
+  additionalProperties: refused(text, 'the only option is com.docker.network.driver.mtu'),
+};
 
 const network: Attribute = object(
   {
     name: givenName,
     driver: {
-      ...oneOf('overlay', 'bridge'),
-      says: 'overlay (or bridge, which means the same on a cluster)',
+      ...runsOnly(text, 'overlay (or bridge, which means the same on a cluster)', {
+        enum: ['overlay', 'bridge'],
+      }),
       cluster: 'both mean a network that reaches over all hosts',
     },
     internal: boolean,
     labels,
     ipam: object({
-      driver: { ...oneOf('default'), says: 'default' },
+      driver: runsOnly(text, 'default', { enum: ['default'] }),
       config: {
-        type: 'array',
-        items: ipamConfig,
-        maxItems: 1,
-        says: 'a list of one subnet',
+        ...runsOnly({ type: 'array', items: ipamConfig, says: 'a list of subnets' }, 'a list of one subnet', {
+          maxItems: 1,
+        }),
         merge: { by: 'subnet' },
       },
-      ...refused({ options: 'there is one driver, and it has none; leave it out' }),
+      options: refused(options, 'there is one driver, and it has none; leave it out'),
     }),
     driver_opts: networkOptions,
-    enable_ipv4: { ...boolean, is: 'true', says: 'true: networks have IPv4 addresses' },
-    enable_ipv6: { ...boolean, is: 'false', says: 'false: networks have no IPv6 addresses yet' },
+    enable_ipv4: runsOnly(boolean, 'true: networks have IPv4 addresses', { is: 'true' }),
+    enable_ipv6: runsOnly(boolean, 'false: networks have no IPv6 addresses yet', { is: 'false' }),
     external,
-    ...refused({
-      attachable: 'only services join networks; leave it out',
-    }),
+    attachable: { ...boolean, cluster: 'means nothing: only services join networks' },
   },
   { type: ['object', 'null'], form: 'external' },
 );
 
 /** Options of Docker's local driver. */
-const volumeOptions: Attribute = closed(
-  {
+const volumeOptions: Attribute = {
+  ...options,
+  properties: {
     type: { ...text, says: 'a file system, such as nfs, tmpfs or none' },
-    o: { ...text, form: 'asText', says: 'options of mount(8), separated by commas' },
+    o: { ...text, says: 'options of mount(8), separated by commas' },
     device: {
       ...text,
-      form: 'asText',
       says: 'what is mounted, such as ":/export" or tmpfs',
       cluster: 'of a bind mount (o: bind) an absolute path on each host that has a replica',
     },
-    ...refused({ size: 'with type: tmpfs write o: size=64m; other volumes have no limits' }),
+    size: refused(text, 'with type: tmpfs write o: size=64m; other volumes have no limits'),
   },
-  { cluster: 'mounted on each host while a replica there uses it' },
-);
+  additionalProperties: refused(text, 'write type, o and device'),
+  cluster: 'mounted on each host while a replica there uses it',
+};
 
 const volume: Attribute = object(
   {
     name: givenName,
-    driver: { ...oneOf('local'), says: 'local' },
+    driver: runsOnly(text, 'local', { enum: ['local'] }),
     labels,
     external,
     driver_opts: volumeOptions,
+    'x-cluster-spec': refused(
+      { type: 'object', says: 'a map' },
+      'there are no drivers of cluster volumes; mount the storage on the hosts, and use a bind mount',
+    ),
   },
   { type: ['object', 'null'], form: 'external' },
 );
@@ -153,16 +168,16 @@ const fileResource: Record<string, Attribute> = {
   environment: variableName,
   labels,
   external,
-  ...refused({ template_driver: 'content is taken as it is; use environment, or variables in content' }),
+  template_driver: refused(text, 'content is taken as it is; use environment, or variables in content'),
 };
+
+const wordsForDrivers = 'the content comes with the application: use file or environment';
 
 const secret: Attribute = object(
   {
     ...fileResource,
-    ...refused({
-      driver: 'the content comes with the application: use file or environment',
-      driver_opts: 'the content comes with the application: use file or environment',
-    }),
+    driver: refused(text, wordsForDrivers),
+    driver_opts: refused(options, wordsForDrivers),
   },
   { form: 'external' },
 );
@@ -202,5 +217,5 @@ export const composeSchema: Attribute = object({
   secrets: named(secret),
   configs: named(config),
   include: { type: 'array', form: 'includes', items: include, says: 'a list of paths or of maps with path' },
-  ...refused({ models: 'run the model as a service, and name it in the environment' }),
+  models: refused(named(model), 'run the model as a service, and name it in the environment'),
 });

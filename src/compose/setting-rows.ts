@@ -126,13 +126,13 @@ export const settingRows: readonly (readonly [written: string, canonical: object
   ],
   [
     'logging: { driver: json-file, options: { max-size: 10m, max-file: 5 } }',
-    { logging: { driver: 'json-file', options: { 'max-size': '10485760', 'max-file': '5' } } },
+    { logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } } },
     { logs: { fileBytesMax: 10_485_760, filesMax: 5 } },
   ],
   ['logging: { driver: local }', { logging: { driver: 'local' } }, {}],
   ['pull_policy: always', { pull_policy: 'always' }, { pullPolicy: { kind: 'always' } }],
   ['pull_policy: never', {}, { pullPolicy: { kind: 'never' } }],
-  ['pull_policy: if_not_present', { pull_policy: 'if_not_present' }, {}],
+  ['pull_policy: if_not_present', { pull_policy: 'missing' }, {}],
   ['pull_policy: weekly', {}, { pullPolicy: { kind: 'every', intervalMs: 604_800_000 } }],
   ['pull_policy: every_1h30m', {}, { pullPolicy: { kind: 'every', intervalMs: 5_400_000 } }],
   [

@@ -1,37 +1,44 @@
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
+import type { Speaker } from './service-checks.ts';
 
-type Complain = (path: readonly PathSegment[], message: string, hint?: string) => void;
-
-/** Checks what must hold between the settings of one service's containers. */
+/**
+ * Checks what must hold between the settings of one service's containers. Most of it compose-go takes, and a container
+ * could not be run so: it is refused.
+ */
 export function checkSettings(
   path: readonly PathSegment[],
   service: CanonicalService,
-  complain: Complain,
+  speaker: Speaker,
 ): void {
+  const { refuse } = speaker;
   if (service.uts === 'host' && service.hostname !== undefined) {
-    complain(
+    refuse(
       [...path, 'hostname'],
       'with uts: host the container has the host’s own name',
       'leave out one of them',
     );
   }
-  checkNetworkMode(path, service, complain);
-  checkCpus(path, service, complain);
-  checkSwap(path, service, complain);
+  checkNetworkMode(path, service, speaker);
+  checkCpus(path, service, speaker);
+  checkSwap(path, service, speaker);
   for (const [name, { soft, hard }] of Object.entries(service.ulimits ?? {})) {
     if (hard === -1 || (soft !== -1 && soft <= hard)) continue;
-    complain([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
+    refuse([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
   }
   for (const [index, entry] of (service.security_opt ?? []).entries()) {
     if (!/^no-new-privileges[:=]false$/u.test(entry)) continue;
     const others = service.security_opt!.filter((other) => /^no-new-privileges(?:[:=]true)?$/u.test(other));
     if (others.length > 0)
-      complain([...path, 'security_opt', index], 'it is asked for as well', 'keep one of them');
+      refuse([...path, 'security_opt', index], 'it is asked for as well', 'keep one of them');
   }
 }
 
-function checkNetworkMode(path: readonly PathSegment[], service: CanonicalService, complain: Complain): void {
+function checkNetworkMode(
+  path: readonly PathSegment[],
+  service: CanonicalService,
+  { complain, refuse }: Speaker,
+): void {
   const mode = service.network_mode;
   if (mode === undefined) return;
   if (Object.keys(service.networks).length > 0) {
@@ -40,10 +47,10 @@ function checkNetworkMode(path: readonly PathSegment[], service: CanonicalServic
   if ((service.ports ?? []).length > 0) {
     const hint =
       mode === 'host' ? 'leave out ports: the program’s own are open on its host' : 'leave out one of them';
-    complain([...path, 'ports'], `with network_mode: ${mode} no port can be published`, hint);
+    refuse([...path, 'ports'], `with network_mode: ${mode} no port can be published`, hint);
   }
   if (mode === 'host' && Object.keys(service.sysctls ?? {}).some((name) => name.startsWith('net.'))) {
-    complain(
+    refuse(
       [...path, 'sysctls'],
       'with network_mode: host net.* would be the host’s own',
       'leave out one of them',
@@ -51,21 +58,21 @@ function checkNetworkMode(path: readonly PathSegment[], service: CanonicalServic
   }
 }
 
-function checkCpus(path: readonly PathSegment[], service: CanonicalService, complain: Complain): void {
+function checkCpus(path: readonly PathSegment[], service: CanonicalService, { refuse }: Speaker): void {
   const limited = (service.cpus ?? service.deploy?.resources?.limits?.cpus ?? 0) > 0;
   for (const name of ['cpu_quota', 'cpu_period'] as const) {
     if (!limited || (service[name] ?? 0) <= 0) continue;
-    complain([...path, name], 'the limit of cpus says the same in another way', 'keep cpus');
+    refuse([...path, name], 'the limit of cpus says the same in another way', 'keep cpus');
   }
 }
 
-function checkSwap(path: readonly PathSegment[], service: CanonicalService, complain: Complain): void {
+function checkSwap(path: readonly PathSegment[], service: CanonicalService, { refuse }: Speaker): void {
   const swap = Number(service.memswap_limit ?? 0);
   const memory = Number(service.mem_limit ?? service.deploy?.resources?.limits?.memory ?? 0);
   if (swap <= 0) return;
   if (memory === 0) {
-    complain([...path, 'memswap_limit'], 'it limits memory and swap together', 'give a memory limit as well');
+    refuse([...path, 'memswap_limit'], 'it limits memory and swap together', 'give a memory limit as well');
   } else if (swap < memory) {
-    complain([...path, 'memswap_limit'], 'it counts memory as well, and is below that limit', 'raise it');
+    refuse([...path, 'memswap_limit'], 'it counts memory as well, and is below that limit', 'raise it');
   }
 }

@@ -9,7 +9,7 @@ import type {
   PullPolicy,
 } from '../spec/settings.ts';
 import type { CanonicalHook, CanonicalService } from './model.ts';
-import { durationMs } from './values.ts';
+import { durationMs, parseBytes } from './values.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 
@@ -77,8 +77,8 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
     deviceRules: list(service.device_cgroup_rules),
     network: service.network_mode === 'host' ? 'host' : undefined,
     ipc: service.ipc === 'host' ? 'host' : undefined,
-    pid: service.pid,
-    uts: service.uts,
+    pid: service.pid === 'host' ? 'host' : undefined,
+    uts: service.uts === 'host' ? 'host' : undefined,
     cgroup: service.cgroup,
     cgroupParent: service.cgroup_parent,
     cpu: said(cpuSettings(service)),
@@ -123,7 +123,7 @@ function nameSettings(service: CanonicalService): Optional<NameSettings> {
 
 function logSettings({ logging }: CanonicalService): Optional<LogSettings> {
   const { 'max-size': size, 'max-file': files } = logging?.options ?? {};
-  return { fileBytesMax: positive(Number(size ?? 0)), filesMax: positive(Number(files ?? 0)) };
+  return { fileBytesMax: positive(parseBytes(size ?? '0')), filesMax: positive(Number(files ?? 0)) };
 }
 
 function pullPolicy(policy: string | undefined): PullPolicy | undefined {

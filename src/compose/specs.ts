@@ -1,4 +1,4 @@
-import { unreachable } from '../util/errors.ts';
+import { ShoalError, unreachable } from '../util/errors.ts';
 import type { ApplicationSpec, ExternalNames } from '../spec/application.ts';
 import { defaultRestart, defaultStopGracePeriodMs, defaultUpdate } from '../spec/defaults.ts';
 import { fullName, versionedNameOf } from '../spec/names.ts';
@@ -45,7 +45,7 @@ export interface FileContents {
 const fileModeDefault = 0o444;
 
 /**
- * The specs of a checked canonical model. Every list is sorted by name, so that equal models give equal specs; only a
+ * The specs of a checked canonical model of which nothing is refused. Every list is sorted by name, so that equal models give equal specs; only a
  * service's networks keep their order. Throws nothing: what could be wrong has been checked before.
  */
 export function toSpecs(model: CanonicalModel, contents: FileContents): ApplicationSpec {
@@ -268,6 +268,11 @@ function publishedPort(port: CanonicalPort): PublishedPort {
   };
 }
 
+/** Verdicts keep it out of every model that is to be run. */
+function refusedBefore(what: string): ShoalError {
+  return new ShoalError('internal', `Invariant broken: a spec of ${what}`);
+}
+
 function containerSpec(service: CanonicalService, names: Names): ContainerSpec {
   const { command, entrypoint, healthcheck, stop_grace_period: grace } = service;
   const spec: ContainerSpec = {
@@ -347,6 +352,10 @@ function mount(one: CanonicalMount, names: Names): Mount {
         ...(one.volume?.subpath === undefined ? {} : { subpath: one.volume.subpath }),
       };
     }
+    case 'image':
+    case 'npipe':
+    case 'cluster':
+      throw refusedBefore(`a mount of type ${one.type}`);
     default:
       return unreachable(one.type);
   }

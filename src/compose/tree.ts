@@ -24,6 +24,8 @@ interface NodeBase {
 export interface ScalarNode extends NodeBase {
   readonly kind: 'scalar';
   readonly value: Scalar;
+  /** The path as it was written, where the value is the absolute one that it was made. */
+  readonly relative?: string;
 }
 
 export interface MapEntry {

@@ -82,9 +82,7 @@ function report(root: TreeNode, error: ErrorObject, path: PathSegment[], diagnos
   const attribute = wholeAttribute(error.parentSchema);
   const last = String(path.at(-1) ?? '');
   const properties = attribute.properties ?? {};
-  if (error.keyword === 'additionalProperties' && Object.hasOwn(properties, last)) {
-    diagnostics.error(keyAt ?? node.at, shown, 'not supported yet', properties[last]?.notYet ?? '');
-  } else if (error.keyword === 'additionalProperties') {
+  if (error.keyword === 'additionalProperties') {
     const known = Object.keys(properties);
     const near = suggest(last, known);
     const hint = near === undefined ? unknownHint(known) : `did you mean ${near}?`;

@@ -8,6 +8,10 @@ import {
   topLevelRows,
 } from '../../src/compose/attribute-rows.ts';
 import { settingRows } from '../../src/compose/setting-rows.ts';
+import { serviceRows, type Row } from '../../src/compose/table-rows.ts';
+import { topRows } from '../../src/compose/table-rows-top.ts';
+import { rowsWithin } from '../../src/compose/table-rows-within.ts';
+import { given, ofService, ofTop } from '../../src/compose/table-text.ts';
 import type { Random } from '../../src/util/random.ts';
 
 /** The documents that mutation begins with, and the mutation. */
@@ -23,10 +27,18 @@ const handWritten = [
 
 /** The files that documents can name, by absolute path. */
 export const files: Record<string, string> = {
+  ...given.disk,
   ...disk,
   '/app/base.yaml': 'services: { c: { image: base, environment: [A=1] } }\n',
   '/app/a.env': 'A=1\nB="two words"\n',
 };
+
+/** All that a table of the language holds: what runs, what is refused, and what is wrong. */
+function written(rows: readonly Row[], text: typeof ofTop): string[] {
+  return rows.flatMap(([path, right, wrong, refused = []]) =>
+    [...right, ...wrong, ...refused].map((value) => text(path, value)),
+  );
+}
 
 /** Every sample, every golden file and every row of the attribute tables, as a document of its own. */
 export function corpus(): string[] {
@@ -42,7 +54,8 @@ export function corpus(): string[] {
       `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${row}\n${surroundings}`,
   );
   const top = topLevelRows.map(([row]) => `services: { web: { image: nginx } }\n${row}\n`);
-  return [...whole, ...handWritten, ...services, ...top];
+  const tables = [...written([...serviceRows, ...rowsWithin], ofService), ...written(topRows, ofTop)];
+  return [...whole, ...handWritten, ...services, ...top, ...tables];
 }
 
 /** What YAML is made of, and what it is not. */
@@ -99,6 +112,7 @@ const words = [
   'null true yes -1 0 1e999 0x10 0o7 99999999999999999999 .inf 1.5 2020-01-01 10s 1d -5m 64m 1.5g 80:80',
   '$ $$ ${ ${A ${A} ${A:-x} ${A:?no} ${NONE?} ${A+${B}} __proto__ constructor 1-70000 [::1]:80:80 a:b:c:d',
   '/x:/y:ro ../.. / "" [] {} [a] {a:b} web db data front pw page *a image: extends: include: services:',
+  'build: develop: watch: gpus: all models: provider: links: external: driver: driver_opts: network_mode: service:db',
   'profiles: x-y: deploy: environment: ports: volumes: networks: healthcheck: command: secrets: configs:',
 ].flatMap((line) => line.split(' '));
 

@@ -151,6 +151,16 @@ TAG       true
     expect((await configWithFile('--quiet')).out).toBe('');
   });
 
+  it('warns of what shoal up refuses and prints it, and refuses it when it only checks', async () => {
+    await writeFile(join(directory, 'gpus.yaml'), 'services: { db: { gpus: all } }');
+    const files = ['-f', 'compose.yaml', '-f', 'gpus.yaml'];
+    const { out, notes } = await configWithFile(...files);
+    expect(out).toContain('    gpus:\n      - count: -1\n');
+    expect(notes).toContain('gpus.yaml:1:19: warning: services.db.gpus: shoal up refuses this: ');
+    expect((await configWithFile(...files, '--services')).out).toBe('db\nweb\n');
+    await expect(configWithFile(...files, '--quiet')).rejects.toMatchObject({ code: 'not_supported' });
+  });
+
   it.each([
     [['--resolve-image-digests'], 'not_supported'],
     [['--services', '--images'], 'invalid_argument'],

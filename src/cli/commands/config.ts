@@ -1,16 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { readWritten, type LoadedApplication } from '../../compose/load.ts';
+import { readWritten, type LoadedModel } from '../../compose/load.ts';
 import { renderCanonical, renderPlain } from '../../compose/render.ts';
 import { selectServices, serviceHash } from '../../compose/select.ts';
 import { ShoalError } from '../../util/errors.ts';
-import { loadOptions, readApplication } from '../application.ts';
+import { loadOptions, readApplication, readModel } from '../application.ts';
 import { exitCodes, type Command, type Context, type ParsedArguments } from '../command.ts';
 import { applicationOptions } from '../options.ts';
 import { printList } from '../output.ts';
 
 /** Lists of one line each; at most one is asked for. Files that hold secrets, configs and environments are not read for them. */
-const lists: Record<string, (loaded: LoadedApplication, parsed: ParsedArguments) => string[]> = {
+const lists: Record<string, (loaded: LoadedModel, parsed: ParsedArguments) => string[]> = {
   services: ({ canonical }) => Object.keys(canonical.services),
   images: ({ canonical }) => Object.values(canonical.services).map(({ image }) => image ?? ''),
   networks: ({ canonical }) => Object.keys(canonical.networks ?? {}),
@@ -40,7 +40,7 @@ function askedOf(parsed: ParsedArguments): string | undefined {
 }
 
 /** Lines `SERVICE HASH`; `*` means every service. */
-function hashes({ canonical }: LoadedApplication, wanted: string): string[] {
+function hashes({ canonical }: LoadedModel, wanted: string): string[] {
   const names =
     wanted === '*' ? Object.keys(canonical.services) : wanted.split(',').map((name) => name.trim());
   return names.map((name) => {
@@ -63,6 +63,11 @@ async function printVariables(context: Context, parsed: ParsedArguments): Promis
   });
 }
 
+/** Printed, the model is told of with warnings; only checked, it must be one that can be run. */
+function read(context: Context, parsed: ParsedArguments): Promise<LoadedModel> {
+  return (parsed.flag('quiet') ? readApplication : readModel)(context, parsed, 'environment');
+}
+
 /** The model, or what of it is asked for, as text. */
 async function textOf(context: Context, parsed: ParsedArguments): Promise<string> {
   const format = formatOf(parsed);
@@ -72,7 +77,7 @@ async function textOf(context: Context, parsed: ParsedArguments): Promise<string
     }
     return renderPlain((await readWritten(await loadOptions(context, parsed))).written, format);
   }
-  const { canonical } = await readApplication(context, parsed, 'environment');
+  const { canonical } = await read(context, parsed);
   const selected =
     parsed.positionals.length === 0 ? canonical : selectServices(canonical, parsed.positionals);
   return renderCanonical(selected, format);
@@ -98,7 +103,7 @@ export const command: Command = {
     'no-interpolate': { help: 'Leave variables in place, and check less' },
     'resolve-image-digests': { help: 'Not supported yet' },
     output: { short: 'o', value: 'FILE', help: 'Write to a file instead of standard output' },
-    quiet: { short: 'q', help: 'Only check' },
+    quiet: { short: 'q', help: 'Only check, as shoal up does: what that refuses is an error too' },
   },
   examples: [
     'shoal config -f compose.yaml',
@@ -118,7 +123,7 @@ export const command: Command = {
       return exitCodes.done;
     }
     if (asked !== undefined) {
-      const loaded = await readApplication(context, parsed, asked === 'hash' ? 'environment' : 'none');
+      const loaded = await readModel(context, parsed, asked === 'hash' ? 'environment' : 'none');
       const lines = asked === 'hash' ? hashes(loaded, parsed.value('hash')!) : lists[asked]!(loaded, parsed);
       if (!parsed.flag('quiet')) for (const line of lines) context.output.print(line);
       return exitCodes.done;

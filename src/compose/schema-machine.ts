@@ -1,0 +1,115 @@
+import { boolean, integerFrom, object, refused, text, textList } from './attribute.ts';
+import type { Attribute } from './attribute.ts';
+import { blkioConfig, gpus } from './schema-devices.ts';
+import { hookAttributes, macAddress, options, patterned } from './schema-parts.ts';
+
+/** What the language has for one machine, for another system than Linux, or for what Shoal does not do. */
+
+const modelNames: Attribute = {
+  type: 'object',
+  form: 'serviceNetworks',
+  additionalProperties: object(
+    {
+      endpoint_var: { ...text, says: 'the name of an environment variable' },
+      model_var: { ...text, says: 'the name of an environment variable' },
+    },
+    { type: ['object', 'null'] },
+  ),
+  says: 'a list of models or a map of model to variables',
+};
+
+/** Models of the top level. */
+export const model: Attribute = object(
+  {
+    name: text,
+    model: { ...text, says: 'the name of a model' },
+    context_size: integerFrom(0),
+    runtime_flags: { ...textList, merge: 'append' },
+  },
+  { required: ['model'] },
+);
+
+const link = patterned('^[^:\\s]+(?::[^:\\s]+)?$', 'a service, or SERVICE:ALIAS');
+
+const provider: Attribute = object(
+  {
+    type: { ...text, says: 'the name of a program' },
+    options: {
+      type: 'object',
+      form: 'textLists',
+      additionalProperties: { ...textList, says: 'a text or a list of texts' },
+      says: 'a map of options',
+    },
+  },
+  { required: ['type'] },
+);
+
+const preStart: Attribute = {
+  type: 'array',
+  items: object({ ...hookAttributes, image: text, per_replica: boolean }),
+  merge: 'append',
+  says: 'a list of maps with command or image',
+};
+
+const credentialSpec: Attribute = object({
+  config: { ...text, says: 'the name of a config' },
+  file: { ...text, says: 'the path of a file' },
+  registry: { ...text, says: 'a name in the registry' },
+});
+
+const wordsForWindows = 'it is for Windows; use deploy.resources.limits.cpus';
+
+export const machineAttributes: Record<string, Attribute> = {
+  attach: { ...boolean, cluster: 'means nothing: shoal up attaches to no service' },
+  blkio_config: refused(
+    blkioConfig,
+    'limits of block devices are not set; use cpu_shares and deploy.resources',
+  ),
+  cpu_count: refused(integerFrom(0), wordsForWindows),
+  cpu_percent: refused(
+    { type: 'number', form: 'number', minimum: 0, maximum: 100, says: 'a number from 0 to 100' },
+    wordsForWindows,
+  ),
+  credential_spec: refused(credentialSpec, 'it is for Windows'),
+  external_links: refused(
+    { type: 'array', items: link, merge: 'append', says: 'a list of CONTAINER or CONTAINER:ALIAS' },
+    'join a network of the other service and call it by its full name, APPLICATION_SERVICE',
+  ),
+  gpus: refused(
+    gpus,
+    'the scheduler does not know of graphics cards; use devices and a placement constraint',
+  ),
+  isolation: refused(text, 'it is for Windows'),
+  mac_address: refused(macAddress, 'it follows from the address that the cluster gives'),
+  models: refused(modelNames, 'run the model as a service, and name it in the environment'),
+  pre_start: refused(
+    preStart,
+    'do it in a service that ends, and depend on it with service_completed_successfully',
+  ),
+  provider: refused(
+    provider,
+    'it starts programs on one machine; run what it provides as a service, or name its address',
+  ),
+  pull_refresh_after: refused(text, 'write pull_policy: every_12h or the like'),
+  runtime: refused(text, 'hosts have one runtime'),
+  storage_opt: refused(
+    options,
+    'containers’ file systems have no limits; write to a tmpfs with a size, or to a volume',
+  ),
+  use_api_socket: refused(
+    boolean,
+    'the API is open to those with a certificate only; mount no socket of the host',
+  ),
+  volumes_from: refused(
+    {
+      type: 'array',
+      items: patterned(
+        '^(?:container:)?[^:\\s]+(?::(?:ro|rw))?$',
+        'SERVICE, container:NAME, or either with :ro',
+      ),
+      merge: 'append',
+      says: 'a list of services',
+    },
+    'give both services the same named volume, and keep them on one host by a placement constraint',
+  ),
+};

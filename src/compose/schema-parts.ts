@@ -1,0 +1,99 @@
+import { boolean, fileMode, keyValues, object, text } from './attribute.ts';
+import type { Attribute } from './attribute.ts';
+
+/** What several attributes are made of. */
+
+export const commandLine: Attribute = {
+  type: ['array', 'null'],
+  items: text,
+  form: 'command',
+  says: 'a string, which is split into words, or a list of words',
+  merge: 'replace',
+};
+
+/** One text or a list of texts, joined with an earlier file's without identical entries. */
+export function texts(says: string, item: Attribute = text): Attribute {
+  return { type: 'array', form: 'texts', items: item, says };
+}
+
+export function patterned(pattern: string, says: string): Attribute {
+  return { type: 'string', pattern, says };
+}
+
+/** Options of something that is not ours: names to texts. */
+export const options: Attribute = {
+  type: 'object',
+  form: 'textValues',
+  additionalProperties: { type: 'string', says: 'a string, a number, true or false' },
+  says: 'a map of options',
+};
+
+export const hostPath: Attribute = { ...text, form: 'projectPath', says: 'the path of a file or folder' };
+
+export const address: Attribute = { type: 'string', is: 'address', says: 'an IP address' };
+
+export const macAddress = patterned(
+  '^[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}$',
+  'a MAC address such as 02:42:ac:11:65:43',
+);
+
+const numberText: Attribute = {
+  type: 'string',
+  form: 'numericText',
+  pattern: '^\\d{1,9}$',
+  says: 'a number in quotes, such as "103"',
+};
+
+/** Secrets or configs that a service, or the build of its image, is given as files. */
+export function fileReferences(form: 'secrets' | 'configs'): Attribute {
+  const reference = object(
+    { source: text, target: text, uid: numberText, gid: numberText, mode: fileMode },
+    { required: ['source'] },
+  );
+  return {
+    type: 'array',
+    form,
+    items: reference,
+    merge: { by: 'target' },
+    says: `a list of names or of maps with source and target`,
+  };
+}
+
+/** A command that is run beside the program of a container. */
+export const hookAttributes: Record<string, Attribute> = {
+  command: { ...commandLine, type: 'array', minItems: 1 },
+  user: text,
+  privileged: boolean,
+  working_dir: { type: 'string', is: 'absolutePath', says: 'an absolute path in the container' },
+  environment: keyValues,
+};
+
+const limit: Attribute = {
+  type: 'integer',
+  form: 'integer',
+  minimum: -1,
+  says: 'a whole number, or -1 for no limit',
+};
+
+/** Limits of a process, by name (getrlimit(2)). */
+export const ulimits: Attribute = {
+  type: 'object',
+  form: 'ulimits',
+  says: 'a map of limit to a number, or to soft and hard',
+  propertyNames: {
+    pattern:
+      '^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$',
+    says: 'a limit such as nofile, nproc, memlock or core',
+  },
+  additionalProperties: object(
+    { soft: limit, hard: limit },
+    { required: ['soft', 'hard'], merge: 'replace' },
+  ),
+};
+
+export const extraHosts: Attribute = {
+  type: 'array',
+  form: 'extraHosts',
+  items: { type: 'string', is: 'extraHost', says: 'NAME=ADDRESS, or NAME=host-gateway' },
+  says: 'a list of NAME=ADDRESS or a map of name to address',
+};

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { codeOf } from '../util/errors.ts';
+import { faultsOf, load, loadPrinted, summary } from './fixtures.ts';
+
+const withAttribute = (attribute: string) => `services:\n  web:\n    image: nginx\n    ${attribute}\n`;
+
+async function warningsOf(attribute: string): Promise<string[]> {
+  return summary((await loadPrinted(withAttribute(attribute))).warnings);
+}
+
+describe('what Shoal does not run', () => {
+  const gpus = withAttribute('gpus: all');
+
+  it('is an error with its place when the application is to be run, with a code of its own', async () => {
+    const error: unknown = await load(gpus).catch((fault: unknown) => fault);
+    expect(codeOf(error)).toBe('not_supported');
+    expect((error as Error).message).toBe(
+      'Cannot run compose.yaml: one place asks for what Shoal does not do',
+    );
+    expect(summary(await faultsOf(gpus))).toEqual([
+      '4:5 services.web.gpus: not supported yet; the scheduler does not know of graphics cards; use devices and a placement constraint',
+    ]);
+  });
+
+  it('is a warning when the application is to be printed, and stays in the model', async () => {
+    const { canonical, warnings } = await loadPrinted(gpus);
+    expect(canonical.services['web']).toMatchObject({ gpus: [{ count: -1 }] });
+    expect(summary(warnings)).toEqual([
+      '4:5 services.web.gpus: shoal up refuses this: not supported yet; the scheduler does not know of graphics cards; use devices and a placement constraint',
+    ]);
+  });
+
+  it('is told together with what is wrong, which is an error in both', async () => {
+    const both = withAttribute('gpus: all\n    user: 5');
+    const paths = ['services.web.gpus', 'services.web.user'];
+    expect((await faultsOf(both)).map(({ path }) => path)).toEqual(paths);
+    const error: unknown = await loadPrinted(both).catch((fault: unknown) => fault);
+    expect(codeOf(error)).toBe('invalid_file');
+  });
+
+  it('is refused by its value where some values are run', async () => {
+    expect(await warningsOf('network_mode: bridge')).toEqual([
+      '4:19 services.web.network_mode: shoal up refuses this: "bridge" cannot be used here; it must be none or host (sharing with another service is not supported yet; for a network of its own leave it out)',
+    ]);
+    expect(await warningsOf('sysctls: { kernel.pid_max: 5 }')).toEqual([
+      expect.stringMatching(/^4:16 services.web.sysctls.kernel.pid_max: .* cannot be used as a name here/u),
+    ]);
+  });
+
+  it('is not refused where it asks for nothing', async () => {
+    for (const nothing of ['gpus: []', 'use_api_socket: false', 'links: []\n    storage_opt: {}']) {
+      expect(await warningsOf(nothing)).toEqual([]);
+      await load(withAttribute(nothing));
+    }
+  });
+
+  it('is not told of services whose profile is not active', async () => {
+    await load(`${withAttribute('user: me')}  other: { image: a, gpus: all, profiles: [debug] }\n`);
+  });
+});
+
+describe('what is taken although something in it does not happen is warned of:', () => {
+  it.each([
+    [
+      'build: .',
+      '4:5 services.web.build: nothing is built: nginx is pulled; build and push it first: docker compose build --push',
+    ],
+    [
+      'develop: { watch: [{ path: ., action: rebuild }] }',
+      '4:5 services.web.develop: nothing is watched on a cluster; run docker compose watch where you develop, and give the result to the cluster',
+    ],
+  ])('%s', async (attribute, expected) => {
+    const { warnings } = await load(withAttribute(attribute));
+    expect(summary(warnings)).toEqual([expected]);
+  });
+});
+
+it('a service that is only built has no image to pull', async () => {
+  expect(summary(await faultsOf('services: { web: { build: . } }'))).toEqual([
+    '1:20 services.web.build: nothing is built, and the service has no image to pull; add image: NAME of a registry, and build and push it first: docker compose build --push',
+  ]);
+});

@@ -146,6 +146,10 @@ test.each([
     '/services/0/task/placement/constraints/0',
     (spec: ApplicationSpec) => spec.services[0]!.task.placement.constraints.push('node.x ~ 1'),
   ],
+  [
+    '/services/0/task/placement/spread/0',
+    (spec: ApplicationSpec) => (spec.services[0]!.task.placement.spread = ['zone']),
+  ],
   ['/services/0/task/networks/0', (spec: ApplicationSpec) => (spec.networks = [])],
   ['/services/0/task/container/secrets/0', (spec: ApplicationSpec) => (spec.secrets = [])],
   ['/services/0/task/container/mounts/0', (spec: ApplicationSpec) => (spec.volumes = [])],

@@ -202,7 +202,7 @@ const task = object({
     maxAttempts: count,
     windowMs: durationMs,
   }),
-  placement: object({ constraints: list(text), maxReplicasPerNode: count }),
+  placement: object({ constraints: list(text), maxReplicasPerNode: count, 'spread?': list(text) }),
   networks: list(
     object({
       name,

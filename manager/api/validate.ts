@@ -5,6 +5,7 @@ import { parseConstraint } from '../../src/spec/constraint.ts';
 import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
 import type { FileSpec } from '../../src/spec/resource.ts';
 import type { ServiceSpec } from '../../src/spec/service.ts';
+import { parseSpread } from '../../src/spec/spread.ts';
 import { fullName, versionedName } from '../../src/spec/names.ts';
 import { whySingle } from '../../src/spec/single.ts';
 import { driverOptionsFault } from '../../src/spec/volume-options.ts';
@@ -93,6 +94,9 @@ function checkService(path: string, service: ServiceSpec, spec: ApplicationSpec)
   }
   for (const [index, text] of task.placement.constraints.entries()) {
     check(`${path}/task/placement/constraints/${index}`, () => parseConstraint(text));
+  }
+  for (const [index, text] of (task.placement.spread ?? []).entries()) {
+    check(`${path}/task/placement/spread/${index}`, () => parseSpread(text));
   }
   const targets = (kind: keyof ExternalNames) => [
     ...spec[kind],

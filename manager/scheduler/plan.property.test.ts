@@ -21,6 +21,7 @@ const arbitraryService = fc.record({
   memory: fc.integer({ min: 0, max: 3 }),
   constraints: fc.constantFrom<string[]>([], ['node.labels.disk==ssd'], ['node.labels.disk!=ssd']),
   maxReplicasPerNode: fc.nat({ max: 3 }),
+  spread: fc.constantFrom<string[]>([], ['node.labels.disk'], ['node.labels.none', 'node.labels.disk']),
   hostPort: fc.option(fc.constantFrom(80, 81), { nil: undefined }),
   replicas: fc.integer({ min: 0, max: 12 }),
 });
@@ -37,11 +38,11 @@ function viewFor(nodes: Nodes, services: Services): MutableView {
     }),
   });
   for (const [index, service] of services.entries()) {
-    const { cpus, memory, constraints, maxReplicasPerNode, hostPort } = service;
+    const { cpus, memory, constraints, maxReplicasPerNode, spread, hostPort } = service;
     const published = { target: 80, published: hostPort, protocol: 'tcp' as const, mode: 'host' as const };
     const task = sampleTemplate({
       reservations: { nanoCpus: cpus * 1e9, memoryBytes: memory * gibibyte },
-      placement: { constraints, maxReplicasPerNode },
+      placement: { constraints, maxReplicasPerNode, spread },
       hostPorts: hostPort === undefined ? [] : [published],
     });
     view.put('service', sampleService(`s${index}`, { task }));

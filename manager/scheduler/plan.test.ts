@@ -63,6 +63,56 @@ function reasonFor(template: Partial<TaskTemplate>, objects: ViewObjects): strin
   return messageOf(scheduled({ ...objects, services, tasks }), 'web-1');
 }
 
+describe('spread over labels', () => {
+  const node = (id: string, zone?: string, rack?: string) =>
+    sampleNode(id, { labels: { ...(zone && { zone }), ...(rack && { rack }) } });
+
+  /** On which node each of the service's so many tasks comes, in order of slots. */
+  function placed(spread: string[], objects: ViewObjects, count: number): (string | undefined)[] {
+    const placement = { constraints: [], maxReplicasPerNode: 0, spread };
+    const service = sampleService('web', { task: sampleTemplate({ placement }) });
+    const slots = Array.from({ length: count }, (_, index) => index + 1);
+    const tasks = [...(objects.tasks ?? []), ...slots.map((slot) => pending(service, slot))];
+    const view = scheduled({ ...objects, services: [service], tasks });
+    return slots.map((slot) => nodeOf(view, `web-${slot}`));
+  }
+
+  test('each value gets as many tasks, however many nodes have it', () => {
+    const nodes = [node('a', 'east'), node('b', 'east'), node('c', 'east'), node('d', 'west')];
+    const where = placed(['node.labels.zone'], { nodes }, 6);
+    expect(where.filter((id) => id === 'd')).toHaveLength(3);
+    expect(new Set(where)).toEqual(new Set(['a', 'b', 'c', 'd']));
+  });
+
+  test('nodes without the label are one value', () => {
+    const nodes = [node('a', 'east'), node('b'), node('c')];
+    expect(placed(['node.labels.zone'], { nodes }, 4).filter((id) => id === 'a')).toHaveLength(2);
+  });
+
+  test('within a value the second label spreads', () => {
+    const nodes = [
+      node('a', 'east', '1'),
+      node('b', 'east', '1'),
+      node('c', 'east', '2'),
+      node('d', 'west', '1'),
+    ];
+    const where = placed(['node.labels.zone', 'node.labels.rack'], { nodes }, 8);
+    expect(where.filter((id) => id === 'd')).toHaveLength(4);
+    expect(where.filter((id) => id === 'c')).toHaveLength(2);
+    expect(where.filter((id) => id === 'a' || id === 'b')).toHaveLength(2);
+  });
+
+  test('tasks that run already count, and a value without room is passed by', () => {
+    const nodes = [
+      node('a', 'east'),
+      node('b', 'west'),
+      { ...node('c', 'north'), availability: 'drain' as const },
+    ];
+    const running = at(sampleService('web'), 9, 'a', 'running');
+    expect(placed(['node.labels.zone'], { nodes, tasks: [running] }, 3)).toEqual(['b', 'a', 'b']);
+  });
+});
+
 describe('ranking', () => {
   test('a pending task is assigned, and says where', () => {
     const view = scheduled({ nodes: [sampleNode('a')], services: [web], tasks: [pending(web, 1)] });

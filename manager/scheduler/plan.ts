@@ -1,6 +1,7 @@
 import { moveTask, type Task } from '../../src/spec/task.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
+import { Balance } from './balance.ts';
 import { planDependencies } from './dependencies.ts';
 import { explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
@@ -81,14 +82,16 @@ function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: 
   assert(first !== undefined, 'a group has a task');
   const { serviceId, specVersion, template } = first;
   let filters: Filters;
+  let balance: Balance;
   try {
     filters = filtersFor(serviceId, template, view);
+    balance = new Balance(serviceId, template.placement.spread ?? [], uses.values());
   } catch (error) {
     return { placed: [], unplaced: tasks, explain: () => messageOf(error) };
   }
   const candidates = [...uses.values()].filter((use) => filters.fixed.every((filter) => filter.fits(use)));
   const failures = recentFailures(serviceId, specVersion, view, now);
-  const preferences = { serviceId, failures, volumes: volumeNodes(template, view) };
+  const preferences = { serviceId, failures, volumes: volumeNodes(template, view), balance };
   const homes = homeNodes(serviceId, template, view);
   const placed: Task[] = [];
   const unplaced: Task[] = [];
@@ -99,8 +102,12 @@ function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: 
     else if (!isFull) use = bestNode(candidates, filters, preferences, homes.get(task.slot));
     // Once one task found no room, its equals find none either.
     if (use === undefined && task.nodeId === undefined) isFull = true;
-    if (use === undefined) unplaced.push(task);
-    else placed.push(place(task, use, now));
+    if (use === undefined) {
+      unplaced.push(task);
+      continue;
+    }
+    placed.push(place(task, use, now));
+    balance.add(use, 1);
   }
   const explain = (nodeId?: string) =>
     nodeId === undefined ? explainNodes(uses.values(), filters) : explainNode(uses.get(nodeId), filters);

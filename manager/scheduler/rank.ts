@@ -1,4 +1,5 @@
 import type { View } from '../store/objects.ts';
+import type { Balance } from './balance.ts';
 import type { NodeUse } from './node-use.ts';
 
 /** Failures older than this are forgotten. */
@@ -29,19 +30,22 @@ export interface Preferences {
   failures: Map<string, number>;
   /** Nodes that hold data of its volumes. */
   volumes: Set<string>;
+  /** How its tasks are spread. */
+  balance: Balance;
 }
 
 /**
- * Whether a task of the service goes rather to `left` than to `right`: away from where it keeps failing, then to where fewest
- * tasks of the service are, then to its data, then to where it failed least, where fewest tasks are in all, the lower id.
+ * Whether a task of the service goes rather to `left` than to `right`: away from where it keeps failing, then as it is to
+ * be spread, then to where fewest tasks of the service are, then to its data, then to where it failed least, where fewest tasks are in all, the lower id.
  */
 export function isBetter(left: NodeUse, right: NodeUse, preferences: Preferences): boolean {
-  const { serviceId, failures, volumes } = preferences;
+  const { serviceId, failures, volumes, balance } = preferences;
   const failuresLeft = failures.get(left.node.id) ?? 0;
   const failuresRight = failures.get(right.node.id) ?? 0;
   const demoted = (count: number) => (count >= failuresDemote ? count : 0);
   const difference =
     demoted(failuresLeft) - demoted(failuresRight) ||
+    balance.compare(left, right) ||
     left.tasksOf(serviceId) - right.tasksOf(serviceId) ||
     Number(volumes.has(right.node.id)) - Number(volumes.has(left.node.id)) ||
     failuresLeft - failuresRight ||

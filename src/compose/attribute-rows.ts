@@ -301,6 +301,10 @@ export const specRows: readonly Row[] = [
     'deploy: { placement: { constraints: [node.role == worker], max_replicas_per_node: 2 } }',
     { task: { placement: { constraints: ['node.role == worker'], maxReplicasPerNode: 2 } } },
   ],
+  [
+    'deploy: { placement: { preferences: [{ spread: node.labels.zone }, {}, { spread: engine.labels.a }] } }',
+    { task: { placement: { spread: ['node.labels.zone', 'engine.labels.a'] } } },
+  ],
 ];
 
 /** A top-level attribute and what it is in the specs. */

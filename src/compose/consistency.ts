@@ -1,4 +1,5 @@
 import { parseConstraint } from '../spec/constraint.ts';
+import { parseSpread } from '../spec/spread.ts';
 import { ShoalError } from '../util/errors.ts';
 import { chainText, placeText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalMount, CanonicalService } from './model.ts';
@@ -69,14 +70,7 @@ function checkService(key: string, service: CanonicalService, context: Context):
       'keep one of them',
     );
   }
-  for (const [index, constraint] of (deploy?.placement?.constraints ?? []).entries()) {
-    try {
-      parseConstraint(constraint);
-    } catch (error) {
-      if (!(error instanceof ShoalError)) throw error;
-      complain([...path, 'deploy', 'placement', 'constraints', index], lowerFirst(error.message), error.next);
-    }
-  }
+  checkPlacement([...path, 'deploy', 'placement'], service, complain);
   if (deploy?.endpoint_mode === 'dnsrr') {
     const index = (service.ports ?? []).findIndex((port) => port.mode === 'ingress');
     if (index >= 0) {
@@ -99,6 +93,28 @@ function checkService(key: string, service: CanonicalService, context: Context):
         'reserve at most the limit',
       );
     }
+  }
+}
+
+function checkPlacement(
+  path: readonly PathSegment[],
+  { deploy }: CanonicalService,
+  complain: Context['complain'],
+): void {
+  const read = (place: readonly PathSegment[], parse: () => unknown) => {
+    try {
+      parse();
+    } catch (error) {
+      if (!(error instanceof ShoalError)) throw error;
+      complain([...path, ...place], lowerFirst(error.message), error.next);
+    }
+  };
+  const { constraints = [], preferences = [] } = deploy?.placement ?? {};
+  for (const [index, constraint] of constraints.entries()) {
+    read(['constraints', index], () => parseConstraint(constraint));
+  }
+  for (const [index, { spread }] of preferences.entries()) {
+    if (spread !== undefined) read(['preferences', index, 'spread'], () => parseSpread(spread));
   }
 }
 

@@ -243,8 +243,8 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       '5:42 services.web.deploy.placement.constraints[0]: cannot read the placement constraint "disk == ssd": it asks about "disk"; It may ask about node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY.',
     ],
     [
-      'deploy: { placement: { preferences: [{ spread: node.labels.zone }] } }',
-      '5:28 services.web.deploy.placement.preferences: not supported yet; replicas are spread over all hosts that fit; keep them to some by a constraint',
+      'deploy: { placement: { preferences: [{ spread: zone }] } }',
+      '5:52 services.web.deploy.placement.preferences[0].spread: cannot read the placement preference "zone": it is not the label of a node; Write node.labels.KEY or engine.labels.KEY.',
     ],
     [
       'deploy: { update_config: { order: any } }',

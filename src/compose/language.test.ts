@@ -155,9 +155,9 @@ describe('a later file over an earlier one:', () => {
       { pre_start: [{ command: ['a'] }, { command: ['b'] }] },
     ],
     [
-      'deploy: { placement: { preferences: [{ spread: a }] } }',
-      'deploy: { placement: { preferences: [{ spread: b }] } }',
-      { deploy: { placement: { preferences: [{ spread: 'a' }, { spread: 'b' }] } } },
+      'deploy: { placement: { preferences: [{ spread: node.labels.a }] } }',
+      'deploy: { placement: { preferences: [{ spread: node.labels.b }] } }',
+      { deploy: { placement: { preferences: [{ spread: 'node.labels.a' }, { spread: 'node.labels.b' }] } } },
     ],
     [
       'develop: { watch: [{ path: a, action: rebuild }] }',

@@ -190,7 +190,11 @@ export interface CanonicalDeploy {
   replicas?: number;
   endpoint_mode?: 'vip' | 'dnsrr';
   labels?: Record<string, string>;
-  placement?: { constraints?: string[]; max_replicas_per_node?: number };
+  placement?: {
+    constraints?: string[];
+    max_replicas_per_node?: number;
+    preferences?: { spread?: string }[];
+  };
   resources?: {
     limits?: CanonicalResources;
     reservations?: CanonicalResources & { devices?: CanonicalDeviceRequest[] };

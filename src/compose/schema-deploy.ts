@@ -58,15 +58,14 @@ const deployAttributes: Record<string, Attribute> = {
   placement: object({
     constraints: { ...textList, merge: 'append', says: 'a list such as node.labels.disk == ssd' },
     max_replicas_per_node: integerFrom(0),
-    preferences: refused(
-      {
-        type: 'array',
-        items: object({ spread: { ...text, says: 'a label of the nodes, such as node.labels.zone' } }),
-        merge: 'append',
-        says: 'a list of maps with spread',
-      },
-      'replicas are spread over all hosts that fit; keep them to some by a constraint',
-    ),
+    preferences: {
+      type: 'array',
+      items: object({ spread: { ...text, says: 'a label of the nodes, such as node.labels.zone' } }),
+      merge: 'append',
+      says: 'a list of maps with spread',
+      cluster:
+        'new replicas go to the nodes with the value of the label that has fewest of them; nodes without it are one value as well',
+    },
   }),
   resources: object({
     limits: object({ cpus, memory: bytes, pids: integerFrom(0) }),

@@ -10,6 +10,7 @@ import type {
   Healthcheck,
   Mount,
   NetworkReference,
+  Placement,
   PublishedPort,
   Resources,
   RestartPolicy,
@@ -194,10 +195,7 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
       }),
       reservations: resources({ memory: service.mem_reservation, ...deploy.resources?.reservations }),
       restart: restartPolicy(service),
-      placement: {
-        constraints: [...(deploy.placement?.constraints ?? []), ...platformConstraints(service.platform)],
-        maxReplicasPerNode: deploy.placement?.max_replicas_per_node ?? 0,
-      },
+      placement: placement(service),
       networks: networkReferences(service, names),
       hostPorts: ports.filter((port) => port.mode === 'host'),
       forceUpdate: 0,
@@ -239,6 +237,16 @@ function serviceLinks(links: readonly string[], names: Names): ServiceLink[] {
   return [...aliases]
     .map(([alias, service]) => ({ alias, service: fullName(names.application, service) }))
     .toSorted((left, right) => (left.alias < right.alias ? -1 : 1));
+}
+
+function placement({ deploy, platform }: CanonicalService): Placement {
+  const { constraints = [], preferences = [], max_replicas_per_node: max } = deploy?.placement ?? {};
+  const spread = preferences.flatMap(({ spread: label }) => (label === undefined ? [] : [label]));
+  return {
+    constraints: [...constraints, ...platformConstraints(platform)],
+    maxReplicasPerNode: max ?? 0,
+    ...(spread.length === 0 ? {} : { spread }),
+  };
 }
 
 function dependencies(service: CanonicalService, names: Names): ServiceSpec['dependsOn'] {

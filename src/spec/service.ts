@@ -148,6 +148,8 @@ export interface Placement {
   constraints: string[];
   /** 0: no limit. */
   maxReplicasPerNode: number;
+  /** Labels over the values of which the tasks are spread, `node.labels.zone`; read by `spec/spread.ts`. */
+  spread?: string[];
 }
 
 /** All that decides how a task of the service runs. When it changes, the tasks roll. */

@@ -78,6 +78,7 @@ test('what is not supported yet is refused by name', async () => {
   );
   expect(exitCode).toBe(1);
   expect(stderr).toMatch(/compose\.yaml:4:5: .*gpus.*not supported yet/);
+  expect(stderr).not.toContain('warning');
 });
 
 test('an image that does not exist fails its service and no other', async () => {

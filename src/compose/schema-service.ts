@@ -138,7 +138,7 @@ function fileReferences(form: 'secrets' | 'configs'): Attribute {
     type: 'array',
     form,
     items: reference,
-    merge: { by: 'target' },
+    merge: { by: form === 'secrets' ? 'secret' : 'config' },
     says: `a list of names or of maps with source and target`,
   };
 }

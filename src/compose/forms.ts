@@ -268,12 +268,7 @@ function mounts(node: TreeNode, context: FormContext): TreeNode {
     if ('fault' in result) return [fault(item, context, result.fault, result.hint)];
     for (const option of result.ignored) {
       const message = `${JSON.stringify(option)} means nothing to a mount of type ${result.mount.type}, and is left out`;
-      context.diagnostics.warning(
-        item.at,
-        context.path,
-        message,
-        'options are ro, rw, nocopy and propagations',
-      );
+      context.diagnostics.warning(item.at, context.path, message);
     }
     // Our own plain literal: interfaces have no index signature that Plain could see.
     return [fromPlain(item.at, result.mount as unknown as Plain)];

@@ -113,10 +113,23 @@ async function includedEnvironment(
 
 const resourceKinds = ['services', 'networks', 'volumes', 'secrets', 'configs'];
 
-/** The resources alone: what else the included project says is its own affair. */
+/** The resources alone, with services that are over their bases already: what else the included project says is its own affair. */
 function resourcesOf(project: TreeNode): TreeNode {
   if (project.kind !== 'map') return project;
-  return mapValues(project, (value, kind) => (resourceKinds.includes(kind) ? value : undefined));
+  const withoutExtends = (service: TreeNode) =>
+    service.kind === 'map'
+      ? mapValues(service, (value, key) => (key === 'extends' && isResolved(value) ? undefined : value))
+      : service;
+  return mapValues(project, (value, kind) => {
+    if (!resourceKinds.includes(kind)) return undefined;
+    return kind === 'services' && value.kind === 'map' ? mapValues(value, withoutExtends) : value;
+  });
+}
+
+/** Whether nothing is wrong with an `extends`, so that nobody needs to see it again. */
+function isResolved(node: TreeNode): boolean {
+  if (node.kind !== 'map') return false;
+  return [...node.entries].every(([key, { value }]) => ['service', 'file'].includes(key) && textOf(value));
 }
 
 /** Tells where two includes say different things about one resource. */

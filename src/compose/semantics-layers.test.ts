@@ -158,6 +158,18 @@ configs: { page: { environment: INSIDE } }
     expect(db).not.toHaveProperty('secrets');
   });
 
+  it('brings services that are over their bases already, whatever the including file calls its own', async () => {
+    const inner = 'services: { base: { image: inner, user: inner }, db: { extends: base } }';
+    const text =
+      'include: [inner.yaml]\nservices: { base: { image: outer }, web: { extends: db, tty: true } }';
+    const { services } = await model(text, { disk: { '/app/inner.yaml': inner } });
+    expect(services).toMatchObject({
+      base: { image: 'outer', user: 'inner' },
+      db: { image: 'inner', user: 'inner' },
+      web: { image: 'inner', user: 'inner', tty: true },
+    });
+  });
+
   it('is merged as usual when two files given with -f include the same names', async () => {
     const files = [
       { content: 'include: [part/compose.yaml]', name: 'a' },

@@ -1,4 +1,10 @@
-import { loadApplication, type LoadedApplication, type LoadOptions } from '../compose/load.ts';
+import {
+  loadApplication,
+  loadModel,
+  type LoadedApplication,
+  type LoadedModel,
+  type LoadOptions,
+} from '../compose/load.ts';
 import { renderDiagnostics } from '../compose/diagnostic.ts';
 import type { Context, ParsedArguments } from './command.ts';
 
@@ -24,15 +30,23 @@ export async function loadOptions(context: Context, parsed: ParsedArguments): Pr
 }
 
 /**
- * Reads the application that the arguments name. Throws `invalid_file` with all that is wrong in its details; warnings go
- * to the output.
+ * Reads the application that the arguments name, to be run. Throws `invalid_file` with all that is wrong in its details;
+ * warnings go to the output.
  */
-export async function readApplication(
+export async function readApplication(context: Context, parsed: ParsedArguments): Promise<LoadedApplication> {
+  return told(context, await loadApplication(await loadOptions(context, parsed)));
+}
+
+/** Reads the application that the arguments name, to be looked at. Throws and warns as `readApplication` does. */
+export async function readModel(
   context: Context,
   parsed: ParsedArguments,
-  reads: LoadOptions['reads'] = 'all',
-): Promise<LoadedApplication> {
-  const loaded = await loadApplication({ ...(await loadOptions(context, parsed)), reads });
+  how: Pick<LoadOptions, 'reads' | 'keepPaths' | 'skipConsistency'>,
+): Promise<LoadedModel> {
+  return told(context, await loadModel({ ...(await loadOptions(context, parsed)), ...how }));
+}
+
+function told<Loaded extends LoadedModel>(context: Context, loaded: Loaded): Loaded {
   if (loaded.warnings.length > 0) context.output.note(renderDiagnostics(loaded.warnings));
   return loaded;
 }

@@ -28,6 +28,8 @@ export interface FormContext {
   homeDirectory: string | undefined;
   /** Variables are left in place, and so are the values that have any. */
   keepVariables?: boolean;
+  /** Paths stay as they are written; those of another directory become relative to this one. */
+  keepPathsFrom?: string;
 }
 
 /** Gives the canonical form of a node, or the node itself where it cannot: the schema then says what is wrong. */
@@ -50,6 +52,7 @@ export const forms = {
   external,
   cleanPath: onScalar((value) => (typeof value === 'string' && value !== '' ? cleanPath(value) : undefined)),
   projectPath,
+  sourcePath,
   texts: (node) => (node.kind === 'scalar' && textOf(node) !== undefined ? list(node.at, [node]) : node),
   keyValues: (node, context) => keyValues(node, context, null),
   labels: (node, context) => keyValues(node, context, ''),
@@ -101,10 +104,22 @@ function canonicalFileMode(value: Scalar): Scalar | undefined {
   return mode === undefined ? undefined : formatFileMode(mode);
 }
 
+/** The path of a file that belongs to the application. */
 function projectPath(node: TreeNode, context: FormContext): TreeNode {
   const path = textOf(node);
+  const { baseDirectory, keepPathsFrom } = context;
+  if (path === undefined || path === '' || keepPathsFrom === undefined || /^[~/]/u.test(path)) {
+    return sourcePath(node, context);
+  }
+  const way = posix.relative(keepPathsFrom, baseDirectory);
+  return way === '' ? node : scalar(node.at, posix.join(way, path));
+}
+
+/** The path of a file that is read as a part of the Compose file itself: always absolute. */
+function sourcePath(node: TreeNode, context: FormContext): TreeNode {
+  const path = textOf(node);
   if (path === undefined || path === '') return node;
-  return { ...scalar(node.at, absolutePath(path, context)) };
+  return scalar(node.at, absolutePath(path, context));
 }
 
 /** The path as an absolute one: `~` is the home directory, and a relative one is relative to the base directory. */

@@ -24,6 +24,8 @@ export interface LayerContext {
   environments: EnvironmentOfFiles;
   /** Variables stay as they are written, but where they name other files. */
   keepVariables?: boolean;
+  /** Paths stay as they are written, or become relative to this directory. */
+  keepPathsFrom?: string;
 }
 
 /** One document as a layer: interpolated and in canonical form, with paths relative to `directory`. */
@@ -41,6 +43,7 @@ export function readLayer(tree: TreeNode, directory: string, context: LayerConte
     path: [],
     baseDirectory: directory,
     homeDirectory: environment.get('HOME'),
+    ...(context.keepPathsFrom !== undefined && { keepPathsFrom: context.keepPathsFrom }),
   });
 }
 

@@ -11,11 +11,11 @@ import { systemFileSystem, type FileSystem } from './files.ts';
 import type { EnvironmentOfFiles } from './layer.ts';
 import { readProject } from './layers.ts';
 import type { CanonicalModel } from './model.ts';
-import { normalise, type RawModel } from './normalise.ts';
+import { normalise, withoutDefaults, type RawModel } from './normalise.ts';
 import { profilesOf, selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
 import { fileContents, serviceEnvironments, serviceLabels } from './resolve.ts';
-import { toSpecs } from './specs.ts';
+import { toSpecs, type FileContents } from './specs.ts';
 import { substitute } from './template.ts';
 import { childOf, placeOf, textOf, toPlain, type Plain, type TreeNode } from './tree.ts';
 import { validate } from './validate.ts';
@@ -43,17 +43,26 @@ export interface LoadOptions {
   reads?: 'all' | 'environment' | 'none';
   /** What file names are relative to. @default the process's */
   workingDirectory?: string;
+  /** Paths stay as they are written, those of other files relative to the project directory. For a model to look at. */
+  keepPaths?: boolean;
+  /** What must hold between attributes is not checked. For a model to look at. */
+  skipConsistency?: boolean;
 }
 
-export interface LoadedApplication {
-  application: ApplicationSpec;
+export interface LoadedModel {
   /** The canonical Compose model: plain JSON, the same for files that mean the same. */
   canonical: CanonicalModel;
+  /** The same without the names, defaults and networks that nobody wrote. */
+  merged: Plain;
   warnings: Diagnostic[];
   /** What files were interpolated with, by name. */
   environment: ReadonlyMap<string, string>;
   /** Every profile that a service names, active or not, sorted. */
   profiles: string[];
+}
+
+export interface LoadedApplication extends LoadedModel {
+  application: ApplicationSpec;
 }
 
 /** What was read before anything is made of it. */
@@ -73,6 +82,16 @@ interface Project {
  * `not_found` when no file is given and none is there.
  */
 export async function loadApplication(options: LoadOptions): Promise<LoadedApplication> {
+  const { model, contents } = await readModel(options);
+  return { ...model, application: toSpecs(model.canonical, contents) };
+}
+
+/** Reads Compose files as `loadApplication` does, but not to be run. Throws `invalid_file` and `not_found` as that does. */
+export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
+  return (await readModel(options)).model;
+}
+
+async function readModel(options: LoadOptions): Promise<{ model: LoadedModel; contents: FileContents }> {
   const { name, tree, environment, environments, fileSystem, projectDirectory, diagnostics } =
     await readFiles(options);
   const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
@@ -84,8 +103,10 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
   const variables = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);
   const labels = reads === 'none' ? new Map() : await serviceLabels(plain, resolve);
   const canonical = normalise(plain, name, variables, labels);
-  checkConsistency(canonical, tree, faulty, diagnostics);
-  checkResources(canonical, tree, diagnostics);
+  if (options.skipConsistency !== true) {
+    checkConsistency(canonical, tree, faulty, diagnostics);
+    checkResources(canonical, tree, diagnostics);
+  }
   const contents = { secrets: new Map<string, Uint8Array>(), configs: new Map<string, Uint8Array>() };
   if (reads !== 'none') {
     const severity = reads === 'all' ? 'error' : 'warning';
@@ -93,14 +114,9 @@ export async function loadApplication(options: LoadOptions): Promise<LoadedAppli
     contents.configs = await fileContents('configs', canonical, configBytesMax, resolve, severity);
   }
   if (diagnostics.hasErrors()) throw failure(diagnostics);
-  const application = toSpecs(canonical, contents);
-  return {
-    application,
-    canonical,
-    warnings: diagnostics.warnings(),
-    environment,
-    profiles: profilesOf(whole),
-  };
+  const merged = withoutDefaults(plain, name, variables, labels);
+  const warnings = diagnostics.warnings();
+  return { model: { canonical, merged, warnings, environment, profiles: profilesOf(whole) }, contents };
 }
 
 /** An application as its files say it, merged into one, with its variables still in it. */
@@ -145,6 +161,7 @@ async function readFiles(options: LoadOptions, keepVariables = false): Promise<P
     includes: { count: 0 },
     environments,
     keepVariables,
+    ...(options.keepPaths === true && { keepPathsFrom: projectDirectory }),
   });
   if (tree === undefined) throw failure(diagnostics);
   return { name, tree, environment, environments, fileSystem, projectDirectory, diagnostics };

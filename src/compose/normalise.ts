@@ -8,6 +8,7 @@ import type {
   CanonicalService,
   CanonicalVolume,
 } from './model.ts';
+import type { Plain } from './tree.ts';
 
 /** The model as the schema leaves it: names and defaults are still missing. */
 export type RawModel = Partial<CanonicalModel> & {
@@ -75,21 +76,48 @@ export function normalise(
   return sortedModel(model) as unknown as CanonicalModel; // built key by key just above
 }
 
+/** The model with its services' environments and labels, and without anything that nobody wrote but its name. */
+export function withoutDefaults(
+  raw: RawModel,
+  name: string,
+  environments: EnvironmentOfServices,
+  labels: LabelsOfServices,
+): Plain {
+  const { version: _, include: __, name: ___, services, ...rest } = raw;
+  const told = mapTable(services ?? {}, (service, key) =>
+    resolvedService(service, environments.get(key), labels.get(key)),
+  );
+  // Both are plain data; the model's interfaces have no index signature that Plain could see.
+  return sortedModel({ name, services: told, ...rest }) as unknown as Plain;
+}
+
+/** The service with what its files say in place of their names, where they have been read. */
+function resolvedService(
+  service: Partial<CanonicalService>,
+  environment: Record<string, string | null> | undefined,
+  labels: Record<string, string> | undefined,
+): Partial<CanonicalService> {
+  const { env_file: environmentFiles, label_file: labelFiles, extends: _, ...rest } = service;
+  const resolved: Partial<CanonicalService> = rest;
+  if (environment !== undefined) resolved.environment = environment;
+  else if (environmentFiles !== undefined) resolved.env_file = environmentFiles;
+  if (labels !== undefined) resolved.labels = labels;
+  else if (labelFiles !== undefined) resolved.label_file = labelFiles;
+  return resolved;
+}
+
 function normalService(
   service: Partial<CanonicalService>,
   environment: Record<string, string | null> | undefined,
   labels: Record<string, string> | undefined,
   isOther: (name: string) => boolean,
 ): CanonicalService {
-  const { env_file: _, label_file: __, extends: ___, ...rest } = service;
   const joined = service.networks ?? {};
   const normal: CanonicalService = {
-    ...rest,
+    ...resolvedService(service, environment, labels),
     networks:
       Object.keys(joined).length === 0 && service.network_mode === undefined ? { default: null } : joined,
   };
-  if (environment !== undefined) normal.environment = environment;
-  if (labels !== undefined) normal.labels = labels;
   if (service.ports !== undefined) {
     normal.ports = service.ports.map((port) => ({
       ...port,

@@ -29,6 +29,12 @@ function environmentAt(
   return environments.get(placeOf(tree, path).file) ?? environment;
 }
 
+/** A path of the model, absolute or relative to the project directory, as it is opened and as it is shown. */
+function pathsOf(path: string, projectDirectory: string): { path: string; shownPath: string } {
+  const absolute = posix.resolve(projectDirectory, path);
+  return { path: absolute, shownPath: posix.relative(projectDirectory, absolute) };
+}
+
 /**
  * The environment of each service that has one: its environment files, the later over the earlier, and over them its
  * `environment`, where a name without a value takes the project's value, or stays unset (null).
@@ -63,8 +69,7 @@ async function serviceEnvironment(
     const values = await readEnvironmentFile(
       {
         fileSystem,
-        path: file.path,
-        shownPath: posix.relative(projectDirectory, file.path),
+        ...pathsOf(file.path, projectDirectory),
         raw: file.format === 'raw',
         lookup: (name) => environment.get(name) ?? own.get(name) ?? read.get(name) ?? undefined,
         required: file.required ?? true,
@@ -89,8 +94,7 @@ export async function serviceLabels(model: RawModel, context: ResolveContext): P
       const environment = environmentAt(context, where);
       const options = {
         fileSystem,
-        path,
-        shownPath: posix.relative(projectDirectory, path),
+        ...pathsOf(path, projectDirectory),
         raw: false,
         lookup: (name: string) => environment.get(name) ?? read.get(name),
         required: true,
@@ -133,7 +137,7 @@ export async function fileContents(
 async function contentOf(
   entry: CanonicalFile,
   bytesMax: number,
-  { fileSystem, environment }: ResolveContext,
+  { fileSystem, environment, projectDirectory }: ResolveContext,
   complain: (message: string, hint: string) => void,
 ): Promise<Uint8Array | undefined> {
   if (entry.content !== undefined) return Buffer.from(entry.content);
@@ -148,7 +152,7 @@ async function contentOf(
   }
   if (entry.file === undefined) return undefined;
   try {
-    return await fileSystem.readFile(entry.file, bytesMax);
+    return await fileSystem.readFile(posix.resolve(projectDirectory, entry.file), bytesMax);
   } catch (error) {
     if (!(error instanceof ShoalError)) throw error;
     complain(

@@ -15,6 +15,10 @@ export async function readText(
 ): Promise<string | undefined> {
   try {
     const content = await fileSystem.readFile(path, bytesMax);
+    if (/^(?:\xff\xfe|\xfe\xff)/u.test(Buffer.from(content.subarray(0, 2)).toString('latin1'))) {
+      complain(`${path} is UTF-16 text, and must be UTF-8`);
+      return undefined;
+    }
     return new TextDecoder('utf-8', { fatal: true }).decode(content);
   } catch (error) {
     if (!(error instanceof ShoalError) && !(error instanceof TypeError)) throw error;

@@ -101,9 +101,8 @@ describe('a name', () => {
   it.each(places)('%s has no character that cannot be seen', async (_, write) => {
     for (const [what, character] of odd) {
       // escaped, as a file can always hold it
-      const escaped = [...character]
-        .map((one) => `\\U${one.codePointAt(0)!.toString(16).padStart(8, '0')}`)
-        .join('');
+      const codes = Array.from(character, (one) => `\\U${one.codePointAt(0)!.toString(16).padStart(8, '0')}`);
+      const escaped = codes.join('');
       const faults = await faultsOf(write(`n${escaped}m`), { environment: { A: '1' } });
       expect(
         faults.map(({ line }) => line),

@@ -48,7 +48,7 @@ function serviceWithImages(service: Plain, services: PlainMap, change: (image: s
   if (Array.isArray(volumes)) {
     changed['volumes'] = volumes.map((mount) => {
       // an image may also be the one that a service of the application builds
-      const isElsewhere = isImageMount(mount) && !Object.hasOwn(services, String(mount['source']));
+      const isElsewhere = isImageMount(mount) && !Object.hasOwn(services, mount['source'] as string);
       return isElsewhere ? changeKey(mount, 'source') : mount;
     });
   }

@@ -47,7 +47,7 @@ const lookalikes = new Map(
     x: 'хχ',
     y: 'уγ',
     z: 'ᴢ',
-  }).flatMap(([letter, others]) => [...others].map((other): [string, string] => [other, letter])),
+  }).flatMap(([letter, others]) => Array.from(others, (other): [string, string] => [other, letter])),
 );
 
 /** The first letter of a word that is not what it looks like, as `U+0430`, and the letter that it looks like. */
@@ -70,7 +70,8 @@ function asciiOf(character: string): string | undefined {
 
 /** The word in plain letters, as far as its own look like them. */
 function inPlainLetters(word: string): string {
-  return [...word].map((character) => lookalikes.get(character) ?? asciiOf(character) ?? character).join('');
+  const letters = Array.from(word, (one) => lookalikes.get(one) ?? asciiOf(one) ?? one);
+  return letters.join('');
 }
 
 /** The known word that was most likely meant; undefined when none is near. */

@@ -163,7 +163,8 @@ function checkMounts(key: string, service: CanonicalService, { complain }: Conte
   const taken = new Map<string, string>();
   const take = (path: PathSegment[], target: string, what: string) => {
     const earlier = taken.get(target);
-    if (earlier !== undefined)
+    if (target === '/') complain(path, 'nothing can be mounted over the root', 'name a path below it');
+    else if (earlier !== undefined)
       complain(path, `${target} is taken already, by ${earlier}`, 'give each its own path');
     else taken.set(target, what);
   };

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { fullName } from '../spec/names.ts';
 import { parseLink } from './links.ts';
 import type {
@@ -138,7 +139,7 @@ function normalService(
     normal.secrets = service.secrets.map((reference) => withTarget(reference, '/run/secrets'));
   }
   if (service.configs !== undefined) {
-    normal.configs = service.configs.map((reference) => withTarget(reference, ''));
+    normal.configs = service.configs.map((reference) => withTarget(reference, '/'));
   }
   return normal;
 }
@@ -148,10 +149,9 @@ function impliedDependencies({ links = [] }: Partial<CanonicalService>): string[
   return links.map((link) => parseLink(link).service);
 }
 
-/** A target that is no absolute path is below `directory`; the default is the source's name. */
+/** A target that is no absolute path is below `directory`; the default is the source's name. It comes without detours. */
 function withTarget(reference: CanonicalFileReference, directory: string): CanonicalFileReference {
-  const target = reference.target ?? reference.source;
-  return { ...reference, target: target.startsWith('/') ? target : `${directory}/${target}` };
+  return { ...reference, target: posix.resolve(directory, reference.target ?? reference.source) };
 }
 
 function mapTable<From, To>(table: Table<From>, change: (value: From, key: string) => To): Table<To> {

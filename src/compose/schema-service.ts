@@ -117,7 +117,7 @@ function fileReferences(form: 'secrets' | 'configs'): Attribute {
   const reference = object(
     {
       source: text,
-      target: text,
+      target: { type: 'string', is: 'fileName', says: 'the path of a file in the container' },
       uid: {
         type: 'string',
         form: 'numericText',

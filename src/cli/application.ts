@@ -41,7 +41,7 @@ export async function readApplication(context: Context, parsed: ParsedArguments)
 export async function readModel(
   context: Context,
   parsed: ParsedArguments,
-  how: Pick<LoadOptions, 'reads' | 'keepPaths' | 'skipConsistency'>,
+  how: Pick<LoadOptions, 'reads' | 'services' | 'keepPaths' | 'skipConsistency'>,
 ): Promise<LoadedModel> {
   return told(context, await loadModel({ ...(await loadOptions(context, parsed)), ...how }));
 }

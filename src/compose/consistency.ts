@@ -46,19 +46,12 @@ function checkService(key: string, service: CanonicalService, { faulty, complain
   if (service.image === undefined && !faulty.has(`services.${key}`)) {
     complain(path, 'the service has no image', 'add image: NAME');
   }
-  const { deploy, healthcheck } = service;
+  const { deploy } = service;
   if (deploy?.mode === 'global' && deploy.replicas !== undefined) {
     complain(
       [...path, 'deploy', 'replicas'],
       'a global service runs once on every node and has no number of replicas',
       'leave out replicas or mode: global',
-    );
-  }
-  if (healthcheck?.disable === true && healthcheck.test !== undefined && healthcheck.test?.[0] !== 'NONE') {
-    complain(
-      [...path, 'healthcheck', 'disable'],
-      'the healthcheck has a test and is disabled',
-      'keep one of them',
     );
   }
   for (const [index, constraint] of (deploy?.placement?.constraints ?? []).entries()) {

@@ -162,10 +162,6 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       'healthcheck: { test: [curl, x] }',
       '5:20 services.web.healthcheck.test: a list cannot be used here; it must be a command line, or a list that begins with CMD, CMD-SHELL or NONE',
     ],
-    [
-      'healthcheck: { test: x, disable: true }',
-      '5:38 services.web.healthcheck.disable: the healthcheck has a test and is disabled; keep one of them',
-    ],
     ['labels: [=x]', '5:14 services.web.labels[0]: "=x" is not NAME=value; write NAME=value'],
     [
       'user: 1000',

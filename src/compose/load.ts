@@ -35,6 +35,8 @@ export interface LoadOptions {
   fileSystem?: FileSystem;
   /** Active profiles. None: those in `COMPOSE_PROFILES`. */
   profiles?: readonly string[];
+  /** Services that are asked for by name: their profiles are active as well. */
+  services?: readonly string[];
   /**
    * Whether the files that the application names are read: `all` of them must be there; with `environment` those that
    * hold secrets and configs may be missing, which is only warned of; with `none` none is read.
@@ -97,7 +99,8 @@ async function readModel(options: LoadOptions): Promise<{ model: LoadedModel; co
   const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
   if (!isComplete || diagnostics.isFull()) throw failure(diagnostics);
   warnOfVersion(tree, whole, diagnostics);
-  const plain = selectProfiles(whole, activeProfiles(options, environment), tree, diagnostics);
+  const active = [...activeProfiles(options, environment), ...profilesOf(whole, options.services ?? [])];
+  const plain = selectProfiles(whole, active, tree, diagnostics);
   const { reads = 'all' } = options;
   const resolve = { fileSystem, environment, environments, tree, diagnostics, projectDirectory };
   const variables = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);

@@ -61,6 +61,12 @@ describe('a later file', () => {
       { healthcheck: { test: null, retries: 2 } },
     ],
     [
+      'disables a healthcheck that has a test',
+      'healthcheck: { test: a }',
+      'healthcheck: { disable: true }',
+      { healthcheck: { test: ['CMD-SHELL', 'a'], disable: true } },
+    ],
+    [
       'replaces a ulimit whole, and joins the others',
       'ulimits: { nofile: { soft: 1, hard: 2 }, core: 5 }',
       'ulimits: { nofile: 9 }',

@@ -135,6 +135,11 @@ TAG       true
     await expect(configWithFile('nobody')).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  it('prints a service that is named also when its profile is not active', async () => {
+    const { out } = await configWithFile('--format', 'json', 'debug');
+    expect(Object.keys((JSON.parse(out) as { services: object }).services)).toEqual(['debug']);
+  });
+
   it('--hash prints a hash that scaling does not change, and a new image does', async () => {
     const { out } = await configWithFile('--hash', '*');
     const lines = out.trimEnd().split('\n');

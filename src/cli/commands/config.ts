@@ -106,6 +106,7 @@ async function modelOf(context: Context, parsed: ParsedArguments): Promise<Plain
   if (parsed.flag('no-interpolate')) return (await readAsWritten(context, parsed)).written;
   const { canonical, merged } = await readModel(context, parsed, {
     reads: parsed.flag('no-env-resolution') ? 'none' : 'environment',
+    services: parsed.positionals,
     keepPaths: parsed.flag('no-path-resolution'),
     skipConsistency: parsed.flag('no-consistency'),
   });

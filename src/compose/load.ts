@@ -54,8 +54,8 @@ export interface LoadOptions {
 export interface LoadedModel {
   /** The canonical Compose model: plain JSON, the same for files that mean the same. */
   canonical: CanonicalModel;
-  /** The same without the names, defaults and networks that nobody wrote. */
-  merged: Plain;
+  /** Gives the same without the names, defaults and networks that nobody wrote. */
+  merged: () => Plain;
   warnings: Diagnostic[];
   /** What files were interpolated with, by name. */
   environment: ReadonlyMap<string, string>;
@@ -117,7 +117,7 @@ async function readModel(options: LoadOptions): Promise<{ model: LoadedModel; co
     contents.configs = await fileContents('configs', canonical, configBytesMax, resolve, severity);
   }
   if (diagnostics.hasErrors()) throw failure(diagnostics);
-  const merged = withoutDefaults(plain, name, variables, labels);
+  const merged = () => withoutDefaults(plain, name, variables, labels);
   const warnings = diagnostics.warnings();
   return { model: { canonical, merged, warnings, environment, profiles: profilesOf(whole) }, contents };
 }

@@ -113,7 +113,7 @@ async function modelOf(context: Context, parsed: ParsedArguments): Promise<Plain
   const selected =
     parsed.positionals.length === 0 ? canonical : selectServices(canonical, parsed.positionals);
   // The canonical model is plain data; its interfaces have no index signature that Plain could see.
-  return parsed.flag('no-normalize') ? selectFrom(merged, selected) : (selected as unknown as Plain);
+  return parsed.flag('no-normalize') ? selectFrom(merged(), selected) : (selected as unknown as Plain);
 }
 
 /** The model with each image by its digest, of which the registries are asked now. */

@@ -268,7 +268,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
 
 describe('a file that is wrong is refused:', () => {
   it.each<[string, string[]]>([
-    ['', ['1:1 : the file is empty; it must be a map with services in it']],
+    ['', ['1:1 services: the application has no services; add one under services']],
     ['- a', ['1:1 : this is not a Compose file; it must be a map with services in it']],
     ['services: {}', ['1:1 services: the application has no services; add one under services']],
     ['services:\n  web: {}', ['2:3 services.web: the service has no image; add image: NAME']],

@@ -58,6 +58,25 @@ describe('stages', () => {
     expect(await web(text, given)).toMatchObject(expected);
   });
 
+  it('a file without a document adds nothing, and is warned of', async () => {
+    const files = [
+      { content: of('user: me'), name: 'a' },
+      { content: '# nothing yet\n', name: 'b' },
+    ];
+    const { canonical, warnings } = await load('', { files });
+    expect(canonical.services['web']!.user).toBe('me');
+    expect(warnings.map(({ file, message }) => `${file}: ${message}`)).toEqual([
+      'b: the file is empty, and adds nothing',
+    ]);
+    expect(await faults('# nothing\n---\n')).toBe(
+      '1:1 services: the application has no services; add one under services',
+    );
+    const extending = 'services: { web: { image: a, extends: { file: none.yaml, service: b } } }';
+    expect(await faults(extending, { disk: { '/app/none.yaml': '' } })).toMatch(
+      /none.yaml has no service called b/u,
+    );
+  });
+
   it('keys are strings', async () => {
     expect(await faults('services: { 123: { image: a } }')).toMatch(/services: the key 123 is not a string/u);
     expect(await faults('123: a')).toMatch(/the key 123 is not a string at the top level/u);

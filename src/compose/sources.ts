@@ -3,7 +3,7 @@ import type { Diagnostics } from './diagnostic.ts';
 import { readText } from './environment.ts';
 import type { FileSystem } from './files.ts';
 import { composeFileBytesMax, parseYaml } from './parse.ts';
-import type { Position, SourceFile, TreeNode } from './tree.ts';
+import { map, type Position, type SourceFile, type TreeNode } from './tree.ts';
 
 /** A Compose file by its path (`at`: the place that names it), or what came in from elsewhere (`-f -`). */
 export type InputFile = { path: string; at?: Position } | { content: string; name?: string };
@@ -51,7 +51,7 @@ export async function readSources(
   return sources;
 }
 
-/** Parses one file; an empty one, or a document that is no map, is an error. */
+/** Parses one file; a document that is no map is an error, and a file without any adds nothing, with a warning. */
 async function parseSource(file: SourceFile, diagnostics: Diagnostics): Promise<Source> {
   const before = diagnostics.list.length;
   const parsed = await parseYaml(file, diagnostics);
@@ -63,7 +63,8 @@ async function parseSource(file: SourceFile, diagnostics: Diagnostics): Promise<
     }
   }
   if (trees.length === 0 && diagnostics.list.length === before) {
-    diagnostics.error({ file, offset: 0 }, [], 'the file is empty', 'it must be a map with services in it');
+    diagnostics.warning({ file, offset: 0 }, [], 'the file is empty, and adds nothing');
+    trees.push(map({ file, offset: 0 }, {}));
   }
   return { file, trees };
 }

@@ -56,10 +56,11 @@ const layers: Record<string, string[]> = {
   'src/util': [],
   'src/spec': ['src/util'],
   'src/wire': ['src/spec', 'src/util'],
+  'src/registry': ['src/util'],
   'src/compose': ['src/wire', 'src/spec', 'src/util'],
-  'src/cli': ['src/compose', 'src/wire', 'src/spec', 'src/util'],
+  'src/cli': ['src/compose', 'src/registry', 'src/wire', 'src/spec', 'src/util'],
   manager: ['src/wire', 'src/spec', 'src/util'],
-  agent: ['src/wire', 'src/spec', 'src/util'],
+  agent: ['src/registry', 'src/wire', 'src/spec', 'src/util'],
 };
 
 /** Each loop is a folder; they meet in the store only. `main.ts` beside them starts them. */

@@ -1,10 +1,10 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { isRetryable, type RepositoryClient } from '../../src/registry/client.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { retry } from '../../src/util/retry.ts';
 import { type ContainerdClient, grpcCodes, grpcStatus, isAlreadyExists, isNotFound } from './client.ts';
 import type { Descriptor, Labels, WriteContent, WriteContentResponse } from './messages.ts';
-import { isRetryable, type RepositoryClient } from './registry.ts';
 
 /** Bytes handed to containerd at a time: large enough that the round trip does not count. */
 const chunkBytes = 1024 * 1024;

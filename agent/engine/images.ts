@@ -1,3 +1,6 @@
+import { isRetryable, pullError, RepositoryClient } from '../../src/registry/client.ts';
+import { configBytesMax, digestOf, manifestBytesMax } from '../../src/registry/content.ts';
+import { canonicalReference, parseReference, type Reference } from '../../src/registry/reference.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
@@ -11,18 +14,13 @@ import type { Image, PullProgress } from './engine.ts';
 import {
   chainIds,
   choosePlatform,
-  configBytesMax,
-  digestOf,
   hostPlatform,
-  manifestBytesMax,
   parseConfig,
   parseManifest,
   type ImageManifest,
   type ParsedConfig,
 } from './manifest.ts';
 import { SharedPulls, type PullOptions } from './pulls.ts';
-import { canonicalReference, parseReference, type Reference } from './reference.ts';
-import { isRetryable, pullError, RepositoryClient } from './registry.ts';
 import { makeSnapshot } from './snapshots.ts';
 
 const layersAtOnce = 3;

@@ -1,12 +1,9 @@
-import { createHash } from 'node:crypto';
-import { ShoalError } from '../../src/util/errors.ts';
+import { configBytesMax, digestOf, mediaTypes } from '../../src/registry/content.ts';
 import type { Healthcheck } from '../../src/spec/service.ts';
+import { ShoalError } from '../../src/util/errors.ts';
 import type { ImageConfig } from './engine.ts';
 import type { Descriptor } from './messages.ts';
 
-/** A larger manifest is refused (OCI distribution specification 1.1, "Pushing manifests": 4 MiB is the customary limit). */
-export const manifestBytesMax = 4 * 1024 * 1024;
-export const configBytesMax = 8 * 1024 * 1024;
 /** An image with more layers than this cannot be mounted by overlayfs. */
 const layersMax = 127;
 
@@ -21,31 +18,12 @@ export interface ImageManifest {
   layers: Descriptor[];
 }
 
-const mediaTypes = {
-  indexes: [
-    'application/vnd.oci.image.index.v1+json',
-    'application/vnd.docker.distribution.manifest.list.v2+json',
-  ],
-  manifests: [
-    'application/vnd.oci.image.manifest.v1+json',
-    'application/vnd.docker.distribution.manifest.v2+json',
-  ],
-};
-
-/** What to ask a registry for. */
-export const acceptedManifests = [...mediaTypes.indexes, ...mediaTypes.manifests].join(', ');
-
 const layerPattern =
   /^application\/vnd\.(?:docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?|oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?)$/;
 const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
 function invalid(what: string, why: string): ShoalError {
   return new ShoalError('image_invalid', `Cannot use the image: ${what} ${why}`);
-}
-
-/** The digest of these bytes, as descriptors write it. */
-export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 /** This machine in Go's words, as images name platforms. */

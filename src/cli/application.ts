@@ -29,6 +29,8 @@ export async function loadOptions(context: Context, parsed: ParsedArguments): Pr
   };
 }
 
+type HowToRead = Pick<LoadOptions, 'reads' | 'services' | 'keepPaths' | 'skipConsistency'>;
+
 /**
  * Reads the application that the arguments name, to be run. Throws `invalid_file` or `not_supported` with all that is in
  * the way in its details; warnings go to the output.
@@ -36,9 +38,9 @@ export async function loadOptions(context: Context, parsed: ParsedArguments): Pr
 export async function readApplication(
   context: Context,
   parsed: ParsedArguments,
-  reads: LoadOptions['reads'] = 'all',
+  how: HowToRead = {},
 ): Promise<LoadedApplication> {
-  return told(context, await loadApplication({ ...(await loadOptions(context, parsed)), reads }));
+  return told(context, await loadApplication({ ...(await loadOptions(context, parsed)), ...how }));
 }
 
 /**
@@ -48,9 +50,9 @@ export async function readApplication(
 export async function readModel(
   context: Context,
   parsed: ParsedArguments,
-  reads: LoadOptions['reads'],
+  how: HowToRead,
 ): Promise<LoadedModel> {
-  return told(context, await loadModel({ ...(await loadOptions(context, parsed)), reads }));
+  return told(context, await loadModel({ ...(await loadOptions(context, parsed)), ...how }));
 }
 
 function told<Loaded extends LoadedModel>(context: Context, loaded: Loaded): Loaded {

@@ -52,7 +52,10 @@ export type Runnable = Pick<Attribute, 'enum' | 'pattern' | 'is' | 'maxItems'> &
  * are one, and the later stands. Without a rule maps merge deeply, lists are joined without identical entries, and
  * scalars are replaced.
  */
-export type MergeRule = 'replace' | 'append' | 'driver' | { by: 'port' | 'target' | 'path' | 'subnet' };
+export type MergeRule = 'replace' | 'append' | 'driver' | { by: MergeKey };
+
+/** What makes two entries of a list the same: a port as published, a path in the container, a file, a subnet. */
+export type MergeKey = 'port' | 'target' | 'config' | 'secret' | 'path' | 'subnet';
 
 const extension = { '^x-': {} };
 
@@ -105,7 +108,11 @@ export const textList: Attribute = { type: 'array', items: text, says: 'a list o
 export const keyValues: Attribute = {
   type: 'object',
   form: 'keyValues',
-  additionalProperties: { type: ['string', 'null'], says: 'a string, a number, true, false or nothing' },
+  additionalProperties: {
+    type: ['string', 'null'],
+    says: 'a string, a number, true, false or nothing',
+    merge: 'replace', // a later name without a value takes the one outside, whatever the earlier file says
+  },
   propertyNames: { pattern: '^[^=]+$', says: 'a name without =' },
   says: 'a map NAME: value or a list of NAME=value',
 };

@@ -1,6 +1,7 @@
 import type { Attribute } from './attribute.ts';
 import { forms, type FormContext } from './forms.ts';
-import type { MapEntry, TreeNode } from './tree.ts';
+import { withoutRepeats } from './merge-lists.ts';
+import type { ListNode, MapEntry, TreeNode } from './tree.ts';
 import { withTagOf } from './tree.ts';
 
 /**
@@ -16,7 +17,7 @@ export function canonicalise(node: TreeNode, attribute: Attribute, context: Form
   const formed = attribute.form === undefined ? node : withTagOf(forms[attribute.form](node, context), node);
   if (formed.kind === 'map') return canonicalMap(formed, attribute, context);
   if (formed.kind === 'list' && attribute.items !== undefined) {
-    return canonicalList(formed, attribute.items, context);
+    return withoutRepeats(canonicalList(formed, attribute.items, context), attribute.merge);
   }
   return formed;
 }
@@ -40,7 +41,7 @@ function canonicalMap(
   return entries === undefined ? node : { ...node, entries };
 }
 
-function canonicalList(node: TreeNode & { kind: 'list' }, items: Attribute, context: FormContext): TreeNode {
+function canonicalList(node: ListNode, items: Attribute, context: FormContext): ListNode {
   let changed = false;
   const next = node.items.map((item, index) => {
     context.path.push(index);

@@ -55,19 +55,12 @@ function checkService(key: string, service: CanonicalService, context: Context):
   if (!faulty.has(`services.${key}`)) checkOrigin(path, service, context);
   checkBuild(path, service, model, context);
   checkUses(path, service, model, context);
-  const { deploy, healthcheck } = service;
+  const { deploy } = service;
   if (deploy?.mode === 'global' && deploy.replicas !== undefined) {
     refuse(
       [...path, 'deploy', 'replicas'],
       'a global service runs once on every node and has no number of replicas',
       'leave out replicas or mode: global',
-    );
-  }
-  if (healthcheck?.disable === true && healthcheck.test !== undefined && healthcheck.test?.[0] !== 'NONE') {
-    refuse(
-      [...path, 'healthcheck', 'disable'],
-      'the healthcheck has a test and is disabled',
-      'keep one of them',
     );
   }
   checkPlacement([...path, 'deploy', 'placement'], service, complain);
@@ -216,7 +209,8 @@ function checkMounts(key: string, service: CanonicalService, context: Context): 
   const taken = new Map<string, string>();
   const take = (path: PathSegment[], target: string, what: string) => {
     const earlier = taken.get(target);
-    if (earlier !== undefined)
+    if (target === '/') complain(path, 'nothing can be mounted over the root', 'name a path below it');
+    else if (earlier !== undefined)
       complain(path, `${target} is taken already, by ${earlier}`, 'give each its own path');
     else taken.set(target, what);
   };

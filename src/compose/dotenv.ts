@@ -58,7 +58,6 @@ export function parseRawEnvironment(text: string, lookup: Lookup): DotenvResult 
 const escapes: Record<string, string> = {
   a: '\u0007',
   b: '\b',
-  c: '',
   f: '\f',
   n: '\n',
   r: '\r',
@@ -144,15 +143,13 @@ class DotenvReader {
   }
 
   private value(start: number): string | undefined {
-    const from = this.index;
     while (this.text[this.index] === ' ' || this.text[this.index] === '\t') this.index += 1;
     const quote = this.text[this.index];
     if (quote === '"' || quote === "'") return this.quoted(quote, start);
-    this.index = from;
     const line = this.restOfLine();
     this.skipLine();
-    const comment = line.search(/[ \t]#/u); // only after a space: `A=x#y` is all value
-    return this.substituted((comment < 0 ? line : line.slice(0, comment)).trim(), start);
+    const comment = line.indexOf(' #'); // only after a space: `A=x#y` and `A= #y` are all value
+    return this.substituted((comment < 0 ? line : line.slice(0, comment)).trimEnd(), start);
   }
 
   private quoted(quote: string, start: number): string | undefined {
@@ -191,11 +188,11 @@ class DotenvReader {
   }
 }
 
-/** The escapes of a double-quoted value; an escape that is not known stays as it is. */
+/** The escapes of a double-quoted value, octal ones as `\0` and three digits; one that is not known stays as it is. */
 function unescape(text: string): string {
   return text.replaceAll(
-    /\\(?:0([0-7]{1,3})|([abcfnrtv$"\\]))/gu,
+    /\\(?:0([0-3][0-7]{2})|([abfnrtv$"\\]))/gu,
     (_, octal: string | undefined, letter: string) =>
-      octal === undefined ? escapes[letter]! : String.fromCharCode(Number.parseInt(octal, 8) & 0xff),
+      octal === undefined ? escapes[letter]! : String.fromCharCode(Number.parseInt(octal, 8)),
   );
 }

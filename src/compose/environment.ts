@@ -15,6 +15,10 @@ export async function readText(
 ): Promise<string | undefined> {
   try {
     const content = await fileSystem.readFile(path, bytesMax);
+    if (/^(?:\xff\xfe|\xfe\xff)/u.test(Buffer.from(content.subarray(0, 2)).toString('latin1'))) {
+      complain(`${path} is UTF-16 text, and must be UTF-8`);
+      return undefined;
+    }
     return new TextDecoder('utf-8', { fatal: true }).decode(content);
   } catch (error) {
     if (!(error instanceof ShoalError) && !(error instanceof TypeError)) throw error;
@@ -84,7 +88,7 @@ export async function projectEnvironment(
   const own = new Map<string, string>();
   for (const [name, value] of Object.entries(environment)) if (value !== undefined) own.set(name, value);
   const named = options.envFiles ?? splitList(own.get('COMPOSE_ENV_FILES'));
-  const isDisabled = /^(?:1|true|yes|on)$/iu.test(own.get('COMPOSE_DISABLE_ENV_FILE') ?? '');
+  const isDisabled = /^(?:1|t|true|yes|on)$/iu.test(own.get('COMPOSE_DISABLE_ENV_FILE') ?? '');
   const files: readonly string[] =
     named.length > 0 ? named : isDisabled ? [] : [posix.join(projectDirectory, '.env')];
   const read = new Map<string, string>();

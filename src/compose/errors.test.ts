@@ -151,10 +151,6 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       'healthcheck: { test: [curl, x] }',
       '5:20 services.web.healthcheck.test: a list cannot be used here; it must be a command line, or a list that begins with CMD, CMD-SHELL or NONE',
     ],
-    [
-      'healthcheck: { test: x, disable: true }',
-      '5:38 services.web.healthcheck.disable: the healthcheck has a test and is disabled; keep one of them',
-    ],
     ['labels: [=x]', '5:14 services.web.labels[0]: "=x" is not NAME=value; write NAME=value'],
     [
       'user: 1000',
@@ -261,7 +257,7 @@ describe('an attribute that is wrong is refused with its place, path and what wo
 
 describe('a file that is wrong is refused:', () => {
   it.each<[string, string[]]>([
-    ['', ['1:1 : the file is empty; it must be a map with services in it']],
+    ['', ['1:1 services: the application has no services; add one under services']],
     ['- a', ['1:1 : this is not a Compose file; it must be a map with services in it']],
     ['services: {}', ['1:1 services: the application has no services; add one under services']],
     ['services:\n  web: {}', ['2:3 services.web: the service has no image; add image: NAME']],

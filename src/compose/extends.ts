@@ -5,7 +5,7 @@ import { mergeTrees, withoutTags } from './merge.ts';
 import { composeSchema } from './schema.ts';
 import { service as serviceAttribute } from './schema-service.ts';
 import { readSources, type Source } from './sources.ts';
-import { childOf, mapValues, textOf, type TreeNode } from './tree.ts';
+import { childOf, map, mapValues, textOf, type TreeNode } from './tree.ts';
 
 const chainMax = 50;
 
@@ -120,6 +120,6 @@ class Resolver {
       (base, over) => mergeTrees(base, over, composeSchema, diagnostics),
       withoutTags(first),
     );
-    return { file, services: childOf(tree, 'services') };
+    return { file, services: childOf(tree, 'services') ?? map(tree.at, {}) };
   }
 }

@@ -28,6 +28,8 @@ export interface FormContext {
   homeDirectory: string | undefined;
   /** Variables are left in place, and so are the values that have any. */
   keepVariables?: boolean;
+  /** Paths stay as they are written; those of another directory become relative to this one. */
+  keepPathsFrom?: string;
 }
 
 /** Gives the canonical form of a node, or the node itself where it cannot: the schema then says what is wrong. */
@@ -50,6 +52,7 @@ export const forms = {
   external,
   cleanPath: onScalar((value) => (typeof value === 'string' && value !== '' ? cleanPath(value) : undefined)),
   projectPath,
+  sourcePath,
   texts: (node) => (node.kind === 'scalar' && textOf(node) !== undefined ? list(node.at, [node]) : node),
   keyValues: (node, context) => keyValues(node, context, null),
   labels: (node, context) => keyValues(node, context, ''),
@@ -112,10 +115,22 @@ function canonicalFileMode(value: Scalar): Scalar | undefined {
   return mode === undefined ? undefined : formatFileMode(mode);
 }
 
+/** The path of a file that belongs to the application. */
 function projectPath(node: TreeNode, context: FormContext): TreeNode {
   const path = textOf(node);
+  const { baseDirectory, keepPathsFrom } = context;
+  if (path === undefined || path === '' || keepPathsFrom === undefined || /^[~/]/u.test(path)) {
+    return sourcePath(node, context);
+  }
+  const way = posix.relative(keepPathsFrom, baseDirectory);
+  return way === '' ? node : scalar(node.at, posix.join(way, path));
+}
+
+/** The path of a file that is read as a part of the Compose file itself: always absolute. */
+function sourcePath(node: TreeNode, context: FormContext): TreeNode {
+  const path = textOf(node);
   if (path === undefined || path === '') return node;
-  return { ...scalar(node.at, absolutePath(path, context)) };
+  return scalar(node.at, absolutePath(path, context));
 }
 
 /** The path as an absolute one: `~` is the home directory, and a relative one is relative to the base directory. */
@@ -277,6 +292,10 @@ function mounts(node: TreeNode, context: FormContext): TreeNode {
     if (text === undefined) return [withAbsoluteSource(item, context)];
     const result = parseShortMount(text);
     if ('fault' in result) return [fault(item, context, result.fault, result.hint)];
+    for (const option of result.ignored) {
+      const message = `${JSON.stringify(option)} means nothing to a mount of type ${result.mount.type}, and is left out`;
+      context.diagnostics.warning(item.at, context.path, message);
+    }
     // Our own plain literal: interfaces have no index signature that Plain could see.
     return [withAbsoluteSource(fromPlain(item.at, result.mount as unknown as Plain), context)];
   });
@@ -289,7 +308,10 @@ function withAbsoluteSource(node: TreeNode, context: FormContext): TreeNode {
   if (node.kind !== 'map' || textOf(childOf(node, 'type')) !== 'bind' || path === undefined) return node;
   if (path === '' || /^(?:\/|\\|[a-zA-Z]:[\\/])/u.test(path)) return node;
   const entry = node.entries.get('source')!;
-  const absolute = { ...scalar(entry.value.at, absolutePath(path, context)), relative: path };
+  const absolute: TreeNode = {
+    ...scalar(entry.value.at, textOf(projectPath(entry.value, context))!),
+    relative: path,
+  };
   return { ...node, entries: new Map([...node.entries, ['source', { ...entry, value: absolute }]]) };
 }
 

@@ -3,7 +3,10 @@ import { Diagnostics } from './diagnostic.ts';
 import type { FileSystem } from './files.ts';
 import { interpolate } from './interpolate.ts';
 import { composeSchema } from './schema.ts';
-import { childOf, mapValues, type TreeNode } from './tree.ts';
+import { childOf, mapValues, type SourceFile, type TreeNode } from './tree.ts';
+
+/** The environment that each file was interpolated with: what it names is looked up there too. */
+export type EnvironmentOfFiles = Map<SourceFile, ReadonlyMap<string, string>>;
 
 /** What reading the files of one project needs. An included project has a context of its own. */
 export interface LayerContext {
@@ -18,14 +21,18 @@ export interface LayerContext {
   includedBy: readonly string[];
   /** Counts what all files of the application include, together. */
   includes: { count: number };
+  environments: EnvironmentOfFiles;
   /** Variables stay as they are written, but where they name other files. */
   keepVariables?: boolean;
+  /** Paths stay as they are written, or become relative to this directory. */
+  keepPathsFrom?: string;
 }
 
 /** One document as a layer: interpolated and in canonical form, with paths relative to `directory`. */
 export function readLayer(tree: TreeNode, directory: string, context: LayerContext): TreeNode {
   const { environment, diagnostics, warned } = context;
   const { keepVariables = false } = context;
+  context.environments.set(tree.at.file, environment);
   // Where variables stay it is nobody's fault yet that one has no value.
   const complaints = keepVariables ? new Diagnostics() : diagnostics;
   const interpolated = interpolate(tree, (name) => environment.get(name), complaints, warned);
@@ -36,6 +43,7 @@ export function readLayer(tree: TreeNode, directory: string, context: LayerConte
     path: [],
     baseDirectory: directory,
     homeDirectory: environment.get('HOME'),
+    ...(context.keepPathsFrom !== undefined && { keepPathsFrom: context.keepPathsFrom }),
   });
 }
 

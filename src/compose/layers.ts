@@ -6,7 +6,7 @@ import { readLayer, type LayerContext } from './layer.ts';
 import { mergeTrees, withoutTags } from './merge.ts';
 import { composeSchema } from './schema.ts';
 import { readSources, type Source } from './sources.ts';
-import { childOf, mapValues, scalar, textOf, toPlain, type TreeNode } from './tree.ts';
+import { childOf, mapValues, textOf, toPlain, type TreeNode } from './tree.ts';
 
 const includeDepthMax = 20;
 const includesMax = 500;
@@ -21,37 +21,32 @@ export async function readProject(
 ): Promise<TreeNode | undefined> {
   const { diagnostics } = context;
   let project: TreeNode | undefined;
-  const lay = (over: TreeNode) => {
-    project =
-      project === undefined ? withoutTags(over) : mergeTrees(project, over, composeSchema, diagnostics);
-  };
   for (const source of sources) {
     for (const tree of source.trees) {
       const layer = readLayer(tree, context.projectDirectory, context);
-      const included = await readIncludes(layer, source, context);
-      if (included !== undefined) lay(included);
-      lay(await resolveExtends(layer, source, context));
+      const over = await resolveExtends(await withIncludes(layer, source, context), source, context);
+      project =
+        project === undefined ? withoutTags(over) : mergeTrees(project, over, composeSchema, diagnostics);
     }
   }
   return project;
 }
 
-/** What a layer includes, as one tree. Two includes must not say different things about one resource. */
-async function readIncludes(
-  layer: TreeNode,
-  source: Source,
-  context: LayerContext,
-): Promise<TreeNode | undefined> {
+/**
+ * The layer over what it includes, where of several includes each lies over those after it (as compose-go has it). Its
+ * services can extend included ones.
+ */
+async function withIncludes(layer: TreeNode, source: Source, context: LayerContext): Promise<TreeNode> {
   const entries = childOf(layer, 'include');
-  if (entries?.kind !== 'list') return undefined;
+  if (entries?.kind !== 'list') return layer;
   let all: TreeNode | undefined;
   for (const entry of entries.items) {
     const included = await readInclude(entry, source, context);
     if (included === undefined) continue;
-    if (all !== undefined) reportConflicts(all, included, context.diagnostics);
-    all = all === undefined ? included : mergeTrees(all, included, composeSchema, context.diagnostics);
+    if (all !== undefined) warnOfConflicts(all, included, context.diagnostics);
+    all = all === undefined ? included : mergeTrees(included, all, composeSchema, context.diagnostics);
   }
-  return all;
+  return all === undefined ? layer : mergeTrees(all, layer, composeSchema, context.diagnostics, [], true);
 }
 
 /** An included project: its own directory, its own environment, and of what it says only the resources. */
@@ -86,7 +81,7 @@ async function readInclude(
     projectDirectory,
     includedBy: stack,
   });
-  return project === undefined ? undefined : resourcesOf(project, environment);
+  return project === undefined ? undefined : resourcesOf(project);
 }
 
 function texts(node: TreeNode | undefined): string[] {
@@ -118,26 +113,27 @@ async function includedEnvironment(
 
 const resourceKinds = ['services', 'networks', 'volumes', 'secrets', 'configs'];
 
-/** The resources alone, with environment variables that have no value taking the included project's. */
-function resourcesOf(project: TreeNode, environment: ReadonlyMap<string, string>): TreeNode {
+/** The resources alone, with services that are over their bases already: what else the included project says is its own affair. */
+function resourcesOf(project: TreeNode): TreeNode {
   if (project.kind !== 'map') return project;
-  const resolveNull = (value: TreeNode, name: string) => {
-    const known = value.kind === 'scalar' && value.value === null ? environment.get(name) : undefined;
-    return known === undefined ? value : scalar(value.at, known);
-  };
-  const withEnvironment = (service: TreeNode) =>
-    service.kind !== 'map'
-      ? service
-      : mapValues(service, (value, key) =>
-          key === 'environment' && value.kind === 'map' ? mapValues(value, resolveNull) : value,
-        );
+  const withoutExtends = (service: TreeNode) =>
+    service.kind === 'map'
+      ? mapValues(service, (value, key) => (key === 'extends' && isResolved(value) ? undefined : value))
+      : service;
   return mapValues(project, (value, kind) => {
     if (!resourceKinds.includes(kind)) return undefined;
-    return kind === 'services' && value.kind === 'map' ? mapValues(value, withEnvironment) : value;
+    return kind === 'services' && value.kind === 'map' ? mapValues(value, withoutExtends) : value;
   });
 }
 
-function reportConflicts(earlier: TreeNode, later: TreeNode, diagnostics: Diagnostics): void {
+/** Whether nothing is wrong with an `extends`, so that nobody needs to see it again. */
+function isResolved(node: TreeNode): boolean {
+  if (node.kind !== 'map') return false;
+  return [...node.entries].every(([key, { value }]) => ['service', 'file'].includes(key) && textOf(value));
+}
+
+/** Tells where two includes say different things about one resource. */
+function warnOfConflicts(earlier: TreeNode, later: TreeNode, diagnostics: Diagnostics): void {
   for (const kind of resourceKinds) {
     const [before, after] = [childOf(earlier, kind), childOf(later, kind)];
     if (before?.kind !== 'map' || after?.kind !== 'map') continue;
@@ -149,11 +145,11 @@ function reportConflicts(earlier: TreeNode, later: TreeNode, diagnostics: Diagno
       ) {
         continue;
       }
-      diagnostics.error(
+      diagnostics.warning(
         entry.keyAt,
         [kind, key],
-        `${other.keyAt.file.name}, which is included too, has another ${key} under ${kind}`,
-        'give one of them another name',
+        `${other.keyAt.file.name} is included before and has another ${key} under ${kind}, which lies over this one`,
+        'give one of them another name if they are not the same',
       );
     }
   }

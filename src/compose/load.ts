@@ -4,13 +4,14 @@ import { configBytesMax, secretBytesMax } from '../spec/defaults.ts';
 import { ShoalError } from '../util/errors.ts';
 import { checkConsistency } from './consistency.ts';
 import { Diagnostics, type Diagnostic } from './diagnostic.ts';
-import { projectEnvironment } from './environment.ts';
+import { openProject } from './open-project.ts';
 import { checkResources } from './resources-checks.ts';
-import { findDefaultFiles, readSources, type InputFile, type Source } from './sources.ts';
+import { readSources, type InputFile, type Source } from './sources.ts';
 import { systemFileSystem, type FileSystem } from './files.ts';
+import type { EnvironmentOfFiles } from './layer.ts';
 import { readProject } from './layers.ts';
 import type { CanonicalModel } from './model.ts';
-import { normalise, type RawModel } from './normalise.ts';
+import { normalise, withoutDefaults, type RawModel } from './normalise.ts';
 import { profilesOf, selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
 import { fileContents, serviceEnvironments, serviceLabels } from './resolve.ts';
@@ -34,8 +35,10 @@ export interface LoadOptions {
   envFiles?: readonly string[];
   /** @default systemFileSystem */
   fileSystem?: FileSystem;
-  /** Active profiles besides those in `COMPOSE_PROFILES`. */
+  /** Active profiles. None: those in `COMPOSE_PROFILES`. */
   profiles?: readonly string[];
+  /** Services that are asked for by name: their profiles are active as well. */
+  services?: readonly string[];
   /**
    * Whether the files that the application names are read: `all` of them must be there; with `environment` those that
    * hold secrets and configs may be missing, which is only warned of; with `none` none is read.
@@ -44,11 +47,17 @@ export interface LoadOptions {
   reads?: 'all' | 'environment' | 'none';
   /** What file names are relative to. @default the process's */
   workingDirectory?: string;
+  /** Paths stay as they are written, those of other files relative to the project directory. For a model to look at. */
+  keepPaths?: boolean;
+  /** What must hold between attributes is not checked. For a model to look at. */
+  skipConsistency?: boolean;
 }
 
 export interface LoadedModel {
   /** The canonical Compose model: plain JSON, the same for files that mean the same. */
   canonical: CanonicalModel;
+  /** Gives the same without the names, defaults and networks that nobody wrote. */
+  merged: () => Plain;
   warnings: Diagnostic[];
   /** What files were interpolated with, by name. */
   environment: ReadonlyMap<string, string>;
@@ -65,6 +74,7 @@ interface Project {
   name: string;
   tree: TreeNode;
   environment: Map<string, string>;
+  environments: EnvironmentOfFiles;
   fileSystem: FileSystem;
   projectDirectory: string;
   diagnostics: Diagnostics;
@@ -94,18 +104,21 @@ async function readModel(
   refusals: Diagnostic['severity'],
 ): Promise<{ model: LoadedModel; contents: FileContents }> {
   const project = await readFiles(options, { refusals });
-  const { name, tree, environment, fileSystem, projectDirectory, diagnostics } = project;
+  const { name, tree, environment, environments, fileSystem, projectDirectory, diagnostics } = project;
   const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
   if (!isComplete || diagnostics.isFull()) throw failure(diagnostics);
   warnOfVersion(tree, whole, diagnostics);
-  const plain = selectProfiles(whole, activeProfiles(options, environment), tree, diagnostics);
+  const active = [...activeProfiles(options, environment), ...profilesOf(whole, options.services ?? [])];
+  const plain = selectProfiles(whole, active, tree, diagnostics);
   const { reads = 'all' } = options;
-  const resolve = { fileSystem, environment, tree, diagnostics, projectDirectory };
-  const environments = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);
+  const resolve = { fileSystem, environment, environments, tree, diagnostics, projectDirectory };
+  const variables = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);
   const labels = reads === 'none' ? new Map() : await serviceLabels(plain, resolve);
-  const canonical = normalise(plain, name, environments, labels, { environment, projectDirectory });
-  checkConsistency(canonical, tree, faulty, diagnostics);
-  checkResources(canonical, tree, diagnostics);
+  const canonical = normalise(plain, name, variables, labels, { environment, projectDirectory });
+  if (options.skipConsistency !== true) {
+    checkConsistency(canonical, tree, faulty, diagnostics);
+    checkResources(canonical, tree, diagnostics);
+  }
   // The canonical model is plain data; its interfaces have no index signature that Plain could see.
   tellVerdicts(canonical as unknown as Plain, composeSchema, tree, diagnostics);
   const contents = { secrets: new Map<string, Uint8Array>(), configs: new Map<string, Uint8Array>() };
@@ -115,8 +128,9 @@ async function readModel(
     contents.configs = await fileContents('configs', canonical, configBytesMax, resolve, severity);
   }
   if (diagnostics.hasErrors()) throw failure(diagnostics);
+  const merged = () => withoutDefaults(plain, name, variables, labels);
   const warnings = diagnostics.warnings();
-  return { model: { canonical, warnings, environment, profiles: profilesOf(whole) }, contents };
+  return { model: { canonical, merged, warnings, environment, profiles: profilesOf(whole) }, contents };
 }
 
 /** An application as its files say it, merged into one, with its variables still in it. */
@@ -147,24 +161,12 @@ async function readFiles(
   const diagnostics = new Diagnostics(how.refusals);
   const fileSystem = cached(options.fileSystem ?? systemFileSystem);
   const workingDirectory = posix.resolve(options.workingDirectory ?? '.');
-  const inputs = await inputFiles(options, fileSystem, workingDirectory);
-  const projectDirectory = posix.resolve(
-    workingDirectory,
-    options.projectDirectory ?? directoryOf(inputs[0], workingDirectory),
-  );
-  const environment = await projectEnvironment(
-    {
-      fileSystem,
-      environment: options.environment,
-      envFiles: options.envFiles,
-      projectDirectory,
-      workingDirectory,
-    },
-    diagnostics,
-  );
+  const given = { ...options, fileSystem, workingDirectory };
+  const { inputs, projectDirectory, environment } = await openProject(given, diagnostics);
   const sources = await readSources(inputs, fileSystem, workingDirectory, diagnostics);
   const name = projectName(options, sources, environment, projectDirectory, diagnostics);
   environment.set('COMPOSE_PROJECT_NAME', name);
+  const environments: EnvironmentOfFiles = new Map();
   const tree = await readProject(sources, {
     fileSystem,
     environment,
@@ -174,10 +176,12 @@ async function readFiles(
     warned: new Set(),
     includedBy: [],
     includes: { count: 0 },
+    environments,
     keepVariables: how.keepVariables ?? false,
+    ...(options.keepPaths === true && { keepPathsFrom: projectDirectory }),
   });
   if (tree === undefined) throw failure(diagnostics);
-  return { name, tree, environment, fileSystem, projectDirectory, diagnostics };
+  return { name, tree, environment, environments, fileSystem, projectDirectory, diagnostics };
 }
 
 /** The error that carries everything found. */
@@ -198,34 +202,10 @@ function failure(diagnostics: Diagnostics): ShoalError {
   });
 }
 
-async function inputFiles(
-  options: LoadOptions,
-  fileSystem: FileSystem,
-  workingDirectory: string,
-): Promise<readonly InputFile[]> {
-  if (options.files.length > 0) return options.files;
-  const separator = options.environment['COMPOSE_PATH_SEPARATOR'] ?? ':';
-  const named = (options.environment['COMPOSE_FILE'] ?? '').split(separator).filter((path) => path !== '');
-  if (named.length > 0) return named.map((path) => ({ path }));
-  const found = await findDefaultFiles(
-    fileSystem,
-    options.projectDirectory ?? workingDirectory,
-    workingDirectory,
-  );
-  if (found.length > 0) return found;
-  throw new ShoalError('not_found', 'Cannot find a Compose file: there is no compose.yaml here or above', {
-    next: 'Name one with -f FILE.',
-  });
-}
-
-function activeProfiles(options: LoadOptions, environment: ReadonlyMap<string, string>): string[] {
+/** Those that are asked for; without any, those in the environment. */
+function activeProfiles({ profiles = [] }: LoadOptions, environment: ReadonlyMap<string, string>): string[] {
   const named = (environment.get('COMPOSE_PROFILES') ?? '').split(',').map((part) => part.trim());
-  return [...(options.profiles ?? []), ...named].filter((profile) => profile !== '');
-}
-
-function directoryOf(input: InputFile | undefined, workingDirectory: string): string {
-  if (input === undefined || !('path' in input)) return workingDirectory;
-  return posix.dirname(posix.resolve(workingDirectory, input.path));
+  return (profiles.length > 0 ? [...profiles] : named).filter((profile) => profile !== '');
 }
 
 /** The project's name: as asked, from the environment, from the last file that says it, or from the folder. */
@@ -246,15 +226,17 @@ function projectName(
     return 'unnamed';
   }
   const said = sources.flatMap(({ trees }) =>
-    trees.map((tree) => ({ tree, text: textOf(childOf(tree, 'name')) })),
+    trees.map((tree) => ({ tree, text: textOf(childOf(tree, 'name')) ?? '' })),
   );
-  const last = said.findLast(({ text }) => text !== undefined);
-  if (last === undefined) return folderName(projectDirectory, diagnostics);
+  const last = said.findLast(({ text }) => text !== '');
   const result = substitute(
-    last.text!,
+    last?.text ?? '',
     (name) => environment.get(name),
     () => undefined,
   );
+  if (last === undefined || ('value' in result && result.value === '')) {
+    return folderName(projectDirectory, diagnostics);
+  }
   const name = 'value' in result ? normaliseProjectName(result.value) : 'unnamed';
   if (name !== '') return name;
   diagnostics.error(

@@ -1,9 +1,9 @@
-import { unreachable } from '../util/errors.ts';
-import type { Attribute, MergeRule } from './attribute.ts';
+import type { Attribute } from './attribute.ts';
 import { attributeOf } from './canonical.ts';
 import type { Diagnostics } from './diagnostic.ts';
-import type { MapEntry, MergeTag, TreeNode, PathSegment } from './tree.ts';
-import { childOf, isNull, textOf, toPlain } from './tree.ts';
+import { joinLists, keyOf } from './merge-lists.ts';
+import type { ListNode, MapEntry, MergeTag, TreeNode, PathSegment } from './tree.ts';
+import { childOf, isNull, textOf } from './tree.ts';
 
 /**
  * One canonical tree laid over another (Compose specification, "Merge"; details as compose-go does them): maps merge by
@@ -71,9 +71,12 @@ class Merger {
     if (rule === 'replace') return this.bare(over);
     if (isNull(over)) return base;
     if (isNull(base)) return this.bare(over);
-    if (base.kind === 'scalar' && over.kind === 'scalar') return over;
+    if (base.kind === 'scalar') return this.bare(over);
     if (base.kind === 'map' && over.kind === 'map') return this.mergeMaps(base, over, attribute);
-    if (base.kind === 'list' && over.kind === 'list') return mergeLists(base, over, rule);
+    if (base.kind === 'list' && over.kind === 'list') {
+      if (typeof rule === 'object' && rule.by === 'subnet') return this.mergeSubnets(base, over);
+      return joinLists(base, { ...over, items: over.items.map(withoutTags) }, rule);
+    }
     const names = { scalar: 'a plain value', map: 'a map', list: 'a list' };
     this.diagnostics.error(
       over.at,
@@ -82,6 +85,16 @@ class Merger {
       `make it ${names[base.kind]}, or tag it with !override`,
     );
     return base;
+  }
+
+  /** The later list, each of its entries over the earlier one of the same subnet. */
+  private mergeSubnets(base: ListNode, over: ListNode): TreeNode {
+    const below = new Map(base.items.map((item) => [keyOf(item, 'subnet'), item]));
+    const items = over.items.map((item) => {
+      const same = below.get(keyOf(item, 'subnet'));
+      return same === undefined ? this.bare(item) : this.merge(same, item, undefined);
+    });
+    return { ...over, items };
   }
 
   private mergeMaps(
@@ -113,49 +126,4 @@ class Merger {
 function driversDiffer(base: TreeNode, over: TreeNode): boolean {
   const [below, above] = [textOf(childOf(base, 'driver')), textOf(childOf(over, 'driver'))];
   return below !== undefined && above !== undefined && below !== above;
-}
-
-function mergeLists(
-  base: TreeNode & { kind: 'list' },
-  over: TreeNode & { kind: 'list' },
-  rule: MergeRule | undefined,
-): TreeNode {
-  if (typeof rule !== 'object') {
-    const known = new Set(base.items.map(identity));
-    const added = over.items.map(withoutTags).filter((item) => !known.has(identity(item)));
-    return { ...base, items: [...base.items, ...added] };
-  }
-  const items = [...base.items];
-  const places = new Map(base.items.map((item, index) => [keyOf(item, rule.by), index]));
-  for (const item of over.items) {
-    const key = keyOf(item, rule.by);
-    const place = places.get(key) ?? items.length;
-    if (place === items.length) places.set(key, place);
-    items[place] = withoutTags(item);
-  }
-  return { ...base, items };
-}
-
-function identity(item: TreeNode): string {
-  return JSON.stringify(toPlain(item));
-}
-
-/** What makes an entry of a list the same one as another. */
-function keyOf(item: TreeNode, by: (MergeRule & object)['by']): string {
-  const field = (name: string, fallback = ''): string => {
-    const child = childOf(item, name);
-    return child?.kind === 'scalar' && child.value !== null ? String(child.value) : fallback;
-  };
-  if (item.kind !== 'map') return identity(item);
-  switch (by) {
-    case 'port':
-      return `${field('host_ip')}|${field('published')}|${field('target')}/${field('protocol', 'tcp')}`;
-    case 'target':
-      return field('target', field('source')).replace(/^\/(?:run\/secrets\/)?/u, '');
-    case 'path':
-    case 'subnet':
-      return field(by, identity(item));
-    default:
-      return unreachable(by);
-  }
 }

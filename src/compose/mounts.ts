@@ -11,7 +11,8 @@ export interface ShortMount {
   volume?: { nocopy: boolean };
 }
 
-export type ShortMounts = { mount: ShortMount } | { fault: string; hint: string };
+/** `ignored` are options that mean something, but not to a mount of this type. */
+export type ShortMounts = { mount: ShortMount; ignored: string[] } | { fault: string; hint: string };
 
 const example = 'write NAME:/path, /host/path:/path or either with :ro';
 const propagations = new Set(['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave']);
@@ -29,7 +30,7 @@ export function parseShortMount(text: string): ShortMounts {
       hint: 'give the volume a name of two letters or more',
     };
   }
-  if (parts.length === 1) return { mount: { type: 'volume', target: cleanPath(text) } };
+  if (parts.length === 1) return { mount: { type: 'volume', target: cleanPath(text) }, ignored: [] };
   const [source = '', target = '', options = ''] = parts;
   const isBind = /^[./~\\]/u.test(source);
   const mount: ShortMount = {
@@ -38,22 +39,31 @@ export function parseShortMount(text: string): ShortMounts {
     target: cleanPath(target),
     ...(isBind ? { bind: { create_host_path: true } } : {}),
   };
+  const ignored: string[] = [];
   for (const option of options === '' ? [] : options.split(',')) {
-    if (!applyOption(mount, option)) {
-      return {
-        fault: `${JSON.stringify(option)} is not an option of a ${isBind ? 'bind mount' : 'volume'}`,
-        hint: isBind ? 'write ro or rw' : 'write ro, rw or nocopy',
-      };
+    if (applyOption(mount, option)) continue;
+    if (propagations.has(option) || option === 'nocopy' || option === 'z' || option === 'Z') {
+      ignored.push(option);
+      continue;
     }
+    return {
+      fault: `${JSON.stringify(option)} is not an option of a ${isBind ? 'bind mount' : 'volume'}`,
+      hint: isBind ? 'write ro or rw' : 'write ro, rw or nocopy',
+    };
   }
-  return { mount };
+  return { mount, ignored };
 }
 
+/** What Docker Desktop makes of a mount; on Linux they have no effect. */
+const consistencies = new Set(['consistent', 'cached', 'delegated']);
+
+/** Whether the option means something to a mount of this type. */
 function applyOption(mount: ShortMount, option: string): boolean {
   if (option === 'ro' || option === 'rw') {
     mount.read_only = option === 'ro';
     return true;
   }
+  if (consistencies.has(option)) return true;
   if (mount.type === 'volume') {
     if (option === 'nocopy') mount.volume = { nocopy: true };
     return option === 'nocopy' || option === 'copy';

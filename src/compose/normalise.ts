@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { fullName } from '../spec/names.ts';
 import { parseLink } from './links.ts';
 import type {
@@ -9,6 +10,7 @@ import type {
   CanonicalService,
   CanonicalVolume,
 } from './model.ts';
+import type { Plain } from './tree.ts';
 
 /** The model as the schema leaves it: names and defaults are still missing. */
 export type RawModel = Partial<CanonicalModel> & {
@@ -86,6 +88,36 @@ export function normalise(
   return sortedModel(model) as unknown as CanonicalModel; // built key by key just above
 }
 
+/** The model with its services' environments and labels, and without anything that nobody wrote but its name. */
+export function withoutDefaults(
+  raw: RawModel,
+  name: string,
+  environments: EnvironmentOfServices,
+  labels: LabelsOfServices,
+): Plain {
+  const { version: _, include: __, name: ___, services, ...rest } = raw;
+  const told = mapTable(services ?? {}, (service, key) =>
+    resolvedService(service, environments.get(key), labels.get(key)),
+  );
+  // Both are plain data; the model's interfaces have no index signature that Plain could see.
+  return sortedModel({ name, services: told, ...rest }) as unknown as Plain;
+}
+
+/** The service with what its files say in place of their names, where they have been read. */
+function resolvedService(
+  service: Partial<CanonicalService>,
+  environment: Record<string, string | null> | undefined,
+  labels: Record<string, string> | undefined,
+): Partial<CanonicalService> {
+  const { env_file: environmentFiles, label_file: labelFiles, extends: _, ...rest } = service;
+  const resolved: Partial<CanonicalService> = rest;
+  if (environment !== undefined) resolved.environment = environment;
+  else if (environmentFiles !== undefined) resolved.env_file = environmentFiles;
+  if (labels !== undefined) resolved.labels = labels;
+  else if (labelFiles !== undefined) resolved.label_file = labelFiles;
+  return resolved;
+}
+
 function normalService(
   service: Partial<CanonicalService>,
   environment: Record<string, string | null> | undefined,
@@ -93,15 +125,12 @@ function normalService(
   isOther: (name: string) => boolean,
   surroundings: Surroundings,
 ): CanonicalService {
-  const { env_file: _, label_file: __, extends: ___, ...rest } = withoutNull(service);
   const joined = service.networks ?? {};
   const normal: CanonicalService = {
-    ...rest,
+    ...resolvedService(withoutNull(service), environment, labels),
     networks:
       Object.keys(joined).length === 0 && service.network_mode === undefined ? { default: null } : joined,
   };
-  if (environment !== undefined) normal.environment = environment;
-  if (labels !== undefined) normal.labels = labels;
   if (service.build !== undefined) normal.build = normalBuild(service.build, surroundings);
   if (service.pull_policy === 'if_not_present') normal.pull_policy = 'missing';
   if (service.ports !== undefined) {
@@ -124,7 +153,7 @@ function normalService(
     normal.secrets = service.secrets.map((reference) => withTarget(reference, '/run/secrets'));
   }
   if (service.configs !== undefined) {
-    normal.configs = service.configs.map((reference) => withTarget(reference, ''));
+    normal.configs = service.configs.map((reference) => withTarget(reference, '/'));
   }
   return normal;
 }
@@ -154,10 +183,9 @@ function normalBuild(build: CanonicalBuild, { environment, projectDirectory }: S
   return { ...normal, args: Object.fromEntries(args.filter(([, value]) => value !== null)) };
 }
 
-/** A target that is no absolute path is below `directory`; the default is the source's name. */
+/** A target that is no absolute path is below `directory`; the default is the source's name. It comes without detours. */
 function withTarget(reference: CanonicalFileReference, directory: string): CanonicalFileReference {
-  const target = reference.target ?? reference.source;
-  return { ...reference, target: target.startsWith('/') ? target : `${directory}/${target}` };
+  return { ...reference, target: posix.resolve(directory, reference.target ?? reference.source) };
 }
 
 function mapTable<From, To>(table: Table<From>, change: (value: From, key: string) => To): Table<To> {

@@ -46,9 +46,8 @@ export function selectProfiles(
   return { ...model, services: kept };
 }
 
-/** All profiles that the services name, sorted. */
-export function profilesOf(model: RawModel): string[] {
-  return [
-    ...new Set(Object.values(model.services ?? {}).flatMap(({ profiles }) => profiles ?? [])),
-  ].toSorted();
+/** All profiles that the services name, or only those of some services, sorted. */
+export function profilesOf(model: RawModel, names?: readonly string[]): string[] {
+  const services = Object.entries(model.services ?? {}).filter(([key]) => names?.includes(key) ?? true);
+  return [...new Set(services.flatMap(([, { profiles }]) => profiles ?? []))].toSorted();
 }

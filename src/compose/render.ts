@@ -2,12 +2,17 @@ import { Document, isScalar, visit } from 'yaml';
 import type { CanonicalModel } from './model.ts';
 import { resolvePlainScalar } from './scalar.ts';
 
-/**
- * The canonical model as text that can be loaded again: dollar signs in values are doubled, so that nothing in it is
- * taken for a variable, and strings that YAML would read as something else are quoted.
- */
+/** The canonical model as text that can be loaded again. */
 export function renderCanonical(canonical: CanonicalModel, format: 'yaml' | 'json'): string {
-  return renderPlain(escapeDollars(canonical), format);
+  return renderEscaped(canonical, format);
+}
+
+/**
+ * Plain data as text that can be loaded again as a Compose file: dollar signs in values are doubled, so that nothing in
+ * it is taken for a variable, and strings that YAML would read as something else are quoted.
+ */
+export function renderEscaped(plain: unknown, format: 'yaml' | 'json'): string {
+  return renderPlain(escapeDollars(plain), format);
 }
 
 /** Plain data as text that reads back as the same data. */

@@ -3,19 +3,36 @@ import { posix } from 'node:path';
 import type { Diagnostics } from './diagnostic.ts';
 import { readEnvironmentFile } from './environment.ts';
 import type { FileSystem } from './files.ts';
+import type { EnvironmentOfFiles } from './layer.ts';
 import type { CanonicalFile, CanonicalModel, CanonicalService } from './model.ts';
 import type { EnvironmentOfServices, LabelsOfServices, RawModel } from './normalise.ts';
-import { placeOf, type TreeNode } from './tree.ts';
+import { placeOf, type PathSegment, type TreeNode } from './tree.ts';
 
 /** What reading the files that an application names needs. */
 export interface ResolveContext {
   fileSystem: FileSystem;
-  /** The environment of the project: what values are looked up in. */
+  /** The environment of the project. */
   environment: ReadonlyMap<string, string>;
+  /** The environment of each file: an included one has its own. */
+  environments: EnvironmentOfFiles;
   /** Where the model was said. */
   tree: TreeNode;
   diagnostics: Diagnostics;
   projectDirectory: string;
+}
+
+/** The environment of the file that says what is at this path. */
+function environmentAt(
+  { tree, environment, environments }: ResolveContext,
+  path: readonly PathSegment[],
+): ReadonlyMap<string, string> {
+  return environments.get(placeOf(tree, path).file) ?? environment;
+}
+
+/** A path of the model, absolute or relative to the project directory, as it is opened and as it is shown. */
+function pathsOf(path: string, projectDirectory: string): { path: string; shownPath: string } {
+  const absolute = posix.resolve(projectDirectory, path);
+  return { path: absolute, shownPath: posix.relative(projectDirectory, absolute) };
 }
 
 /**
@@ -39,24 +56,26 @@ async function serviceEnvironment(
   service: Partial<CanonicalService>,
   context: ResolveContext,
 ): Promise<Record<string, string | null>> {
-  const { environment, fileSystem, tree, diagnostics, projectDirectory } = context;
+  const { fileSystem, tree, diagnostics, projectDirectory } = context;
   const own = new Map<string, string | null>();
   for (const [name, value] of Object.entries(service.environment ?? {})) {
-    own.set(name, value ?? environment.get(name) ?? null);
+    const outside = () => environmentAt(context, ['services', key, 'environment', name]).get(name);
+    own.set(name, value ?? outside() ?? null);
   }
   const read = new Map<string, string | null>();
   for (const [index, file] of (service.env_file ?? []).entries()) {
+    const path = ['services', key, 'env_file', index, 'path'];
+    const environment = environmentAt(context, path);
     const values = await readEnvironmentFile(
       {
         fileSystem,
-        path: file.path,
-        shownPath: posix.relative(projectDirectory, file.path),
+        ...pathsOf(file.path, projectDirectory),
         raw: file.format === 'raw',
         lookup: (name) => environment.get(name) ?? own.get(name) ?? read.get(name) ?? undefined,
         required: file.required ?? true,
       },
       diagnostics,
-      placeOf(tree, ['services', key, 'env_file', index, 'path']),
+      placeOf(tree, path),
     );
     for (const [name, value] of values) read.set(name, value);
   }
@@ -65,21 +84,22 @@ async function serviceEnvironment(
 
 /** The labels of each service that has label files: those of the files, the later over the earlier, and its own over them. */
 export async function serviceLabels(model: RawModel, context: ResolveContext): Promise<LabelsOfServices> {
-  const { fileSystem, environment, tree, diagnostics, projectDirectory } = context;
+  const { fileSystem, tree, diagnostics, projectDirectory } = context;
   const labels = new Map<string, Record<string, string>>();
   for (const [key, service] of Object.entries(model.services ?? {})) {
     if (service.label_file === undefined) continue;
     const read = new Map<string, string>();
     for (const [index, path] of service.label_file.entries()) {
+      const where = ['services', key, 'label_file', index];
+      const environment = environmentAt(context, where);
       const options = {
         fileSystem,
-        path,
-        shownPath: posix.relative(projectDirectory, path),
+        ...pathsOf(path, projectDirectory),
         raw: false,
         lookup: (name: string) => environment.get(name) ?? read.get(name),
         required: true,
       };
-      const at = placeOf(tree, ['services', key, 'label_file', index]);
+      const at = placeOf(tree, where);
       for (const [name, value] of await readEnvironmentFile(options, diagnostics, at)) read.set(name, value);
     }
     labels.set(key, Object.fromEntries([...read, ...Object.entries(service.labels ?? {})]));
@@ -101,11 +121,12 @@ export async function fileContents(
   const contents = new Map<string, Uint8Array>();
   for (const [key, entry] of Object.entries(model[kind] ?? {})) {
     if (entry.external === true) continue;
+    const path = [kind, key, entry.file === undefined ? 'environment' : 'file'];
     const complain = (message: string, hint: string) => {
-      const path = [kind, key, entry.file === undefined ? 'environment' : 'file'];
       context.diagnostics[severity](placeOf(context.tree, path), path, message, hint);
     };
-    const content = await contentOf(entry, bytesMax, context, complain);
+    const environment = environmentAt(context, path);
+    const content = await contentOf(entry, bytesMax, { ...context, environment }, complain);
     if (content !== undefined && content.length > bytesMax) {
       complain(`the content has ${content.length} bytes`, `at most ${bytesMax} bytes fit`);
     } else if (content !== undefined) contents.set(key, content);
@@ -116,7 +137,7 @@ export async function fileContents(
 async function contentOf(
   entry: CanonicalFile,
   bytesMax: number,
-  { fileSystem, environment }: ResolveContext,
+  { fileSystem, environment, projectDirectory }: ResolveContext,
   complain: (message: string, hint: string) => void,
 ): Promise<Uint8Array | undefined> {
   if (entry.content !== undefined) return Buffer.from(entry.content);
@@ -131,7 +152,7 @@ async function contentOf(
   }
   if (entry.file === undefined) return undefined;
   try {
-    return await fileSystem.readFile(entry.file, bytesMax);
+    return await fileSystem.readFile(posix.resolve(projectDirectory, entry.file), bytesMax);
   } catch (error) {
     if (!(error instanceof ShoalError)) throw error;
     complain(

@@ -44,17 +44,23 @@ const numberText: Attribute = {
   says: 'a number in quotes, such as "103"',
 };
 
+const containerFile: Attribute = {
+  type: 'string',
+  is: 'fileName',
+  says: 'the path of a file in the container',
+};
+
 /** Secrets or configs that a service, or the build of its image, is given as files. */
 export function fileReferences(form: 'secrets' | 'configs'): Attribute {
   const reference = object(
-    { source: text, target: text, uid: numberText, gid: numberText, mode: fileMode },
+    { source: text, target: containerFile, uid: numberText, gid: numberText, mode: fileMode },
     { required: ['source'] },
   );
   return {
     type: 'array',
     form,
     items: reference,
-    merge: { by: 'target' },
+    merge: { by: form === 'secrets' ? 'secret' : 'config' },
     says: `a list of names or of maps with source and target`,
   };
 }

@@ -218,7 +218,7 @@ export const service: Attribute = object({
   },
   deploy,
   extends: closed(
-    { service: text, file: { ...text, form: 'projectPath' } },
+    { service: text, file: { ...text, form: 'sourcePath' } },
     { form: 'extends', required: ['service'], says: 'the name of a service, or a map with service and file' },
   ),
   profiles: {

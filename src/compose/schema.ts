@@ -183,15 +183,17 @@ const secret: Attribute = object(
 );
 const config: Attribute = object({ ...fileResource, content: text }, { form: 'external' });
 
-const filePaths: Attribute = {
+const sourcePath: Attribute = { ...filePath, form: 'sourcePath' };
+
+const sourcePaths: Attribute = {
   type: 'array',
   form: 'texts',
-  items: filePath,
+  items: sourcePath,
   says: 'a path or a list of paths',
 };
 
 const include: Attribute = closed(
-  { path: { ...filePaths, minItems: 1 }, project_directory: filePath, env_file: filePaths },
+  { path: { ...sourcePaths, minItems: 1 }, project_directory: sourcePath, env_file: sourcePaths },
   { required: ['path'] },
 );
 

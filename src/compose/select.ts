@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ShoalError } from '../util/errors.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
+import type { Plain } from './tree.ts';
 
 /**
  * The model with the named services and those that they depend on, and of everything else only what these use. Throws
@@ -38,6 +39,35 @@ export function selectServices(model: CanonicalModel, names: readonly string[]):
     else delete result[kind];
   }
   return result;
+}
+
+/** The services by name, each after those that it depends on. */
+export function dependencyOrder(model: CanonicalModel): string[] {
+  const ordered = new Set<string>();
+  const stack = Object.keys(model.services).toReversed();
+  const opened = new Set<string>();
+  for (let name = stack.at(-1); name !== undefined; name = stack.at(-1)) {
+    const rest = Object.keys(model.services[name]!.depends_on ?? {}).filter(
+      (one) => Object.hasOwn(model.services, one) && !opened.has(one),
+    );
+    if (!opened.has(name) && rest.length > 0) stack.push(...rest.toReversed());
+    else ordered.add(stack.pop()!);
+    opened.add(name);
+  }
+  return [...ordered];
+}
+
+const tables = new Set(['services', 'networks', 'volumes', 'secrets', 'configs', 'models']);
+
+/** Of another form of a model what of it was selected: the services and what they use. */
+export function selectFrom(model: Plain, selected: CanonicalModel): Plain {
+  const names = selected as unknown as Record<string, object | undefined>;
+  return Object.fromEntries(
+    Object.entries(model as Record<string, Plain>).map(([key, value]): [string, Plain] => {
+      if (!tables.has(key)) return [key, value];
+      return [key, keep(value as Record<string, Plain>, (name) => Object.hasOwn(names[key] ?? {}, name))];
+    }),
+  );
 }
 
 function keep<T>(table: Record<string, T>, wanted: (key: string) => boolean): Record<string, T> {

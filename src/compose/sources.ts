@@ -3,7 +3,7 @@ import type { Diagnostics } from './diagnostic.ts';
 import { readText } from './environment.ts';
 import type { FileSystem } from './files.ts';
 import { composeFileBytesMax, parseYaml } from './parse.ts';
-import type { Position, SourceFile, TreeNode } from './tree.ts';
+import { map, type Position, type SourceFile, type TreeNode } from './tree.ts';
 
 /** A Compose file by its path (`at`: the place that names it), or what came in from elsewhere (`-f -`). */
 export type InputFile = { path: string; at?: Position } | { content: string; name?: string };
@@ -51,7 +51,7 @@ export async function readSources(
   return sources;
 }
 
-/** Parses one file; an empty one, or a document that is no map, is an error. */
+/** Parses one file; a document that is no map is an error, and a file without any adds nothing, with a warning. */
 async function parseSource(file: SourceFile, diagnostics: Diagnostics): Promise<Source> {
   const before = diagnostics.list.length;
   const parsed = await parseYaml(file, diagnostics);
@@ -63,40 +63,54 @@ async function parseSource(file: SourceFile, diagnostics: Diagnostics): Promise<
     }
   }
   if (trees.length === 0 && diagnostics.list.length === before) {
-    diagnostics.error({ file, offset: 0 }, [], 'the file is empty', 'it must be a map with services in it');
+    diagnostics.warning({ file, offset: 0 }, [], 'the file is empty, and adds nothing');
+    trees.push(map({ file, offset: 0 }, {}));
   }
   return { file, trees };
 }
 
 const defaultNames = ['compose.yaml', 'compose.yml', 'docker-compose.yml', 'docker-compose.yaml'];
-const overrideNames: Record<string, readonly string[]> = {
-  compose: ['compose.override.yml', 'compose.override.yaml'],
-  'docker-compose': ['docker-compose.override.yml', 'docker-compose.override.yaml'],
-};
+const overrideNames = [
+  'compose.override.yml',
+  'compose.override.yaml',
+  'docker-compose.override.yml',
+  'docker-compose.override.yaml',
+];
 
-/** The default file in the directory or the nearest one above that has one, with the override file beside it. */
+/**
+ * The default file in the directory or the nearest one above that has one, with the override file beside it. Where there
+ * are several the first of the names above is taken, and the others are warned of.
+ */
 export async function findDefaultFiles(
   fileSystem: FileSystem,
   startDirectory: string,
   workingDirectory: string,
+  diagnostics: Diagnostics,
 ): Promise<InputFile[]> {
-  let directory = posix.resolve(workingDirectory, startDirectory);
-  for (;;) {
-    for (const name of defaultNames) {
-      const path = posix.join(directory, name);
-      if (!(await fileSystem.exists(path))) continue;
-      const files = [shown(path, workingDirectory)];
-      for (const override of overrideNames[name.replace(/\.ya?ml$/u, '')] ?? []) {
-        const overridePath = posix.join(directory, override);
-        if (!(await fileSystem.exists(overridePath))) continue;
-        files.push(shown(overridePath, workingDirectory));
-        break;
-      }
-      return files.map((file) => ({ path: file }));
+  for (let directory = startDirectory; ; directory = posix.dirname(directory)) {
+    const file = await firstOf(defaultNames, directory);
+    if (file !== undefined) {
+      const override = await firstOf(overrideNames, directory);
+      return override === undefined ? [file] : [file, override];
     }
-    const parent = posix.dirname(directory);
-    if (parent === directory) return [];
-    directory = parent;
+    if (posix.dirname(directory) === directory) return [];
+  }
+
+  async function firstOf(names: readonly string[], directory: string): Promise<InputFile | undefined> {
+    const paths = names.map((name) => posix.join(directory, name));
+    const there = await Promise.all(paths.map((path) => fileSystem.exists(path)));
+    const [first, ...others] = paths.filter((_, index) => there[index]);
+    if (first === undefined) return undefined;
+    if (others.length > 0) {
+      const left = others.map((path) => posix.basename(path)).join(', ');
+      diagnostics.warning(
+        undefined,
+        [],
+        `${posix.basename(first)} is read, and ${left} beside it is not`,
+        'keep one of them, or name what to read with -f',
+      );
+    }
+    return { path: shown(first, workingDirectory) };
   }
 }
 

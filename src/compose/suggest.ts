@@ -19,10 +19,65 @@ const otherWords: Record<string, string> = {
 
 const wordCharactersMax = 64;
 
+/** Letters of other scripts that look like one of ours (Unicode confusables, those of Cyrillic and Greek). */
+const lookalikes = new Map(
+  Object.entries({
+    a: 'аα',
+    b: 'Ьь',
+    c: 'сϲ',
+    d: 'ԁ',
+    e: 'еεҽ',
+    g: 'ɡց',
+    h: 'һ',
+    i: 'іιı',
+    j: 'јϳ',
+    k: 'кκ',
+    l: 'ӏⅼ',
+    m: 'м',
+    n: 'ոп',
+    o: 'оοσօ',
+    p: 'рρ',
+    q: 'ԛ',
+    r: 'гᴦ',
+    s: 'ѕ',
+    t: 'тτ',
+    u: 'υս',
+    v: 'νѵ',
+    w: 'ԝω',
+    x: 'хχ',
+    y: 'уγ',
+    z: 'ᴢ',
+  }).flatMap(([letter, others]) => Array.from(others, (other): [string, string] => [other, letter])),
+);
+
+/** The first letter of a word that is not what it looks like, as `U+0430`, and the letter that it looks like. */
+export function lookalikeOf(word: string): { character: string; letter: string } | undefined {
+  for (const character of word) {
+    const letter = lookalikes.get(character) ?? asciiOf(character);
+    if (letter === undefined) continue;
+    const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
+    return { character: `U+${code}`, letter };
+  }
+  return undefined;
+}
+
+/** The plain letter of a full-width or decorated one. */
+function asciiOf(character: string): string | undefined {
+  if (character <= '\u007f') return undefined;
+  const plain = character.normalize('NFKC');
+  return /^[a-z0-9_]$/iu.test(plain) && plain <= '\u007f' ? plain : undefined;
+}
+
+/** The word in plain letters, as far as its own look like them. */
+function inPlainLetters(word: string): string {
+  const letters = Array.from(word, (one) => lookalikes.get(one) ?? asciiOf(one) ?? one);
+  return letters.join('');
+}
+
 /** The known word that was most likely meant; undefined when none is near. */
 export function suggest(word: string, known: readonly string[]): string | undefined {
   if (word.length > wordCharactersMax) return undefined;
-  const lower = word.toLowerCase().replaceAll('-', '_');
+  const lower = inPlainLetters(word).toLowerCase().replaceAll('-', '_');
   const limit = lower.length <= 4 ? 1 : 2;
   let best: { name: string; distance: number } | undefined;
   for (const name of known) {

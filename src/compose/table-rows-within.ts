@@ -235,7 +235,7 @@ export const rowsWithin: readonly Row[] = [
   ['healthcheck.start_period', ['1s'], ['5']],
   ['healthcheck.start_interval', ['1s', '1s, start_period: 5s'], ['5']],
   ['healthcheck.retries', ['3', '"3"'], ['-1']],
-  ['healthcheck.disable', ['true', 'false'], ['5'], ['true, test: a']],
+  ['healthcheck.disable', ['true', 'false', 'true, test: a'], ['5']],
   ['logging.driver', ['json-file', 'local'], ['5'], ['syslog', 'none']],
   ['logging.options', ['{ max-size: 1m, max-file: 3 }', '{}'], ['5', '{ a: [] }'], ['{ tag: x }']],
   ['logging.options.max-size', ['1m', '1024'], ['{}'], ['much']],

@@ -101,9 +101,8 @@ export const serviceRows: readonly Row[] = [
   ['group_add', ['[video, 44]'], ['[{}]']],
   [
     'healthcheck',
-    ['{ disable: true }', '{ interval: 1s }'],
+    ['{ disable: true }', '{ interval: 1s }', '{ test: a, disable: true }'],
     ['x', '{ tests: a }'],
-    ['{ test: a, disable: true }'],
   ],
   ['hostname', ['web-1', 'a.b'], ['"a b"', '-a'], ['a\n    uts: host']],
   ['image', ['nginx', 'localhost:5000/a/b:1@sha256:' + 'a'.repeat(64)], ['"A B"', '5', 'a:b:c', '""']],

@@ -6,7 +6,7 @@ import type { Diagnostics } from './diagnostic.ts';
 import { describeNode } from './forms.ts';
 import { refusedPart } from './quick-check.ts';
 import { composeSchema } from './schema.ts';
-import { suggest } from './suggest.ts';
+import { lookalikeOf, suggest } from './suggest.ts';
 import type { RawModel } from './normalise.ts';
 import { locate, placeOf, toPlain, type Plain, type TreeNode, type PathSegment } from './tree.ts';
 
@@ -86,7 +86,9 @@ function report(root: TreeNode, error: ErrorObject, path: PathSegment[], diagnos
     const known = Object.keys(properties);
     const near = suggest(last, known);
     const hint = near === undefined ? unknownHint(known) : `did you mean ${near}?`;
-    diagnostics.error(keyAt ?? node.at, shown, 'this key is not known', hint);
+    const odd = near === undefined ? undefined : lookalikeOf(last);
+    const why = odd === undefined ? '' : `: its ${odd.character} only looks like ${odd.letter}`;
+    diagnostics.error(keyAt ?? node.at, shown, `this key is not known${why}`, hint);
   } else if (error.keyword === 'required') {
     diagnostics.error(placeOf(root, path.slice(0, -1)), shown, 'this key is missing', `add ${last}`);
   } else if (error.propertyName !== undefined) {

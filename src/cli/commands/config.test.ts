@@ -69,6 +69,7 @@ async function configWithFile(...words: string[]): Promise<{ out: string; notes:
 describe('config', () => {
   it.each<[string[], string]>([
     [['--services'], 'db\nweb\n'],
+    [['--services', '--no-interpolate'], 'db\ndebug\nweb\n'],
     [['--services', '--profile', 'tools'], 'db\ndebug\nweb\n'],
     [['--images'], 'redis\ndocker.io/nginx:1\n'],
     [['--networks'], 'default\nfront\nback\n'],
@@ -88,7 +89,13 @@ REPLICAS  false     2
 SUFFIX    false                    -\${SUFFIX}
 TAG       true
 `);
-    expect(JSON.parse((await config('--variables', '--format', 'json')).out)).toHaveLength(5);
+    const byName = JSON.parse((await config('--variables', '--format', 'json')).out) as object;
+    expect(Object.keys(byName)).toHaveLength(5);
+    expect(byName).toMatchObject({
+      TAG: { Name: 'TAG', DefaultValue: '', PresenceValue: '', Required: true },
+      SUFFIX: { PresenceValue: '-${SUFFIX}' },
+    });
+    expect((await config('--variables', '--format', 'yaml')).out).toContain('TAG:\n  Name: TAG\n');
   });
 
   it('--no-interpolate leaves variables as they are written', async () => {
@@ -128,6 +135,11 @@ TAG       true
     await expect(configWithFile('nobody')).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  it('prints a service that is named also when its profile is not active', async () => {
+    const { out } = await configWithFile('--format', 'json', 'debug');
+    expect(Object.keys((JSON.parse(out) as { services: object }).services)).toEqual(['debug']);
+  });
+
   it('--hash prints a hash that scaling does not change, and a new image does', async () => {
     const { out } = await configWithFile('--hash', '*');
     const lines = out.trimEnd().split('\n');
@@ -140,6 +152,125 @@ TAG       true
     const changed = (await configWithFile(...files, '--hash', 'web')).out;
     expect(changed).toMatch(/^web /u);
     expect(out).not.toContain(changed.trim());
+  });
+
+  it('--services prints each after those that it depends on', async () => {
+    const chain =
+      'services: { a: { image: a, depends_on: [c, b] }, b: { image: b, depends_on: [d] }, c: { image: c }, d: { image: d } }';
+    await writeFile(join(directory, 'chain.yaml'), chain);
+    expect((await config('-f', 'chain.yaml', '--services')).out).toBe('d\nb\nc\na\n');
+  });
+
+  it('--no-normalize leaves out what nobody wrote', async () => {
+    const { out } = await configWithFile('--no-normalize', '--format', 'json', 'web');
+    const model = JSON.parse(out) as { services: Record<string, object>; networks: object };
+    expect(model).toMatchObject({ name: 'shop', networks: { front: null }, secrets: { key: {} } });
+    expect(model.networks).toEqual({ front: null });
+    expect(Object.keys(model.services)).toEqual(['db', 'web']);
+    expect(model.services['db']).not.toHaveProperty('networks');
+    expect(model.services['db']).toMatchObject({ environment: { A: '1' } });
+    expect(model.services['web']).toMatchObject({ secrets: [{ source: 'key' }] });
+  });
+
+  it('--no-env-resolution reads no environment files, and prints their names', async () => {
+    const { out } = await config('--no-env-resolution', '--format', 'json');
+    const { db } = (JSON.parse(out) as { services: Record<string, object> }).services;
+    expect(db).toMatchObject({ env_file: [{ path: join(directory, 'none.env') }] });
+    expect(db).not.toHaveProperty('environment');
+  });
+
+  it('--no-path-resolution leaves paths as they are written, those of other files from here', async () => {
+    await mkdir(join(directory, 'part'), { recursive: true });
+    const part =
+      'services: { part: { image: p, env_file: [p.env, /etc/hostname] } }\nsecrets: { s: { file: ./s.txt } }';
+    await writeFile(join(directory, 'part', 'compose.yaml'), part);
+    await writeFile(join(directory, 'part', 'p.env'), 'P=1');
+    const text =
+      'include: [part/compose.yaml]\nservices: { own: { image: o, env_file: ./o.env, extends: { file: part/compose.yaml, service: part } } }\nconfigs: { c: { file: ../c.txt } }';
+    await writeFile(join(directory, 'paths.yaml'), text);
+    const words = ['-f', 'paths.yaml', '--no-path-resolution', '--no-env-resolution', '--format', 'json'];
+    expect(JSON.parse((await config(...words)).out)).toMatchObject({
+      services: {
+        own: { env_file: [{ path: 'part/p.env' }, { path: '/etc/hostname' }, { path: './o.env' }] },
+        part: { env_file: [{ path: 'part/p.env' }, { path: '/etc/hostname' }] },
+      },
+      secrets: { s: { file: 'part/s.txt' } },
+      configs: { c: { file: '../c.txt' } },
+    });
+  });
+
+  it('--models prints the names of the models themselves', async () => {
+    const text = 'services: { a: { image: a } }\nmodels: { m: { model: ai/small }, n: { model: ai/large } }';
+    await writeFile(join(directory, 'models.yaml'), text);
+    expect((await config('-f', 'models.yaml', '--models')).out).toBe('ai/small\nai/large\n');
+  });
+
+  it('--no-path-resolution leaves the source of a bind mount as it is written', async () => {
+    const text = 'services: { a: { image: a, volumes: ["./here:/d", "../up:/e"] } }';
+    await writeFile(join(directory, 'mounts.yaml'), text);
+    const words = ['-f', 'mounts.yaml', '--format', 'json'];
+    const sourcesOf = async (...more: string[]) => {
+      const { services } = JSON.parse((await config(...words, ...more)).out) as {
+        services: { a: { volumes: { source: string }[] } };
+      };
+      return services.a.volumes.map(({ source }) => source);
+    };
+    expect(await sourcesOf('--no-path-resolution')).toEqual(['./here', '../up']);
+    expect(await sourcesOf()).toEqual([join(directory, 'here'), join(directory, '../up')]);
+  });
+
+  it('--no-consistency prints what refers to nothing', async () => {
+    await writeFile(
+      join(directory, 'loose.yaml'),
+      'services: { a: { image: a, networks: [none], depends_on: [a] } }',
+    );
+    await expect(config('-f', 'loose.yaml')).rejects.toMatchObject({ code: 'invalid_file' });
+    expect((await config('-f', 'loose.yaml', '--no-consistency')).out).toContain('none: null');
+  });
+
+  it('pins the images of hooks and mounts too, but not those that services build', async () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const text = `
+services:
+  own: { image: "x.org/own@${digest}" }
+  a:
+    image: "x.org/a@${digest}"
+    pre_start: [{ command: a, image: "redis@${digest}" }]
+    volumes: [{ type: image, source: "redis:8@${digest}", target: /a }, { type: image, source: own, target: /b }]
+`;
+    await writeFile(join(directory, 'hooks.yaml'), text);
+    const { out } = await config('-f', 'hooks.yaml', '--resolve-image-digests', '--format', 'json');
+    expect(JSON.parse(out)).toMatchObject({
+      services: {
+        a: {
+          pre_start: [{ image: `docker.io/library/redis@${digest}` }],
+          volumes: [{ source: `docker.io/library/redis@${digest}` }, { source: 'own' }],
+        },
+      },
+    });
+    const lock = await config('-f', 'hooks.yaml', '--lock-image-digests', '--format', 'json');
+    expect(Object.keys((JSON.parse(lock.out) as { services: { a: object } }).services.a)).toEqual([
+      'image',
+      'volumes',
+    ]);
+  });
+
+  it('--lock-image-digests prints a file with nothing but images', async () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const fixed = `services: { a: { image: "redis:8@${digest}", user: me }, b: { image: "x.org/b@${digest}" } }`;
+    await writeFile(join(directory, 'fixed.yaml'), fixed);
+    const { out } = await config('-f', 'fixed.yaml', '--lock-image-digests');
+    expect(out).toBe(`services:
+  a:
+    image: docker.io/library/redis@${digest}
+  b:
+    image: x.org/b@${digest}
+`);
+    const whole = await config('-f', 'fixed.yaml', '--resolve-image-digests', '--format', 'json');
+    expect(JSON.parse(whole.out)).toMatchObject({
+      name: 'shop',
+      services: { a: { image: `docker.io/library/redis@${digest}`, user: 'me' } },
+    });
   });
 
   it('--output writes a file that reads as the same again, and --quiet nothing', async () => {
@@ -162,7 +293,7 @@ TAG       true
   });
 
   it.each([
-    [['--resolve-image-digests'], 'not_supported'],
+    [['--images', '--no-interpolate'], 'invalid_argument'],
     [['--services', '--images'], 'invalid_argument'],
     [['--format', 'xml'], 'invalid_argument'],
     [['--hash', 'nobody'], 'not_found'],

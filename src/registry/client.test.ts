@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { ShoalError } from '../../src/util/errors.ts';
+import { ShoalError } from '../util/errors.ts';
 import { parseReference } from './reference.ts';
-import { isRetryable, parseChallenge, pullError, RegistryError } from './registry.ts';
+import { isRetryable, parseChallenge, pullError, RegistryError } from './client.ts';
 
 test('a bearer challenge gives its parameters, and another scheme none', () => {
   const challenge =

@@ -1,4 +1,4 @@
-import { ShoalError } from '../../src/util/errors.ts';
+import { ShoalError } from '../util/errors.ts';
 
 /** An image's name taken apart. */
 export interface Reference {
@@ -57,8 +57,12 @@ function splitRegistry(name: string): { registry: string; path: string } {
   const first = slash < 0 ? '' : name.slice(0, slash);
   const isRegistry = first === 'localhost' || /[.:]/.test(first) || first !== first.toLowerCase();
   if (!isRegistry) return { registry: defaultRegistry, path: name };
-  const registry = first === 'index.docker.io' ? defaultRegistry : first;
-  return { registry, path: name.slice(slash + 1) };
+  return { registry: canonicalRegistry(first), path: name.slice(slash + 1) };
+}
+
+/** A registry by the name it goes by here: Docker's own has two. */
+export function canonicalRegistry(registry: string): string {
+  return registry === 'index.docker.io' ? defaultRegistry : registry;
 }
 
 /** The one spelling of a reference: what two spellings of the same image share. */

@@ -1,9 +1,9 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { Clock } from '../../src/util/clock.ts';
-import { ShoalError } from '../../src/util/errors.ts';
-import { acceptedManifests, configBytesMax, digestOf, manifestBytesMax } from './manifest.ts';
-import { canonicalReference, registryUrl, type Reference } from './reference.ts';
+import type { Clock } from '../util/clock.ts';
+import { ShoalError } from '../util/errors.ts';
+import { acceptedManifests, configBytesMax, digestOf, manifestBytesMax } from './content.ts';
+import { canonicalReference, isLoopback, registryUrl, type Reference } from './reference.ts';
 
 /** A connection on which nothing comes for this long is given up. */
 const idleTimeoutMs = 30_000;
@@ -11,6 +11,12 @@ const redirectsMax = 5;
 const tokenBytesMax = 1024 * 1024;
 /** A token without a lifetime lives this long (Docker registry token authentication: at least 60 s). */
 const tokenLifetimeDefaultS = 60;
+
+/** Who asks a registry. */
+export interface Login {
+  user: string;
+  password: string;
+}
 
 interface Token {
   value: string;
@@ -35,46 +41,52 @@ export function isRetryable(error: unknown): boolean {
   );
 }
 
-/** A registry's error in the words that a person gets. */
-export function pullError(reference: Reference, error: unknown): Error {
+/** A registry's error in the words that a person gets; `doing` is what was tried, in words that follow "Cannot". */
+export function pullError(reference: Reference, error: unknown, doing = 'pull'): Error {
   if (error instanceof ShoalError) return error;
   const name = canonicalReference(reference);
+  const cannot = `Cannot ${doing} ${name}`;
   if (!(error instanceof RegistryError)) {
-    return new ShoalError(
-      'unavailable',
-      `Cannot pull ${name}: the registry ${reference.registry} cannot be reached`,
-      {
-        cause: error,
-      },
-    );
+    return new ShoalError('unavailable', `${cannot}: the registry ${reference.registry} cannot be reached`, {
+      cause: error,
+    });
   }
   if (error.status === 401 || error.status === 403) {
     return new ShoalError(
       'image_not_found',
-      `Cannot pull ${name}: access denied; the repository does not exist or may need a login`,
+      `${cannot}: access denied; the repository does not exist or may need a login`,
       { cause: error, next: 'Check the spelling of the image.' },
     );
   }
   if (error.status === 404) {
-    return new ShoalError('image_not_found', `Cannot pull ${name}: the registry does not have it`, {
+    return new ShoalError('image_not_found', `${cannot}: the registry does not have it`, {
       next: 'Check the spelling of the image and its tag.',
     });
   }
   const code = isRetryable(error) ? 'unavailable' : 'image_invalid';
-  return new ShoalError(code, `Cannot pull ${name}: ${error.message}`, { cause: error });
+  return new ShoalError(code, `${cannot}: ${error.message}`, { cause: error });
 }
 
-/** Reads one repository of one registry (OCI distribution specification 1.1, "Pull"), without a login. */
+/** Reads one repository of one registry (OCI distribution specification 1.1, "Pull"), without a login unless one is given. */
 export class RepositoryClient {
   readonly #reference: Reference;
   readonly #base: URL;
   readonly #clock: Clock;
+  readonly #login: Login | undefined;
   #token: Token | undefined;
+  /** The registry wants the login itself with each request, not a token. */
+  #isBasic = false;
 
-  constructor(options: { reference: Reference; insecureRegistries: readonly string[]; clock: Clock }) {
+  constructor(options: {
+    reference: Reference;
+    insecureRegistries: readonly string[];
+    clock: Clock;
+    login?: Login | undefined;
+  }) {
     this.#reference = options.reference;
     this.#base = registryUrl(options.reference.registry, options.insecureRegistries);
     this.#clock = options.clock;
+    this.#login = options.login;
   }
 
   /** A manifest by tag or digest, verified. */
@@ -130,12 +142,25 @@ export class RepositoryClient {
   }
 
   #authorization(): Record<string, string> {
+    if (this.#isBasic) return this.#loginFor(this.#base);
     if (!this.#token || this.#token.expiresAtMs <= this.#clock.now()) return {};
     return { authorization: `Bearer ${this.#token.value}` };
   }
 
-  /** Fetches an anonymous token (Docker registry: "Token authentication specification"). */
+  /** The login as a header (RFC 7617), for a server that it may be told: over TLS, or on this machine. */
+  #loginFor(url: URL): Record<string, string> {
+    const isSafe = url.protocol === 'https:' || isLoopback(url.hostname);
+    if (this.#login === undefined || !isSafe) return {};
+    const { user, password } = this.#login;
+    return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
+  }
+
+  /** Fetches a token, an anonymous one without a login (Docker registry: "Token authentication specification"). */
   async #authenticate(challenge: string, signal: AbortSignal): Promise<void> {
+    if (/^basic\b/i.test(challenge) && this.#login !== undefined) {
+      this.#isBasic = true;
+      return;
+    }
     const parameters = parseChallenge(challenge);
     if (!parameters?.['realm']) throw new RegistryError(401, 'the registry wants a login');
     const url = new URL(parameters['realm']);
@@ -144,7 +169,7 @@ export class RepositoryClient {
     }
     if (parameters['service']) url.searchParams.set('service', parameters['service']);
     url.searchParams.set('scope', parameters['scope'] ?? `repository:${this.#reference.repository}:pull`);
-    const response = checked(await getFollowing(url, {}, signal));
+    const response = checked(await getFollowing(url, this.#loginFor(url), signal));
     const answer = parseToken(await readAll(response, tokenBytesMax));
     if (!answer) throw new RegistryError(401, 'the token server gave no token');
     this.#token = { value: answer.token, expiresAtMs: this.#clock.now() + answer.lifetimeS * 1000 };

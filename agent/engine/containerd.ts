@@ -159,6 +159,12 @@ class ContainerdEngine implements Engine {
     }
   }
 
+  async wait(id: string, signal: AbortSignal): Promise<{ exitCode: number }> {
+    const control = { timeoutMs: Infinity, signal };
+    const { exitStatus } = await this.#client.call('Tasks.Wait', { containerId: id }, control);
+    return { exitCode: exitStatus };
+  }
+
   async kill(id: string, signal: number): Promise<void> {
     try {
       await this.#client.call('Tasks.Kill', { containerId: id, signal });
@@ -200,7 +206,8 @@ class ContainerdEngine implements Engine {
     const { clock, log } = this.#options;
     const base = await this.#processOf(id);
     const user = request.user === undefined ? undefined : await this.#userIn(id, request.user);
-    const process = execProcess(base, request, user);
+    const capabilities = request.privileged ? this.#host.capabilities : undefined;
+    const process = execProcess(base, request, user, capabilities);
     return startExec({
       client: this.#client,
       fifos: this.#fifos,

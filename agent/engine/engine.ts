@@ -86,6 +86,8 @@ export interface ExecRequest {
   environment: string[];
   user?: string;
   workingDirectory?: string;
+  /** With all that the host has to give. */
+  privileged?: boolean;
   size?: { columns: number; rows: number };
   /** Ends the process with SIGKILL after this long. */
   timeoutMs?: number;
@@ -131,6 +133,8 @@ export interface Engine {
   /** Makes snapshot, container and (not yet started) process. On failure nothing stays behind. `output` gets what it prints. */
   create(container: ContainerCreate, output: OutputSink): Promise<void>;
   start(id: string): Promise<{ pid: number }>;
+  /** Resolves when the started process has ended, at once if it has already. */
+  wait(id: string, signal: AbortSignal): Promise<{ exitCode: number }>;
   /** Signal by number. A process that has ended already is no error. */
   kill(id: string, signal: number): Promise<void>;
   /** Removes process, container and snapshot, whatever state they are in; no error when there is nothing. */

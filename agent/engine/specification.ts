@@ -204,7 +204,10 @@ function resourceLimits({ ulimits = {} }: ContainerSettings, host: HostFeatures)
   return Object.entries(limits).map(([name, limit]) => ({ type: `RLIMIT_${name.toUpperCase()}`, ...limit }));
 }
 
-/** The process of an exec: as the container's own, except for what the request says. */
+/**
+ * The process of an exec: as the container's own, except for what the request says. `capabilities` are those of a
+ * privileged one.
+ */
 export function execProcess(
   base: OciProcess,
   request: {
@@ -215,8 +218,10 @@ export function execProcess(
     size?: { columns: number; rows: number };
   },
   user: ContainerUser | undefined,
+  capabilities?: string[],
 ): OciProcess {
   const { consoleSize: _, ...rest } = base;
+  const { uid } = user ?? base.user;
   return {
     ...rest,
     terminal: request.tty,
@@ -225,15 +230,15 @@ export function execProcess(
     args: request.command,
     env: mergeEnvironment([...base.env, ...terminalEnvironment(request.tty)], request.environment),
     cwd: request.workingDirectory ?? base.cwd,
-    ...(user && {
-      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-      capabilities: capabilitySets(base.capabilities.bounding, user),
+    ...(user && { user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids } }),
+    ...((user || capabilities) && {
+      capabilities: capabilitySets(capabilities ?? base.capabilities.bounding, { uid }),
     }),
   };
 }
 
 /** Root gets the set; everybody else only may get it, by programs that carry capabilities. */
-function capabilitySets(bounding: string[], user: ContainerUser): OciProcess['capabilities'] {
+function capabilitySets(bounding: string[], user: Pick<ContainerUser, 'uid'>): OciProcess['capabilities'] {
   const held = user.uid === 0 ? bounding : [];
   return { bounding, effective: held, permitted: held };
 }

@@ -101,6 +101,14 @@ export class FakeEngine implements Engine {
     return { pid: 1 };
   }
 
+  async wait(id: string, signal: AbortSignal): Promise<{ exitCode: number }> {
+    await this.#call('wait', id);
+    const ended = this.containers.get(id);
+    if (ended?.state === 'stopped') return { exitCode: ended.exitCode ?? 0 };
+    for await (const exit of this.exits(signal)) if (exit.id === id) return { exitCode: exit.exitCode };
+    throw signal.reason;
+  }
+
   async kill(id: string, signal: number): Promise<void> {
     await this.#call(`kill ${signal}`, id);
     if (this.obeys.has(signal)) this.exit(id, 128 + signal);

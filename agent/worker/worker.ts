@@ -222,19 +222,35 @@ export class Worker {
   async #start(id: string, entry: Entry): Promise<void> {
     entry.starting = true;
     try {
-      const failure = await this.#startWithHooks(id, entry.local.hooks?.postStart ?? []);
+      const failure =
+        (await this.#initialise(id, entry)) ??
+        (await this.#startWithHooks(id, entry.local.hooks?.postStart ?? []));
       if (failure === undefined) this.dispatch(id, { type: 'started' });
-      else
-        this.dispatch(id, {
-          type: 'failed',
-          error: { code: 'hook_failed', message: `post_start: ${failure}` },
-        });
+      else this.dispatch(id, { type: 'failed', error: { code: 'hook_failed', message: failure } });
     } catch (error) {
       if (codeOf(error) === 'unavailable') await this.#observeAfterLoss(id, entry, error);
       else this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
     } finally {
       entry.starting = false;
     }
+  }
+
+  /** Runs the task's init containers; gives what went wrong. */
+  async #initialise(id: string, entry: Entry): Promise<string | undefined> {
+    const steps = entry.local.hooks?.preStart ?? [];
+    if (steps.length === 0) return undefined;
+    const failure = await this.preparer.initContainers.run(id, {
+      steps,
+      onStep: (message) => this.dispatch(id, { type: 'initialising', message }),
+      isWanted: () => entry.local.phase.at === 'starting',
+      signal: this.signal,
+    });
+    if (failure === undefined) {
+      this.dispatch(id, { type: 'initialised' });
+      return undefined;
+    }
+    const said = await this.#lastLine(id);
+    return `pre_start: ${failure.message}${said === undefined ? '' : `: ${said}`}`;
   }
 
   /** Starts the container and runs its hooks; gives what went wrong with those. */
@@ -245,7 +261,8 @@ export class Worker {
       hooks.length > 0 && (await engine.list()).some((one) => one.id === id && one.state === 'running');
     if (!runs) await this.preparer.start(id);
     const run = { engine, containerId: id, hooks, timeoutMs: hooksMs, signal: this.signal };
-    return await runHooks({ ...run, now: () => clock.now() });
+    const failure = await runHooks({ ...run, now: () => clock.now() });
+    return failure === undefined ? undefined : `post_start: ${failure}`;
   }
 
   /** Runs the hooks of a task that is asked to stop. What goes wrong is logged: it is stopped all the same. */
@@ -352,7 +369,10 @@ export class Worker {
   }
 
   async #kill(id: string, signalNumber: number, signal: AbortSignal): Promise<void> {
-    await this.preparer.surviveEngine(signal, () => this.options.engine.kill(id, signalNumber));
+    const { engine } = this.options;
+    await this.preparer.surviveEngine(signal, () =>
+      engine.kill(this.preparer.initContainers.running(id) ?? id, signalNumber),
+    );
   }
 
   /** Until it is done: nothing may stay behind. */
@@ -378,13 +398,14 @@ export class Worker {
       cancel();
       entry.cleaning = false;
     }
-    const lastLine = await this.#lastLine(id, entry);
+    const { phase } = entry.local;
+    const exited = phase.at === 'cleaning' && phase.ending.error?.code === 'exited';
+    const lastLine = exited ? await this.#lastLine(id) : undefined;
     this.dispatch(id, { type: 'cleaned', ...(lastLine === undefined ? {} : { lastLine }) });
   }
 
-  /** What the task's program wrote last, if it ended by itself and wrongly. */
-  async #lastLine(id: string, { local }: Entry): Promise<string | undefined> {
-    if (local.phase.at !== 'cleaning' || local.phase.ending.error?.code !== 'exited') return undefined;
+  /** What the task's program wrote last. */
+  async #lastLine(id: string): Promise<string | undefined> {
     try {
       const query = { follow: false, tail: lastLinesRead, signal: this.signal };
       const lines = (await Array.fromAsync(this.options.logs.read(id, query))).filter(({ text }) =>

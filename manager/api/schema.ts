@@ -156,6 +156,17 @@ const hook = object({
   environment: map(longText),
   'user?': text,
   'workingDirectory?': text,
+  'privileged?': { const: true },
+});
+
+const initContainer = object({
+  'image?': { ...text, minLength: 1 },
+  'command?': texts,
+  environment: map(longText),
+  'user?': text,
+  'workingDirectory?': text,
+  'privileged?': { const: true },
+  perReplica: flag,
 });
 
 const container = object({
@@ -177,6 +188,7 @@ const container = object({
   'names?': names,
   'logs?': object({ 'fileBytesMax?': count, 'filesMax?': count }),
   'pullPolicy?': pullPolicy,
+  'preStart?': list(initContainer),
   'postStart?': list(hook),
   'preStop?': list(hook),
 });

@@ -202,3 +202,25 @@ test('a task nobody has is ended by the manager, and one on a node that is away 
   expect(view.tasks.get('task3')!.status.state).toBe('orphaned');
   expect([...view.tasks.values()].every((each) => isTerminal(each.status.state))).toBe(true);
 });
+
+test('an update stops no old task for a new one that only waits for another to run the init containers', () => {
+  const preStart = [{ command: ['migrate'], environment: {}, perReplica: false }];
+  const plain = plainService('web', { mode: { kind: 'replicated', replicas: 2 } });
+  const template = {
+    ...plain.task,
+    reservations: { memoryBytes: 1 },
+    container: { ...plain.task.container, preStart },
+  };
+  const web = service({ specVersion: 2, initialisedVersion: 1 }, { ...plain, task: template });
+  const held = task(2, 'pending', { id: 'new2', specVersion: 2, template, desiredState: 'ready' });
+  const first = task(1, 'starting', { id: 'new1', specVersion: 2, template, initialises: true });
+  const stopped = (tasks: Task[]) => {
+    const view = viewOf({ nodes: [node('n1')], services: [web], tasks });
+    settle(view, 60_000);
+    return view.tasks.get('task2')?.desiredState;
+  };
+  expect(stopped([task(2, 'running'), held, first])).toBe('running');
+  expect(
+    stopped([task(2, 'running'), held, { ...first, status: { ...first.status, state: 'failed' } }]),
+  ).toBe('shutdown');
+});

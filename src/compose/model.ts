@@ -76,6 +76,7 @@ export interface CanonicalService {
   oom_score_adj?: number;
   pid?: 'host';
   platform?: string;
+  pre_start?: CanonicalInitContainer[];
   post_start?: CanonicalHook[];
   pre_stop?: CanonicalHook[];
   privileged?: boolean;
@@ -106,6 +107,12 @@ export interface CanonicalHook {
   working_dir?: string;
   /** null: not set. */
   environment?: Record<string, string | null>;
+}
+
+export interface CanonicalInitContainer extends Omit<CanonicalHook, 'command'> {
+  command?: string[] | null;
+  image?: string;
+  per_replica?: boolean;
 }
 
 export interface CanonicalHealthcheck {

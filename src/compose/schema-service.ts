@@ -2,6 +2,7 @@ import {
   boolean,
   bytes,
   closed,
+  commandLine,
   duration,
   fileMode,
   integer,
@@ -16,15 +17,8 @@ import {
 } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { cpus, deploy, replicasMax } from './schema-deploy.ts';
+import { hooks, initContainers } from './schema-hooks.ts';
 import { settingsAttributes } from './schema-settings.ts';
-
-const commandLine: Attribute = {
-  type: ['array', 'null'],
-  items: text,
-  form: 'command',
-  says: 'a string, which is split into words, or a list of words',
-  merge: 'replace',
-};
 
 const healthcheck: Attribute = object({
   test: {
@@ -233,20 +227,6 @@ const tmpfs: Attribute = {
   says: 'a path in the container, with options of mount, such as /run:size=64m,mode=1777,exec',
 };
 
-function hooks(cluster: string): Attribute {
-  const hook = object(
-    {
-      command: { ...commandLine, type: 'array', minItems: 1 },
-      user: text,
-      privileged: { ...boolean, is: 'false', says: 'false: they have what the container has' },
-      working_dir: { type: 'string', is: 'absolutePath', says: 'an absolute path in the container' },
-      environment: keyValues,
-    },
-    { required: ['command'] },
-  );
-  return { type: 'array', items: hook, merge: 'append', says: 'a list of maps with command', cluster };
-}
-
 /** A service, issue by issue nearer to the whole of Compose. */
 export const service: Attribute = object({
   image: {
@@ -348,6 +328,7 @@ export const service: Attribute = object({
     cluster: 'only with one replica: one more name of it on its networks',
   },
   ...settingsAttributes,
+  pre_start: initContainers,
   post_start: hooks('a replica counts as running, and its healthcheck begins, once they have ended well'),
   pre_stop: hooks(
     'run before the stop signal when a replica is stopped on purpose, for stop_grace_period at most',
@@ -366,7 +347,6 @@ export const service: Attribute = object({
     isolation: 'it is for Windows',
     mac_address: 'it follows from the address that the cluster gives',
     models: 'run the model as a service, and name it in the environment',
-    pre_start: 'do it in a service that ends, and depend on it with service_completed_successfully',
     provider: 'it starts programs on one machine; run what it provides as a service, or name its address',
     pull_refresh_after: 'write pull_policy: every_12h or the like',
     runtime: 'hosts have one runtime',

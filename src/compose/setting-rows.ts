@@ -71,6 +71,28 @@ export const settingRows: readonly (readonly [written: string, canonical: object
       preStop: [{ command: ['c'], workingDirectory: '/d', environment: { E: '1' } }],
     },
   ],
+  [
+    'post_start: [{ command: a, privileged: true }]\n    pre_stop: [{ command: a, privileged: false }]',
+    { post_start: [{ command: ['a'], privileged: true }] },
+    { postStart: [{ privileged: true }], preStop: [{ command: ['a'], environment: {} }] },
+  ],
+  [
+    'pre_start: [{ command: a "b c", environment: [E=1, F] }, { image: tool, user: root, working_dir: /d, privileged: yes, per_replica: true }]',
+    { pre_start: [{ command: ['a', 'b c'] }, { image: 'tool', per_replica: true }] },
+    {
+      preStart: [
+        { command: ['a', 'b c'], environment: { E: '1' }, perReplica: false },
+        {
+          image: 'tool',
+          environment: {},
+          user: 'root',
+          workingDirectory: '/d',
+          privileged: true,
+          perReplica: true,
+        },
+      ],
+    },
+  ],
   ['network_mode: host', { network_mode: 'host', networks: {} }, { settings: { network: 'host' } }],
   ['network_mode: none', { network_mode: 'none', networks: {} }, {}],
   [

@@ -17,6 +17,10 @@ export function checkSettings(
     );
   }
   checkNetworkMode(path, service, complain);
+  for (const [index, { command, image }] of (service.pre_start ?? []).entries()) {
+    if (image !== undefined || (command?.length ?? 0) > 0) continue;
+    complain([...path, 'pre_start', index], 'it would run the service itself', 'add command: or image:');
+  }
   checkCpus(path, service, complain);
   checkSwap(path, service, complain);
   for (const [name, { soft, hard }] of Object.entries(service.ulimits ?? {})) {

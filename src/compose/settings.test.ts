@@ -88,10 +88,9 @@ const wrongRows: [string, string][] = [
     'volumes[0].volume.subpath: .*without ".."',
   ],
   ['post_start: [{ user: a }]', 'post_start[0].command: this key is missing'],
-  [
-    'pre_stop: [{ command: a, privileged: true }]',
-    'pre_stop[0].privileged: .*they have what the container has',
-  ],
+  ['pre_start: [{ user: root }]', 'pre_start[0]: it would run the service itself'],
+  ['pre_start: [{ command: a, image: "A B" }]', 'pre_start[0].image: "A B" cannot be used here'],
+  ['pre_start: [{ command: a, replicas: 2 }]', 'pre_start[0].replicas: this key is not known'],
   ['platform: windows/amd64', 'platform: .*it must be linux/amd64'],
   ['pull_policy: build', 'pull_policy: .*build is not supported yet'],
   ['pull_policy: every_0s', 'pull_policy: .*'],

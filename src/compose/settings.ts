@@ -3,12 +3,13 @@ import type {
   ContainerSettings,
   CpuSettings,
   Hook,
+  InitContainer,
   LogSettings,
   MemorySettings,
   NameSettings,
   PullPolicy,
 } from '../spec/settings.ts';
-import type { CanonicalHook, CanonicalService } from './model.ts';
+import type { CanonicalHook, CanonicalInitContainer, CanonicalService } from './model.ts';
 import { durationMs } from './values.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -18,26 +19,50 @@ type Optional<T> = { [Key in keyof T]?: T[Key] | undefined };
 /** What a service says of its containers beside the usual, as parts of their spec; absent parts say nothing. */
 export function settingParts(
   service: CanonicalService,
-): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy' | 'postStart' | 'preStop'> {
+): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy' | 'preStart' | 'postStart' | 'preStop'> {
   return (
     said({
       settings: said(containerSettings(service)),
       names: said(nameSettings(service)),
       logs: said(logSettings(service)),
       pullPolicy: pullPolicy(service.pull_policy),
+      preStart: list(service.pre_start?.map(initContainer)),
       postStart: list(service.post_start?.map(hook)),
       preStop: list(service.pre_stop?.map(hook)),
     }) ?? {}
   );
 }
 
-function hook({ command, user, working_dir: workingDirectory, environment = {} }: CanonicalHook): Hook {
+function hook({ command, ...rest }: CanonicalHook): Hook {
+  return { command, ...processParts(rest) };
+}
+
+function initContainer({
+  command,
+  image,
+  per_replica: perReplica,
+  ...rest
+}: CanonicalInitContainer): InitContainer {
+  return {
+    ...(image === undefined ? {} : { image }),
+    ...(command === undefined || command === null ? {} : { command }),
+    ...processParts(rest),
+    perReplica: perReplica ?? false,
+  };
+}
+
+function processParts({
+  user,
+  privileged,
+  working_dir: workingDirectory,
+  environment = {},
+}: Omit<CanonicalHook, 'command'>): Omit<Hook, 'command'> {
   const set = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== null);
   return {
-    command,
     environment: Object.fromEntries(set),
     ...(user === undefined || user === '' ? {} : { user }),
     ...(workingDirectory === undefined ? {} : { workingDirectory }),
+    ...(privileged === true ? { privileged } : {}),
   };
 }
 

@@ -176,8 +176,13 @@ const serviceRows: readonly Row[] = [
   ],
   [
     'post_start',
-    ['[{ command: a b, user: root }]'],
-    ['[{ user: root }]', 'a', '[{ command: a, privileged: true }]'],
+    ['[{ command: a b, user: root, privileged: true }]'],
+    ['[{ user: root }]', 'a', '[{ command: a, privileged: much }]'],
+  ],
+  [
+    'pre_start',
+    ['[{ command: a b }]', '[{ image: tool, per_replica: true }]', '[]'],
+    ['[{ user: root }]', 'a', '[a]', '[{ command: a, per_replica: often }]'],
   ],
   ['pre_stop', ['[{ command: [a] }]', '[]'], ['[{}]', '[a]']],
   ['privileged', ['true'], ['much']],

@@ -93,6 +93,23 @@ export interface Hook {
   environment: Record<string, string>;
   user?: string;
   workingDirectory?: string;
+  /** With everything the host may, whatever the container has. */
+  privileged?: true;
+}
+
+/** A container that is run to its end before the service's own starts, with all that the service's own has. */
+export interface InitContainer {
+  /** Absent: the service's image. */
+  image?: string;
+  /** Absent: the service's command, or that of `image`. */
+  command?: string[];
+  /** Laid over the service's. */
+  environment: Record<string, string>;
+  user?: string;
+  workingDirectory?: string;
+  privileged?: true;
+  /** Before each replica; otherwise once for a version of the service, before any replica of it starts. */
+  perReplica: boolean;
 }
 
 /** When an image is pulled although it is on the host: `every` when the last pull is that long ago. Absent: never. */

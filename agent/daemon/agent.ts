@@ -266,8 +266,9 @@ export class Agent {
 }
 
 /** Every image that a task uses. */
-function imagesOf({ image, preStart = [] }: ContainerSpec): string[] {
-  return [image, ...preStart.flatMap((init) => init.image ?? [])];
+function imagesOf({ image, preStart = [], mounts }: ContainerSpec): string[] {
+  const mounted = mounts.flatMap((mount) => (mount.type === 'image' ? [mount.source] : []));
+  return [image, ...preStart.flatMap((init) => init.image ?? []), ...mounted];
 }
 
 /** Makes the agent of a member and sets it going. */

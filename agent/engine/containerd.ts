@@ -20,15 +20,17 @@ import { devicesOf } from './devices.ts';
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
 import { earlierAttemptRemains, shimWasEnding, startError } from './failures.ts';
-import { execPrefix, FifoFolder, holdOpen } from './fifos.ts';
+import { FifoFolder } from './fifos.ts';
 import { hostFeatures, wasKilledForMemory } from './host.ts';
 import { copyFromRoot } from './image-copy.ts';
+import { ImageMounts } from './image-mounts.ts';
 import { ImageRoots } from './image-root.ts';
 import { ImageStore } from './images.ts';
 import { findInit } from './init.ts';
 import { Leases } from './leases.ts';
 import type { Mount } from './messages.ts';
-import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
+import { fifoNames } from './output.ts';
+import { Outputs } from './outputs.ts';
 import type { PullOptions } from './pulls.ts';
 import { ShimGroups } from './shim-groups.ts';
 import { makeSnapshot } from './snapshots.ts';
@@ -48,8 +50,6 @@ const runtimeName = 'io.containerd.runc.v2';
 const specTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 const signalKill = 9;
 const killedExitCode = 128 + signalKill;
-/** How long an earlier process's execs find somebody at the other end of their FIFOs. */
-const abandonedExecMs = 15_000;
 const taskCreateAttempts = 4;
 /**
  * A start takes a fraction of a second. Seen once in 80 kills of containerd in the middle of one: `runc start` hangs in
@@ -58,8 +58,6 @@ const taskCreateAttempts = 4;
 const startTimeoutMs = 20_000;
 /** A daemon killed in the middle of a creation comes back while containerd still clears what it had begun. */
 const earlierAttemptPauseMs = 250;
-/** How long the last output of a removed container is waited for. */
-const outputEndTimeoutMs = 2_000;
 
 export interface ContainerdOptions {
   /** Path of containerd's socket. */
@@ -95,15 +93,13 @@ class ContainerdEngine implements Engine {
   readonly #fifos: FifoFolder;
   readonly #host: HostFeatures;
   readonly #queue = new KeyedQueue();
-  readonly #outputs = new Map<string, Output>();
-  /** Output of containers of an earlier process that nobody has taken up yet. */
-  readonly #held = new Map<string, () => void>();
+  readonly #outputs: Outputs;
+  readonly #imageMounts: ImageMounts;
   /** What a container's own process is like: execs are like it. */
   readonly #processes = new Map<string, OciProcess>();
   /** Control groups of containers that have theirs in a place of their own. */
   readonly #cgroups = new Map<string, string>();
   readonly #subscriptions = new Set<Promise<void>>();
-  #started: Promise<void> | undefined;
 
   constructor(options: ContainerdOptions) {
     const { address, namespace, clock, log, insecureRegistries, stateDirectory } = options;
@@ -120,6 +116,8 @@ class ContainerdEngine implements Engine {
     this.#roots = new ImageRoots(this.#client, join(stateDirectory, 'rootfs'), this.#leases);
     this.#accounts = new AccountsReader(this.#roots);
     this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
+    this.#outputs = new Outputs({ fifos: this.#fifos, clock, log });
+    this.#imageMounts = new ImageMounts(this.#client, join(stateDirectory, 'images'));
     this.#host = hostFeatures();
   }
 
@@ -178,7 +176,7 @@ class ContainerdEngine implements Engine {
   }
 
   async list(): Promise<ContainerInfo[]> {
-    await this.#start();
+    await Promise.all([this.#outputs.start(), this.#imageMounts.start()]);
     // an exit that comes after this list must reach those who asked for exits before it
     await Promise.all(this.#subscriptions);
     await this.#leases.sweep();
@@ -195,14 +193,12 @@ class ContainerdEngine implements Engine {
   }
 
   async reattach(id: string, output: OutputSink): Promise<void> {
-    await this.#start();
-    this.#outputs.get(id)?.detach();
-    this.#release(id);
-    this.#keepOutput(id, reattachOutput(this.#fifos, id, output));
+    await this.#outputs.start();
+    this.#outputs.reattach(id, output);
   }
 
   async exec(id: string, request: ExecRequest): Promise<ExecSession> {
-    await this.#start();
+    await this.#outputs.start();
     const { clock, log } = this.#options;
     const base = await this.#processOf(id);
     const user = request.user === undefined ? undefined : await this.#userIn(id, request.user);
@@ -234,9 +230,7 @@ class ContainerdEngine implements Engine {
   }
 
   close(): Promise<void> {
-    for (const output of this.#outputs.values()) output.detach();
-    this.#outputs.clear();
-    for (const id of this.#held.keys()) this.#release(id);
+    this.#outputs.close();
     this.#client.close();
     return Promise.resolve();
   }
@@ -246,77 +240,43 @@ class ContainerdEngine implements Engine {
     return wasKilledForMemory(this.#host, path);
   }
 
-  #start(): Promise<void> {
-    this.#started ??= this.#takeOver().catch((error: unknown) => {
-      this.#started = undefined;
-      throw error;
-    });
-    return this.#started;
-  }
-
-  async #takeOver(): Promise<void> {
-    const names = await this.#fifos.start();
-    const ofExecs = names.filter((name) => name.startsWith(execPrefix));
-    if (ofExecs.length > 0) this.#abandonExecs(ofExecs);
-    const ids = names.filter((name) => !ofExecs.includes(name)).map((name) => containerOfFifo(name));
-    for (const id of new Set(ids)) if (id !== undefined && !this.#outputs.has(id)) this.#hold(id);
-  }
-
-  /** Execs of an earlier process may be about to open their FIFOs; they find them open, and after a while closed. */
-  #abandonExecs(names: string[]): void {
-    const release = holdOpen(names.map((name) => this.#fifos.path(name)));
-    const finish = () => {
-      this.#held.delete(execPrefix);
-      release();
-      this.#fifos
-        .remove(...names)
-        .catch((error: unknown) => this.#options.log.warn('FIFOs left behind', { error: messageOf(error) }));
-    };
-    const cancel = this.#options.clock.after(abandonedExecMs, finish);
-    this.#held.set(execPrefix, () => {
-      cancel();
-      release();
-    });
-  }
-
-  #hold(id: string): void {
-    if (this.#held.has(id)) return;
-    const { stdout, stderr } = fifoNames(id);
-    this.#held.set(id, holdOpen([this.#fifos.path(stdout), this.#fifos.path(stderr)]));
-  }
-
-  #release(id: string): void {
-    this.#held.get(id)?.();
-    this.#held.delete(id);
-  }
-
   async #create(container: ContainerCreate, output: OutputSink): Promise<void> {
-    await this.#start();
-    const { id } = container;
+    await this.#outputs.start();
+    const { id, imageMounts = [] } = container;
     const snapshotter = await this.#images.snapshotter();
     const chainId = await this.#chainIdOf(container.image);
     const accounts = await this.#accounts.read(snapshotter, chainId);
     const { settings = {} } = container;
-    const specification = runtimeSpecification(container, {
-      user: resolveUser(container.user, accounts, settings.groups),
-      host: this.#host,
-      cgroupParent: this.#options.cgroupParent,
-      devices: await devicesOf(settings),
-      ...(settings.init && { initPath: await findInit() }),
-    });
+    const views = await Promise.all(
+      imageMounts.map(async ({ image, ...mount }) => {
+        return { reference: image.reference, chainId: await this.#chainIdOf(image), ...mount };
+      }),
+    );
+    const mounts = [...container.mounts, ...this.#imageMounts.mounts(id, views)];
+    const specification = runtimeSpecification(
+      { ...container, mounts },
+      {
+        user: resolveUser(container.user, accounts, settings.groups),
+        host: this.#host,
+        cgroupParent: this.#options.cgroupParent,
+        devices: await devicesOf(settings),
+        ...(settings.init && { initPath: await findInit() }),
+      },
+    );
     if (settings.cgroupParent !== undefined) this.#cgroups.set(id, specification.linux.cgroupsPath);
     try {
-      await this.#createRecord(container, snapshotter, specification);
-      const paths = this.#makeFifos(container);
-      const prepared = this.#prepare(snapshotter, id, chainId);
-      const [fifos, mounts] = await Promise.all([paths, prepared]);
-      this.#keepOutput(id, attachOutput(fifos, output));
-      await this.#groups.join(container.group, id, () => this.#createTask(container, mounts, fifos));
+      const labels = { ...container.labels, ...this.#imageMounts.labels(snapshotter, id, views) };
+      await this.#createRecord({ ...container, labels }, snapshotter, specification);
+      const [fifos, rootfs] = await Promise.all([
+        this.#outputs.make(container),
+        this.#prepare(snapshotter, id, chainId),
+        this.#imageMounts.mount(snapshotter, id, views),
+      ]);
+      this.#outputs.attach(id, fifos, output);
+      await this.#groups.join(container.group, id, () => this.#createTask(container, rootfs, fifos));
       this.#processes.set(id, specification.process);
     } catch (error) {
-      // nothing has been written
-      this.#outputs.get(id)?.detach();
-      this.#outputs.delete(id);
+      this.#outputs.drop(id); // nothing has been written
       await this.#remove(id).catch((left: unknown) =>
         this.#options.log.warn('a container that could not be made was not cleared', {
           container: id,
@@ -324,6 +284,8 @@ class ContainerdEngine implements Engine {
         }),
       );
       throw startError(error, container.args);
+    } finally {
+      await this.#imageMounts.release(id);
     }
   }
 
@@ -365,14 +327,6 @@ class ContainerdEngine implements Engine {
     }
   }
 
-  async #makeFifos({ id, tty, settings }: ContainerCreate): Promise<string[]> {
-    const names = fifoNames(id);
-    if (settings?.openStdin) await this.#fifos.make(names.stdin);
-    return Promise.all(
-      (tty ? [names.stdout] : [names.stdout, names.stderr]).map((name) => this.#fifos.make(name)),
-    );
-  }
-
   async #createTask(container: ContainerCreate, rootfs: Mount[], fifos: string[]): Promise<void> {
     const [stdout = '', stderr = ''] = fifos;
     const { id: containerId, tty: terminal, settings } = container;
@@ -398,26 +352,20 @@ class ContainerdEngine implements Engine {
 
   async #remove(id: string): Promise<void> {
     this.#groups.leave(id);
-    const { stdin, stdout, stderr } = fifoNames(id);
-    // the shim waits for somebody to write, and would for ever
-    const releaseInput = holdOpen([this.#fifos.path(stdin)]);
-    // with a reader of our own the end of the output must be seen instead
-    const release = this.#outputs.has(id)
-      ? undefined
-      : holdOpen([this.#fifos.path(stdout), this.#fifos.path(stderr)]);
+    const release = this.#outputs.holdOpen(id);
     try {
       await this.#deleteTask(id);
     } finally {
-      release?.();
-      releaseInput();
+      release();
     }
     const snapshotter = await this.#images.snapshotter();
-    await this.#fifos.remove(stdin, stdout, stderr);
+    await this.#outputs.removeFifos(id);
+    await this.#imageMounts.remove(snapshotter, id);
     // the record goes last: while it is there `list` shows what is left to clear
     await Promise.all([
       ignoreMissing(this.#client.call('Snapshots.Remove', { snapshotter, key: id })),
       ignoreMissing(this.#client.call('Containers.Delete', { id })),
-      this.#endOutput(id),
+      this.#outputs.end(id),
     ]);
     this.#processes.delete(id);
     this.#cgroups.delete(id);
@@ -435,24 +383,6 @@ class ContainerdEngine implements Engine {
     }
     await ignoreMissing(this.#client.call('Tasks.Delete', { containerId }));
     await this.#bundles.clear(id);
-  }
-
-  #keepOutput(id: string, output: Output): void {
-    this.#outputs.set(id, output);
-    void output.done.then(() => {
-      if (this.#outputs.get(id) === output) this.#outputs.delete(id);
-    });
-  }
-
-  async #endOutput(id: string): Promise<void> {
-    const output = this.#outputs.get(id);
-    if (!output) return;
-    const ended = new AbortController();
-    const limit = this.#options.clock.sleep(outputEndTimeoutMs, ended.signal).catch(() => undefined);
-    await Promise.race([output.done, limit]);
-    ended.abort();
-    output.detach();
-    await output.done;
   }
 
   async #chainIdOf(image: Image): Promise<string> {

@@ -38,6 +38,13 @@ export interface RuntimeMount {
   options: string[];
 }
 
+/** What an image holds, at a path of a container. */
+export interface ImageMount {
+  image: Image;
+  target: string;
+  subpath?: string;
+}
+
 /** Everything needed to make one container; already merged from template and image by the worker. */
 export interface ContainerCreate {
   id: string;
@@ -49,6 +56,8 @@ export interface ContainerCreate {
   hostname: string;
   labels: Record<string, string>;
   mounts: RuntimeMount[];
+  /** Images, read-only; of each the whole, or a folder or file. */
+  imageMounts?: ImageMount[];
   /** A prepared network namespace; absent: the container gets an empty one of its own. */
   networkNamespace?: string;
   limits: { nanoCpus?: number; memoryBytes?: number; pids?: number };

@@ -1,10 +1,10 @@
-import type { ContainerCreate, Image, RuntimeMount } from '../engine/engine.ts';
+import type { ContainerCreate, Image, ImageMount } from '../engine/engine.ts';
 import type { AllocatedPort } from '../../src/spec/service.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
-import { containerOf, initContainerOf, stopSignalOf } from './container.ts';
+import { containerOf, initContainerOf, stopSignalOf, type ContainerParts } from './container.ts';
 import { healthPlan } from './health.ts';
 import { chooseHostPorts } from './host-ports.ts';
 import { Images, pullWords } from './images.ts';
@@ -152,6 +152,7 @@ export class Preparer {
       const { namespacePath } = place;
       const parts = {
         mounts,
+        imageMounts: imageMountsOf(task, images),
         ...(namespacePath === undefined ? {} : { networkNamespace: namespacePath }),
       };
       // the task's own comes last: where it is, so are the others
@@ -182,7 +183,7 @@ export class Preparer {
   async #createInitContainers(
     task: TaskAssignment,
     images: ReadonlyMap<string, Image>,
-    parts: { mounts: RuntimeMount[]; networkNamespace?: string },
+    parts: ContainerParts,
     signal: AbortSignal,
   ): Promise<InitStep[]> {
     const steps: InitStep[] = [];
@@ -197,14 +198,16 @@ export class Preparer {
     return steps;
   }
 
-  /** The task's image and those of its init containers, by reference. */
+  /** The task's image and those of its init containers and mounts, by reference. */
   async #imagesOf(
     task: TaskAssignment,
     context: PrepareContext,
     signal: AbortSignal,
   ): Promise<Map<string, Image>> {
-    const others = initContainersOf(task).flatMap(({ container }) => container.image ?? []);
-    const references = [...new Set([task.template.container.image, ...others])];
+    const { image, mounts } = task.template.container;
+    const initial = initContainersOf(task).flatMap(({ container }) => container.image ?? []);
+    const mounted = mounts.flatMap((mount) => (mount.type === 'image' ? [mount.source] : []));
+    const references = [...new Set([image, ...initial, ...mounted])];
     const found = references.map(async (reference) => {
       return [reference, await this.#image(task, reference, context, signal)] as const;
     });
@@ -278,6 +281,14 @@ export class Preparer {
     // A mount inside another one must come after it.
     return [...data, ...small].sort((left, right) => depth(left.target) - depth(right.target));
   }
+}
+
+function imageMountsOf({ template }: TaskAssignment, images: ReadonlyMap<string, Image>): ImageMount[] {
+  return template.container.mounts.flatMap((mount) => {
+    if (mount.type !== 'image') return [];
+    const { source, target, subpath } = mount;
+    return [{ image: images.get(source)!, target, ...(subpath === undefined ? {} : { subpath }) }];
+  });
 }
 
 function hooksOf(task: TaskAssignment, preStart: InitStep[]): { hooks?: TaskHooks } {

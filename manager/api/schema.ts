@@ -64,6 +64,7 @@ const mount = {
       'propagation?': { enum: ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'] },
       'notRecursive?': flag,
     }),
+    object({ type: { const: 'image' }, source: { ...text, minLength: 1 }, target: text, 'subpath?': text }),
     object({
       type: { const: 'tmpfs' },
       target: text,

@@ -1,5 +1,6 @@
 import { parseConstraint } from '../spec/constraint.ts';
 import { ShoalError } from '../util/errors.ts';
+import { checks } from './checks.ts';
 import { chainText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
@@ -172,10 +173,12 @@ function checkMounts(key: string, service: CanonicalService, { complain }: Conte
         `${JSON.stringify(mount.source)} is relative, and the service may run on any host of the cluster`,
         'write an absolute path that exists on the hosts, or use a named volume, a config or a secret',
       );
+    } else if (mount.type === 'image' && !checks.imageReference(mount.source ?? '')) {
+      complain([...path, 'source'], 'it is not the name of an image', 'name one, such as redis:8');
     } else if (mount.type === 'tmpfs' && mount.source !== undefined) {
       complain([...path, 'source'], 'a tmpfs has no source', 'leave it out');
     }
-    for (const kind of ['bind', 'volume', 'tmpfs'] as const) {
+    for (const kind of ['bind', 'volume', 'tmpfs', 'image'] as const) {
       if (mount[kind] === undefined || kind === mount.type || Object.keys(mount[kind]).length === 0) continue;
       complain(
         [...path, kind],

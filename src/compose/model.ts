@@ -134,13 +134,14 @@ export interface CanonicalPort {
 }
 
 export interface CanonicalMount {
-  type: 'volume' | 'bind' | 'tmpfs';
+  type: 'volume' | 'bind' | 'tmpfs' | 'image';
   source?: string;
   target: string;
   read_only?: boolean;
   bind?: { create_host_path?: boolean; propagation?: string; recursive?: 'enabled' | 'disabled' };
   volume?: { nocopy?: boolean; subpath?: string };
   tmpfs?: { size?: string; mode?: string };
+  image?: { subpath?: string };
 }
 
 export interface CanonicalFileReference {

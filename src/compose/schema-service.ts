@@ -63,11 +63,15 @@ const port: Attribute = object(
   { required: ['target'] },
 );
 
+const volumeSubpath: Attribute = {
+  type: 'string',
+  pattern: '^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$',
+};
+
 const volumeOptions: Attribute = object({
   nocopy: boolean,
   subpath: {
-    type: 'string',
-    pattern: '^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$',
+    ...volumeSubpath,
     says: 'the path of a folder in the volume, without ".."',
     cluster: 'the folder must be in the volume on the host that the replica is on',
   },
@@ -79,8 +83,9 @@ const volumeOptions: Attribute = object({
 const mount: Attribute = object(
   {
     type: {
-      ...oneOf('volume', 'bind', 'tmpfs'),
-      says: 'volume, bind or tmpfs (others are not supported yet)',
+      ...oneOf('volume', 'bind', 'tmpfs', 'image'),
+      says: 'volume, bind, tmpfs or image (others are not supported yet)',
+      cluster: 'image: what the image source names holds, read-only, pulled as the service’s own',
     },
     source: { ...text, cluster: 'of a bind mount an absolute path, on each host that has a replica' },
     target: {
@@ -102,7 +107,9 @@ const mount: Attribute = object(
     volume: volumeOptions,
     tmpfs: object({ size: bytes, mode: fileMode }),
     consistency: { ...oneOf('consistent', 'cached', 'delegated'), cluster: 'has no effect on Linux' },
-    ...refused({ image: 'copy the files out of the image into a named volume' }),
+    image: object({
+      subpath: { ...volumeSubpath, says: 'the path of a folder or file in the image, without ".."' },
+    }),
   },
   { required: ['type', 'target'] },
 );

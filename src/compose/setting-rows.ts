@@ -173,6 +173,16 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     { mounts: [{ type: 'bind', propagation: 'rslave', notRecursive: true }] },
   ],
   [
+    'volumes: [{ type: image, source: "tools:1", target: /t }, { type: image, source: tools, target: /u, image: { subpath: a/b } }]',
+    {},
+    {
+      mounts: [
+        { type: 'image', source: 'tools:1', target: '/t' },
+        { type: 'image', source: 'tools', target: '/u', subpath: 'a/b' },
+      ],
+    },
+  ],
+  [
     'volumes: [{ type: volume, source: data, target: /d, consistency: cached }]',
     {},
     { mounts: [{ type: 'volume', source: 'app_data' }] },

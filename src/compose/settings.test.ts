@@ -88,6 +88,13 @@ const wrongRows: [string, string][] = [
     'volumes[0].volume.subpath: .*without ".."',
   ],
   ['post_start: [{ user: a }]', 'post_start[0].command: this key is missing'],
+  ['volumes: [{ type: image, target: /d }]', 'volumes[0].source: it is not the name of an image'],
+  ['volumes: [{ type: image, source: "A B", target: /d }]', 'volumes[0].source: it is not the name of an'],
+  [
+    'volumes: [{ type: image, source: a, target: /d, image: { subpath: ../b } }]',
+    'volumes[0].image.subpath: .*without ".."',
+  ],
+  ['volumes: [{ type: volume, target: /d, image: { subpath: b } }]', 'the mount is of type volume'],
   ['pre_start: [{ user: root }]', 'pre_start[0]: it would run the service itself'],
   ['pre_start: [{ command: a, image: "A B" }]', 'pre_start[0].image: "A B" cannot be used here'],
   ['pre_start: [{ command: a, replicas: 2 }]', 'pre_start[0].replicas: this key is not known'],

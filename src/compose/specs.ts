@@ -336,6 +336,15 @@ function mount(one: CanonicalMount, names: Names): Mount {
         ...(mode === undefined ? {} : { mode }),
       };
     }
+    case 'image': {
+      const subpath = one.image?.subpath;
+      return {
+        type: 'image',
+        source: one.source ?? '',
+        target,
+        ...(subpath === undefined ? {} : { subpath }),
+      };
+    }
     case 'volume': {
       const source = one.source === undefined ? undefined : names.volumes.get(one.source);
       return {

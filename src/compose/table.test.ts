@@ -225,6 +225,7 @@ const serviceRows: readonly Row[] = [
       '[{ type: tmpfs, target: /t, tmpfs: { size: 1m, mode: 0700 } }]',
       '[{ type: volume, source: data, target: /d, volume: { nocopy: true } }]',
       '[{ type: bind, source: /srv, target: /d, read_only: true, bind: { create_host_path: false } }]',
+      '[{ type: image, source: "tools:1", target: /d, image: { subpath: bin } }]',
     ],
     [
       '["none:/d"]',
@@ -234,6 +235,7 @@ const serviceRows: readonly Row[] = [
       '["v:/d"]',
       '["data:relative"]',
       '[{ type: npipe, target: /d }]',
+      '[{ type: image, target: /d }]',
       '[{ target: /d }]',
       '["data:/d", "cache:/d"]',
       '[{ type: bind, target: /d }]',

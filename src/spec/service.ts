@@ -56,6 +56,8 @@ export type Mount =
       /** Without the mounts that lie below the source. */
       notRecursive?: boolean;
     }
+  /** What an image holds, read-only. `source` is the image. */
+  | { type: 'image'; source: string; target: string; subpath?: string }
   | {
       type: 'tmpfs';
       target: string;

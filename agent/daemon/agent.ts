@@ -252,6 +252,10 @@ export class Agent {
         return { name: 'containerd', version: 'unknown' };
       },
     );
+    const features = await engine.features().catch((error: unknown) => {
+      log.warn('what this host has cannot be told', { error: messageOf(error) });
+      return { runtimes: [], cdiDevices: [] };
+    });
     return {
       hostname,
       address: advertiseAddress,
@@ -261,6 +265,7 @@ export class Agent {
       memoryBytes: totalmem(),
       engine: { ...info, labels: {} },
       shoalVersion: version,
+      ...features,
     };
   }
 }

@@ -5,17 +5,21 @@ import type { Logger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import { AccountsReader } from './accounts.ts';
 import { Bundles } from './bundles.ts';
+import { CdiDevices } from './cdi.ts';
 import { ContainerdClient, isAlreadyExists, isNotFound } from './client.ts';
 import type {
   ContainerCreate,
   ContainerExit,
   ContainerInfo,
   Engine,
+  EngineFeatures,
   ExecRequest,
   ExecSession,
   Image,
   OutputSink,
 } from './engine.ts';
+import { checkApparmorProfile } from './apparmor.ts';
+import { blockIoOf } from './block-io.ts';
 import { devicesOf } from './devices.ts';
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
@@ -32,6 +36,7 @@ import type { Mount } from './messages.ts';
 import { fifoNames } from './output.ts';
 import { Outputs } from './outputs.ts';
 import type { PullOptions } from './pulls.ts';
+import { findRuntime, installedRuntimes, type Runtime } from './runtimes.ts';
 import { ShimGroups } from './shim-groups.ts';
 import { makeSnapshot } from './snapshots.ts';
 import {
@@ -46,7 +51,6 @@ import {
 import { describeTask, ignoreMissing } from './task-state.ts';
 import { resolveUser, type ContainerUser } from './user.ts';
 
-const runtimeName = 'io.containerd.runc.v2';
 const specTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 const signalKill = 9;
 const killedExitCode = 128 + signalKill;
@@ -72,6 +76,8 @@ export interface ContainerdOptions {
   cgroupParent: string;
   /** Registries (`HOST[:PORT]`) that are spoken to without TLS; loopback always is. */
   insecureRegistries: readonly string[];
+  /** Folders with specifications of devices. @default /etc/cdi and /var/run/cdi */
+  deviceDirectories?: readonly string[];
   clock: Clock;
   log: Logger;
 }
@@ -89,6 +95,7 @@ class ContainerdEngine implements Engine {
   readonly #bundles: Bundles;
   readonly #roots: ImageRoots;
   readonly #accounts: AccountsReader;
+  readonly #cdi: CdiDevices;
   readonly #groups = new ShimGroups();
   readonly #fifos: FifoFolder;
   readonly #host: HostFeatures;
@@ -119,11 +126,17 @@ class ContainerdEngine implements Engine {
     this.#outputs = new Outputs({ fifos: this.#fifos, clock, log });
     this.#imageMounts = new ImageMounts(this.#client, join(stateDirectory, 'images'));
     this.#host = hostFeatures();
+    this.#cdi = new CdiDevices(log, options.deviceDirectories);
   }
 
   async info(): Promise<{ name: string; version: string }> {
     const { version } = await this.#client.call('Version.Version', {}, { timeoutMs: 5_000 });
     return { name: 'containerd', version };
+  }
+
+  async features(): Promise<EngineFeatures> {
+    const [runtimes, cdiDevices] = await Promise.all([installedRuntimes(), this.#cdi.names()]);
+    return { runtimes, cdiDevices };
   }
 
   async image(reference: string): Promise<Image | undefined> {
@@ -240,38 +253,32 @@ class ContainerdEngine implements Engine {
     return wasKilledForMemory(this.#host, path);
   }
 
-  async #create(container: ContainerCreate, output: OutputSink): Promise<void> {
+  async #create(wanted: ContainerCreate, output: OutputSink): Promise<void> {
     await this.#outputs.start();
-    const { id, imageMounts = [] } = container;
+    const { id, settings = {}, imageMounts = [] } = wanted;
     const snapshotter = await this.#images.snapshotter();
-    const chainId = await this.#chainIdOf(container.image);
-    const accounts = await this.#accounts.read(snapshotter, chainId);
-    const { settings = {} } = container;
+    const chainId = await this.#chainIdOf(wanted.image);
     const views = await Promise.all(
       imageMounts.map(async ({ image, ...mount }) => {
         return { reference: image.reference, chainId: await this.#chainIdOf(image), ...mount };
       }),
     );
-    const mounts = [...container.mounts, ...this.#imageMounts.mounts(id, views)];
-    const specification = runtimeSpecification(
-      { ...container, mounts },
-      {
-        user: resolveUser(container.user, accounts, settings.groups),
-        host: this.#host,
-        cgroupParent: this.#options.cgroupParent,
-        devices: await devicesOf(settings),
-        ...(settings.init && { initPath: await findInit() }),
-      },
-    );
+    const runtime = await findRuntime(settings.runtime);
+    const container = {
+      ...wanted,
+      group: runtime.sharesShim ? wanted.group : '',
+      mounts: [...wanted.mounts, ...this.#imageMounts.mounts(id, views)],
+      labels: { ...wanted.labels, ...this.#imageMounts.labels(snapshotter, id, views) },
+    };
+    const specification = await this.#specify(container, snapshotter, chainId);
     if (settings.cgroupParent !== undefined) this.#cgroups.set(id, specification.linux.cgroupsPath);
     try {
-      const labels = { ...container.labels, ...this.#imageMounts.labels(snapshotter, id, views) };
-      await this.#createRecord({ ...container, labels }, snapshotter, specification);
+      await this.#createRecord(container, snapshotter, runtime, specification);
       const [fifos, rootfs] = await Promise.all([
         this.#outputs.make(container),
         this.#prepare(snapshotter, id, chainId),
-        this.#imageMounts.mount(snapshotter, id, views),
       ]);
+      await this.#imageMounts.mount(snapshotter, id, views);
       this.#outputs.attach(id, fifos, output);
       await this.#groups.join(container.group, id, () => this.#createTask(container, rootfs, fifos));
       this.#processes.set(id, specification.process);
@@ -285,8 +292,27 @@ class ContainerdEngine implements Engine {
       );
       throw startError(error, container.args);
     } finally {
-      await this.#imageMounts.release(id);
+      if (views.length > 0) await this.#imageMounts.release(id);
     }
+  }
+
+  async #specify(
+    container: ContainerCreate,
+    snapshotter: string,
+    chainId: string,
+  ): Promise<OciSpecification> {
+    const { settings = {} } = container;
+    const accounts = await this.#accounts.read(snapshotter, chainId);
+    if (settings.apparmor !== undefined) await checkApparmorProfile(settings.apparmor);
+    const specification = runtimeSpecification(container, {
+      user: resolveUser(container.user, accounts, settings.groups),
+      host: this.#host,
+      cgroupParent: this.#options.cgroupParent,
+      devices: await devicesOf(settings),
+      blockIo: await blockIoOf(settings.blockIo),
+      ...(settings.init && { initPath: await findInit() }),
+    });
+    return await this.#cdi.apply(specification, settings.cdi ?? []);
   }
 
   /**
@@ -296,6 +322,7 @@ class ContainerdEngine implements Engine {
   async #createRecord(
     container: ContainerCreate,
     snapshotter: string,
+    { name, options }: Runtime,
     specification: OciSpecification,
   ): Promise<void> {
     const { id, labels, image } = container;
@@ -303,7 +330,7 @@ class ContainerdEngine implements Engine {
       id,
       labels,
       image: image.reference,
-      runtime: { name: runtimeName },
+      runtime: { name, ...(options && { options }) },
       spec: { typeUrl: specTypeUrl, value: Buffer.from(specificationText(specification)) },
       snapshotter,
       snapshotKey: id,

@@ -115,6 +115,13 @@ export interface ExecSession {
   kill(signal: number): Promise<void>;
 }
 
+export interface EngineFeatures {
+  /** Names that `ContainerSettings.runtime` may have here. */
+  runtimes: string[];
+  /** Devices by full name, `vendor.com/class=name`. */
+  cdiDevices: string[];
+}
+
 /** One line of a container's output as it is kept. */
 export interface OutputSink {
   /** Raw bytes as the container wrote them. A sink that needs time gives a promise; nothing more is read before it resolves. */
@@ -128,6 +135,8 @@ export interface OutputSink {
  */
 export interface Engine {
   info(): Promise<{ name: string; version: string }>;
+  /** What this host has that others may lack. */
+  features(): Promise<EngineFeatures>;
   /** The image if it is here already, complete and unpacked. */
   image(reference: string): Promise<Image | undefined>;
   pull(

@@ -5,6 +5,7 @@ import type {
   ContainerExit,
   ContainerInfo,
   Engine,
+  EngineFeatures,
   ExecRequest,
   ExecSession,
   Image,
@@ -62,6 +63,11 @@ export class FakeEngine implements Engine {
   async info(): Promise<{ name: string; version: string }> {
     await this.#call('info', '');
     return { name: 'fake', version: '1' };
+  }
+
+  async features(): Promise<EngineFeatures> {
+    await this.#call('features', '');
+    return { runtimes: [], cdiDevices: [] };
   }
 
   async image(reference: string): Promise<Image | undefined> {

@@ -4,6 +4,7 @@ import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { isTerminal, type Task, type TaskState } from '../../src/spec/task.ts';
 import { seededRandom } from '../../src/util/random.ts';
+import { sampleNode } from '../../test/samples.ts';
 import { plainService } from '../../test/simulation/world.ts';
 import { applyPlan, viewOf, type MutableView } from '../store/view.ts';
 import { planReaping, orphanAfterMs, removeFromDownNodeAfterMs } from './reaper.ts';
@@ -223,4 +224,17 @@ test('an update stops no old task for a new one that only waits for another to r
   expect(
     stopped([task(2, 'running'), held, { ...first, status: { ...first.status, state: 'failed' } }]),
   ).toBe('shutdown');
+});
+
+test('a global service has tasks on those nodes only that have its runtime', () => {
+  const { task: plain } = plainService('web');
+  const template = { ...plain, container: { ...plain.container, settings: { runtime: 'crun' } } };
+  const description = { ...sampleNode('n').description!, runtimes: ['crun'] };
+  const able = { ...node('n1'), description };
+  const view = viewOf({
+    nodes: [able, node('n2')],
+    services: [service({}, { mode: { kind: 'global' }, task: template })],
+  });
+  settle(view, 0);
+  expect(wantedTasks(view).map(({ nodeId }) => nodeId)).toEqual(['n1']);
 });

@@ -4,6 +4,7 @@ import { invisibleCharacter } from './invisible.ts';
 import { cleanPath, parseShortMount } from './mounts.ts';
 import { parseShortPort } from './ports.ts';
 import { numberText } from './scalar.ts';
+import { isCdiName } from './schema-devices.ts';
 import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode, PathSegment } from './tree.ts';
 import { fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
 import {
@@ -63,6 +64,7 @@ export const forms = {
   ulimits: (node) => eachValue(node, bothLimits),
   extraHosts,
   devices,
+  gpus: (node) => (textOf(node) === 'all' ? list(node.at, [fromPlain(node.at, { count: 'all' })]) : node),
   microseconds: onScalar(wholeMicroseconds),
   exposed: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(asText) } : node),
   secrets: (node) => references(node, 'source'),
@@ -340,6 +342,7 @@ function devices(node: TreeNode): TreeNode {
   const items = node.items.map((item) => {
     const text = textOf(item);
     if (text !== undefined) {
+      if (isCdiName(text)) return fromPlain(item.at, { source: text, target: text, permissions: 'rwm' });
       const [source = '', second, third] = text.split(':');
       const bare = third === undefined && second !== undefined && !second.startsWith('/');
       const [target, permissions] = bare ? [source, second] : [second ?? source, third ?? 'rwm'];

@@ -47,6 +47,7 @@ export interface CanonicalService {
   tmpfs?: string[];
   label_file?: string[];
   annotations?: Record<string, string>;
+  blkio_config?: CanonicalBlockIo;
   cap_add?: string[];
   cap_drop?: string[];
   cgroup?: 'host' | 'private';
@@ -65,6 +66,7 @@ export interface CanonicalService {
   domainname?: string;
   /** `NAME=ADDRESS` */
   extra_hosts?: string[];
+  gpus?: CanonicalDeviceRequest[];
   group_add?: string[];
   init?: boolean;
   ipc?: 'host' | 'private' | 'shareable';
@@ -82,6 +84,7 @@ export interface CanonicalService {
   privileged?: boolean;
   pull_policy?: string;
   read_only?: boolean;
+  runtime?: string;
   security_opt?: string[];
   shm_size?: string;
   stdin_open?: boolean;
@@ -98,6 +101,15 @@ export interface CanonicalServiceNetwork {
   interface_name?: string;
   priority?: number;
   gw_priority?: number;
+}
+
+export interface CanonicalBlockIo {
+  weight?: number;
+  weight_device?: { path: string; weight: number }[];
+  device_read_bps?: { path: string; rate: string }[];
+  device_write_bps?: { path: string; rate: string }[];
+  device_read_iops?: { path: string; rate: string }[];
+  device_write_iops?: { path: string; rate: string }[];
 }
 
 export interface CanonicalHook {
@@ -167,13 +179,25 @@ export interface CanonicalResources {
   pids?: number;
 }
 
+/** At most one of `count` and `device_ids`; neither is all. */
+export interface CanonicalDeviceRequest {
+  capabilities?: string[];
+  driver?: 'nvidia' | 'cdi';
+  count?: string;
+  device_ids?: string[];
+}
+
+export interface CanonicalReservations extends CanonicalResources {
+  devices?: CanonicalDeviceRequest[];
+}
+
 export interface CanonicalDeploy {
   mode?: 'replicated' | 'global';
   replicas?: number;
   endpoint_mode?: 'vip' | 'dnsrr';
   labels?: Record<string, string>;
   placement?: { constraints?: string[]; max_replicas_per_node?: number };
-  resources?: { limits?: CanonicalResources; reservations?: CanonicalResources };
+  resources?: { limits?: CanonicalResources; reservations?: CanonicalReservations };
   restart_policy?: {
     condition?: 'none' | 'on-failure' | 'any';
     delay?: string;

@@ -1,5 +1,6 @@
 import { bytes, duration, integerFrom, labels, refused, object, oneOf, textList } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { deviceRequests } from './schema-devices.ts';
 
 /** What the manager takes. */
 export const replicasMax = 10_000;
@@ -52,9 +53,9 @@ export const deploy: Attribute = object({
     reservations: object({
       cpus,
       memory: bytes,
+      devices: deviceRequests({ required: ['capabilities'] }),
       ...refused({
         generic_resources: 'the scheduler does not count them; label the nodes, and use a constraint',
-        devices: 'the scheduler does not know of devices; use devices and a placement constraint',
       }),
     }),
   }),

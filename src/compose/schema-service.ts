@@ -342,7 +342,6 @@ export const service: Attribute = object({
   ),
   ...refused({
     attach: 'shoal up attaches to nothing; shoal logs shows the output of the services that are named',
-    blkio_config: 'limits of block devices are not set; use cpu_shares and deploy.resources',
     build: 'build the image elsewhere, push it to a registry, and name it with image',
     cpu_count: 'it is for Windows; use deploy.resources.limits.cpus',
     cpu_percent: 'it is for Windows; use deploy.resources.limits.cpus',
@@ -350,14 +349,13 @@ export const service: Attribute = object({
     develop:
       'it is for one machine; run it there with docker compose watch, and give the result to the cluster',
     external_links: 'join a network of the other service and call it by its full name, APPLICATION_SERVICE',
-    gpus: 'the scheduler does not know of graphics cards; use devices and a placement constraint',
     isolation: 'it is for Windows',
     mac_address: 'it follows from the address that the cluster gives',
     models: 'run the model as a service, and name it in the environment',
     provider: 'it starts programs on one machine; run what it provides as a service, or name its address',
     pull_refresh_after: 'write pull_policy: every_12h or the like',
-    runtime: 'hosts have one runtime',
-    storage_opt: 'containers’ file systems have no limits; write to a tmpfs with a size, or to a volume',
+    storage_opt:
+      'the file systems of containers cannot be limited: overlayfs has no quotas; write to a tmpfs with a size, or to a volume',
     use_api_socket: 'the API is open to those with a certificate only; mount no socket of the host',
     volumes_from:
       'give both services the same named volume, and keep them on one host by a placement constraint',

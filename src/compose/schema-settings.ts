@@ -1,5 +1,6 @@
-import { boolean, bytes, integer, integerFrom, labels, object, oneOf, text } from './attribute.ts';
+import { boolean, bytes, closed, integer, integerFrom, labels, object, oneOf, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { device, deviceRequests } from './schema-devices.ts';
 
 /** A list of texts, joined with an earlier file's without identical entries. */
 function texts(says: string, item: Attribute = text): Attribute {
@@ -57,16 +58,36 @@ const sysctls: Attribute = {
   },
 };
 
-const device: Attribute = object(
+const blockDevice = patterned('^/', 'the absolute path of a device on the hosts');
+const blockWeight = integerFrom(10, 1000);
+
+function blockRates(what: string): Attribute {
+  return {
+    type: 'array',
+    items: closed({ path: blockDevice, rate: { ...bytes, says: what } }, { required: ['path', 'rate'] }),
+    says: 'a list of maps with path and rate',
+  };
+}
+
+const operations = 'a number of operations a second';
+
+const blockIo: Attribute = closed(
   {
-    source: patterned(
-      '^/',
-      'the absolute path of a device on the hosts (vendor/class=name is not supported yet)',
-    ),
-    target: patterned('^/', 'an absolute path in the container'),
-    permissions: patterned('^(?!.*(.).*\\1)[rwm]{1,3}$', 'some of r, w and m'),
+    weight: { ...blockWeight, cluster: 'only on hosts whose kernel has weights (BFQ)' },
+    weight_device: {
+      type: 'array',
+      items: closed({ path: blockDevice, weight: blockWeight }, { required: ['path', 'weight'] }),
+      says: 'a list of maps with path and weight',
+    },
+    device_read_bps: blockRates('a size a second, such as 12mb'),
+    device_write_bps: blockRates('a size a second, such as 12mb'),
+    device_read_iops: blockRates(operations),
+    device_write_iops: blockRates(operations),
   },
-  { required: ['source'] },
+  {
+    cluster:
+      'the devices are those of the host that a replica is on; one that lacks them refuses it: keep the service to those that have them by a placement constraint',
+  },
 );
 
 const logOptions: Attribute = {
@@ -88,6 +109,7 @@ const drivers =
 /** What containers are given beside the usual, and how far they are shut off. */
 export const settingsAttributes: Record<string, Attribute> = {
   annotations: labels,
+  blkio_config: blockIo,
   cap_add: capabilities,
   cap_drop: capabilities,
   cgroup: oneOf('host', 'private'),
@@ -117,9 +139,9 @@ export const settingsAttributes: Record<string, Attribute> = {
     form: 'devices',
     items: device,
     merge: { by: 'target' },
-    says: 'a list of devices such as /dev/fuse or /dev/fuse:/dev/fuse:rw',
+    says: 'a list of devices such as /dev/fuse, /dev/fuse:/dev/fuse:rw or vendor.com/class=name',
     cluster:
-      'the device must be on every host that may run the service: keep it to those by a placement constraint',
+      'a device by its path must be on every host that may run the service: keep it to those by a placement constraint',
   },
   dns: {
     ...texts('an address or a list of addresses', address),
@@ -138,6 +160,7 @@ export const settingsAttributes: Record<string, Attribute> = {
     says: 'a list of NAME=ADDRESS or a map of name to address',
     cluster: 'host-gateway is the host that the replica is on',
   },
+  gpus: deviceRequests({ form: 'gpus' }),
   group_add: {
     type: 'array',
     form: 'exposed',
@@ -187,15 +210,24 @@ export const settingsAttributes: Record<string, Attribute> = {
     cluster: 'followed on each host on its own',
   },
   read_only: boolean,
+  runtime: {
+    ...patterned(
+      '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$',
+      'the name of a runtime, such as crun or io.containerd.kata.v2',
+    ),
+    cluster: 'a replica goes only to a host that has it',
+  },
   security_opt: {
     ...texts(
       'a list of options',
       patterned(
-        '^(?:no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor|systempaths)[:=]unconfined|label[:=]disable)$',
-        'no-new-privileges:true, seccomp=unconfined, apparmor=unconfined, systempaths=unconfined or label=disable (profiles are not supported yet)',
+        '^(?:no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor)[:=].+|systempaths[:=]unconfined|label[:=]disable)$',
+        'no-new-privileges:true, seccomp=unconfined, seccomp=PROFILE.json, apparmor=PROFILE, systempaths=unconfined or label=disable (nothing is labelled)',
       ),
     ),
     merge: 'append',
+    cluster:
+      'a seccomp profile is a file that is read where the command runs; an AppArmor profile must be loaded on every host that may run the service, and without one nothing is confined by AppArmor',
   },
   shm_size: bytes,
   stdin_open: boolean,

@@ -23,6 +23,35 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     { settings: { systemPaths: 'unconfined' } },
   ],
   [
+    'security_opt: [seccomp=./seccomp.json, "apparmor:strict"]',
+    { security_opt: ['seccomp=./seccomp.json', 'apparmor:strict'] },
+    {
+      settings: {
+        seccomp: {
+          defaultAction: 'SCMP_ACT_ALLOW',
+          syscalls: [{ names: ['mkdir'], action: 'SCMP_ACT_ERRNO' }],
+        },
+        apparmor: 'strict',
+      },
+    },
+  ],
+  ['security_opt: ["seccomp:builtin", apparmor=unconfined]', {}, {}],
+  ['runtime: crun', { runtime: 'crun' }, { settings: { runtime: 'crun' } }],
+  [
+    'blkio_config: { weight: "300", weight_device: [{ path: /dev/a, weight: 400 }], device_read_bps: [{ path: /dev/a, rate: 12mb }], device_write_iops: [{ path: /dev/a, rate: 30 }] }',
+    { blkio_config: { weight: 300, device_read_bps: [{ path: '/dev/a', rate: '12582912' }] } },
+    {
+      settings: {
+        blockIo: {
+          weight: 300,
+          weightDevices: [{ path: '/dev/a', weight: 400 }],
+          readBytes: [{ path: '/dev/a', rate: 12_582_912 }],
+          writeOperations: [{ path: '/dev/a', rate: 30 }],
+        },
+      },
+    },
+  ],
+  [
     'sysctls: { net.core.somaxconn: 1024 }',
     { sysctls: { 'net.core.somaxconn': '1024' } },
     { settings: { sysctls: { 'net.core.somaxconn': '1024' } } },
@@ -56,6 +85,31 @@ export const settingRows: readonly (readonly [written: string, canonical: object
       ],
     },
     { settings: { devices: [{ permissions: 'rwm' }, { target: '/dev/b' }, {}, { target: '/dev/d' }] } },
+  ],
+  [
+    'devices: ["vendor.com/class=name:1", /dev/fuse]',
+    { devices: [{ source: 'vendor.com/class=name:1' }, { source: '/dev/fuse' }] },
+    { settings: { cdi: [{ device: 'vendor.com/class=name:1' }], devices: [{ source: '/dev/fuse' }] } },
+  ],
+  ['gpus: all', { gpus: [{ count: 'all' }] }, { settings: { cdi: [{ device: 'nvidia.com/gpu=all' }] } }],
+  [
+    'gpus: [{ count: 2 }, { device_ids: ["0", GPU-1] }, { driver: nvidia, capabilities: [utility] }]',
+    { gpus: [{ count: '2' }, { device_ids: ['0', 'GPU-1'] }, { driver: 'nvidia' }] },
+    {
+      settings: {
+        cdi: [
+          { kind: 'nvidia.com/gpu', count: 2 },
+          { device: 'nvidia.com/gpu=0' },
+          { device: 'nvidia.com/gpu=GPU-1' },
+          { device: 'nvidia.com/gpu=all' },
+        ],
+      },
+    },
+  ],
+  [
+    'deploy: { resources: { reservations: { devices: [{ capabilities: [gpu], count: all }, { capabilities: [x], driver: cdi, device_ids: [a.b/c=d] }] } } }',
+    { deploy: { resources: { reservations: { devices: [{ count: 'all' }, { driver: 'cdi' }] } } } },
+    { settings: { cdi: [{ device: 'nvidia.com/gpu=all' }, { device: 'a.b/c=d' }] } },
   ],
   [
     'device_cgroup_rules: ["c 1:3 mr", "a *:* rwm"]',

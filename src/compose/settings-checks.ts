@@ -1,3 +1,4 @@
+import { checkDeviceRequests } from './device-requests.ts';
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
 
@@ -22,10 +23,17 @@ export function checkSettings(
     complain([...path, 'pre_start', index], 'it would run the service itself', 'add command: or image:');
   }
   checkCpus(path, service, complain);
+  checkDeviceRequests(path, service, complain);
   checkSwap(path, service, complain);
   for (const [name, { soft, hard }] of Object.entries(service.ulimits ?? {})) {
     if (hard === -1 || (soft !== -1 && soft <= hard)) continue;
     complain([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
+  }
+  for (const name of ['seccomp', 'apparmor']) {
+    const said = (service.security_opt ?? []).map((option) => option.replace(':', '='));
+    const ones = new Set(said.filter((option) => option.startsWith(`${name}=`)));
+    if (ones.size < 2) continue;
+    complain([...path, 'security_opt'], `it names more than one ${name} profile`, 'keep one of them');
   }
   for (const [index, entry] of (service.security_opt ?? []).entries()) {
     if (!/^no-new-privileges[:=]false$/u.test(entry)) continue;

@@ -51,13 +51,44 @@ it('a platform is a constraint on the node', async () => {
 /** What is written, and parts of what is said of it. */
 const wrongRows: [string, string][] = [
   ['cap_add: [NET_ADMN]', 'cap_add[0]: "NET_ADMN" cannot be used here; it must be a Linux capability'],
-  ['security_opt: [seccomp=./profile.json]', 'security_opt[0]: .*profiles are not supported yet'],
+  [
+    'security_opt: [seccomp=./none.json]',
+    'security_opt[0]: cannot read /app/none.json: there is no such file',
+  ],
+  ['security_opt: [seccomp=pw.txt]', 'security_opt[0]: the seccomp profile cannot be used: it is no JSON'],
+  ['security_opt: [label=user:me]', 'security_opt[0]: .*nothing is labelled'],
+  [
+    'security_opt: [seccomp=unconfined, "seccomp:seccomp.json"]',
+    'security_opt: it names more than one seccomp profile',
+  ],
+  ['runtime: a b', 'runtime: .*the name of a runtime'],
+  ['blkio_config: { weight: 5 }', 'blkio_config.weight: .*a whole number from 10 to 1000'],
+  ['blkio_config: { device_read_bps: [{ path: sda, rate: 1 }] }', 'device_read_bps[0].path: .*absolute path'],
+  ['blkio_config: { device_read_iops: [{ path: /dev/a }] }', 'device_read_iops[0].rate: this key is missing'],
+  ['blkio_config: { x-a: 1 }', 'blkio_config.x-a: this key is not known'],
   ['sysctls: { kernel.pid_max: 5 }', 'sysctls.kernel.pid_max: .*name here; it must be a kernel setting that'],
   ['ulimits: { files: 5 }', 'ulimits.files: .*it must be a limit such as nofile'],
   ['ulimits: { nofile: { soft: 5 } }', 'ulimits.nofile.hard: this key is missing'],
   ['ulimits: { nofile: { soft: 5, hard: 4 } }', 'ulimits.nofile: the soft limit is above the hard one'],
   ['ulimits: { nofile: { soft: -1, hard: 4 } }', 'the soft limit is above the hard one'],
-  ['devices: [vendor/class=gpu]', 'devices[0].source: .*vendor/class=name is not supported yet'],
+  ['devices: [vendor/class]', 'devices[0].source: .*or vendor.com/class=name'],
+  ['gpus: some', 'gpus: "some" cannot be used here; it must be all, or a list'],
+  ['gpus: [{ count: 0 }]', 'gpus[0].count: .*a number of devices, or all'],
+  ['gpus: [{ count: 1, device_ids: [a] }]', 'gpus[0].count: it names the devices as well'],
+  ['gpus: [{ driver: cdi }]', 'gpus[0]: the driver cdi wants the names of devices'],
+  ['gpus: [{ driver: amd }]', 'gpus[0].driver: .*nvidia or cdi'],
+  [
+    'deploy: { resources: { reservations: { devices: [{ capabilities: [tpu] }] } } }',
+    'devices[0].capabilities: only graphics cards are found by what they can do',
+  ],
+  [
+    'deploy: { resources: { reservations: { devices: [{ capabilities: [x], driver: cdi, device_ids: [a] }] } } }',
+    'devices[0].device_ids: the driver cdi wants full names',
+  ],
+  [
+    'deploy: { resources: { reservations: { devices: [{ count: 1 }] } } }',
+    'devices[0].capabilities: this key',
+  ],
   [
     'devices: ["/dev/a:/dev/b:x"]',
     'devices[0].permissions: "x" cannot be used here; it must be some of r, w and m',

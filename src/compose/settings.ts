@@ -1,5 +1,6 @@
 import type { ContainerSpec } from '../spec/service.ts';
 import type {
+  BlockIoSettings,
   ContainerSettings,
   CpuSettings,
   Hook,
@@ -9,7 +10,9 @@ import type {
   NameSettings,
   PullPolicy,
 } from '../spec/settings.ts';
-import type { CanonicalHook, CanonicalInitContainer, CanonicalService } from './model.ts';
+import type { SeccompProfile } from '../spec/seccomp.ts';
+import type { CanonicalBlockIo, CanonicalHook, CanonicalInitContainer, CanonicalService } from './model.ts';
+import { cdiRequests } from './device-requests.ts';
 import { durationMs } from './values.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -19,10 +22,11 @@ type Optional<T> = { [Key in keyof T]?: T[Key] | undefined };
 /** What a service says of its containers beside the usual, as parts of their spec; absent parts say nothing. */
 export function settingParts(
   service: CanonicalService,
+  seccomp: SeccompProfile | undefined,
 ): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy' | 'preStart' | 'postStart' | 'preStop'> {
   return (
     said({
-      settings: said(containerSettings(service)),
+      settings: said(containerSettings(service, seccomp)),
       names: said(nameSettings(service)),
       logs: said(logSettings(service)),
       pullPolicy: pullPolicy(service.pull_policy),
@@ -73,7 +77,10 @@ function said<T extends object>(parts: Optional<T>): T | undefined {
 }
 
 /** Only what differs from not saying it: `false` and empty lists are the same as nothing. */
-function containerSettings(service: CanonicalService): Optional<ContainerSettings> {
+function containerSettings(
+  service: CanonicalService,
+  profile: SeccompProfile | undefined,
+): Optional<ContainerSettings> {
   const options = (service.security_opt ?? []).map((option) => option.replace(':', '='));
   return {
     init: flag(service.init),
@@ -84,7 +91,8 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
     capabilitiesAdd: list(service.cap_add),
     capabilitiesDrop: list(service.cap_drop),
     noNewPrivileges: flag(options.some((option) => /^no-new-privileges(?:=true)?$/u.test(option))),
-    seccomp: options.includes('seccomp=unconfined') ? 'unconfined' : undefined,
+    seccomp: options.includes('seccomp=unconfined') ? 'unconfined' : profile,
+    apparmor: options.map((option) => /^apparmor=(?!unconfined$)(.+)$/u.exec(option)?.[1]).find(Boolean),
     systemPaths: options.includes('systempaths=unconfined') ? 'unconfined' : undefined,
     sysctls: said({ ...service.sysctls }),
     ulimits: said({ ...service.ulimits }),
@@ -93,12 +101,11 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
     domainName: service.domainname,
     annotations: said({ ...service.annotations }),
     devices: list(
-      service.devices?.map(({ source, target = source, permissions = 'rwm' }) => ({
-        source,
-        target,
-        permissions,
-      })),
+      service.devices
+        ?.filter(({ source }) => source.startsWith('/'))
+        .map(({ source, target = source, permissions = 'rwm' }) => ({ source, target, permissions })),
     ),
+    cdi: list(cdiRequests(service)),
     deviceRules: list(service.device_cgroup_rules),
     network: service.network_mode === 'host' ? 'host' : undefined,
     ipc: service.ipc === 'host' ? 'host' : undefined,
@@ -108,6 +115,8 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
     cgroupParent: service.cgroup_parent,
     cpu: said(cpuSettings(service)),
     memory: said(memorySettings(service)),
+    blockIo: said(blockIoSettings(service.blkio_config)),
+    runtime: service.runtime,
     oomScoreAdjust: service.oom_score_adj,
   };
 }
@@ -129,6 +138,19 @@ function memorySettings(service: CanonicalService): Optional<MemorySettings> {
     withSwapBytes: swap === 0 ? undefined : swap,
     swappiness: service.mem_swappiness,
     disableOomKill: flag(service.oom_kill_disable),
+  };
+}
+
+function blockIoSettings(config: CanonicalBlockIo = {}): Optional<BlockIoSettings> {
+  const rates = (entries: { path: string; rate: string }[] | undefined) =>
+    list(entries?.map(({ path, rate }) => ({ path, rate: Number(rate) })));
+  return {
+    weight: config.weight,
+    weightDevices: list(config.weight_device),
+    readBytes: rates(config.device_read_bps),
+    writeBytes: rates(config.device_write_bps),
+    readOperations: rates(config.device_read_iops),
+    writeOperations: rates(config.device_write_iops),
   };
 }
 

@@ -24,6 +24,16 @@ const disk = {
 
 const serviceRows: readonly Row[] = [
   ['annotations', ['{ a: b }', '[a=b]'], ['5', '[{ a: b }]']],
+  [
+    'blkio_config',
+    ['{ weight: 10 }', '{ device_write_bps: [{ path: /dev/sda, rate: 1mb }] }', '{}'],
+    [
+      '5',
+      '{ weight: 1001 }',
+      '{ weight_device: [{ weight: 10 }] }',
+      '{ device_read_iops: [{ path: /a, rate: x }] }',
+    ],
+  ],
   ['cap_add', ['[NET_ADMIN]', '[ALL]'], ['[NOTHING]', '5']],
   ['cap_drop', ['[ALL]'], ['[5]']],
   ['cgroup', ['host', 'private'], ['other']],
@@ -51,7 +61,12 @@ const serviceRows: readonly Row[] = [
   ['device_cgroup_rules', ['["c 1:3 rwm"]'], ['[c]']],
   [
     'devices',
-    ['[/dev/fuse]', '["/dev/a:/dev/b:r"]', '[{ source: /dev/a, target: /dev/b, permissions: rw }]'],
+    [
+      '[/dev/fuse]',
+      '["/dev/a:/dev/b:r"]',
+      '[vendor.com/class=name]',
+      '[{ source: /dev/a, target: /dev/b, permissions: rw }]',
+    ],
     ['[dev]', '[{ target: /dev/b }]'],
   ],
   ['dns', ['9.9.9.9', '[9.9.9.9, 1.1.1.1]'], ['here', '[5]']],
@@ -84,6 +99,16 @@ const serviceRows: readonly Row[] = [
     'extra_hosts',
     ['["a=1.2.3.4", "b:1.2.3.4"]', '{ a: 1.2.3.4, b: ["[::1]"], c: host-gateway }'],
     ['[a]', '{ a: nowhere }'],
+  ],
+  [
+    'gpus',
+    [
+      'all',
+      '[{ count: 1 }]',
+      '[{ driver: nvidia, device_ids: ["0"] }]',
+      '[{ count: all, capabilities: [gpu] }]',
+    ],
+    ['none', '5', '[{ count: few }]', '[{ driver: other }]', '[{ count: 1, device_ids: [a] }]'],
   ],
   ['group_add', ['[video, 44]'], ['[{}]']],
   [
@@ -198,6 +223,7 @@ const serviceRows: readonly Row[] = [
     ['"no"', 'no', 'always', 'on-failure', 'on-failure:3', 'unless-stopped'],
     ['never', 'on-failure:x', '5'],
   ],
+  ['runtime', ['crun', 'io.containerd.runc.v2'], ['/usr/bin/crun', '5', '""']],
   ['scale', ['0', '"3"'], ['-1', 'many', '1.5']],
   [
     'secrets',
@@ -256,8 +282,14 @@ const deployRows: readonly Row[] = [
   ],
   [
     'resources',
-    ['{ limits: { cpus: "0.5", memory: 64M, pids: 5 }, reservations: { cpus: 0.1, memory: 1m } }'],
     [
+      '{ limits: { cpus: "0.5", memory: 64M, pids: 5 }, reservations: { cpus: 0.1, memory: 1m } }',
+      '{ reservations: { devices: [{ capabilities: [gpu], count: 1 }] } }',
+      '{ reservations: { devices: [{ capabilities: [any], driver: cdi, device_ids: [a.b/c=d] }] } }',
+    ],
+    [
+      '{ reservations: { devices: [{ count: 1 }] } }',
+      '{ reservations: { devices: [{ capabilities: [tpu] }] } }',
       '{ limits: { cpus: x } }',
       '{ limits: { memory: x } }',
       '{ reservations: { pids: 5 } }',

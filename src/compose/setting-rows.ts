@@ -36,6 +36,7 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     },
   ],
   ['security_opt: ["seccomp:builtin", apparmor=unconfined]', {}, {}],
+  ['security_opt: ["apparmor=:part:strict"]', {}, { settings: { apparmor: ':part:strict' } }],
   ['runtime: crun', { runtime: 'crun' }, { settings: { runtime: 'crun' } }],
   [
     'blkio_config: { weight: "300", weight_device: [{ path: /dev/a, weight: 400 }], device_read_bps: [{ path: /dev/a, rate: 12mb }], device_write_iops: [{ path: /dev/a, rate: 30 }] }',

@@ -1,4 +1,5 @@
 import { checkDeviceRequests } from './device-requests.ts';
+import { securityOption } from './settings.ts';
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
 
@@ -30,7 +31,7 @@ export function checkSettings(
     complain([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
   }
   for (const name of ['seccomp', 'apparmor']) {
-    const said = (service.security_opt ?? []).map((option) => option.replace(':', '='));
+    const said = (service.security_opt ?? []).map(securityOption);
     const ones = new Set(said.filter((option) => option.startsWith(`${name}=`)));
     if (ones.size < 2) continue;
     complain([...path, 'security_opt'], `it names more than one ${name} profile`, 'keep one of them');

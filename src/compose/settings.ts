@@ -81,7 +81,7 @@ function containerSettings(
   service: CanonicalService,
   profile: SeccompProfile | undefined,
 ): Optional<ContainerSettings> {
-  const options = (service.security_opt ?? []).map((option) => option.replace(':', '='));
+  const options = (service.security_opt ?? []).map(securityOption);
   return {
     init: flag(service.init),
     privileged: flag(service.privileged),
@@ -139,6 +139,11 @@ function memorySettings(service: CanonicalService): Optional<MemorySettings> {
     swappiness: service.mem_swappiness,
     disableOomKill: flag(service.oom_kill_disable),
   };
+}
+
+/** The option with `=` between its name and its value, which may also be a colon. */
+export function securityOption(option: string): string {
+  return option.replace(/^([a-z-]+)[:=]/u, '$1=');
 }
 
 function blockIoSettings(config: CanonicalBlockIo = {}): Optional<BlockIoSettings> {

@@ -92,6 +92,27 @@ test('an agent that comes back goes on where it was, and runs none twice', async
   expect(starts).toEqual(['start a-init-0', 'start a-init-1', 'start a-init-2', 'start a']);
 });
 
+test('an engine that goes away in the middle, however often it is looked at afterwards, runs none twice', async () => {
+  host.assign(assignment('a', 'running', { preStart: [each('one'), each('two')] }));
+  await runs('a-init-0');
+  host.engine.goAway();
+  await vi.waitFor(() =>
+    expect(host.engine.calls.filter((call) => call === 'info').length).toBeGreaterThan(1),
+  );
+  host.engine.comeBack();
+  await vi.waitFor(
+    () => expect(host.engine.calls.filter((call) => call === 'wait a-init-0')).toHaveLength(2),
+    limit,
+  );
+  for (let times = 0; times < 3; times++) await host.worker.observe('a');
+  host.engine.exit('a-init-0', 0);
+  await runs('a-init-1');
+  host.engine.exit('a-init-1', 0);
+  await reaches('running');
+  const starts = host.engine.calls.filter((call) => call.startsWith('start'));
+  expect(starts).toEqual(['start a-init-0', 'start a-init-1', 'start a']);
+});
+
 test('a task that is stopped while one runs ends that one with its signal, and starts nothing more', async () => {
   host.assign(assignment('a', 'running', { preStart: [each('one'), each('two')] }));
   await runs('a-init-0');

@@ -34,7 +34,8 @@ interface Entry {
   assignment: TaskAssignment | undefined;
   local: LocalTask;
   preparation?: AbortController;
-  starting: boolean;
+  /** The start under way. One that has lost its engine gives its place to the next. */
+  starting?: symbol;
   stopping?: AbortController;
   health?: AbortController;
   cleaning: boolean;
@@ -81,7 +82,7 @@ export class Worker {
 
   /** Brings back what an earlier process knew of a task. */
   restore(id: string, local: LocalTask): void {
-    this.entries.set(id, { assignment: undefined, local, starting: false, cleaning: false });
+    this.entries.set(id, { assignment: undefined, local, cleaning: false });
     this.preparer.adopt(id, local.status.hostPorts ?? []);
   }
 
@@ -144,7 +145,7 @@ export class Worker {
     }
     const grace = assignment.template.container.stopGracePeriodMs;
     const local = firstSight(assignment.status, grace, clock.now());
-    this.entries.set(id, { assignment, local, starting: false, cleaning: false });
+    this.entries.set(id, { assignment, local, cleaning: false });
     store.putTask(id, local);
     if (local.status !== assignment.status) onStatus(id, local.status);
     if (local.phase.at === 'cleaning') this.dispatch(id, { type: 'found', container: 'missing' });
@@ -220,7 +221,8 @@ export class Worker {
   }
 
   async #start(id: string, entry: Entry): Promise<void> {
-    entry.starting = true;
+    const start = Symbol('start');
+    entry.starting = start;
     try {
       const failure =
         (await this.#initialise(id, entry)) ??
@@ -231,7 +233,7 @@ export class Worker {
       if (codeOf(error) === 'unavailable') await this.#observeAfterLoss(id, entry, error);
       else this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
     } finally {
-      entry.starting = false;
+      if (entry.starting === start) delete entry.starting;
     }
   }
 
@@ -282,7 +284,7 @@ export class Worker {
     this.options.log.warn('the engine went away during a start', { task: id, error: messageOf(cause) });
     try {
       await this.preparer.waitForEngine(this.signal);
-      entry.starting = false;
+      delete entry.starting;
       await this.observe(id);
     } catch (error) {
       this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });

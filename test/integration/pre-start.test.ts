@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
-import { currentTasks, writeComposeFile } from '../harness/compose.ts';
+import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { differences } from '../harness/standing.ts';
 import { paths } from '../harness/state.ts';
@@ -78,15 +78,23 @@ test('a new version runs them once more', async () => {
   expect(await cluster.shoal(['down', '-p', 'counted'])).toMatchObject({ exitCode: 0 });
 });
 
-test('agents that are killed in the middle run none of them twice', async () => {
-  const ended = up('killed', counted('one', 4));
-  await vi.waitFor(async () => expect(await written()).toEqual(['begin one']), soon);
-  for (const host of cluster.hosts) await host.kill('agent');
-  expect(await ended).toMatchObject({ exitCode: 0 });
-  expect(await written()).toEqual(['begin one', 'once one more', ...Array(3).fill('each one')]);
-  await vi.waitFor(async () => expect(await differences(cluster)).toEqual([]), soon);
-  expect(await cluster.shoal(['down', '-p', 'killed'])).toMatchObject({ exitCode: 0 });
-});
+test.each(['agent', 'containerd', 'manager'] as const)(
+  'none of them runs twice because a part is killed in the middle: %s',
+  async (part) => {
+    const ended = up(part, counted('one', 4));
+    await vi.waitFor(async () => expect(await written()).toEqual(['begin one']), soon);
+    for (const host of part === 'manager' ? [cluster.manager] : cluster.hosts) await host.kill(part);
+    await ended; // the command itself may have lost its manager
+    const each = Array(3).fill('each one');
+    await vi.waitFor(
+      async () => expect(await written()).toEqual(['begin one', 'once one more', ...each]),
+      soon,
+    );
+    await untilConverged(cluster, part, soon.timeout);
+    await vi.waitFor(async () => expect(await differences(cluster)).toEqual([]), soon);
+    expect(await cluster.shoal(['down', '-p', part])).toMatchObject({ exitCode: 0 });
+  },
+);
 
 test('one that fails fails the service with its last line, and leaves nothing', async () => {
   const { exitCode, stderr } = await up(

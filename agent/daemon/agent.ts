@@ -14,6 +14,7 @@ import { createTaskFiles, type FileContent, type TaskFiles } from '../worker/tas
 import { TaskStore } from '../worker/task-store.ts';
 import { Worker } from '../worker/worker.ts';
 import type { NodeDescription } from '../../src/spec/node.ts';
+import type { ContainerSpec } from '../../src/spec/service.ts';
 import { compareTaskStates } from '../../src/spec/task.ts';
 import { version } from '../../src/spec/version.ts';
 import { withDeadline, type Clock } from '../../src/util/clock.ts';
@@ -217,7 +218,7 @@ export class Agent {
 
   async #removeUnusedImages(): Promise<void> {
     const { engine, log } = this.#options;
-    const keep = [...this.#assignments.task.values()].map(({ template }) => template.container.image);
+    const keep = [...this.#assignments.task.values()].flatMap(({ template }) => imagesOf(template.container));
     const removed = await engine.removeUnusedImages({ keep, unusedMs: imageUnusedMs });
     if (removed.length > 0) log.info('removed images that were not used for a day', { images: removed });
   }
@@ -251,6 +252,10 @@ export class Agent {
         return { name: 'containerd', version: 'unknown' };
       },
     );
+    const features = await engine.features().catch((error: unknown) => {
+      log.warn('what this host has cannot be told', { error: messageOf(error) });
+      return { runtimes: [], cdiDevices: [] };
+    });
     return {
       hostname,
       address: advertiseAddress,
@@ -260,8 +265,15 @@ export class Agent {
       memoryBytes: totalmem(),
       engine: { ...info, labels: {} },
       shoalVersion: version,
+      ...features,
     };
   }
+}
+
+/** Every image that a task uses. */
+function imagesOf({ image, preStart = [], mounts }: ContainerSpec): string[] {
+  const mounted = mounts.flatMap((mount) => (mount.type === 'image' ? [mount.source] : []));
+  return [image, ...preStart.flatMap((init) => init.image ?? []), ...mounted];
 }
 
 /** Makes the agent of a member and sets it going. */

@@ -5,31 +5,38 @@ import type { Logger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import { AccountsReader } from './accounts.ts';
 import { Bundles } from './bundles.ts';
+import { CdiDevices } from './cdi.ts';
 import { ContainerdClient, isAlreadyExists, isNotFound } from './client.ts';
 import type {
   ContainerCreate,
   ContainerExit,
   ContainerInfo,
   Engine,
+  EngineFeatures,
   ExecRequest,
   ExecSession,
   Image,
   OutputSink,
 } from './engine.ts';
+import { checkApparmorProfile } from './apparmor.ts';
+import { blockIoOf } from './block-io.ts';
 import { devicesOf } from './devices.ts';
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
 import { earlierAttemptRemains, shimWasEnding, startError } from './failures.ts';
-import { execPrefix, FifoFolder, holdOpen } from './fifos.ts';
+import { FifoFolder } from './fifos.ts';
 import { hostFeatures, wasKilledForMemory } from './host.ts';
 import { copyFromRoot } from './image-copy.ts';
+import { ImageMounts } from './image-mounts.ts';
 import { ImageRoots } from './image-root.ts';
 import { ImageStore } from './images.ts';
 import { findInit } from './init.ts';
 import { Leases } from './leases.ts';
 import type { Mount } from './messages.ts';
-import { attachOutput, containerOfFifo, fifoNames, reattachOutput, type Output } from './output.ts';
+import { fifoNames } from './output.ts';
+import { Outputs } from './outputs.ts';
 import type { PullOptions } from './pulls.ts';
+import { findRuntime, installedRuntimes, type Runtime } from './runtimes.ts';
 import { ShimGroups } from './shim-groups.ts';
 import { makeSnapshot } from './snapshots.ts';
 import {
@@ -44,12 +51,9 @@ import {
 import { describeTask, ignoreMissing } from './task-state.ts';
 import { resolveUser, type ContainerUser } from './user.ts';
 
-const runtimeName = 'io.containerd.runc.v2';
 const specTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 const signalKill = 9;
 const killedExitCode = 128 + signalKill;
-/** How long an earlier process's execs find somebody at the other end of their FIFOs. */
-const abandonedExecMs = 15_000;
 const taskCreateAttempts = 4;
 /**
  * A start takes a fraction of a second. Seen once in 80 kills of containerd in the middle of one: `runc start` hangs in
@@ -58,8 +62,6 @@ const taskCreateAttempts = 4;
 const startTimeoutMs = 20_000;
 /** A daemon killed in the middle of a creation comes back while containerd still clears what it had begun. */
 const earlierAttemptPauseMs = 250;
-/** How long the last output of a removed container is waited for. */
-const outputEndTimeoutMs = 2_000;
 
 export interface ContainerdOptions {
   /** Path of containerd's socket. */
@@ -74,6 +76,8 @@ export interface ContainerdOptions {
   cgroupParent: string;
   /** Registries (`HOST[:PORT]`) that are spoken to without TLS; loopback always is. */
   insecureRegistries: readonly string[];
+  /** Folders with specifications of devices. @default /etc/cdi and /var/run/cdi */
+  deviceDirectories?: readonly string[];
   clock: Clock;
   log: Logger;
 }
@@ -91,19 +95,18 @@ class ContainerdEngine implements Engine {
   readonly #bundles: Bundles;
   readonly #roots: ImageRoots;
   readonly #accounts: AccountsReader;
+  readonly #cdi: CdiDevices;
   readonly #groups = new ShimGroups();
   readonly #fifos: FifoFolder;
   readonly #host: HostFeatures;
   readonly #queue = new KeyedQueue();
-  readonly #outputs = new Map<string, Output>();
-  /** Output of containers of an earlier process that nobody has taken up yet. */
-  readonly #held = new Map<string, () => void>();
+  readonly #outputs: Outputs;
+  readonly #imageMounts: ImageMounts;
   /** What a container's own process is like: execs are like it. */
   readonly #processes = new Map<string, OciProcess>();
   /** Control groups of containers that have theirs in a place of their own. */
   readonly #cgroups = new Map<string, string>();
   readonly #subscriptions = new Set<Promise<void>>();
-  #started: Promise<void> | undefined;
 
   constructor(options: ContainerdOptions) {
     const { address, namespace, clock, log, insecureRegistries, stateDirectory } = options;
@@ -120,12 +123,20 @@ class ContainerdEngine implements Engine {
     this.#roots = new ImageRoots(this.#client, join(stateDirectory, 'rootfs'), this.#leases);
     this.#accounts = new AccountsReader(this.#roots);
     this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
+    this.#outputs = new Outputs({ fifos: this.#fifos, clock, log });
+    this.#imageMounts = new ImageMounts(this.#client, join(stateDirectory, 'images'));
     this.#host = hostFeatures();
+    this.#cdi = new CdiDevices(log, options.deviceDirectories);
   }
 
   async info(): Promise<{ name: string; version: string }> {
     const { version } = await this.#client.call('Version.Version', {}, { timeoutMs: 5_000 });
     return { name: 'containerd', version };
+  }
+
+  async features(): Promise<EngineFeatures> {
+    const [runtimes, cdiDevices] = await Promise.all([installedRuntimes(), this.#cdi.names()]);
+    return { runtimes, cdiDevices };
   }
 
   async image(reference: string): Promise<Image | undefined> {
@@ -159,6 +170,12 @@ class ContainerdEngine implements Engine {
     }
   }
 
+  async wait(id: string, signal: AbortSignal): Promise<{ exitCode: number }> {
+    const control = { timeoutMs: Infinity, signal };
+    const { exitStatus } = await this.#client.call('Tasks.Wait', { containerId: id }, control);
+    return { exitCode: exitStatus };
+  }
+
   async kill(id: string, signal: number): Promise<void> {
     try {
       await this.#client.call('Tasks.Kill', { containerId: id, signal });
@@ -172,7 +189,7 @@ class ContainerdEngine implements Engine {
   }
 
   async list(): Promise<ContainerInfo[]> {
-    await this.#start();
+    await Promise.all([this.#outputs.start(), this.#imageMounts.start()]);
     // an exit that comes after this list must reach those who asked for exits before it
     await Promise.all(this.#subscriptions);
     await this.#leases.sweep();
@@ -189,18 +206,17 @@ class ContainerdEngine implements Engine {
   }
 
   async reattach(id: string, output: OutputSink): Promise<void> {
-    await this.#start();
-    this.#outputs.get(id)?.detach();
-    this.#release(id);
-    this.#keepOutput(id, reattachOutput(this.#fifos, id, output));
+    await this.#outputs.start();
+    this.#outputs.reattach(id, output);
   }
 
   async exec(id: string, request: ExecRequest): Promise<ExecSession> {
-    await this.#start();
+    await this.#outputs.start();
     const { clock, log } = this.#options;
     const base = await this.#processOf(id);
     const user = request.user === undefined ? undefined : await this.#userIn(id, request.user);
-    const process = execProcess(base, request, user);
+    const capabilities = request.privileged ? this.#host.capabilities : undefined;
+    const process = execProcess(base, request, user, capabilities);
     return startExec({
       client: this.#client,
       fifos: this.#fifos,
@@ -227,9 +243,7 @@ class ContainerdEngine implements Engine {
   }
 
   close(): Promise<void> {
-    for (const output of this.#outputs.values()) output.detach();
-    this.#outputs.clear();
-    for (const id of this.#held.keys()) this.#release(id);
+    this.#outputs.close();
     this.#client.close();
     return Promise.resolve();
   }
@@ -239,77 +253,37 @@ class ContainerdEngine implements Engine {
     return wasKilledForMemory(this.#host, path);
   }
 
-  #start(): Promise<void> {
-    this.#started ??= this.#takeOver().catch((error: unknown) => {
-      this.#started = undefined;
-      throw error;
-    });
-    return this.#started;
-  }
-
-  async #takeOver(): Promise<void> {
-    const names = await this.#fifos.start();
-    const ofExecs = names.filter((name) => name.startsWith(execPrefix));
-    if (ofExecs.length > 0) this.#abandonExecs(ofExecs);
-    const ids = names.filter((name) => !ofExecs.includes(name)).map((name) => containerOfFifo(name));
-    for (const id of new Set(ids)) if (id !== undefined && !this.#outputs.has(id)) this.#hold(id);
-  }
-
-  /** Execs of an earlier process may be about to open their FIFOs; they find them open, and after a while closed. */
-  #abandonExecs(names: string[]): void {
-    const release = holdOpen(names.map((name) => this.#fifos.path(name)));
-    const finish = () => {
-      this.#held.delete(execPrefix);
-      release();
-      this.#fifos
-        .remove(...names)
-        .catch((error: unknown) => this.#options.log.warn('FIFOs left behind', { error: messageOf(error) }));
-    };
-    const cancel = this.#options.clock.after(abandonedExecMs, finish);
-    this.#held.set(execPrefix, () => {
-      cancel();
-      release();
-    });
-  }
-
-  #hold(id: string): void {
-    if (this.#held.has(id)) return;
-    const { stdout, stderr } = fifoNames(id);
-    this.#held.set(id, holdOpen([this.#fifos.path(stdout), this.#fifos.path(stderr)]));
-  }
-
-  #release(id: string): void {
-    this.#held.get(id)?.();
-    this.#held.delete(id);
-  }
-
-  async #create(container: ContainerCreate, output: OutputSink): Promise<void> {
-    await this.#start();
-    const { id } = container;
+  async #create(wanted: ContainerCreate, output: OutputSink): Promise<void> {
+    await this.#outputs.start();
+    const { id, settings = {}, imageMounts = [] } = wanted;
     const snapshotter = await this.#images.snapshotter();
-    const chainId = await this.#chainIdOf(container.image);
-    const accounts = await this.#accounts.read(snapshotter, chainId);
-    const { settings = {} } = container;
-    const specification = runtimeSpecification(container, {
-      user: resolveUser(container.user, accounts, settings.groups),
-      host: this.#host,
-      cgroupParent: this.#options.cgroupParent,
-      devices: await devicesOf(settings),
-      ...(settings.init && { initPath: await findInit() }),
-    });
+    const chainId = await this.#chainIdOf(wanted.image);
+    const views = await Promise.all(
+      imageMounts.map(async ({ image, ...mount }) => {
+        return { reference: image.reference, chainId: await this.#chainIdOf(image), ...mount };
+      }),
+    );
+    const runtime = await findRuntime(settings.runtime);
+    const container = {
+      ...wanted,
+      group: runtime.sharesShim ? wanted.group : '',
+      mounts: [...wanted.mounts, ...this.#imageMounts.mounts(id, views)],
+      labels: { ...wanted.labels, ...this.#imageMounts.labels(snapshotter, id, views) },
+    };
+    const specification = await this.#specify(container, snapshotter, chainId);
     if (settings.cgroupParent !== undefined) this.#cgroups.set(id, specification.linux.cgroupsPath);
     try {
-      await this.#createRecord(container, snapshotter, specification);
-      const paths = this.#makeFifos(container);
-      const prepared = this.#prepare(snapshotter, id, chainId);
-      const [fifos, mounts] = await Promise.all([paths, prepared]);
-      this.#keepOutput(id, attachOutput(fifos, output));
-      await this.#groups.join(container.group, id, () => this.#createTask(container, mounts, fifos));
+      await this.#createRecord(container, snapshotter, runtime, specification);
+      const [fifos, rootfs] = await Promise.all([
+        this.#outputs.make(container),
+        this.#prepare(snapshotter, id, chainId),
+      ]);
+      await this.#imageMounts.mount(snapshotter, id, views);
+      this.#outputs.attach(id, fifos, output);
+      await this.#groups.join(container.group, id, () => this.#createTask(container, rootfs, fifos));
       this.#processes.set(id, specification.process);
     } catch (error) {
-      // nothing has been written
-      this.#outputs.get(id)?.detach();
-      this.#outputs.delete(id);
+      this.#outputs.drop(id); // nothing has been written
       await this.#remove(id).catch((left: unknown) =>
         this.#options.log.warn('a container that could not be made was not cleared', {
           container: id,
@@ -317,7 +291,28 @@ class ContainerdEngine implements Engine {
         }),
       );
       throw startError(error, container.args);
+    } finally {
+      if (views.length > 0) await this.#imageMounts.release(id);
     }
+  }
+
+  async #specify(
+    container: ContainerCreate,
+    snapshotter: string,
+    chainId: string,
+  ): Promise<OciSpecification> {
+    const { settings = {} } = container;
+    const accounts = await this.#accounts.read(snapshotter, chainId);
+    if (settings.apparmor !== undefined) await checkApparmorProfile(settings.apparmor);
+    const specification = runtimeSpecification(container, {
+      user: resolveUser(container.user, accounts, settings.groups),
+      host: this.#host,
+      cgroupParent: this.#options.cgroupParent,
+      devices: await devicesOf(settings),
+      blockIo: await blockIoOf(settings.blockIo),
+      ...(settings.init && { initPath: await findInit() }),
+    });
+    return await this.#cdi.apply(specification, settings.cdi ?? []);
   }
 
   /**
@@ -327,6 +322,7 @@ class ContainerdEngine implements Engine {
   async #createRecord(
     container: ContainerCreate,
     snapshotter: string,
+    { name, options }: Runtime,
     specification: OciSpecification,
   ): Promise<void> {
     const { id, labels, image } = container;
@@ -334,7 +330,7 @@ class ContainerdEngine implements Engine {
       id,
       labels,
       image: image.reference,
-      runtime: { name: runtimeName },
+      runtime: { name, ...(options && { options }) },
       spec: { typeUrl: specTypeUrl, value: Buffer.from(specificationText(specification)) },
       snapshotter,
       snapshotKey: id,
@@ -356,14 +352,6 @@ class ContainerdEngine implements Engine {
       await this.#client.call('Snapshots.Remove', { snapshotter, key });
       return await makeSnapshot(this.#client, 'Prepare', { snapshotter, key, parent });
     }
-  }
-
-  async #makeFifos({ id, tty, settings }: ContainerCreate): Promise<string[]> {
-    const names = fifoNames(id);
-    if (settings?.openStdin) await this.#fifos.make(names.stdin);
-    return Promise.all(
-      (tty ? [names.stdout] : [names.stdout, names.stderr]).map((name) => this.#fifos.make(name)),
-    );
   }
 
   async #createTask(container: ContainerCreate, rootfs: Mount[], fifos: string[]): Promise<void> {
@@ -391,26 +379,20 @@ class ContainerdEngine implements Engine {
 
   async #remove(id: string): Promise<void> {
     this.#groups.leave(id);
-    const { stdin, stdout, stderr } = fifoNames(id);
-    // the shim waits for somebody to write, and would for ever
-    const releaseInput = holdOpen([this.#fifos.path(stdin)]);
-    // with a reader of our own the end of the output must be seen instead
-    const release = this.#outputs.has(id)
-      ? undefined
-      : holdOpen([this.#fifos.path(stdout), this.#fifos.path(stderr)]);
+    const release = this.#outputs.holdOpen(id);
     try {
       await this.#deleteTask(id);
     } finally {
-      release?.();
-      releaseInput();
+      release();
     }
     const snapshotter = await this.#images.snapshotter();
-    await this.#fifos.remove(stdin, stdout, stderr);
+    await this.#outputs.removeFifos(id);
+    await this.#imageMounts.remove(snapshotter, id);
     // the record goes last: while it is there `list` shows what is left to clear
     await Promise.all([
       ignoreMissing(this.#client.call('Snapshots.Remove', { snapshotter, key: id })),
       ignoreMissing(this.#client.call('Containers.Delete', { id })),
-      this.#endOutput(id),
+      this.#outputs.end(id),
     ]);
     this.#processes.delete(id);
     this.#cgroups.delete(id);
@@ -428,24 +410,6 @@ class ContainerdEngine implements Engine {
     }
     await ignoreMissing(this.#client.call('Tasks.Delete', { containerId }));
     await this.#bundles.clear(id);
-  }
-
-  #keepOutput(id: string, output: Output): void {
-    this.#outputs.set(id, output);
-    void output.done.then(() => {
-      if (this.#outputs.get(id) === output) this.#outputs.delete(id);
-    });
-  }
-
-  async #endOutput(id: string): Promise<void> {
-    const output = this.#outputs.get(id);
-    if (!output) return;
-    const ended = new AbortController();
-    const limit = this.#options.clock.sleep(outputEndTimeoutMs, ended.signal).catch(() => undefined);
-    await Promise.race([output.done, limit]);
-    ended.abort();
-    output.detach();
-    await output.done;
   }
 
   async #chainIdOf(image: Image): Promise<string> {

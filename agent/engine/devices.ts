@@ -54,6 +54,15 @@ export async function devicesOf(settings: ContainerSettings): Promise<ContainerD
   };
 }
 
+/** The device with this path on the host as a container gets it. Throws `failed_precondition` when there is none. */
+export async function describeDevice(source: string, target: string): Promise<OciDevice> {
+  const status = await stat(source).catch(() => undefined); // said below, in words
+  if (!status) throw missing(source, 'this host has none');
+  const node = nodeOf(target, status);
+  if (!node) throw missing(source, 'on this host it is no device');
+  return node;
+}
+
 async function deviceNodes({ source, target, permissions }: Device) {
   const place = await realpath(source).catch(() => undefined); // said below, in words
   const status = place === undefined ? undefined : await stat(place);
@@ -65,7 +74,7 @@ async function deviceNodes({ source, target, permissions }: Device) {
 }
 
 function missing(source: string, why: string): ShoalError {
-  return new ShoalError('failed_precondition', `Cannot give the device ${source}: ${why}`, {
+  return new ShoalError('failed_precondition', `Cannot use the device ${source}: ${why}`, {
     next: 'Keep the service to hosts that have it, by a placement constraint.',
   });
 }

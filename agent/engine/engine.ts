@@ -38,6 +38,13 @@ export interface RuntimeMount {
   options: string[];
 }
 
+/** What an image holds, at a path of a container. */
+export interface ImageMount {
+  image: Image;
+  target: string;
+  subpath?: string;
+}
+
 /** Everything needed to make one container; already merged from template and image by the worker. */
 export interface ContainerCreate {
   id: string;
@@ -49,6 +56,8 @@ export interface ContainerCreate {
   hostname: string;
   labels: Record<string, string>;
   mounts: RuntimeMount[];
+  /** Images, read-only; of each the whole, or a folder or file. */
+  imageMounts?: ImageMount[];
   /** A prepared network namespace; absent: the container gets an empty one of its own. */
   networkNamespace?: string;
   limits: { nanoCpus?: number; memoryBytes?: number; pids?: number };
@@ -86,6 +95,8 @@ export interface ExecRequest {
   environment: string[];
   user?: string;
   workingDirectory?: string;
+  /** With all that the host has to give. */
+  privileged?: boolean;
   size?: { columns: number; rows: number };
   /** Ends the process with SIGKILL after this long. */
   timeoutMs?: number;
@@ -104,6 +115,13 @@ export interface ExecSession {
   kill(signal: number): Promise<void>;
 }
 
+export interface EngineFeatures {
+  /** Names that `ContainerSettings.runtime` may have here. */
+  runtimes: string[];
+  /** Devices by full name, `vendor.com/class=name`. */
+  cdiDevices: string[];
+}
+
 /** One line of a container's output as it is kept. */
 export interface OutputSink {
   /** Raw bytes as the container wrote them. A sink that needs time gives a promise; nothing more is read before it resolves. */
@@ -117,6 +135,8 @@ export interface OutputSink {
  */
 export interface Engine {
   info(): Promise<{ name: string; version: string }>;
+  /** What this host has that others may lack. */
+  features(): Promise<EngineFeatures>;
   /** The image if it is here already, complete and unpacked. */
   image(reference: string): Promise<Image | undefined>;
   pull(
@@ -131,6 +151,8 @@ export interface Engine {
   /** Makes snapshot, container and (not yet started) process. On failure nothing stays behind. `output` gets what it prints. */
   create(container: ContainerCreate, output: OutputSink): Promise<void>;
   start(id: string): Promise<{ pid: number }>;
+  /** Resolves when the started process has ended, at once if it has already. */
+  wait(id: string, signal: AbortSignal): Promise<{ exitCode: number }>;
   /** Signal by number. A process that has ended already is no error. */
   kill(id: string, signal: number): Promise<void>;
   /** Removes process, container and snapshot, whatever state they are in; no error when there is nothing. */

@@ -1,4 +1,5 @@
 import { readFileSync, statfsSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { capabilitiesIn } from './capabilities.ts';
 import type { HostFeatures } from './specification.ts';
@@ -14,6 +15,7 @@ export function hostFeatures(): HostFeatures {
     cgroupVersion: statfsSync(cgroupRoot).type === cgroup2Magic ? 2 : 1,
     seccomp: /^Seccomp:/m.test(status),
     architecture: process.arch,
+    kernel: release(),
     openFilesMax: openFilesMax(readFileSync('/proc/self/limits', 'utf8')),
     capabilities: capabilitiesIn(/^CapBnd:\s*(\S+)/m.exec(status)?.[1] ?? '0'),
   };

@@ -45,16 +45,7 @@ async function withRoot<T>(
   mountPoint: string,
   work: (root: string) => Promise<T>,
 ): Promise<T> {
-  const [only] = mounts;
-  if (!only || mounts.length > 1) {
-    throw new ShoalError('engine_failed', 'Cannot read the image: its snapshot has no single mount');
-  }
-  if (only.type === 'bind') return work(only.source);
-  const option = only.options.find((candidate) => candidate.startsWith('lowerdir='));
-  const layers = option?.slice('lowerdir='.length).split(':') ?? [];
-  if (only.type !== 'overlay' || layers.length === 0) {
-    throw new ShoalError('engine_failed', `Cannot read the image: its snapshot is mounted as ${only.type}`);
-  }
+  const layers = layersOf(mounts);
   if (layers.length === 1) return work(layers[0]!);
   await mkdir(mountPoint, { recursive: true, mode: 0o700 });
   return withOverlay(layers, mountPoint, work);
@@ -65,9 +56,7 @@ async function withOverlay<T>(
   mountPoint: string,
   work: (root: string) => Promise<T>,
 ): Promise<T> {
-  // relative paths keep many layers within the one page that mount(2) takes
-  const base = commonFolder(layers);
-  const lower = layers.map((layer) => relative(base, layer)).join(':');
+  const { base, lower } = withoutCommonFolder(layers);
   const script = 'cd "$1" && mount -t overlay -o "ro,lowerdir=$2" shoal "$3" && echo ready && read -r _';
   const argv = ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', base, lower, mountPoint];
   const helper = spawn('unshare', argv, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -90,6 +79,27 @@ async function withOverlay<T>(
     helper.kill('SIGKILL');
     await ended;
   }
+}
+
+/** The folders that a read-only snapshot is made of, uppermost first. Throws `engine_failed` for what is none. */
+export function layersOf(mounts: Mount[]): string[] {
+  const [only] = mounts;
+  if (!only || mounts.length > 1) {
+    throw new ShoalError('engine_failed', 'Cannot read the image: its snapshot has no single mount');
+  }
+  if (only.type === 'bind') return [only.source];
+  const option = only.options.find((candidate) => candidate.startsWith('lowerdir='));
+  const layers = option?.slice('lowerdir='.length).split(':') ?? [];
+  if (only.type !== 'overlay' || layers.length === 0) {
+    throw new ShoalError('engine_failed', `Cannot read the image: its snapshot is mounted as ${only.type}`);
+  }
+  return layers;
+}
+
+/** Relative paths keep many layers within the one page that mount(2) takes. `base` is what they are relative to. */
+export function withoutCommonFolder(layers: string[]): { base: string; lower: string } {
+  const base = commonFolder(layers);
+  return { base, lower: layers.map((layer) => relative(base, layer)).join(':') };
 }
 
 function commonFolder(paths: string[]): string {

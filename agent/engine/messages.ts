@@ -28,7 +28,7 @@ export interface ContainerRecord {
   id: string;
   labels: Labels;
   image: string;
-  runtime: { name: string };
+  runtime: { name: string; options?: Any };
   spec: Any | null;
   snapshotter: string;
   snapshotKey: string;

@@ -62,6 +62,7 @@ const common = {
 };
 
 const containers = {
+  RuncOptions: message({ binaryName: [6, 'string'] }),
   Runtime: message({ name: [1, 'string'], options: [2, 'Any'] }),
   Container: message({
     id: [1, 'string'],
@@ -313,4 +314,10 @@ export const methods: ReadonlyMap<string, MethodCoding> = new Map(
 export function decode<T>(name: 'TaskExit' | 'TaskOom', bytes: Uint8Array): T {
   const type = definition[`shoal.containerd.${name}`] as MessageTypeDefinition<object, object>;
   return type.deserialize(Buffer.from(bytes)) as T;
+}
+
+/** A message that goes inside an `Any`. */
+export function encode(name: 'RuncOptions', value: { binaryName: string }): Buffer {
+  const type = definition[`shoal.containerd.${name}`] as MessageTypeDefinition<object, object>;
+  return type.serialize(value);
 }

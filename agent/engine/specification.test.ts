@@ -35,6 +35,7 @@ const host: HostFeatures = {
   cgroupVersion: 2,
   seccomp: true,
   architecture: 'x64',
+  kernel: '6.18.0',
   openFilesMax: 1_000_000,
   capabilities: [],
 };

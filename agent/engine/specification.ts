@@ -1,12 +1,14 @@
 import { posix } from 'node:path';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { ContainerSettings } from '../../src/spec/settings.ts';
+import type { OciBlockIo } from './block-io.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import type { ContainerDevices, DeviceRule, OciDevice } from './devices.ts';
 import type { ContainerCreate, RuntimeMount } from './engine.ts';
 import { initTarget } from './init.ts';
 import { containerResources } from './resources.ts';
 import { seccompProfile } from './seccomp.ts';
+import { seccompFromProfile } from './seccomp-profile.ts';
 import type { ContainerUser } from './user.ts';
 
 /** What this machine has, as far as a container's specification depends on it. */
@@ -15,6 +17,8 @@ export interface HostFeatures {
   seccomp: boolean;
   /** Node's name of the machine: `x64`, `arm64`, … */
   architecture: string;
+  /** Release of the kernel, `6.18.3`. */
+  kernel: string;
   /** Hard limit of open files of this process. */
   openFilesMax: number;
   /** What this process could give to others, by full name. */
@@ -38,6 +42,7 @@ export interface OciProcess {
   capabilities: Record<'bounding' | 'effective' | 'permitted', string[]>;
   rlimits: { type: string; soft: number; hard: number }[];
   noNewPrivileges: boolean;
+  apparmorProfile?: string;
   oomScoreAdj?: number;
 }
 
@@ -49,6 +54,7 @@ export interface OciSpecification {
   hostname?: string;
   mounts: OciMount[];
   annotations: Record<string, string>;
+  hooks?: Record<string, { path: string; args?: string[]; env?: string[]; timeout?: number }[]>;
   linux: {
     cgroupsPath: string;
     namespaces: { type: string; path?: string }[];
@@ -91,7 +97,7 @@ export function runtimeSpecification(
   container: ContainerCreate,
   options: SpecificationOptions,
 ): OciSpecification {
-  const { user, host, cgroupParent, devices, initPath } = options;
+  const { user, host, cgroupParent, devices, blockIo, initPath } = options;
   const { settings = {} } = container;
   if (container.args.length === 0 || container.args[0] === '') {
     throw new ShoalError('invalid_argument', `Cannot run ${container.image.reference}: there is no command`, {
@@ -100,7 +106,7 @@ export function runtimeSpecification(
   }
   const capabilities = capabilitiesOf(settings, host.capabilities);
   const open = settings.privileged || settings.systemPaths === 'unconfined';
-  const confined = host.seccomp && !settings.privileged && settings.seccomp !== 'unconfined';
+  const seccomp = seccompSection(settings, host, capabilities);
   const init: RuntimeMount[] =
     initPath === undefined ? [] : [{ type: 'bind', source: initPath, target: initTarget, options: ['ro'] }];
   return {
@@ -119,12 +125,27 @@ export function runtimeSpecification(
       namespaces: namespacesOf(container, host),
       sysctl: sysctlsOf(settings),
       devices: devices.nodes,
-      resources: { devices: devices.rules, ...containerResources(container) },
+      resources: {
+        devices: devices.rules,
+        ...containerResources(container),
+        ...(blockIo && { blockIO: blockIo }),
+      },
       maskedPaths: open ? [] : maskedPaths,
       readonlyPaths: open ? [] : readonlyPaths,
-      ...(confined && { seccomp: seccompProfile(host.architecture, capabilities) }),
+      ...(seccomp && { seccomp }),
     },
   };
+}
+
+/** A profile of the service's own holds for a privileged container as well, as with Docker. */
+function seccompSection(
+  { seccomp, privileged }: ContainerSettings,
+  host: HostFeatures,
+  capabilities: string[],
+): object | undefined {
+  if (!host.seccomp || seccomp === 'unconfined') return undefined;
+  if (seccomp !== undefined) return seccompFromProfile(seccomp, { ...host, capabilities });
+  return privileged ? undefined : seccompProfile(host.architecture, capabilities);
 }
 
 /** Where a container's control group is, below each hierarchy's root. `own` is a parent that the service names. */
@@ -138,6 +159,7 @@ interface SpecificationOptions {
   host: HostFeatures;
   cgroupParent: string;
   devices: ContainerDevices;
+  blockIo?: OciBlockIo | undefined;
   /** A static init program of the host, for a container that wants one. */
   initPath?: string;
 }
@@ -194,6 +216,7 @@ function containerProcess(
     capabilities: capabilitySets(capabilities, user),
     rlimits: resourceLimits(settings, host),
     noNewPrivileges: settings.noNewPrivileges ?? false,
+    ...(settings.apparmor !== undefined && { apparmorProfile: settings.apparmor }),
     ...(settings.oomScoreAdjust !== undefined && { oomScoreAdj: settings.oomScoreAdjust }),
   };
 }
@@ -204,7 +227,10 @@ function resourceLimits({ ulimits = {} }: ContainerSettings, host: HostFeatures)
   return Object.entries(limits).map(([name, limit]) => ({ type: `RLIMIT_${name.toUpperCase()}`, ...limit }));
 }
 
-/** The process of an exec: as the container's own, except for what the request says. */
+/**
+ * The process of an exec: as the container's own, except for what the request says. `capabilities` are those of a
+ * privileged one.
+ */
 export function execProcess(
   base: OciProcess,
   request: {
@@ -215,8 +241,10 @@ export function execProcess(
     size?: { columns: number; rows: number };
   },
   user: ContainerUser | undefined,
+  capabilities?: string[],
 ): OciProcess {
   const { consoleSize: _, ...rest } = base;
+  const { uid } = user ?? base.user;
   return {
     ...rest,
     terminal: request.tty,
@@ -225,15 +253,15 @@ export function execProcess(
     args: request.command,
     env: mergeEnvironment([...base.env, ...terminalEnvironment(request.tty)], request.environment),
     cwd: request.workingDirectory ?? base.cwd,
-    ...(user && {
-      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-      capabilities: capabilitySets(base.capabilities.bounding, user),
+    ...(user && { user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids } }),
+    ...((user || capabilities) && {
+      capabilities: capabilitySets(capabilities ?? base.capabilities.bounding, { uid }),
     }),
   };
 }
 
 /** Root gets the set; everybody else only may get it, by programs that carry capabilities. */
-function capabilitySets(bounding: string[], user: ContainerUser): OciProcess['capabilities'] {
+function capabilitySets(bounding: string[], user: Pick<ContainerUser, 'uid'>): OciProcess['capabilities'] {
   const held = user.uid === 0 ? bounding : [];
   return { bounding, effective: held, permitted: held };
 }

@@ -15,7 +15,7 @@ type CopyImageContent = (image: Image, path: string, destination: string) => Pro
 
 /** Where the data of containers lives on this host. */
 export interface Volumes {
-  /** Makes what the mounts need and gives them as the runtime wants them. Throws `invalid_argument`, `failed_precondition`. */
+  /** Makes what the mounts need, but for those of images, and gives them as the runtime wants them. Throws `invalid_argument`, `failed_precondition`. */
   prepare(taskId: string, image: Image, mounts: Mount[]): Promise<RuntimeMount[]>;
   /** To be called once the container is made, or will not be: lets go of what `prepare` holds on to. */
   release(taskId: string): Promise<void>;
@@ -100,13 +100,14 @@ export function createVolumes(options: {
     return bind(await subpaths.hold(taskId, index, folder), mount.target, mount.readOnly);
   };
   return {
-    prepare: (taskId, image, mounts) =>
-      Promise.all(
-        withImageVolumes(mounts, image).map(async (mount, index) => {
-          if (mount.type === 'volume') return await volume(taskId, index, image, mount);
-          return mount.type === 'bind' ? await hostFolder(mount) : temporary(mount);
-        }),
-      ),
+    prepare: async (taskId, image, mounts) => {
+      const made = withImageVolumes(mounts, image).map(async (mount, index) => {
+        if (mount.type === 'image') return []; // the engine's part
+        if (mount.type === 'volume') return [await volume(taskId, index, image, mount)];
+        return [mount.type === 'bind' ? await hostFolder(mount) : temporary(mount)];
+      });
+      return (await Promise.all(made)).flat();
+    },
     release: (taskId) => subpaths.release(taskId),
     leave: async (taskId) => {
       await rm(join(anonymous, taskId), { recursive: true, force: true });

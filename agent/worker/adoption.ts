@@ -2,6 +2,7 @@ import type { ContainerInfo } from '../engine/engine.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import { containerLabels } from './container.ts';
+import { taskOfInit } from './init-containers.ts';
 import { resumed, type Phase } from './step.ts';
 import type { Worker } from './worker.ts';
 
@@ -97,11 +98,13 @@ async function look(worker: Worker): Promise<void> {
 async function adopt(worker: Worker): Promise<void> {
   const { engine, network, files, volumes, logs, log } = worker.options;
   const containers = new Map((await engine.list()).map((one) => [one.id, one]));
+  await adoptInitContainers(worker, containers.values());
   for (const [id, entry] of worker.entries) {
     const container = containers.get(id);
     entry.local = resumed(entry.local);
     const { at } = entry.local.phase;
     if (at === 'idle' && container) await engine.remove(id);
+    if (at === 'idle') await worker.preparer.initContainers.remove(id);
     if (withContainer.has(at) && container) {
       await engine
         .reattach(id, logs.sink(id, entry.assignment?.template.container.logs))
@@ -128,6 +131,26 @@ async function adopt(worker: Worker): Promise<void> {
   worker.act();
 }
 
+/** Takes note of the init containers that an earlier process made, and takes up their output. */
+async function adoptInitContainers(worker: Worker, containers: Iterable<ContainerInfo>): Promise<void> {
+  const { engine, logs, log } = worker.options;
+  for (const container of containers) {
+    const { id } = container;
+    const taskId = taskOfInit(container);
+    const entry = taskId === undefined ? undefined : worker.entries.get(taskId);
+    if (taskId === undefined || entry === undefined) continue;
+    worker.preparer.initContainers.note(taskId, id);
+    await engine
+      .reattach(id, logs.sink(taskId, entry.assignment?.template.container.logs))
+      .catch((error: unknown) => {
+        log.warn('the output of an init container could not be taken up again', {
+          container: id,
+          error: messageOf(error),
+        });
+      });
+  }
+}
+
 /** Containers of ours that no task has. */
 function removeLeftovers(
   worker: Worker,
@@ -135,8 +158,9 @@ function removeLeftovers(
   containers: ReadonlyMap<string, ContainerInfo>,
 ): void {
   for (const [id, container] of containers) {
-    const ours = container.labels[containerLabels.task] === id;
-    const wanted = worker.entries.has(id) && (known.get(id) ?? { at: 'idle' }).at !== 'gone';
+    const taskId = taskOfInit(container) ?? id;
+    const ours = container.labels[containerLabels.task] === taskId;
+    const wanted = worker.entries.has(taskId) && (known.get(taskId) ?? { at: 'idle' }).at !== 'gone';
     if (ours && !wanted) remove(worker, 'container', () => worker.options.engine.remove(id));
   }
 }

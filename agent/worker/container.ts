@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
-import type { ContainerCreate, Image, ImageConfig, RuntimeMount } from '../engine/engine.ts';
+import type { ContainerCreate, Image, ImageConfig } from '../engine/engine.ts';
 import type { ContainerSpec } from '../../src/spec/service.ts';
+import type { InitContainer } from '../../src/spec/settings.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { signalNumber } from './signals.ts';
@@ -18,12 +19,11 @@ export const containerLabels = {
 const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const defaultStopSignal = 15;
 
+/** What has been made for a container. */
+export type ContainerParts = Pick<ContainerCreate, 'mounts' | 'imageMounts' | 'networkNamespace'>;
+
 /** The container of a task: template over image, as Docker merges them. Throws `command_not_found` when neither names a command. */
-export function containerOf(
-  task: TaskAssignment,
-  image: Image,
-  parts: { mounts: RuntimeMount[]; networkNamespace?: string },
-): ContainerCreate {
+export function containerOf(task: TaskAssignment, image: Image, parts: ContainerParts): ContainerCreate {
   const { container, limits, reservations } = task.template;
   const name = hostnameOf(task);
   return {
@@ -36,6 +36,7 @@ export function containerOf(
     hostname: name,
     labels: { ...image.config.labels, ...container.labels, ...labelsOf(task) },
     mounts: parts.mounts,
+    ...(parts.imageMounts && parts.imageMounts.length > 0 && { imageMounts: parts.imageMounts }),
     ...(parts.networkNamespace === undefined ? {} : { networkNamespace: parts.networkNamespace }),
     limits,
     reservations,
@@ -43,6 +44,31 @@ export function containerOf(
     group: task.serviceId,
     ...(container.settings && { settings: container.settings }),
   };
+}
+
+/** An init container of a task: as the task's own, except for what it says itself. Throws as `containerOf` does. */
+export function initContainerOf(
+  task: TaskAssignment,
+  init: InitContainer,
+  id: string,
+  image: Image,
+  parts: ContainerParts,
+): ContainerCreate {
+  const { entrypoint, command: ownCommand, workingDirectory: ownDirectory, ...own } = task.template.container;
+  const isOwnImage = init.image === undefined;
+  const command = init.command ?? (isOwnImage ? ownCommand : undefined);
+  const workingDirectory = init.workingDirectory ?? (isOwnImage ? ownDirectory : undefined);
+  const container: ContainerSpec = {
+    ...own,
+    image: init.image ?? own.image,
+    environment: { ...own.environment, ...init.environment },
+    ...(isOwnImage && entrypoint !== undefined ? { entrypoint } : {}),
+    ...(command === undefined ? {} : { command }),
+    ...(workingDirectory === undefined ? {} : { workingDirectory }),
+    ...(init.user === undefined ? {} : { user: init.user }),
+    ...(init.privileged ? { settings: { ...own.settings, privileged: true } } : {}),
+  };
+  return { ...containerOf({ ...task, template: { ...task.template, container } }, image, parts), id };
 }
 
 /** The name a container knows itself by. */

@@ -5,6 +5,7 @@ import type {
   ContainerExit,
   ContainerInfo,
   Engine,
+  EngineFeatures,
   ExecRequest,
   ExecSession,
   Image,
@@ -64,6 +65,11 @@ export class FakeEngine implements Engine {
     return { name: 'fake', version: '1' };
   }
 
+  async features(): Promise<EngineFeatures> {
+    await this.#call('features', '');
+    return { runtimes: [], cdiDevices: [] };
+  }
+
   async image(reference: string): Promise<Image | undefined> {
     await this.#call('image', reference);
     return this.images.get(reference);
@@ -99,6 +105,14 @@ export class FakeEngine implements Engine {
     if (container?.state !== 'created') throw new ShoalError('engine_failed', `Cannot start ${id}`);
     this.containers.set(id, { ...container, state: 'running', pid: 1 });
     return { pid: 1 };
+  }
+
+  async wait(id: string, signal: AbortSignal): Promise<{ exitCode: number }> {
+    await this.#call('wait', id);
+    const ended = this.containers.get(id);
+    if (ended?.state === 'stopped') return { exitCode: ended.exitCode ?? 0 };
+    for await (const exit of this.exits(signal)) if (exit.id === id) return { exitCode: exit.exitCode };
+    throw signal.reason;
   }
 
   async kill(id: string, signal: number): Promise<void> {

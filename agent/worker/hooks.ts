@@ -56,12 +56,13 @@ async function runHook(
   hook: Hook,
   timeoutMs: number,
 ): Promise<string | undefined> {
-  const { user, workingDirectory } = hook;
+  const { user, workingDirectory, privileged } = hook;
   const session = await engine.exec(containerId, {
     command: hook.command,
     environment: Object.entries(hook.environment).map(([name, value]) => `${name}=${value}`),
     ...(user === undefined ? {} : { user }),
     ...(workingDirectory === undefined ? {} : { workingDirectory }),
+    ...(privileged ? { privileged } : {}),
     tty: false,
     stdin: false,
     timeoutMs,

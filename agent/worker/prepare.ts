@@ -1,13 +1,20 @@
-import type { Image } from '../engine/engine.ts';
+import type { ContainerCreate, Image, ImageMount } from '../engine/engine.ts';
 import type { AllocatedPort } from '../../src/spec/service.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
-import { containerOf, stopSignalOf } from './container.ts';
+import { containerOf, initContainerOf, stopSignalOf, type ContainerParts } from './container.ts';
 import { healthPlan } from './health.ts';
 import { chooseHostPorts } from './host-ports.ts';
 import { Images, pullWords } from './images.ts';
+import {
+  InitContainers,
+  initContainerId,
+  initContainersOf,
+  initStep,
+  type InitStep,
+} from './init-containers.ts';
 import type { WorkerParts } from './parts.ts';
 import type { TaskEvent, TaskHooks } from './step.ts';
 import type { FileContent } from './task-files.ts';
@@ -34,6 +41,7 @@ export interface PrepareContext {
 export class Preparer {
   readonly #parts: WorkerParts;
   readonly #images: Images;
+  readonly initContainers: InitContainers;
   /** Work in the kernel and the engine at a time. */
   readonly #limiter: Limiter;
   /** Host-mode ports by task, from before attaching until after cleaning. */
@@ -42,13 +50,14 @@ export class Preparer {
   constructor(parts: WorkerParts) {
     this.#parts = parts;
     this.#images = new Images(parts);
+    this.initContainers = new InitContainers(parts);
     this.#limiter = new Limiter(Math.max(4, 2 * parts.cpus));
   }
 
   /** Prepares the task. What was made before a failure stays for `clean` to remove. Throws with the reason for a person. */
   async prepare(task: TaskAssignment, context: PrepareContext): Promise<TaskEvent & { type: 'prepared' }> {
     return await this.surviveEngine(context.signal, async (attempt) => {
-      if (attempt > 1) await this.#parts.engine.remove(task.id);
+      if (attempt > 1) await this.removeContainers(task.id);
       return await this.#prepareOnce(task, context);
     });
   }
@@ -63,10 +72,15 @@ export class Preparer {
     await this.#limiter.run(() => this.#parts.engine.start(taskId));
   }
 
-  /** Removes container, namespace, files and what it has of volumes, side by side. Throws the first failure after all were tried. */
+  /** Removes the task's container and its init containers. */
+  async removeContainers(taskId: string): Promise<void> {
+    await Promise.all([this.#parts.engine.remove(taskId), this.initContainers.remove(taskId)]);
+  }
+
+  /** Removes containers, namespace, files and what it has of volumes, side by side. Throws the first failure after all were tried. */
   async clean(taskId: string): Promise<void> {
-    const { engine, network, files, volumes } = this.#parts;
-    const container = this.#limiter.run(() => engine.remove(taskId));
+    const { network, files, volumes } = this.#parts;
+    const container = this.#limiter.run(() => this.removeContainers(taskId));
     // The namespace goes whatever becomes of the container: no process of it is alive any more.
     const done = await Promise.allSettled([
       container,
@@ -119,29 +133,31 @@ export class Preparer {
     task: TaskAssignment,
     context: PrepareContext,
   ): Promise<TaskEvent & { type: 'prepared' }> {
-    const { engine, logs, volumes } = this.#parts;
+    const { volumes } = this.#parts;
     const { signal } = context;
     context.report('preparing');
     // A failure on one side ends the other, so that no work goes on behind a task that is given up.
     const other = new AbortController();
     const either = AbortSignal.any([signal, other.signal]);
-    const [image, place] = await allOrAbort(other, [
-      this.#image(task, context, either),
+    const [images, place] = await allOrAbort(other, [
+      this.#imagesOf(task, context, either),
       this.#attach(task, context, either),
     ]);
+    const image = images.get(task.template.container.image)!;
     signal.throwIfAborted();
     const stopSignal = stopSignalOf(task.template.container, image.config);
+    let preStart: InitStep[];
     try {
       const mounts = await this.#mounts(task, image, place.dnsServer, context);
       const { namespacePath } = place;
-      const container = containerOf(task, image, {
+      const parts = {
         mounts,
+        imageMounts: imageMountsOf(task, images),
         ...(namespacePath === undefined ? {} : { networkNamespace: namespacePath }),
-      });
-      await this.#limiter.run(async () => {
-        signal.throwIfAborted();
-        await engine.create(container, logs.sink(task.id, task.template.container.logs));
-      });
+      };
+      // the task's own comes last: where it is, so are the others
+      preStart = await this.#createInitContainers(task, images, parts, signal);
+      await this.#create(task, containerOf(task, image, parts), signal);
     } finally {
       await volumes.release(task.id);
     }
@@ -151,13 +167,60 @@ export class Preparer {
       imageDigest: image.digest,
       stopSignal,
       ...(healthcheck ? { healthcheck } : {}),
-      ...hooksOf(task),
+      ...hooksOf(task, preStart),
       hostPorts: place.hostPorts,
     };
   }
 
-  async #image(task: TaskAssignment, context: PrepareContext, signal: AbortSignal): Promise<Image> {
-    const { image: reference, pullPolicy } = task.template.container;
+  async #create(task: TaskAssignment, container: ContainerCreate, signal: AbortSignal): Promise<void> {
+    const { engine, logs } = this.#parts;
+    await this.#limiter.run(async () => {
+      signal.throwIfAborted();
+      await engine.create(container, logs.sink(task.id, task.template.container.logs));
+    });
+  }
+
+  async #createInitContainers(
+    task: TaskAssignment,
+    images: ReadonlyMap<string, Image>,
+    parts: ContainerParts,
+    signal: AbortSignal,
+  ): Promise<InitStep[]> {
+    const steps: InitStep[] = [];
+    for (const { container: init, index } of initContainersOf(task)) {
+      const image = images.get(init.image ?? task.template.container.image)!;
+      const id = initContainerId(task.id, index);
+      const container = initContainerOf(task, init, id, image, parts);
+      this.initContainers.note(task.id, id);
+      await this.#create(task, container, signal);
+      steps.push(initStep(container));
+    }
+    return steps;
+  }
+
+  /** The task's image and those of its init containers and mounts, by reference. */
+  async #imagesOf(
+    task: TaskAssignment,
+    context: PrepareContext,
+    signal: AbortSignal,
+  ): Promise<Map<string, Image>> {
+    const { image, mounts } = task.template.container;
+    const initial = initContainersOf(task).flatMap(({ container }) => container.image ?? []);
+    const mounted = mounts.flatMap((mount) => (mount.type === 'image' ? [mount.source] : []));
+    const references = [...new Set([image, ...initial, ...mounted])];
+    const found = references.map(async (reference) => {
+      return [reference, await this.#image(task, reference, context, signal)] as const;
+    });
+    return new Map(await Promise.all(found));
+  }
+
+  async #image(
+    task: TaskAssignment,
+    reference: string,
+    context: PrepareContext,
+    signal: AbortSignal,
+  ): Promise<Image> {
+    const { pullPolicy } = task.template.container;
     let saidAt = 0;
     return await this.#images.get(
       reference,
@@ -220,10 +283,24 @@ export class Preparer {
   }
 }
 
-function hooksOf(task: TaskAssignment): { hooks?: TaskHooks } {
+function imageMountsOf({ template }: TaskAssignment, images: ReadonlyMap<string, Image>): ImageMount[] {
+  return template.container.mounts.flatMap((mount) => {
+    if (mount.type !== 'image') return [];
+    const { source, target, subpath } = mount;
+    return [{ image: images.get(source)!, target, ...(subpath === undefined ? {} : { subpath }) }];
+  });
+}
+
+function hooksOf(task: TaskAssignment, preStart: InitStep[]): { hooks?: TaskHooks } {
   const { postStart, preStop } = task.template.container;
-  if (!postStart && !preStop) return {};
-  return { hooks: { ...(postStart && { postStart }), ...(preStop && { preStop }) } };
+  if (!postStart && !preStop && preStart.length === 0) return {};
+  return {
+    hooks: {
+      ...(preStart.length > 0 && { preStart }),
+      ...(postStart && { postStart }),
+      ...(preStop && { preStop }),
+    },
+  };
 }
 
 /** Like `Promise.all`, but a failure aborts the others and all have ended before it throws. */

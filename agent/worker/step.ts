@@ -4,6 +4,7 @@ import { unreachable } from '../../src/util/errors.ts';
 import { formatBytes } from '../../src/util/text.ts';
 import type { Hook } from '../../src/spec/settings.ts';
 import type { HealthPlan } from './health.ts';
+import type { InitStep } from './init-containers.ts';
 
 /** How a task will have ended once everything of it is released. */
 export interface Ending {
@@ -30,10 +31,12 @@ export interface LocalTask {
   hooks?: TaskHooks;
 }
 
-/** Commands run in the container when it has started and before it is stopped. */
+/** What is run before the container is started, when it has, and before it is stopped. */
 export interface TaskHooks {
   postStart?: Hook[];
   preStop?: Hook[];
+  /** Containers that are run before the start. */
+  preStart?: InitStep[];
 }
 
 /** `absent`: the assignment has been taken away, so nothing of the task may stay. */
@@ -51,6 +54,10 @@ export type TaskEvent =
       hostPorts?: TaskStatus['hostPorts'];
     }
   | { type: 'failed'; error: { code: string; message: string } }
+  /** An init container is about to run. */
+  | { type: 'initialising'; message: string }
+  /** All init containers have ended well. */
+  | { type: 'initialised' }
   | { type: 'started' }
   | { type: 'healthy' }
   | { type: 'unhealthy'; output: string }
@@ -124,6 +131,9 @@ function absorb(task: LocalTask, event: TaskEvent, now: number): Step {
       return onPrepared(task, event, now);
     case 'failed':
       return onFailed(task, event.error);
+    case 'initialising':
+    case 'initialised':
+      return phase.at === 'starting' ? keep(onInitialising(task, event)) : keep(task);
     case 'started':
       return phase.at === 'starting' ? onStarted(task, now) : keep(task);
     case 'healthy':
@@ -202,6 +212,15 @@ function onFailed(task: LocalTask, error: { code: string; message: string }): St
   if (phase.at !== 'preparing' && phase.at !== 'starting') return keep(task);
   const state = phase.at === 'preparing' ? 'rejected' : 'failed';
   return clean(task, { state, message: error.message, error });
+}
+
+function onInitialising(task: LocalTask, event: TaskEvent & { type: 'initialising' | 'initialised' }) {
+  const { at } = task.status;
+  const next: TaskStatus =
+    event.type === 'initialising'
+      ? { state: 'starting', at, message: event.message }
+      : { state: 'starting', at, message: 'starting', initialised: true };
+  return { ...task, status: move(task.status, next) };
 }
 
 function onStarted(task: LocalTask, now: number): Step {

@@ -34,7 +34,8 @@ interface Entry {
   assignment: TaskAssignment | undefined;
   local: LocalTask;
   preparation?: AbortController;
-  starting: boolean;
+  /** The start under way. One that has lost its engine gives its place to the next. */
+  starting?: symbol;
   stopping?: AbortController;
   health?: AbortController;
   cleaning: boolean;
@@ -81,7 +82,7 @@ export class Worker {
 
   /** Brings back what an earlier process knew of a task. */
   restore(id: string, local: LocalTask): void {
-    this.entries.set(id, { assignment: undefined, local, starting: false, cleaning: false });
+    this.entries.set(id, { assignment: undefined, local, cleaning: false });
     this.preparer.adopt(id, local.status.hostPorts ?? []);
   }
 
@@ -144,7 +145,7 @@ export class Worker {
     }
     const grace = assignment.template.container.stopGracePeriodMs;
     const local = firstSight(assignment.status, grace, clock.now());
-    this.entries.set(id, { assignment, local, starting: false, cleaning: false });
+    this.entries.set(id, { assignment, local, cleaning: false });
     store.putTask(id, local);
     if (local.status !== assignment.status) onStatus(id, local.status);
     if (local.phase.at === 'cleaning') this.dispatch(id, { type: 'found', container: 'missing' });
@@ -220,21 +221,38 @@ export class Worker {
   }
 
   async #start(id: string, entry: Entry): Promise<void> {
-    entry.starting = true;
+    const start = Symbol('start');
+    entry.starting = start;
     try {
-      const failure = await this.#startWithHooks(id, entry.local.hooks?.postStart ?? []);
+      const failure =
+        (await this.#initialise(id, entry)) ??
+        (await this.#startWithHooks(id, entry.local.hooks?.postStart ?? []));
       if (failure === undefined) this.dispatch(id, { type: 'started' });
-      else
-        this.dispatch(id, {
-          type: 'failed',
-          error: { code: 'hook_failed', message: `post_start: ${failure}` },
-        });
+      else this.dispatch(id, { type: 'failed', error: { code: 'hook_failed', message: failure } });
     } catch (error) {
       if (codeOf(error) === 'unavailable') await this.#observeAfterLoss(id, entry, error);
       else this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
     } finally {
-      entry.starting = false;
+      if (entry.starting === start) delete entry.starting;
     }
+  }
+
+  /** Runs the task's init containers; gives what went wrong. */
+  async #initialise(id: string, entry: Entry): Promise<string | undefined> {
+    const steps = entry.local.hooks?.preStart ?? [];
+    if (steps.length === 0) return undefined;
+    const failure = await this.preparer.initContainers.run(id, {
+      steps,
+      onStep: (message) => this.dispatch(id, { type: 'initialising', message }),
+      isWanted: () => entry.local.phase.at === 'starting',
+      signal: this.signal,
+    });
+    if (failure === undefined) {
+      this.dispatch(id, { type: 'initialised' });
+      return undefined;
+    }
+    const said = await this.#lastLine(id);
+    return `pre_start: ${failure.message}${said === undefined ? '' : `: ${said}`}`;
   }
 
   /** Starts the container and runs its hooks; gives what went wrong with those. */
@@ -245,7 +263,8 @@ export class Worker {
       hooks.length > 0 && (await engine.list()).some((one) => one.id === id && one.state === 'running');
     if (!runs) await this.preparer.start(id);
     const run = { engine, containerId: id, hooks, timeoutMs: hooksMs, signal: this.signal };
-    return await runHooks({ ...run, now: () => clock.now() });
+    const failure = await runHooks({ ...run, now: () => clock.now() });
+    return failure === undefined ? undefined : `post_start: ${failure}`;
   }
 
   /** Runs the hooks of a task that is asked to stop. What goes wrong is logged: it is stopped all the same. */
@@ -265,7 +284,7 @@ export class Worker {
     this.options.log.warn('the engine went away during a start', { task: id, error: messageOf(cause) });
     try {
       await this.preparer.waitForEngine(this.signal);
-      entry.starting = false;
+      delete entry.starting;
       await this.observe(id);
     } catch (error) {
       this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
@@ -352,7 +371,10 @@ export class Worker {
   }
 
   async #kill(id: string, signalNumber: number, signal: AbortSignal): Promise<void> {
-    await this.preparer.surviveEngine(signal, () => this.options.engine.kill(id, signalNumber));
+    const { engine } = this.options;
+    await this.preparer.surviveEngine(signal, () =>
+      engine.kill(this.preparer.initContainers.running(id) ?? id, signalNumber),
+    );
   }
 
   /** Until it is done: nothing may stay behind. */
@@ -378,13 +400,14 @@ export class Worker {
       cancel();
       entry.cleaning = false;
     }
-    const lastLine = await this.#lastLine(id, entry);
+    const { phase } = entry.local;
+    const exited = phase.at === 'cleaning' && phase.ending.error?.code === 'exited';
+    const lastLine = exited ? await this.#lastLine(id) : undefined;
     this.dispatch(id, { type: 'cleaned', ...(lastLine === undefined ? {} : { lastLine }) });
   }
 
-  /** What the task's program wrote last, if it ended by itself and wrongly. */
-  async #lastLine(id: string, { local }: Entry): Promise<string | undefined> {
-    if (local.phase.at !== 'cleaning' || local.phase.ending.error?.code !== 'exited') return undefined;
+  /** What the task's program wrote last. */
+  async #lastLine(id: string): Promise<string | undefined> {
     try {
       const query = { follow: false, tail: lastLinesRead, signal: this.signal };
       const lines = (await Array.fromAsync(this.options.logs.read(id, query))).filter(({ text }) =>

@@ -64,6 +64,7 @@ const mount = {
       'propagation?': { enum: ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'] },
       'notRecursive?': flag,
     }),
+    object({ type: { const: 'image' }, source: { ...text, minLength: 1 }, target: text, 'subpath?': text }),
     object({
       type: { const: 'tmpfs' },
       target: text,
@@ -90,6 +91,31 @@ const word = { type: 'string', pattern: '^[a-zA-Z0-9_.:-]{1,255}$' };
 const host = { const: 'host' };
 const unconfined = { const: 'unconfined' };
 
+const cdiKind = '[a-zA-Z][a-zA-Z0-9_.-]{0,252}/[a-zA-Z][a-zA-Z0-9_.-]{0,252}';
+
+const blockWeight = { type: 'integer', minimum: 10, maximum: 1000 };
+const blockRates = list(object({ path: text, rate: count }));
+
+const seccompCondition = object({ 'caps?': list(word), 'arches?': list(word), 'minKernel?': word });
+
+const seccompRule = object({
+  names: list(word),
+  action: word,
+  'errnoRet?': count,
+  'args?': list(object({ index: count, value: count, valueTwo: count, op: word })),
+  'includes?': seccompCondition,
+  'excludes?': seccompCondition,
+});
+
+const seccompProfile = object({
+  defaultAction: word,
+  'defaultErrnoRet?': count,
+  'architectures?': list(word),
+  'archMap?': list(object({ architecture: word, subArchitectures: list(word) })),
+  'flags?': list(word),
+  syscalls: list(seccompRule),
+});
+
 const settings = object({
   'init?': flag,
   'privileged?': flag,
@@ -99,7 +125,8 @@ const settings = object({
   'capabilitiesAdd?': list(word),
   'capabilitiesDrop?': list(word),
   'noNewPrivileges?': flag,
-  'seccomp?': unconfined,
+  'seccomp?': { anyOf: [unconfined, seccompProfile] },
+  'apparmor?': text,
   'systemPaths?': unconfined,
   'sysctls?': map(text),
   'ulimits?': map(object({ soft: amount, hard: amount })),
@@ -110,6 +137,12 @@ const settings = object({
   'devices?': list(
     object({ source: text, target: text, permissions: { type: 'string', pattern: '^[rwm]{1,3}$' } }),
   ),
+  'cdi?': list({
+    anyOf: [
+      object({ device: { type: 'string', pattern: `^${cdiKind}=[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,255}$` } }),
+      object({ kind: { type: 'string', pattern: `^${cdiKind}$` }, count: { ...count, minimum: 1 } }),
+    ],
+  }),
   'deviceRules?': list({ type: 'string', pattern: '^[acb] (?:\\d+|\\*):(?:\\d+|\\*) [rwm]{1,3}$' }),
   'network?': host,
   'ipc?': host,
@@ -130,6 +163,15 @@ const settings = object({
     'swappiness?': { type: 'integer', minimum: 0, maximum: 100 },
     'disableOomKill?': flag,
   }),
+  'blockIo?': object({
+    'weight?': blockWeight,
+    'weightDevices?': list(object({ path: text, weight: blockWeight })),
+    'readBytes?': blockRates,
+    'writeBytes?': blockRates,
+    'readOperations?': blockRates,
+    'writeOperations?': blockRates,
+  }),
+  'runtime?': word,
   'oomScoreAdjust?': { type: 'integer', minimum: -1000, maximum: 1000 },
 });
 
@@ -156,6 +198,17 @@ const hook = object({
   environment: map(longText),
   'user?': text,
   'workingDirectory?': text,
+  'privileged?': { const: true },
+});
+
+const initContainer = object({
+  'image?': { ...text, minLength: 1 },
+  'command?': texts,
+  environment: map(longText),
+  'user?': text,
+  'workingDirectory?': text,
+  'privileged?': { const: true },
+  perReplica: flag,
 });
 
 const container = object({
@@ -177,6 +230,7 @@ const container = object({
   'names?': names,
   'logs?': object({ 'fileBytesMax?': count, 'filesMax?': count }),
   'pullPolicy?': pullPolicy,
+  'preStart?': list(initContainer),
   'postStart?': list(hook),
   'preStop?': list(hook),
 });

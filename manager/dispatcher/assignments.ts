@@ -156,7 +156,18 @@ function taskAssignment(task: Task, drained: ReadonlySet<string>): TaskAssignmen
   const { id, application, serviceId, serviceName, slot, template, attachments, status } = task;
   const stops = task.desiredState === 'shutdown' || task.desiredState === 'remove';
   const desiredState = stops && needsDrain(task) && !drained.has(id) ? 'running' : task.desiredState;
-  return { id, application, serviceId, serviceName, slot, template, desiredState, attachments, status };
+  const assignment = {
+    id,
+    application,
+    serviceId,
+    serviceName,
+    slot,
+    template,
+    desiredState,
+    attachments,
+    status,
+  };
+  return task.initialises ? { ...assignment, initialises: true } : assignment;
 }
 
 /** Whether nodes may send connections to the task: only a running one was ever an endpoint. */

@@ -4,6 +4,8 @@ import type { AgentMessage } from '../../src/wire/session.ts';
 
 /** More tasks in one batch than this is a fault of the agent. */
 const batchTasksMax = 10_000;
+/** More runtimes or devices than this no host has. */
+const featuresMax = 1_000;
 const states: ReadonlySet<unknown> = new Set(taskStates);
 
 /** What an agent sent, checked; undefined when it is not a session message. */
@@ -51,7 +53,16 @@ function isDescription(value: unknown): value is NodeDescription {
     texts.every((text) => typeof text === 'string') &&
     typeof value.nanoCpus === 'number' &&
     typeof value.memoryBytes === 'number' &&
-    isObject(value.engine.labels)
+    isObject(value.engine.labels) &&
+    [value.runtimes, value.cdiDevices].every(isNameList)
+  );
+}
+
+/** Absent, or a list of names. */
+function isNameList(value: unknown): boolean {
+  if (value === undefined) return true;
+  return (
+    Array.isArray(value) && value.length <= featuresMax && value.every((name) => typeof name === 'string')
   );
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { sampleService, sampleTask } from '../../test/samples.ts';
+import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
 import { parseAgentMessage } from './parse.ts';
 import { planStatuses } from './statuses.ts';
@@ -27,6 +27,18 @@ test('the same state again refreshes the message, and writes nothing when nothin
 test('a report that goes back in time, or of a task of another node, is ignored', () => {
   const reports = [report(status('accepted')), report(status('running'), 'b'), report(status('orphaned'))];
   expect(planStatuses(view, reports)).toEqual({ plan: [], ignored: reports });
+});
+
+test('a host may say which runtimes and devices it has, as lists of names', () => {
+  const hello = (more: object) =>
+    parseAgentMessage(
+      JSON.stringify({ type: 'hello', description: { ...sampleNode('a').description, ...more } }),
+    );
+  expect(hello({})).toBeDefined();
+  expect(hello({ runtimes: ['runc'], cdiDevices: ['a.b/c=d'] })).toBeDefined();
+  expect(hello({ runtimes: 'runc' })).toBeUndefined();
+  expect(hello({ cdiDevices: [5] })).toBeUndefined();
+  expect(hello({ cdiDevices: Array.from({ length: 1_001 }, String) })).toBeUndefined();
 });
 
 test.each([

@@ -1,3 +1,4 @@
+import { hostNeeds } from '../../src/spec/host-features.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Planning } from './planning.ts';
@@ -41,7 +42,8 @@ export function isOpen(node: Node, service: Service, planning: Planning): boolea
   return (
     node.status.state === 'ready' &&
     node.availability === 'active' &&
-    planning.satisfies(node, service.spec.task, false)
+    planning.satisfies(node, service.spec.task, false) &&
+    hostNeeds(service.spec.task).every(({ isMet }) => isMet(node.description))
   );
 }
 

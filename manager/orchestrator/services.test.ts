@@ -4,6 +4,7 @@ import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { isTerminal, type Task, type TaskState } from '../../src/spec/task.ts';
 import { seededRandom } from '../../src/util/random.ts';
+import { sampleNode } from '../../test/samples.ts';
 import { plainService } from '../../test/simulation/world.ts';
 import { applyPlan, viewOf, type MutableView } from '../store/view.ts';
 import { planReaping, orphanAfterMs, removeFromDownNodeAfterMs } from './reaper.ts';
@@ -201,4 +202,39 @@ test('a task nobody has is ended by the manager, and one on a node that is away 
   applyPlan(view, planReaping(view, orphanAfterMs).plan);
   expect(view.tasks.get('task3')!.status.state).toBe('orphaned');
   expect([...view.tasks.values()].every((each) => isTerminal(each.status.state))).toBe(true);
+});
+
+test('an update stops no old task for a new one that only waits for another to run the init containers', () => {
+  const preStart = [{ command: ['migrate'], environment: {}, perReplica: false }];
+  const plain = plainService('web', { mode: { kind: 'replicated', replicas: 2 } });
+  const template = {
+    ...plain.task,
+    reservations: { memoryBytes: 1 },
+    container: { ...plain.task.container, preStart },
+  };
+  const web = service({ specVersion: 2, initialisedVersion: 1 }, { ...plain, task: template });
+  const held = task(2, 'pending', { id: 'new2', specVersion: 2, template, desiredState: 'ready' });
+  const first = task(1, 'starting', { id: 'new1', specVersion: 2, template, initialises: true });
+  const stopped = (tasks: Task[]) => {
+    const view = viewOf({ nodes: [node('n1')], services: [web], tasks });
+    settle(view, 60_000);
+    return view.tasks.get('task2')?.desiredState;
+  };
+  expect(stopped([task(2, 'running'), held, first])).toBe('running');
+  expect(
+    stopped([task(2, 'running'), held, { ...first, status: { ...first.status, state: 'failed' } }]),
+  ).toBe('shutdown');
+});
+
+test('a global service has tasks on those nodes only that have its runtime', () => {
+  const { task: plain } = plainService('web');
+  const template = { ...plain, container: { ...plain.container, settings: { runtime: 'crun' } } };
+  const description = { ...sampleNode('n').description!, runtimes: ['crun'] };
+  const able = { ...node('n1'), description };
+  const view = viewOf({
+    nodes: [able, node('n2')],
+    services: [service({}, { mode: { kind: 'global' }, task: template })],
+  });
+  settle(view, 0);
+  expect(wantedTasks(view).map(({ nodeId }) => nodeId)).toEqual(['n1']);
 });

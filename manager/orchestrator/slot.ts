@@ -1,3 +1,4 @@
+import { initialiserOf, initialisesOnce, isInitialised } from '../../src/spec/initialisation.ts';
 import type { Service, UpdatePolicy } from '../../src/spec/service.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
 import type { Change } from '../store/objects.ts';
@@ -163,7 +164,7 @@ function keepBest(slot: Slot, tasks: Task[]): Task | undefined {
 
 /** A slot on its way from `dirty` to `clean`: decides when the old one is told to stop, and keeps the new one coming. */
 function stepPair(slot: Slot, clean: Task, dirty: Task, rules: SlotRules, planning: Planning): void {
-  if (!isServing(dirty, planning) || mayStopOld(clean, dirty, rules, planning)) {
+  if (!isServing(dirty, planning) || mayStopOld(slot, clean, dirty, rules, planning)) {
     slot.retire(dirty);
     keepUp(slot, clean, rules, planning);
   } else if (rules.paused) {
@@ -177,12 +178,13 @@ export function isServing(task: Task, planning: Planning): boolean {
   return isAlive(task) && task.desiredState === 'running' && !planning.mustLeave(task);
 }
 
-function mayStopOld(clean: Task, dirty: Task, rules: SlotRules, planning: Planning): boolean {
+function mayStopOld(slot: Slot, clean: Task, dirty: Task, rules: SlotRules, planning: Planning): boolean {
   const { state } = clean.status;
   if (state === 'running' || state === 'complete') return true;
   if (rules.paused || rules.order === 'start-first' || isTerminal(state)) return false;
   if (compareTaskStates(state, 'ready') >= 0) return true;
   if (!isUnplaced(clean) || !stoppingMayHelp(clean, dirty)) return false;
+  if (waitsForInitialisation(slot, clean, planning)) return false;
   return planning.isDue(clean.createdAt + placementPatienceMs);
 }
 
@@ -198,6 +200,13 @@ function stoppingMayHelp(clean: Task, dirty: Task): boolean {
       dirty.attachments.some((attachment) => attachment.address === address),
     )
   );
+}
+
+/** Whether the task is not placed because another one runs the init containers of their version. */
+function waitsForInitialisation({ service }: Slot, task: Task, planning: Planning): boolean {
+  if (!initialisesOnce(task.template) || isInitialised(service, task.specVersion)) return false;
+  const tasks = planning.view.tasksOfService(service.id);
+  return initialiserOf(tasks, task.specVersion, (other) => planning.isGone(other)) !== undefined;
 }
 
 function beginUpdate(slot: Slot, dirty: Task, rules: SlotRules, planning: Planning): void {

@@ -1,4 +1,5 @@
 import { describeConstraint, nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
+import { hostNeeds } from '../../src/spec/host-features.ts';
 import { portName, portsClash } from '../../src/spec/port.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { assert } from '../../src/util/errors.ts';
@@ -23,7 +24,12 @@ export interface Filters {
 /** Throws `invalid_argument` when a constraint cannot be read. */
 export function filtersFor(serviceId: string, template: TaskTemplate, view: View): Filters {
   return {
-    fixed: [...stateFilters, ...constraintFilters(template), ...networkFilters(template, view)],
+    fixed: [
+      ...stateFilters,
+      ...constraintFilters(template),
+      ...featureFilters(template),
+      ...networkFilters(template, view),
+    ],
     changing: [
       ...resourceFilters(template),
       ...hostPortFilters(serviceId, template, view),
@@ -42,6 +48,13 @@ function constraintFilters(template: TaskTemplate): Filter[] {
   return template.placement.constraints.map(parseConstraint).map((constraint) => ({
     explain: `constraint ${describeConstraint(constraint)}`,
     fits: ({ node }) => nodeSatisfies(node, constraint),
+  }));
+}
+
+function featureFilters(template: TaskTemplate): Filter[] {
+  return hostNeeds(template).map(({ explain, isMet }) => ({
+    explain,
+    fits: ({ node }) => isMet(node.description),
   }));
 }
 

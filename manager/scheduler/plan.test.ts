@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Volume } from '../../src/spec/resource.ts';
 import type { Mount, Service, TaskTemplate } from '../../src/spec/service.ts';
+import type { ContainerSettings } from '../../src/spec/settings.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
 import {
@@ -254,6 +255,19 @@ describe('filters', () => {
   test('a constraint that cannot be read is the reason', () => {
     const placement = { constraints: ['disk = ssd'], maxReplicasPerNode: 0 };
     expect(reasonFor({ placement }, { nodes: three })).toContain('Cannot read the placement constraint');
+  });
+
+  test('a node that lacks the runtime or a device is none', () => {
+    const nodes = ['a', 'b'].map((id) =>
+      sampleNode(id, {
+        description: { ...sampleNode(id).description!, runtimes: ['runc'], cdiDevices: ['a.b/c=d'] },
+      }),
+    );
+    const asking = (settings: ContainerSettings) =>
+      reasonFor({ container: { ...sampleTemplate().container, settings } }, { nodes });
+    expect(asking({ runtime: 'crun' })).toBe('no suitable node: no runtime crun on 2 nodes');
+    expect(asking({ cdi: [{ device: 'a.b/c=e' }] })).toBe('no suitable node: no device a.b/c=e on 2 nodes');
+    expect(asking({ cdi: [{ device: 'a.b/c=d' }], runtime: 'runc' })).toBe('assigned to a');
   });
 
   test('reservations of tasks that have not ended are in use, also of those on their way out', () => {

@@ -3,6 +3,12 @@ import { assert, messageOf } from '../../src/util/errors.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { Balance } from './balance.ts';
 import { planDependencies } from './dependencies.ts';
+import {
+  initialisationReason,
+  initialisationTurns,
+  planInitialisation,
+  type InitialisationTurn,
+} from './initialisation.ts';
 import { explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
 import { isBetter, recentFailures, type Preferences } from './rank.ts';
@@ -17,7 +23,8 @@ const tasksPerGroup = 50;
  */
 export function planSchedule(view: View, now: number): Plan {
   const { plan: met, waiting } = planDependencies(view);
-  const plan: Plan = [...met, ...planVolumes(view)];
+  const plan: Plan = [...met, ...planInitialisation(view), ...planVolumes(view)];
+  const turnOf = initialisationTurns(view);
   const changes: Change[] = [];
   const change = (task: Task | undefined) => {
     if (task !== undefined) changes.push({ kind: 'task', action: 'update', object: task });
@@ -25,13 +32,15 @@ export function planSchedule(view: View, now: number): Plan {
   const schedulable: Task[] = [];
   for (const task of view.tasks.values()) {
     if (!isPending(task)) continue;
-    const reason = whyHeld(task, view, waiting);
+    const reason = whyHeld(task, view, waiting, turnOf(task));
     if (reason === undefined) schedulable.push(task);
     else change(withMessage(task, reason));
   }
   if (schedulable.length > 0) {
     const uses = nodeUses(view);
-    const groups = groupEqual(schedulable).map((tasks) => placeGroup(tasks, view, uses, now));
+    const groups = groupEqual(schedulable).map((tasks) =>
+      placeGroup(tasks, view, uses, now, turnOf(tasks[0]!).kind === 'runs'),
+    );
     // Only now is it known what the nodes hold; a reason given earlier would be another one at the next plan.
     for (const { placed, unplaced, explain } of groups) {
       placed.forEach(change);
@@ -53,11 +62,17 @@ function isPending({ status, desiredState }: Task): boolean {
 }
 
 /** Why a task may not be placed anywhere yet, whatever the nodes. */
-function whyHeld(task: Task, view: View, waiting: Map<string, string>): string | undefined {
+function whyHeld(
+  task: Task,
+  view: View,
+  waiting: Map<string, string>,
+  turn: InitialisationTurn,
+): string | undefined {
   const service = view.services.get(task.serviceId);
   if (service === undefined) return `service ${task.serviceName} does not exist`;
   if (service.removing) return `service ${task.serviceName} is being removed`;
-  return service.allocationError ?? waiting.get(service.id);
+  const reason = service.allocationError ?? waiting.get(service.id);
+  return reason ?? (turn.kind === 'waits' ? turn.reason : undefined);
 }
 
 /** Tasks of one version of a service have one template, so that they pass the same filters. Oldest first. */
@@ -76,8 +91,17 @@ interface PlacedGroup {
   explain: (nodeId?: string) => string;
 }
 
-/** Places the tasks of one group as far as there is room, and adds them to the uses. */
-function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: number): PlacedGroup {
+/**
+ * Places the tasks of one group as far as there is room, and adds them to the uses. With `initialises` only one, which runs
+ * the init containers that the others wait for.
+ */
+function placeGroup(
+  tasks: Task[],
+  view: View,
+  uses: Map<string, NodeUse>,
+  now: number,
+  initialises: boolean,
+): PlacedGroup {
   const first = tasks[0];
   assert(first !== undefined, 'a group has a task');
   const { serviceId, specVersion, template } = first;
@@ -98,7 +122,8 @@ function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: 
   let isFull = false;
   for (const task of tasks) {
     let use: NodeUse | undefined;
-    if (task.nodeId !== undefined) use = nodeIfFits(uses.get(task.nodeId), filters);
+    if (initialises && placed.length > 0) isFull = true;
+    else if (task.nodeId !== undefined) use = nodeIfFits(uses.get(task.nodeId), filters);
     else if (!isFull) use = bestNode(candidates, filters, preferences, homes.get(task.slot));
     // Once one task found no room, its equals find none either.
     if (use === undefined && task.nodeId === undefined) isFull = true;
@@ -106,11 +131,15 @@ function placeGroup(tasks: Task[], view: View, uses: Map<string, NodeUse>, now: 
       unplaced.push(task);
       continue;
     }
-    placed.push(place(task, use, now));
+    placed.push(place(initialises ? { ...task, initialises } : task, use, now));
     balance.add(use, 1);
   }
-  const explain = (nodeId?: string) =>
-    nodeId === undefined ? explainNodes(uses.values(), filters) : explainNode(uses.get(nodeId), filters);
+  const explain = (nodeId?: string) => {
+    if (initialises && placed[0] !== undefined) return initialisationReason(placed[0], view);
+    return nodeId === undefined
+      ? explainNodes(uses.values(), filters)
+      : explainNode(uses.get(nodeId), filters);
+  };
   return { placed, unplaced, explain };
 }
 

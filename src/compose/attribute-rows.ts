@@ -16,6 +16,8 @@ export const disk = {
   '/app/pw.txt': 's3cret',
   '/app/a.env': 'A=1\nB=file',
   '/app/raw.env': 'C="q"',
+  '/app/seccomp.json':
+    '{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "name": "mkdir", "action": "SCMP_ACT_ERRNO" }] }',
 };
 
 /** An attribute of the service `web` and what it is in canonical form. */

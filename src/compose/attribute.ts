@@ -117,6 +117,15 @@ export const keyValues: Attribute = {
   says: 'a map NAME: value or a list of NAME=value',
 };
 
+/** The words of a command; null is as if it were not said. */
+export const commandLine: Attribute = {
+  type: ['array', 'null'],
+  items: text,
+  form: 'command',
+  says: 'a string, which is split into words, or a list of words',
+  merge: 'replace',
+};
+
 /** Labels: names to values; nothing is the empty string. */
 export const labels: Attribute = {
   type: 'object',

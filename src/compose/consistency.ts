@@ -1,6 +1,7 @@
 import { parseConstraint } from '../spec/constraint.ts';
 import { parseSpread } from '../spec/spread.ts';
 import { ShoalError } from '../util/errors.ts';
+import { checks } from './checks.ts';
 import { chainText, placeText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalMount, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
@@ -188,6 +189,9 @@ function checkSource(
 ): void {
   if (type === 'tmpfs' && source !== undefined) {
     refuse([...path, 'source'], 'a tmpfs has no source', 'leave it out');
+  }
+  if (type === 'image' && !checks.imageReference(source ?? '')) {
+    complain([...path, 'source'], 'it is not the name of an image', 'name one, such as redis:8');
   }
   if (type !== 'bind') return;
   if (source === undefined) {

@@ -16,10 +16,6 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     ['zzzzzz: 2', '5:5 services.web.zzzzzz: this key is not known'],
     ['build: { contxt: . }', '5:14 services.web.build.contxt: this key is not known; did you mean context?'],
     [
-      'gpus: all',
-      '5:5 services.web.gpus: not supported yet; the scheduler does not know of graphics cards; use devices and a placement constraint',
-    ],
-    [
       'command: 5',
       '5:14 services.web.command: 5 cannot be used here; it must be a string, which is split into words, or a list of words',
     ],
@@ -229,10 +225,6 @@ describe('an attribute that is wrong is refused with its place, path and what wo
     [
       'deploy: { resources: { limits: { memory: 1m }, reservations: { memory: 2m } } }',
       '5:76 services.web.deploy.resources.reservations.memory: more is reserved than the limit allows; reserve at most the limit',
-    ],
-    [
-      'deploy: { resources: { reservations: { devices: [{ capabilities: [gpu] }] } } }',
-      '5:44 services.web.deploy.resources.reservations.devices: not supported yet; the scheduler does not know of devices; use devices and a placement constraint',
     ],
     [
       'deploy: { placement: { constraints: [disk == ssd] } }',

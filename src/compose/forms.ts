@@ -4,6 +4,7 @@ import { invisibleCharacter } from './invisible.ts';
 import { cleanPath, parseShortMount } from './mounts.ts';
 import { parseShortPort } from './ports.ts';
 import { numberText } from './scalar.ts';
+import { isCdiName } from './schema-devices.ts';
 import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode, PathSegment } from './tree.ts';
 import { childOf, fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
 import {
@@ -387,6 +388,7 @@ function devices(node: TreeNode): TreeNode {
   const items = node.items.map((item) => {
     const text = textOf(item);
     if (text !== undefined) {
+      if (isCdiName(text)) return fromPlain(item.at, { source: text, target: text, permissions: 'rwm' });
       const [source = '', second, third] = text.split(':');
       const bare = third === undefined && second !== undefined && !second.startsWith('/');
       const [target, permissions] = bare ? [source, second] : [second ?? source, third ?? 'rwm'];

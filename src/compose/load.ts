@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { ApplicationSpec } from '../spec/application.ts';
 import { configBytesMax, secretBytesMax } from '../spec/defaults.ts';
+import type { SeccompProfile } from '../spec/seccomp.ts';
 import { ShoalError } from '../util/errors.ts';
 import { checkConsistency } from './consistency.ts';
 import { Diagnostics, type Diagnostic } from './diagnostic.ts';
@@ -16,6 +17,7 @@ import { profilesOf, selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
 import { fileContents, serviceEnvironments, serviceLabels } from './resolve.ts';
 import { composeSchema } from './schema.ts';
+import { seccompProfiles } from './seccomp.ts';
 import { toSpecs, type FileContents } from './specs.ts';
 import { substitute } from './template.ts';
 import { childOf, placeOf, textOf, toPlain, type Plain, type TreeNode } from './tree.ts';
@@ -121,11 +123,16 @@ async function readModel(
   }
   // The canonical model is plain data; its interfaces have no index signature that Plain could see.
   tellVerdicts(canonical as unknown as Plain, composeSchema, tree, diagnostics);
-  const contents = { secrets: new Map<string, Uint8Array>(), configs: new Map<string, Uint8Array>() };
+  const contents = {
+    secrets: new Map<string, Uint8Array>(),
+    configs: new Map<string, Uint8Array>(),
+    seccomp: new Map<string, SeccompProfile>(),
+  };
   if (reads !== 'none') {
     const severity = reads === 'all' ? 'error' : 'warning';
     contents.secrets = await fileContents('secrets', canonical, secretBytesMax, resolve, severity);
     contents.configs = await fileContents('configs', canonical, configBytesMax, resolve, severity);
+    contents.seccomp = await seccompProfiles(canonical, resolve, severity);
   }
   if (diagnostics.hasErrors()) throw failure(diagnostics);
   const merged = () => withoutDefaults(plain, name, variables, labels);

@@ -50,6 +50,7 @@ export interface CanonicalService {
   tmpfs?: string[];
   label_file?: string[];
   annotations?: Record<string, string>;
+  blkio_config?: CanonicalBlockIo;
   cap_add?: string[];
   cap_drop?: string[];
   cgroup?: 'host' | 'private';
@@ -68,6 +69,7 @@ export interface CanonicalService {
   domainname?: string;
   /** `NAME=ADDRESS` */
   extra_hosts?: string[];
+  gpus?: CanonicalDeviceRequest[];
   group_add?: string[];
   init?: boolean;
   ipc?: string;
@@ -79,11 +81,13 @@ export interface CanonicalService {
   oom_score_adj?: number;
   pid?: string | null;
   platform?: string;
+  pre_start?: CanonicalInitContainer[];
   post_start?: CanonicalHook[];
   pre_stop?: CanonicalHook[];
   privileged?: boolean;
   pull_policy?: string;
   read_only?: boolean;
+  runtime?: string;
   security_opt?: string[];
   shm_size?: string;
   stdin_open?: boolean;
@@ -93,7 +97,6 @@ export interface CanonicalService {
   userns_mode?: string;
   uts?: string;
   credential_spec?: { config?: string; file?: string; registry?: string };
-  gpus?: CanonicalDeviceRequest[];
   models?: Record<string, unknown>;
   provider?: { type: string; options?: Record<string, string[]> };
   /** `SERVICE` or `container:NAME`, either with `:ro` or `:rw` */
@@ -111,17 +114,21 @@ export interface CanonicalBuild {
   platforms?: string[];
 }
 
-export interface CanonicalDeviceRequest {
-  count?: number;
-  device_ids?: string[];
-}
-
 export interface CanonicalServiceNetwork {
   aliases?: string[];
   ipv4_address?: string;
   interface_name?: string;
   priority?: number;
   gw_priority?: number;
+}
+
+export interface CanonicalBlockIo {
+  weight?: number;
+  weight_device?: { path: string; weight: number }[];
+  device_read_bps?: { path: string; rate: string }[];
+  device_write_bps?: { path: string; rate: string }[];
+  device_read_iops?: { path: string; rate: string }[];
+  device_write_iops?: { path: string; rate: string }[];
 }
 
 export interface CanonicalHook {
@@ -131,6 +138,12 @@ export interface CanonicalHook {
   working_dir?: string;
   /** null: not set. */
   environment?: Record<string, string | null>;
+}
+
+export interface CanonicalInitContainer extends Omit<CanonicalHook, 'command'> {
+  command?: string[] | null;
+  image?: string;
+  per_replica?: boolean;
 }
 
 export interface CanonicalHealthcheck {
@@ -185,6 +198,19 @@ export interface CanonicalResources {
   pids?: number;
 }
 
+/** At most one of `count` and `device_ids`; neither is all. */
+export interface CanonicalDeviceRequest {
+  capabilities?: string[];
+  driver?: string;
+  /** -1: all. */
+  count?: number;
+  device_ids?: string[];
+}
+
+export interface CanonicalReservations extends CanonicalResources {
+  devices?: CanonicalDeviceRequest[];
+}
+
 export interface CanonicalDeploy {
   mode?: 'replicated' | 'global' | 'replicated-job' | 'global-job';
   replicas?: number;
@@ -197,7 +223,7 @@ export interface CanonicalDeploy {
   };
   resources?: {
     limits?: CanonicalResources;
-    reservations?: CanonicalResources & { devices?: CanonicalDeviceRequest[] };
+    reservations?: CanonicalReservations;
   };
   restart_policy?: {
     condition?: 'none' | 'on-failure' | 'any';

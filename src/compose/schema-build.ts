@@ -1,14 +1,7 @@
 import { boolean, bytes, keyValues, labels, object, oneOf, text, textList } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
-import {
-  extraHosts,
-  fileReferences,
-  hookAttributes,
-  hostPath,
-  patterned,
-  texts,
-  ulimits,
-} from './schema-parts.ts';
+import { hookAttributes } from './schema-hooks.ts';
+import { extraHosts, fileReferences, hostPath, patterned, texts, ulimits } from './schema-parts.ts';
 
 /** What is done on the machine of a person who develops: building images (Compose Build and Develop specifications). */
 

@@ -76,10 +76,7 @@ const deployAttributes: Record<string, Attribute> = {
         genericResources,
         'the scheduler does not count them; label the nodes, and use a constraint',
       ),
-      devices: refused(
-        reservedDevices,
-        'the scheduler does not know of devices; use devices and a placement constraint',
-      ),
+      devices: reservedDevices,
     }),
   }),
   restart_policy: object({

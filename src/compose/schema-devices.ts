@@ -1,5 +1,16 @@
-import { bytes, closed, integerFrom, labels, object, text, textList } from './attribute.ts';
+import {
+  bytes,
+  closed,
+  integerFrom,
+  labels,
+  object,
+  refused,
+  runsOnly,
+  text,
+  textList,
+} from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { patterned } from './schema-parts.ts';
 
 /** What a service asks of the hardware of a host (Compose Deploy specification, "devices"; "gpus"; "blkio_config"). */
 
@@ -7,22 +18,35 @@ function deviceRequest(required: string[]): Attribute {
   return object(
     {
       capabilities: { ...textList, says: 'a list of capabilities, such as [gpu]' },
-      driver: { ...text, says: 'the name of a driver, such as nvidia' },
+      driver: {
+        ...runsOnly({ ...text, says: 'the name of a driver, such as nvidia' }, 'nvidia or cdi', {
+          enum: ['nvidia', 'cdi'],
+        }),
+        cluster: 'cdi: device_ids are full names, vendor.com/class=name',
+      },
       count: {
         type: 'integer',
         form: 'deviceCount',
         minimum: -1,
         says: 'a whole number, or all (which is -1)',
+        cluster: 'so many of nvidia.com/gpu must be on the host; they are not kept for the replica alone',
       },
-      device_ids: { ...textList, form: 'exposed', says: 'a list of devices' },
-      options: labels,
+      device_ids: {
+        ...textList,
+        form: 'exposed',
+        says: 'a list of devices',
+        cluster: 'those called nvidia.com/gpu=ID',
+      },
+      options: refused(labels, 'the hosts’ device specifications decide; leave it out'),
     },
     { form: 'deviceRequest', required },
   );
 }
 
 function deviceRequests(required: string[], says: string): Attribute {
-  return { type: 'array', items: deviceRequest(required), merge: 'append', says };
+  const cluster =
+    'the hosts need device specifications (nvidia-ctk cdi generate writes them); a replica goes only to a host that has the devices';
+  return { type: 'array', items: deviceRequest(required), merge: 'append', says, cluster };
 }
 
 export const reservedDevices = deviceRequests(['capabilities'], 'a list of maps with capabilities');
@@ -44,7 +68,35 @@ export const genericResources: Attribute = {
   says: 'a list of maps with discrete_resource_spec',
 };
 
-const devicePath: Attribute = { ...text, says: 'the path of a block device, such as /dev/sda' };
+/** `vendor.com/class=name` (Container Device Interface). */
+const cdiName = '[a-zA-Z][a-zA-Z0-9_.-]*/[a-zA-Z][a-zA-Z0-9_.-]*=[a-zA-Z0-9][a-zA-Z0-9_.:-]*';
+const cdiPattern = new RegExp(`^${cdiName}$`, 'u');
+
+/** Whether this is the full name of a device that the hosts' own specifications describe. */
+export function isCdiName(name: string): boolean {
+  return cdiPattern.test(name);
+}
+
+const devicePattern = `^(?:/.*|${cdiName})$`;
+
+export const device: Attribute = object(
+  {
+    source: {
+      ...patterned(devicePattern, 'the absolute path of a device on the hosts, or vendor.com/class=name'),
+      cluster:
+        'a device by its full name is one that the hosts’ specifications in /etc/cdi and /var/run/cdi describe: a replica goes only to a host that has it',
+    },
+    target: patterned(devicePattern, 'an absolute path in the container'),
+    permissions: patterned('^(?!.*(.).*\\1)[rwm]{1,3}$', 'some of r, w and m'),
+  },
+  { required: ['source'] },
+);
+
+const devicePath: Attribute = {
+  ...runsOnly({ ...text, says: 'the path of a block device, such as /dev/sda' }, 'an absolute path', {
+    pattern: '^/',
+  }),
+};
 const weight: Attribute = integerFrom(10, 1000);
 
 function throttles(rate: Attribute): Attribute {
@@ -59,16 +111,20 @@ function throttles(rate: Attribute): Attribute {
 /** Rates of bytes and of operations are written alike, as compose-go reads them. */
 const rates = throttles({ ...bytes, says: 'a number a second, such as 1000 or 10mb' });
 
-export const blkioConfig: Attribute = closed({
-  weight,
-  weight_device: {
-    type: 'array',
-    items: closed({ path: devicePath, weight }, { required: ['path', 'weight'] }),
-    merge: 'append',
-    says: 'a list of maps with path and weight',
-  },
-  device_read_bps: rates,
-  device_read_iops: rates,
-  device_write_bps: rates,
-  device_write_iops: rates,
-});
+export const blkioConfig: Attribute = {
+  ...closed({
+    weight: { ...weight, cluster: 'only on hosts whose kernel has weights (BFQ)' },
+    weight_device: {
+      type: 'array',
+      items: closed({ path: devicePath, weight }, { required: ['path', 'weight'] }),
+      merge: 'append',
+      says: 'a list of maps with path and weight',
+    },
+    device_read_bps: rates,
+    device_read_iops: rates,
+    device_write_bps: rates,
+    device_write_iops: rates,
+  }),
+  cluster:
+    'the devices are those of the host that a replica is on; one that lacks them refuses it: keep the service to those that have them by a placement constraint',
+};

@@ -1,7 +1,7 @@
 import { boolean, integerFrom, object, refused, text, textList } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { blkioConfig, gpus } from './schema-devices.ts';
-import { hookAttributes, macAddress, options, patterned } from './schema-parts.ts';
+import { macAddress, options, patterned } from './schema-parts.ts';
 
 /** What the language has for one machine, for another system than Linux, or for what Shoal does not do. */
 
@@ -44,13 +44,6 @@ const provider: Attribute = object(
   { required: ['type'] },
 );
 
-const preStart: Attribute = {
-  type: 'array',
-  items: object({ ...hookAttributes, image: text, per_replica: boolean }),
-  merge: 'append',
-  says: 'a list of maps with command or image',
-};
-
 const credentialSpec: Attribute = object({
   config: { ...text, says: 'the name of a config' },
   file: { ...text, says: 'the path of a file' },
@@ -61,10 +54,7 @@ const wordsForWindows = 'it is for Windows; use deploy.resources.limits.cpus';
 
 export const machineAttributes: Record<string, Attribute> = {
   attach: { ...boolean, cluster: 'means nothing: shoal up attaches to no service' },
-  blkio_config: refused(
-    blkioConfig,
-    'limits of block devices are not set; use cpu_shares and deploy.resources',
-  ),
+  blkio_config: blkioConfig,
   cpu_count: refused(integerFrom(0), wordsForWindows),
   cpu_percent: refused(
     { type: 'number', form: 'number', minimum: 0, maximum: 100, says: 'a number from 0 to 100' },
@@ -75,26 +65,18 @@ export const machineAttributes: Record<string, Attribute> = {
     { type: 'array', items: link, merge: 'append', says: 'a list of CONTAINER or CONTAINER:ALIAS' },
     'join a network of the other service and call it by its full name, APPLICATION_SERVICE',
   ),
-  gpus: refused(
-    gpus,
-    'the scheduler does not know of graphics cards; use devices and a placement constraint',
-  ),
+  gpus,
   isolation: refused(text, 'it is for Windows'),
   mac_address: refused(macAddress, 'it follows from the address that the cluster gives'),
   models: refused(modelNames, 'run the model as a service, and name it in the environment'),
-  pre_start: refused(
-    preStart,
-    'do it in a service that ends, and depend on it with service_completed_successfully',
-  ),
   provider: refused(
     provider,
     'it starts programs on one machine; run what it provides as a service, or name its address',
   ),
   pull_refresh_after: refused(text, 'write pull_policy: every_12h or the like'),
-  runtime: refused(text, 'hosts have one runtime'),
   storage_opt: refused(
     options,
-    'containers’ file systems have no limits; write to a tmpfs with a size, or to a volume',
+    'the file systems of containers cannot be limited: overlayfs has no quotas; write to a tmpfs with a size, or to a volume',
   ),
   use_api_socket: refused(
     boolean,

@@ -31,16 +31,23 @@ const bindOptions: Attribute = object({
 });
 
 const imageOptions: Attribute = object({
-  subpath: { type: 'string', pattern: subpath, says: 'the path of a folder in the image, without ".."' },
+  subpath: {
+    type: 'string',
+    pattern: subpath,
+    says: 'the path of a folder or file in the image, without ".."',
+  },
 });
 
 const mount: Attribute = object(
   {
-    type: runsOnly(
-      oneOf('volume', 'bind', 'tmpfs', 'image', 'npipe', 'cluster'),
-      'volume, bind or tmpfs (others are not supported yet)',
-      { enum: ['volume', 'bind', 'tmpfs'] },
-    ),
+    type: {
+      ...runsOnly(
+        oneOf('volume', 'bind', 'tmpfs', 'image', 'npipe', 'cluster'),
+        'volume, bind, tmpfs or image (others are not supported yet)',
+        { enum: ['volume', 'bind', 'tmpfs', 'image'] },
+      ),
+      cluster: 'image: what the image source names holds, read-only, pulled as the service’s own',
+    },
     source: { ...text, cluster: 'of a bind mount an absolute path, on each host that has a replica' },
     target: {
       type: 'string',
@@ -52,7 +59,7 @@ const mount: Attribute = object(
     bind: bindOptions,
     volume: volumeOptions,
     tmpfs: object({ size: bytes, mode: fileMode }),
-    image: refused(imageOptions, 'copy the files out of the image into a named volume'),
+    image: imageOptions,
     consistency: { ...oneOf('consistent', 'cached', 'delegated'), cluster: 'has no effect on Linux' },
   },
   { required: ['type', 'target'] },

@@ -1,15 +1,7 @@
-import { boolean, fileMode, keyValues, object, text } from './attribute.ts';
+import { fileMode, object, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 
 /** What several attributes are made of. */
-
-export const commandLine: Attribute = {
-  type: ['array', 'null'],
-  items: text,
-  form: 'command',
-  says: 'a string, which is split into words, or a list of words',
-  merge: 'replace',
-};
 
 /** One text or a list of texts, joined with an earlier file's without identical entries. */
 export function texts(says: string, item: Attribute = text): Attribute {
@@ -64,15 +56,6 @@ export function fileReferences(form: 'secrets' | 'configs'): Attribute {
     says: `a list of names or of maps with source and target`,
   };
 }
-
-/** A command that is run beside the program of a container. */
-export const hookAttributes: Record<string, Attribute> = {
-  command: { ...commandLine, type: 'array', minItems: 1 },
-  user: text,
-  privileged: boolean,
-  working_dir: { type: 'string', is: 'absolutePath', says: 'an absolute path in the container' },
-  environment: keyValues,
-};
 
 const limit: Attribute = {
   type: 'integer',

@@ -2,6 +2,7 @@ import {
   boolean,
   bytes,
   closed,
+  commandLine,
   duration,
   integer,
   integerFrom,
@@ -18,8 +19,9 @@ import type { Attribute } from './attribute.ts';
 import { build, develop } from './schema-build.ts';
 import { cpus, deploy, replicasMax } from './schema-deploy.ts';
 import { machineAttributes } from './schema-machine.ts';
+import { hooks, initContainers } from './schema-hooks.ts';
 import { mounts, tmpfsPaths } from './schema-mounts.ts';
-import { address, commandLine, fileReferences, hookAttributes, macAddress, options } from './schema-parts.ts';
+import { address, fileReferences, macAddress, options } from './schema-parts.ts';
 import { settingsAttributes } from './schema-settings.ts';
 
 const healthcheck: Attribute = object({
@@ -157,17 +159,6 @@ const exposed: Attribute = {
   says: 'a port or a range, such as 8000 or 8000-8010/udp',
 };
 
-function hooks(cluster: string): Attribute {
-  const hook = object(
-    {
-      ...hookAttributes,
-      privileged: runsOnly(boolean, 'false: they have what the container has', { is: 'false' }),
-    },
-    { required: ['command'] },
-  );
-  return { type: 'array', items: hook, merge: 'append', says: 'a list of maps with command', cluster };
-}
-
 /** A service: all that the language has. */
 export const service: Attribute = object({
   image: {
@@ -262,6 +253,7 @@ export const service: Attribute = object({
     cluster: 'only with one replica: one more name of it on its networks',
   },
   ...settingsAttributes,
+  pre_start: initContainers,
   post_start: hooks('a replica counts as running, and its healthcheck begins, once they have ended well'),
   pre_stop: hooks(
     'run before the stop signal when a replica is stopped on purpose, for stop_grace_period at most',

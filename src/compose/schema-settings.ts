@@ -11,6 +11,7 @@ import {
   text,
 } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { device } from './schema-devices.ts';
 import { address, extraHosts, patterned, texts, ulimits } from './schema-parts.ts';
 
 const capabilities = texts('a list of capabilities', {
@@ -39,22 +40,6 @@ const sysctls: Attribute = {
     says: 'a kernel setting that containers have their own of: net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*',
   },
 };
-
-/** A path, or the name of a device of the Container Device Interface. */
-const devicePattern = '^(?:/.*|[^/=\\s]+/[^/=\\s]+=\\S+)$';
-
-const device: Attribute = object(
-  {
-    source: runsOnly(
-      patterned(devicePattern, 'the absolute path of a device on the hosts, or vendor/class=name'),
-      'the absolute path of a device on the hosts (vendor/class=name is not supported yet)',
-      { pattern: '^/' },
-    ),
-    target: patterned(devicePattern, 'an absolute path in the container'),
-    permissions: patterned('^(?!.*(.).*\\1)[rwm]{1,3}$', 'some of r, w and m'),
-  },
-  { required: ['source'] },
-);
 
 const logOption: Attribute = { type: 'string', says: 'a string or a number' };
 
@@ -115,9 +100,9 @@ export const settingsAttributes: Record<string, Attribute> = {
     form: 'devices',
     items: device,
     merge: { by: 'target' },
-    says: 'a list of devices such as /dev/fuse or /dev/fuse:/dev/fuse:rw',
+    says: 'a list of devices such as /dev/fuse, /dev/fuse:/dev/fuse:rw or vendor.com/class=name',
     cluster:
-      'the device must be on every host that may run the service: keep it to those by a placement constraint',
+      'a device by its path must be on every host that may run the service: keep it to those by a placement constraint',
   },
   dns: {
     ...texts('an address or a list of addresses', address),
@@ -195,16 +180,26 @@ export const settingsAttributes: Record<string, Attribute> = {
     cluster: 'followed on each host on its own',
   },
   read_only: boolean,
+  runtime: {
+    ...runsOnly(
+      { ...text, says: 'the name of a runtime' },
+      'the name of a runtime, such as crun or io.containerd.kata.v2',
+      { pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$' },
+    ),
+    cluster: 'a replica goes only to a host that has it',
+  },
   security_opt: {
     ...texts('a list of options', {
       ...text,
       runs: {
         pattern:
-          '^(?:no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor|systempaths)[:=]unconfined|label[:=]disable)$',
-        says: 'no-new-privileges:true, seccomp=unconfined, apparmor=unconfined, systempaths=unconfined or label=disable (profiles are not supported yet)',
+          '^(?:no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor)[:=].+|systempaths[:=]unconfined|label[:=]disable)$',
+        says: 'no-new-privileges:true, seccomp=unconfined, seccomp=PROFILE.json, apparmor=PROFILE, systempaths=unconfined or label=disable (nothing is labelled)',
       },
     }),
     merge: 'append',
+    cluster:
+      'a seccomp profile is a file that is read where the command runs; an AppArmor profile must be loaded on every host that may run the service, and without one nothing is confined by AppArmor',
   },
   shm_size: bytes,
   stdin_open: boolean,

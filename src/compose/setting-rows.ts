@@ -23,6 +23,36 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     { settings: { systemPaths: 'unconfined' } },
   ],
   [
+    'security_opt: [seccomp=./seccomp.json, "apparmor:strict"]',
+    { security_opt: ['seccomp=./seccomp.json', 'apparmor:strict'] },
+    {
+      settings: {
+        seccomp: {
+          defaultAction: 'SCMP_ACT_ALLOW',
+          syscalls: [{ names: ['mkdir'], action: 'SCMP_ACT_ERRNO' }],
+        },
+        apparmor: 'strict',
+      },
+    },
+  ],
+  ['security_opt: ["seccomp:builtin", apparmor=unconfined]', {}, {}],
+  ['security_opt: ["apparmor=:part:strict"]', {}, { settings: { apparmor: ':part:strict' } }],
+  ['runtime: crun', { runtime: 'crun' }, { settings: { runtime: 'crun' } }],
+  [
+    'blkio_config: { weight: "300", weight_device: [{ path: /dev/a, weight: 400 }], device_read_bps: [{ path: /dev/a, rate: 12mb }], device_write_iops: [{ path: /dev/a, rate: 30 }] }',
+    { blkio_config: { weight: 300, device_read_bps: [{ path: '/dev/a', rate: '12582912' }] } },
+    {
+      settings: {
+        blockIo: {
+          weight: 300,
+          weightDevices: [{ path: '/dev/a', weight: 400 }],
+          readBytes: [{ path: '/dev/a', rate: 12_582_912 }],
+          writeOperations: [{ path: '/dev/a', rate: 30 }],
+        },
+      },
+    },
+  ],
+  [
     'sysctls: { net.core.somaxconn: 1024 }',
     { sysctls: { 'net.core.somaxconn': '1024' } },
     { settings: { sysctls: { 'net.core.somaxconn': '1024' } } },
@@ -58,6 +88,31 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     { settings: { devices: [{ permissions: 'rwm' }, { target: '/dev/b' }, {}, { target: '/dev/d' }] } },
   ],
   [
+    'devices: ["vendor.com/class=name:1", /dev/fuse]',
+    { devices: [{ source: 'vendor.com/class=name:1' }, { source: '/dev/fuse' }] },
+    { settings: { cdi: [{ device: 'vendor.com/class=name:1' }], devices: [{ source: '/dev/fuse' }] } },
+  ],
+  ['gpus: all', { gpus: [{ count: -1 }] }, { settings: { cdi: [{ device: 'nvidia.com/gpu=all' }] } }],
+  [
+    'gpus: [{ count: 2 }, { device_ids: ["0", GPU-1] }, { driver: nvidia, capabilities: [utility] }]',
+    { gpus: [{ count: 2 }, { device_ids: ['0', 'GPU-1'] }, { driver: 'nvidia' }] },
+    {
+      settings: {
+        cdi: [
+          { kind: 'nvidia.com/gpu', count: 2 },
+          { device: 'nvidia.com/gpu=0' },
+          { device: 'nvidia.com/gpu=GPU-1' },
+          { device: 'nvidia.com/gpu=all' },
+        ],
+      },
+    },
+  ],
+  [
+    'deploy: { resources: { reservations: { devices: [{ capabilities: [gpu], count: all }, { capabilities: [x], driver: cdi, device_ids: [a.b/c=d] }] } } }',
+    { deploy: { resources: { reservations: { devices: [{ count: -1 }, { driver: 'cdi' }] } } } },
+    { settings: { cdi: [{ device: 'nvidia.com/gpu=all' }, { device: 'a.b/c=d' }] } },
+  ],
+  [
     'device_cgroup_rules: ["c 1:3 mr", "a *:* rwm"]',
     {},
     { settings: { deviceRules: ['c 1:3 mr', 'a *:* rwm'] } },
@@ -69,6 +124,28 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     {
       postStart: [{ command: ['a', 'b'], user: 'root', environment: {} }],
       preStop: [{ command: ['c'], workingDirectory: '/d', environment: { E: '1' } }],
+    },
+  ],
+  [
+    'post_start: [{ command: a, privileged: true }]\n    pre_stop: [{ command: a, privileged: false }]',
+    { post_start: [{ command: ['a'], privileged: true }] },
+    { postStart: [{ privileged: true }], preStop: [{ command: ['a'], environment: {} }] },
+  ],
+  [
+    'pre_start: [{ command: a "b c", environment: [E=1, F] }, { image: tool, user: root, working_dir: /d, privileged: yes, per_replica: true }]',
+    { pre_start: [{ command: ['a', 'b c'] }, { image: 'tool', per_replica: true }] },
+    {
+      preStart: [
+        { command: ['a', 'b c'], environment: { E: '1' }, perReplica: false },
+        {
+          image: 'tool',
+          environment: {},
+          user: 'root',
+          workingDirectory: '/d',
+          privileged: true,
+          perReplica: true,
+        },
+      ],
     },
   ],
   ['network_mode: host', { network_mode: 'host', networks: {} }, { settings: { network: 'host' } }],
@@ -149,6 +226,16 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     'volumes: [{ type: bind, source: /a, target: /b, bind: { propagation: rslave, recursive: disabled } }]',
     {},
     { mounts: [{ type: 'bind', propagation: 'rslave', notRecursive: true }] },
+  ],
+  [
+    'volumes: [{ type: image, source: "tools:1", target: /t }, { type: image, source: tools, target: /u, image: { subpath: a/b } }]',
+    {},
+    {
+      mounts: [
+        { type: 'image', source: 'tools:1', target: '/t' },
+        { type: 'image', source: 'tools', target: '/u', subpath: 'a/b' },
+      ],
+    },
   ],
   [
     'volumes: [{ type: volume, source: data, target: /d, consistency: cached }]',

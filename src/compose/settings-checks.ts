@@ -1,3 +1,5 @@
+import { checkDeviceRequests } from './device-requests.ts';
+import { securityOption } from './settings.ts';
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
 import type { Speaker } from './service-checks.ts';
@@ -20,11 +22,22 @@ export function checkSettings(
     );
   }
   checkNetworkMode(path, service, speaker);
+  for (const [index, { command, image }] of (service.pre_start ?? []).entries()) {
+    if (image !== undefined || (command?.length ?? 0) > 0) continue;
+    refuse([...path, 'pre_start', index], 'it would run the service itself', 'add command: or image:');
+  }
   checkCpus(path, service, speaker);
+  checkDeviceRequests(path, service, refuse);
   checkSwap(path, service, speaker);
   for (const [name, { soft, hard }] of Object.entries(service.ulimits ?? {})) {
     if (hard === -1 || (soft !== -1 && soft <= hard)) continue;
     refuse([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
+  }
+  for (const name of ['seccomp', 'apparmor']) {
+    const said = (service.security_opt ?? []).map(securityOption);
+    const ones = new Set(said.filter((option) => option.startsWith(`${name}=`)));
+    if (ones.size < 2) continue;
+    refuse([...path, 'security_opt'], `it names more than one ${name} profile`, 'keep one of them');
   }
   for (const [index, entry] of (service.security_opt ?? []).entries()) {
     if (!/^no-new-privileges[:=]false$/u.test(entry)) continue;

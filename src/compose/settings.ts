@@ -1,14 +1,18 @@
 import type { ContainerSpec } from '../spec/service.ts';
 import type {
+  BlockIoSettings,
   ContainerSettings,
   CpuSettings,
   Hook,
+  InitContainer,
   LogSettings,
   MemorySettings,
   NameSettings,
   PullPolicy,
 } from '../spec/settings.ts';
-import type { CanonicalHook, CanonicalService } from './model.ts';
+import type { SeccompProfile } from '../spec/seccomp.ts';
+import type { CanonicalBlockIo, CanonicalHook, CanonicalInitContainer, CanonicalService } from './model.ts';
+import { cdiRequests } from './device-requests.ts';
 import { durationMs, parseBytes } from './values.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -18,26 +22,51 @@ type Optional<T> = { [Key in keyof T]?: T[Key] | undefined };
 /** What a service says of its containers beside the usual, as parts of their spec; absent parts say nothing. */
 export function settingParts(
   service: CanonicalService,
-): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy' | 'postStart' | 'preStop'> {
+  seccomp: SeccompProfile | undefined,
+): Pick<ContainerSpec, 'settings' | 'names' | 'logs' | 'pullPolicy' | 'preStart' | 'postStart' | 'preStop'> {
   return (
     said({
-      settings: said(containerSettings(service)),
+      settings: said(containerSettings(service, seccomp)),
       names: said(nameSettings(service)),
       logs: said(logSettings(service)),
       pullPolicy: pullPolicy(service.pull_policy),
+      preStart: list(service.pre_start?.map(initContainer)),
       postStart: list(service.post_start?.map(hook)),
       preStop: list(service.pre_stop?.map(hook)),
     }) ?? {}
   );
 }
 
-function hook({ command, user, working_dir: workingDirectory, environment = {} }: CanonicalHook): Hook {
+function hook({ command, ...rest }: CanonicalHook): Hook {
+  return { command, ...processParts(rest) };
+}
+
+function initContainer({
+  command,
+  image,
+  per_replica: perReplica,
+  ...rest
+}: CanonicalInitContainer): InitContainer {
+  return {
+    ...(image === undefined ? {} : { image }),
+    ...(command === undefined || command === null ? {} : { command }),
+    ...processParts(rest),
+    perReplica: perReplica ?? false,
+  };
+}
+
+function processParts({
+  user,
+  privileged,
+  working_dir: workingDirectory,
+  environment = {},
+}: Omit<CanonicalHook, 'command'>): Omit<Hook, 'command'> {
   const set = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== null);
   return {
-    command,
     environment: Object.fromEntries(set),
     ...(user === undefined || user === '' ? {} : { user }),
     ...(workingDirectory === undefined ? {} : { workingDirectory }),
+    ...(privileged === true ? { privileged } : {}),
   };
 }
 
@@ -48,8 +77,11 @@ function said<T extends object>(parts: Optional<T>): T | undefined {
 }
 
 /** Only what differs from not saying it: `false` and empty lists are the same as nothing. */
-function containerSettings(service: CanonicalService): Optional<ContainerSettings> {
-  const options = (service.security_opt ?? []).map((option) => option.replace(':', '='));
+function containerSettings(
+  service: CanonicalService,
+  profile: SeccompProfile | undefined,
+): Optional<ContainerSettings> {
+  const options = (service.security_opt ?? []).map(securityOption);
   return {
     init: flag(service.init),
     privileged: flag(service.privileged),
@@ -59,7 +91,8 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
     capabilitiesAdd: list(service.cap_add),
     capabilitiesDrop: list(service.cap_drop),
     noNewPrivileges: flag(options.some((option) => /^no-new-privileges(?:=true)?$/u.test(option))),
-    seccomp: options.includes('seccomp=unconfined') ? 'unconfined' : undefined,
+    seccomp: options.includes('seccomp=unconfined') ? 'unconfined' : profile,
+    apparmor: options.map((option) => /^apparmor=(?!unconfined$)(.+)$/u.exec(option)?.[1]).find(Boolean),
     systemPaths: options.includes('systempaths=unconfined') ? 'unconfined' : undefined,
     sysctls: said({ ...service.sysctls }),
     ulimits: said({ ...service.ulimits }),
@@ -68,12 +101,11 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
     domainName: service.domainname,
     annotations: said({ ...service.annotations }),
     devices: list(
-      service.devices?.map(({ source, target = source, permissions = 'rwm' }) => ({
-        source,
-        target,
-        permissions,
-      })),
+      service.devices
+        ?.filter(({ source }) => source.startsWith('/'))
+        .map(({ source, target = source, permissions = 'rwm' }) => ({ source, target, permissions })),
     ),
+    cdi: list(cdiRequests(service)),
     deviceRules: list(service.device_cgroup_rules),
     network: service.network_mode === 'host' ? 'host' : undefined,
     ipc: service.ipc === 'host' ? 'host' : undefined,
@@ -83,6 +115,8 @@ function containerSettings(service: CanonicalService): Optional<ContainerSetting
     cgroupParent: service.cgroup_parent,
     cpu: said(cpuSettings(service)),
     memory: said(memorySettings(service)),
+    blockIo: said(blockIoSettings(service.blkio_config)),
+    runtime: service.runtime,
     oomScoreAdjust: service.oom_score_adj,
   };
 }
@@ -104,6 +138,24 @@ function memorySettings(service: CanonicalService): Optional<MemorySettings> {
     withSwapBytes: swap === 0 ? undefined : swap,
     swappiness: service.mem_swappiness,
     disableOomKill: flag(service.oom_kill_disable),
+  };
+}
+
+/** The option with `=` between its name and its value, which may also be a colon. */
+export function securityOption(option: string): string {
+  return option.replace(/^([a-z-]+)[:=]/u, '$1=');
+}
+
+function blockIoSettings(config: CanonicalBlockIo = {}): Optional<BlockIoSettings> {
+  const rates = (entries: { path: string; rate: string }[] | undefined) =>
+    list(entries?.map(({ path, rate }) => ({ path, rate: Number(rate) })));
+  return {
+    weight: config.weight,
+    weightDevices: list(config.weight_device),
+    readBytes: rates(config.device_read_bps),
+    writeBytes: rates(config.device_write_bps),
+    readOperations: rates(config.device_read_iops),
+    writeOperations: rates(config.device_write_iops),
   };
 }
 

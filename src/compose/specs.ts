@@ -4,6 +4,7 @@ import { defaultRestart, defaultStopGracePeriodMs, defaultUpdate } from '../spec
 import { fullName, versionedNameOf } from '../spec/names.ts';
 import type { NetworkSpec } from '../spec/network.ts';
 import type { FileSpec, VolumeSpec } from '../spec/resource.ts';
+import type { SeccompProfile } from '../spec/seccomp.ts';
 import type {
   ContainerSpec,
   FileReference,
@@ -41,6 +42,8 @@ import { durationMs, parseFileMode } from './values.ts';
 export interface FileContents {
   secrets: ReadonlyMap<string, Uint8Array>;
   configs: ReadonlyMap<string, Uint8Array>;
+  /** Profiles by service. */
+  seccomp: ReadonlyMap<string, SeccompProfile>;
 }
 
 const fileModeDefault = 0o444;
@@ -59,6 +62,7 @@ export function toSpecs(model: CanonicalModel, contents: FileContents): Applicat
     secrets: new Map([...nameTable(model.secrets ?? {}), ...nameTable(Object.fromEntries(secrets))]),
     configs: new Map([...nameTable(model.configs ?? {}), ...nameTable(Object.fromEntries(configs))]),
     services: new Set(Object.keys(model.services)),
+    seccomp: contents.seccomp,
   };
   const services = Object.entries(model.services).map(([key, service]) => serviceSpec(key, service, names));
   const external = externalNames(model, services);
@@ -111,6 +115,8 @@ interface Names {
   secrets: ReadonlyMap<string, string>;
   configs: ReadonlyMap<string, string>;
   services: ReadonlySet<string>;
+  /** Seccomp profiles by the key of their service. */
+  seccomp: ReadonlyMap<string, SeccompProfile>;
 }
 
 function nameTable(table: Record<string, { name: string }>): Map<string, string> {
@@ -186,7 +192,7 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
         ? { kind: 'global' }
         : { kind: 'replicated', replicas: deploy.replicas ?? service.scale ?? 1 },
     task: {
-      container: containerSpec(service, names),
+      container: containerSpec(key, service, names),
       limits: resources({
         cpus: service.cpus,
         memory: service.mem_limit,
@@ -281,7 +287,7 @@ function refusedBefore(what: string): ShoalError {
   return new ShoalError('internal', `Invariant broken: a spec of ${what}`);
 }
 
-function containerSpec(service: CanonicalService, names: Names): ContainerSpec {
+function containerSpec(key: string, service: CanonicalService, names: Names): ContainerSpec {
   const { command, entrypoint, healthcheck, stop_grace_period: grace } = service;
   const spec: ContainerSpec = {
     image: service.image ?? '',
@@ -298,7 +304,7 @@ function containerSpec(service: CanonicalService, names: Names): ContainerSpec {
     secrets: references(service.secrets, names.secrets),
     configs: references(service.configs, names.configs),
     stopGracePeriodMs: grace === undefined ? defaultStopGracePeriodMs : durationMs(grace),
-    ...settingParts(service),
+    ...settingParts(service, names.seccomp.get(key)),
   };
   if (entrypoint !== undefined && entrypoint !== null) spec.entrypoint = entrypoint;
   if (command !== undefined && command !== null) spec.command = command;
@@ -347,6 +353,15 @@ function mount(one: CanonicalMount, names: Names): Mount {
         target,
         ...(sizeBytes > 0 ? { sizeBytes } : {}),
         ...(mode === undefined ? {} : { mode }),
+      };
+    }
+    case 'image': {
+      const subpath = one.image?.subpath;
+      return {
+        type: 'image',
+        source: one.source ?? '',
+        target,
+        ...(subpath === undefined ? {} : { subpath }),
       };
     }
     case 'volume': {

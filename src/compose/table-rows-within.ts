@@ -61,19 +61,19 @@ const policy: readonly Row[] = [
 ];
 
 const deviceRequest: readonly Row[] = [
-  ['capabilities', [], ['gpu', '[5]'], ['[gpu]', '[gpu, compute]']],
-  ['driver', [], ['5'], ['nvidia']],
-  ['count', [], ['-2', 'some', '1, device_ids: [a]'], ['all', '2', '"2"']],
-  ['device_ids', [], ['a', '[{}]'], ['["0", GPU-1]', '[0]']],
+  ['capabilities', ['[gpu]', '[gpu, compute]'], ['gpu', '[5]']],
+  ['driver', ['nvidia', 'cdi, device_ids: [a.b/c=d]'], ['5'], ['amd', 'cdi']],
+  ['count', ['all', '2', '"2"'], ['-2', 'some', '1, device_ids: [a]']],
+  ['device_ids', ['["0", GPU-1]', '[0]'], ['a', '[{}]']],
   ['options', [], ['5'], ['{ a: b }', '[a=b]']],
 ];
 
 const throttles: readonly Row[] = ['read', 'write']
   .flatMap((way) => [`device_${way}_bps`, `device_${way}_iops`])
   .flatMap((name): Row[] => [
-    [name, ['[]'], ['5', '[{ path: /dev/sda }]'], ['[{ path: /dev/sda, rate: 1000 }]']],
-    [`${name}[].path`, [], ['5'], ['/dev/sda']],
-    [`${name}[].rate`, [], ['fast', '-1'], ['"1mb"', '1000']],
+    [name, ['[]', '[{ path: /dev/sda, rate: 1000 }]'], ['5', '[{ path: /dev/sda }]']],
+    [`${name}[].path`, ['/dev/sda'], ['5'], ['sda']],
+    [`${name}[].rate`, ['"1mb"', '1000'], ['fast', '-1']],
   ]);
 
 const deploy: readonly Row[] = [
@@ -108,7 +108,12 @@ const deploy: readonly Row[] = [
   ],
   ['resources.reservations.generic_resources[].discrete_resource_spec.kind', [], ['5'], ['ssd']],
   ['resources.reservations.generic_resources[].discrete_resource_spec.value', [], ['many', '-1'], ['2']],
-  ['resources.reservations.devices', ['[]'], ['5', '[{ driver: a }]'], ['[{ capabilities: [gpu] }]']],
+  [
+    'resources.reservations.devices',
+    ['[]', '[{ capabilities: [gpu] }]'],
+    ['5', '[{ driver: a }]'],
+    ['[{ capabilities: [tpu] }]'],
+  ],
   ['restart_policy', ['{}'], ['always', '{ conditions: any }']],
   ['restart_policy.condition', ['none', 'on-failure', 'any'], ['always']],
   ['restart_policy.delay', ['1s'], ['5']],
@@ -124,7 +129,12 @@ const deploy: readonly Row[] = [
 ];
 
 const volumes: readonly Row[] = [
-  ['type', ['volume', 'tmpfs', 'bind, source: /s'], ['other', 'bind'], ['npipe', 'cluster', 'image']],
+  [
+    'type',
+    ['volume', 'tmpfs', 'bind, source: /s', 'image, source: tools'],
+    ['other', 'bind'],
+    ['npipe', 'cluster'],
+  ],
   ['source', ['data', '/s, type: bind'], ['none', '5'], ['./s, type: bind', 'data, type: tmpfs']],
   ['target', ['/other'], ['other', '5']],
   ['read_only', ['true'], ['mostly']],
@@ -141,8 +151,8 @@ const volumes: readonly Row[] = [
   ['tmpfs', ['{}', '{ size: 1m }'], ['5', '{ sizes: 1m }']],
   ['tmpfs.size', ['1m', '1024'], ['much']],
   ['tmpfs.mode', ['0700', '"0700"'], ['rw']],
-  ['image', [], ['5', '{ path: a }'], ['{ subpath: a }']],
-  ['image.subpath', [], ['/a', '5'], ['a/b']],
+  ['image', ['{ subpath: a }'], ['5', '{ path: a }']],
+  ['image.subpath', ['a/b'], ['/a', '5']],
 ];
 
 const networks: readonly Row[] = [
@@ -172,12 +182,7 @@ function below(path: string, rows: readonly Row[]): Row[] {
   return rows.map(([name, ...rest]) => [`${path}.${name}`, ...rest]);
 }
 
-/** Rows of which nothing runs. */
-function refusedAll(rows: readonly Row[]): Row[] {
-  return rows.map(([name, right, wrong, refused = []]) => [name, [], wrong, [...right, ...refused]]);
-}
-
-const privileged: Row = ['privileged', ['false'], ['much'], ['true']];
+const privileged: Row = ['privileged', ['false', 'true'], ['much']];
 
 export const rowsWithin: readonly Row[] = [
   ...below('build', build),
@@ -186,10 +191,10 @@ export const rowsWithin: readonly Row[] = [
   ...below('networks.*', networks),
   ...below('ports[]', ports),
   ...below('blkio_config', throttles),
-  ['blkio_config.weight', [], ['5', '1001', 'heavy'], ['10', '"300"']],
-  ['blkio_config.weight_device', ['[]'], ['5', '[{ path: /dev/sda }]'], ['[{ path: /dev/sda, weight: 10 }]']],
-  ['blkio_config.weight_device[].path', [], ['5'], ['/dev/sda']],
-  ['blkio_config.weight_device[].weight', [], ['5'], ['400']],
+  ['blkio_config.weight', ['10', '"300"'], ['5', '1001', 'heavy']],
+  ['blkio_config.weight_device', ['[]', '[{ path: /dev/sda, weight: 10 }]'], ['5', '[{ path: /dev/sda }]']],
+  ['blkio_config.weight_device[].path', ['/dev/sda'], ['5'], ['sda']],
+  ['blkio_config.weight_device[].weight', ['400'], ['5']],
   ['credential_spec.config', [], ['5'], ['a']],
   ['credential_spec.file', [], ['5'], ['a.json']],
   ['credential_spec.registry', [], ['5'], ['a']],
@@ -220,7 +225,7 @@ export const rowsWithin: readonly Row[] = [
   ['develop.watch[].initial_sync', ['true'], ['5']],
   ['develop.watch[].exec', ['{ command: a }'], ['a', '{ user: root }']],
   ...below('develop.watch[].exec', [...hook, ['privileged', ['true'], ['much']]]),
-  ['devices[].source', ['/dev/a'], ['a', '5'], ['vendor.com/class=name']],
+  ['devices[].source', ['/dev/a', 'vendor.com/class=name'], ['a', '5']],
   ['devices[].target', ['/dev/b'], ['b']],
   ['devices[].permissions', ['r', 'rwm'], ['x', 'rr']],
   ['env_file[].path', ['a.env'], ['none.env', '5']],
@@ -242,9 +247,10 @@ export const rowsWithin: readonly Row[] = [
   ['logging.options.max-file', ['3', '"3"'], ['[]'], ['0', '100']],
   ['models.*.endpoint_var', [], ['5'], ['A']],
   ['models.*.model_var', [], ['5'], ['A']],
-  ...below('pre_start[]', refusedAll([...hook, ['privileged', ['true'], ['much']]])),
-  ['pre_start[].image', [], ['5'], ['migrate:1']],
-  ['pre_start[].per_replica', [], ['5'], ['true']],
+  ...below('pre_start[]', [...hook.slice(1), privileged]),
+  ['pre_start[].command', ['a b', '[a, b]', '[], image: a'], ['5']],
+  ['pre_start[].image', ['migrate:1'], ['5', '"A B"']],
+  ['pre_start[].per_replica', ['true'], ['5']],
   ...below('post_start[]', [...hook, privileged]),
   ...below('pre_stop[]', [...hook, privileged]),
   ['provider.type', [], ['5'], ['awesome']],

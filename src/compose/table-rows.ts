@@ -15,9 +15,9 @@ export const serviceRows: readonly Row[] = [
   ['attach', ['false', 'yes'], ['never', '5']],
   [
     'blkio_config',
-    ['{}'],
+    ['{}', '{ weight: 300, device_read_bps: [{ path: /dev/sda, rate: 12mb }] }'],
     ['5', '{ weight: 5 }', '{ x-a: 1 }'],
-    ['{ weight: 300, device_read_bps: [{ path: /dev/sda, rate: 12mb }] }'],
+    ['{ device_write_iops: [{ path: sda, rate: 1 }] }'],
   ],
   [
     'build',
@@ -69,9 +69,13 @@ export const serviceRows: readonly Row[] = [
   ['device_cgroup_rules', ['["c 1:3 rwm"]'], ['[c]']],
   [
     'devices',
-    ['[/dev/fuse]', '["/dev/a:/dev/b:r"]', '[{ source: /dev/a, target: /dev/b, permissions: rw }]'],
+    [
+      '[/dev/fuse]',
+      '["/dev/a:/dev/b:r"]',
+      '[{ source: /dev/a, target: /dev/b, permissions: rw }]',
+      '[vendor.com/class=name]',
+    ],
     ['[dev]', '[{ target: /dev/b }]'],
-    ['[vendor.com/class=name]'],
   ],
   ['dns', ['9.9.9.9', '[9.9.9.9, 1.1.1.1]'], ['here', '[5]']],
   ['dns_opt', ['["ndots:2"]'], ['["a b"]']],
@@ -94,9 +98,9 @@ export const serviceRows: readonly Row[] = [
   ],
   [
     'gpus',
-    ['[]'],
+    ['[]', 'all', '[{ count: 2 }]', '[{ driver: nvidia }]'],
     ['some', '5', '[all]', '[{ count: 1, device_ids: [a] }]'],
-    ['all', '[{ count: 2 }]', '[{ driver: nvidia }]'],
+    ['[{ driver: amd }]', '[{ driver: cdi }]'],
   ],
   ['group_add', ['[video, 44]'], ['[{}]']],
   [
@@ -173,7 +177,12 @@ export const serviceRows: readonly Row[] = [
     ['["[::1]:80:80"]', '["127.0.0.1:80:80", "80:80"]', '["80:80", "80:81"]', '[80]\n    network_mode: host'],
   ],
   ['post_start', ['[{ command: a b, user: root }]'], ['[{ user: root }]', 'a']],
-  ['pre_start', ['[]'], ['[a]', '[{ commands: a }]'], ['[{ command: a }]', '[{ image: migrate }]']],
+  [
+    'pre_start',
+    ['[]', '[{ command: a }]', '[{ image: migrate }]'],
+    ['[a]', '[{ commands: a }]'],
+    ['[{ user: root }]'],
+  ],
   ['pre_stop', ['[{ command: [a] }]', '[]'], ['[{}]', '[a]']],
   ['privileged', ['true'], ['much']],
   ['profiles', ['[]'], ['[a b]', 'debug', '["-a"]']],
@@ -191,7 +200,7 @@ export const serviceRows: readonly Row[] = [
     ['"no"', 'no', 'always', 'on-failure', 'on-failure:3', 'unless-stopped'],
     ['never', 'on-failure:x', '5'],
   ],
-  ['runtime', [], ['5'], ['runsc']],
+  ['runtime', ['runsc', 'io.containerd.kata.v2'], ['5'], ['/usr/bin/crun']],
   [
     'scale',
     ['0', '"3"', '2\n    deploy: { replicas: 2 }'],
@@ -203,7 +212,12 @@ export const serviceRows: readonly Row[] = [
     ['[pw]', '[{ source: pw, target: p, uid: 1, gid: 2, mode: "0400" }]'],
     ['[none]', 'pw', '[{ source: pw, owner: me }]'],
   ],
-  ['security_opt', ['["no-new-privileges:true"]', '[seccomp=unconfined]'], ['5'], ['[seccomp=a.json]']],
+  [
+    'security_opt',
+    ['["no-new-privileges:true"]', '[seccomp=unconfined]', '[seccomp=a.json]'],
+    ['5'],
+    ['[label=user:me]'],
+  ],
   ['shm_size', ['64m', '67108864'], ['some']],
   ['stdin_open', ['true'], ['5']],
   ['stop_grace_period', ['10s', '1m30s', '0s', '1d'], ['10', '-1s', 'soon']],

@@ -11,6 +11,7 @@ export const given = {
   disk: {
     '/app/pw.txt': 's3cret',
     '/app/a.env': 'A=1',
+    '/app/a.json': '{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [] }',
     '/app/other.yaml': 'services: { base: { image: b } }',
   },
   environment: { FROM: 'outside', HOME: '/home/me' },

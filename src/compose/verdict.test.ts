@@ -9,30 +9,30 @@ async function warningsOf(attribute: string): Promise<string[]> {
 }
 
 describe('what Shoal does not run', () => {
-  const gpus = withAttribute('gpus: all');
+  const limited = withAttribute('storage_opt: { size: 1g }');
 
   it('is an error with its place when the application is to be run, with a code of its own', async () => {
-    const error: unknown = await load(gpus).catch((fault: unknown) => fault);
+    const error: unknown = await load(limited).catch((fault: unknown) => fault);
     expect(codeOf(error)).toBe('not_supported');
     expect((error as Error).message).toBe(
       'Cannot run compose.yaml: one place asks for what Shoal does not do',
     );
-    expect(summary(await faultsOf(gpus))).toEqual([
-      '4:5 services.web.gpus: not supported yet; the scheduler does not know of graphics cards; use devices and a placement constraint',
+    expect(summary(await faultsOf(limited))).toEqual([
+      '4:5 services.web.storage_opt: not supported yet; the file systems of containers cannot be limited: overlayfs has no quotas; write to a tmpfs with a size, or to a volume',
     ]);
   });
 
   it('is a warning when the application is to be printed, and stays in the model', async () => {
-    const { canonical, warnings } = await loadPrinted(gpus);
-    expect(canonical.services['web']).toMatchObject({ gpus: [{ count: -1 }] });
+    const { canonical, warnings } = await loadPrinted(limited);
+    expect(canonical.services['web']).toMatchObject({ storage_opt: { size: '1g' } });
     expect(summary(warnings)).toEqual([
-      '4:5 services.web.gpus: shoal up refuses this: not supported yet; the scheduler does not know of graphics cards; use devices and a placement constraint',
+      '4:5 services.web.storage_opt: shoal up refuses this: not supported yet; the file systems of containers cannot be limited: overlayfs has no quotas; write to a tmpfs with a size, or to a volume',
     ]);
   });
 
   it('is told together with what is wrong, which is an error in both', async () => {
-    const both = withAttribute('gpus: all\n    user: 5');
-    const paths = ['services.web.gpus', 'services.web.user'];
+    const both = withAttribute('storage_opt: { size: 1g }\n    user: 5');
+    const paths = ['services.web.storage_opt', 'services.web.user'];
     expect((await faultsOf(both)).map(({ path }) => path)).toEqual(paths);
     const error: unknown = await loadPrinted(both).catch((fault: unknown) => fault);
     expect(codeOf(error)).toBe('invalid_file');
@@ -48,7 +48,7 @@ describe('what Shoal does not run', () => {
   });
 
   it('is not refused where it asks for nothing', async () => {
-    for (const nothing of ['gpus: []', 'use_api_socket: false', 'links: []\n    storage_opt: {}']) {
+    for (const nothing of ['use_api_socket: false', 'links: []\n    storage_opt: {}']) {
       expect(await warningsOf(nothing)).toEqual([]);
       await load(withAttribute(nothing));
     }

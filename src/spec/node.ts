@@ -15,6 +15,10 @@ export interface NodeDescription {
   memoryBytes: number;
   engine: { name: string; version: string; labels: Labels };
   shoalVersion: string;
+  /** Runtimes by name that can be asked for. */
+  runtimes?: string[];
+  /** Devices by full name, `vendor.com/class=name`, that can be asked for. */
+  cdiDevices?: string[];
 }
 
 export interface Node extends ObjectMeta {

@@ -1,7 +1,14 @@
 import type { Labels, ObjectMeta } from './object.ts';
 import type { OpenPort } from './port.ts';
 import type { VolumeDriverOptions } from './resource.ts';
-import type { ContainerSettings, Hook, LogSettings, NameSettings, PullPolicy } from './settings.ts';
+import type {
+  ContainerSettings,
+  Hook,
+  InitContainer,
+  LogSettings,
+  NameSettings,
+  PullPolicy,
+} from './settings.ts';
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
 
@@ -49,6 +56,8 @@ export type Mount =
       /** Without the mounts that lie below the source. */
       notRecursive?: boolean;
     }
+  /** What an image holds, read-only. `source` is the image. */
+  | { type: 'image'; source: string; target: string; subpath?: string }
   | {
       type: 'tmpfs';
       target: string;
@@ -95,6 +104,8 @@ export interface ContainerSpec {
   names?: NameSettings;
   logs?: LogSettings;
   pullPolicy?: PullPolicy;
+  /** Run to their ends one after another before the start; each must end well. */
+  preStart?: InitContainer[];
   /** Run after the start; until they have ended well the task does not count as running. */
   postStart?: Hook[];
   /** Run before the stop signal, for the grace period at most. */
@@ -245,6 +256,8 @@ export interface Service extends ObjectMeta {
   allocationError?: string;
   /** Set once every dependency's condition has held; from then on dependencies no longer hold tasks back. */
   dependenciesMet: boolean;
+  /** The latest `specVersion` whose init containers that run once have ended well. */
+  initialisedVersion?: number;
   /** Set by `down`: the tasks are removed first, and then the service itself. */
   removing: boolean;
 }

@@ -1,3 +1,5 @@
+import type { SeccompProfile } from './seccomp.ts';
+
 /** A device of the host that the container sees. */
 export interface Device {
   /** Absolute path on the host: a device, or a folder of devices. */
@@ -7,6 +9,9 @@ export interface Device {
   /** Some of `r`, `w` and `m` (make the node). */
   permissions: string;
 }
+
+/** A device by its full name, `vendor.com/class=name`, or so many of a kind, `vendor.com/class`. */
+export type CdiRequest = { device: string } | { kind: string; count: number };
 
 /** How one container is shut off from its host, where that is not the engine's default; everything may be absent. */
 export interface ContainerSettings {
@@ -23,7 +28,10 @@ export interface ContainerSettings {
   capabilitiesAdd?: string[];
   capabilitiesDrop?: string[];
   noNewPrivileges?: boolean;
-  seccomp?: 'unconfined';
+  /** Absent: the engine's own profile. */
+  seccomp?: 'unconfined' | SeccompProfile;
+  /** The name of an AppArmor profile that the host has loaded. */
+  apparmor?: string;
   /** `unconfined`: no part of /proc and /sys is hidden or read-only. */
   systemPaths?: 'unconfined';
   sysctls?: Record<string, string>;
@@ -35,6 +43,8 @@ export interface ContainerSettings {
   domainName?: string;
   annotations?: Record<string, string>;
   devices?: Device[];
+  /** Devices that the host's own specifications describe (Container Device Interface). */
+  cdi?: CdiRequest[];
   /** `c 1:3 rwm`, as the kernel's device controller writes them. */
   deviceRules?: string[];
   /** The container has no network namespace of its own, and belongs to no network. */
@@ -47,6 +57,9 @@ export interface ContainerSettings {
   cgroupParent?: string;
   cpu?: CpuSettings;
   memory?: MemorySettings;
+  blockIo?: BlockIoSettings;
+  /** What runs the container: `crun`, or a containerd runtime by its full name. Absent: containerd's own. */
+  runtime?: string;
   /** -1000 to 1000: which process goes first when the host has no memory left. */
   oomScoreAdjust?: number;
 }
@@ -71,6 +84,24 @@ export interface MemorySettings {
   disableOomKill?: boolean;
 }
 
+/** A limit of one block device of the host. */
+export interface BlockDeviceRate {
+  /** Absolute path of the device. */
+  path: string;
+  /** Bytes or operations a second. */
+  rate: number;
+}
+
+export interface BlockIoSettings {
+  /** 10 to 1000: the share when others want the device as well. */
+  weight?: number;
+  weightDevices?: { path: string; weight: number }[];
+  readBytes?: BlockDeviceRate[];
+  writeBytes?: BlockDeviceRate[];
+  readOperations?: BlockDeviceRate[];
+  writeOperations?: BlockDeviceRate[];
+}
+
 /** How names are looked up in the container, beside the cluster's own. */
 export interface NameSettings {
   /** Asked for names of the outside world instead of the host's own servers. */
@@ -93,6 +124,23 @@ export interface Hook {
   environment: Record<string, string>;
   user?: string;
   workingDirectory?: string;
+  /** With everything the host may, whatever the container has. */
+  privileged?: true;
+}
+
+/** A container that is run to its end before the service's own starts, with all that the service's own has. */
+export interface InitContainer {
+  /** Absent: the service's image. */
+  image?: string;
+  /** Absent: the service's command, or that of `image`. */
+  command?: string[];
+  /** Laid over the service's. */
+  environment: Record<string, string>;
+  user?: string;
+  workingDirectory?: string;
+  privileged?: true;
+  /** Before each replica; otherwise once for a version of the service, before any replica of it starts. */
+  perReplica: boolean;
 }
 
 /** When an image is pulled although it is on the host: `every` when the last pull is that long ago. Absent: never. */

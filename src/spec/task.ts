@@ -76,6 +76,8 @@ export interface TaskStatus {
   startedAt?: number;
   /** The image's digest once it is resolved. */
   imageDigest?: string;
+  /** Set once the task's init containers have ended well. */
+  initialised?: true;
   /** Host-mode ports in use. */
   hostPorts?: AllocatedPort[];
 }
@@ -116,6 +118,8 @@ export interface Task extends ObjectMeta {
   template: TaskTemplate;
   desiredState: DesiredTaskState;
   status: TaskStatus;
+  /** Set by the scheduler: this task runs the init containers that run once for its version. */
+  initialises?: true;
   /** Filled by the allocator on the way from `new` to `pending`, in the template's order of networks. */
   attachments: NetworkAttachment[];
   /** A replacement is held at desired `ready` until the task it replaces has stopped and this time (ms) has come. */

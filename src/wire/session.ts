@@ -22,6 +22,8 @@ export interface TaskAssignment {
   template: TaskTemplate;
   /** What the manager wants now. `shutdown` is sent only after the endpoint's removal was acknowledged by every live node. */
   desiredState: DesiredTaskState;
+  /** The task runs the init containers that run once for its version of the service. */
+  initialises?: true;
   attachments: NetworkAttachment[];
   /** Last status the manager knows. */
   status: TaskStatus;

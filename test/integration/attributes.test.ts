@@ -1,7 +1,9 @@
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
-import { writeComposeFile } from '../harness/compose.ts';
+import { currentTasks, writeComposeFile } from '../harness/compose.ts';
 import { buildImage, busyboxImage } from '../harness/image.ts';
 import { paths } from '../harness/state.ts';
 import { LineProcess } from './network-rpc.ts';
@@ -146,6 +148,52 @@ volumes: { notes: }
   expect(await cluster.shoal(['down', '-p', 'hooked'])).toMatchObject({ exitCode: 0 });
 });
 
+test('a seccomp profile beside the file, files of an image and a privileged command are as the file says', async () => {
+  const profile = {
+    defaultAction: 'SCMP_ACT_ALLOW',
+    syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 }],
+  };
+  const folder = dirname(await writeComposeFile(cluster, 'guarded', ''));
+  await writeFile(join(folder, 'strict.json'), JSON.stringify(profile));
+  await up(
+    'guarded',
+    `services:
+  web:
+    image: IMAGE
+    ${patient}
+    user: "5"
+    security_opt: [seccomp=./strict.json]
+    runtime: runc
+    volumes: [{ type: image, source: IMAGE, target: /inner, image: { subpath: srv/data/inner } }]
+    tmpfs: "/run:uid=5"
+    post_start: [{ command: [sh, -c, "grep CapEff /proc/self/status >/run/capabilities"], privileged: true, user: root }]
+`,
+  );
+  expect(await inside('guarded', 'web', 'mkdir /run/a')).toContain('Function not implemented');
+  expect(await inside('guarded', 'web', 'cat /inner/file; grep CapEff /proc/self/status')).toMatch(
+    /^from the image\nCapEff:\t0+$/,
+  );
+  expect(await inside('guarded', 'web', 'cat /run/capabilities')).toMatch(/[1-9a-f][0-9a-f]{4,}$/);
+  expect(await cluster.shoal(['down', '-p', 'guarded'])).toMatchObject({ exitCode: 0 });
+});
+
+test('a service whose runtime or device no host has waits, and says for what', async () => {
+  const text = `services:
+  odd: { image: ${image}, runtime: kata }
+  card: { image: ${image}, gpus: all }
+  net: { image: ${image}, devices: [vendor.com/net=eth7] }
+`;
+  const path = await writeComposeFile(cluster, 'waiting', text);
+  expect(await cluster.shoal(['up', '-f', path, '--timeout', '3'])).toMatchObject({ exitCode: 1 });
+  const said = (await currentTasks(cluster, 'waiting')).map(({ status }) => status.message).sort();
+  expect(said).toEqual([
+    'no suitable node: no device nvidia.com/gpu=all on 1 node',
+    'no suitable node: no device vendor.com/net=eth7 on 1 node',
+    'no suitable node: no runtime kata on 1 node',
+  ]);
+  expect(await cluster.shoal(['down', '-p', 'waiting'])).toMatchObject({ exitCode: 0 });
+});
+
 test('a device that no host has, and a folder that is not in the volume, fail the service with that', async () => {
   const text = `services:
   web: { image: ${image}, command: [sleep, "1"], devices: [/dev/no-such-device] }
@@ -158,7 +206,7 @@ volumes: { data: }
   const path = await writeComposeFile(cluster, 'lacking', text);
   const { exitCode, stderr } = await cluster.shoal(['up', '-f', path, '--timeout', '60']);
   expect(exitCode).toBe(1);
-  expect(stderr).toContain('Cannot give the device /dev/no-such-device: this host has none');
+  expect(stderr).toContain('Cannot use the device /dev/no-such-device: this host has none');
   expect(stderr).toContain('Cannot mount nowhere of the volume lacking_data: it is no folder there');
   expect(await cluster.shoal(['down', '-p', 'lacking'])).toMatchObject({ exitCode: 0 });
 });

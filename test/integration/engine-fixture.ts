@@ -55,6 +55,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
       stateDirectory,
       cgroupParent,
       insecureRegistries: [],
+      deviceDirectories: [join(directory, 'cdi')],
       ...common,
     };
     engines.push(createContainerdEngine(options));

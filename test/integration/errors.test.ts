@@ -74,10 +74,10 @@ test('all mistakes are told at once', async () => {
 test('what is not supported yet is refused by name', async () => {
   const { exitCode, stderr } = await up(
     'mistaken',
-    `services:\n  web:\n    image: ${image}\n    gpus: all\n`,
+    `services:\n  web:\n    image: ${image}\n    storage_opt: { size: 1g }\n`,
   );
   expect(exitCode).toBe(1);
-  expect(stderr).toMatch(/compose\.yaml:4:5: .*gpus.*not supported yet/);
+  expect(stderr).toMatch(/compose\.yaml:4:5: .*storage_opt.*not supported yet/);
   expect(stderr).not.toContain('warning');
 });
 

@@ -6,6 +6,8 @@ import type { CanonicalModel, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
 import { checkNetworking } from './network-checks.ts';
 import { checkSettings } from './settings-checks.ts';
+import { checkSharing } from './sharing-checks.ts';
+import { sharesOf } from './sharing.ts';
 import { placeOf, type TreeNode, type PathSegment } from './tree.ts';
 
 /** What a check needs: the model, and how to complain about a path in it. */
@@ -32,6 +34,7 @@ export function checkConsistency(
     checkService(key, service, context);
     checkReferences(key, service, context);
     checkMounts(key, service, context);
+    checkSharing(key, service, model, complain);
   }
   checkCycles(context);
   checkFiles(context);
@@ -223,8 +226,9 @@ function checkCycles({ model, complain }: Context): void {
         if (circles > circlesMax) return;
         const names = stack.map(({ key }) => key);
         const cycle = [...names.slice(names.indexOf(next)), next];
+        const share = sharesOf(model.services[top.key]!).find(({ service }) => service === next);
         complain(
-          ['services', top.key, 'depends_on', next],
+          ['services', top.key, ...(share?.path ?? ['depends_on', next])],
           `the services depend on each other in a circle: ${chainText(cycle)}`,
           'take one of them out',
         );

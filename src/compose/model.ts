@@ -69,14 +69,17 @@ export interface CanonicalService {
   gpus?: CanonicalDeviceRequest[];
   group_add?: string[];
   init?: boolean;
-  ipc?: 'host' | 'private' | 'shareable';
+  /** `host`, `private`, `shareable` or `service:NAME` */
+  ipc?: string;
   logging?: { driver?: string; options?: { 'max-size'?: string; 'max-file'?: string } };
   mem_swappiness?: number;
   memswap_limit?: string;
-  network_mode?: 'none' | 'host';
+  /** `none`, `host` or `service:NAME` */
+  network_mode?: string;
   oom_kill_disable?: boolean;
   oom_score_adj?: number;
-  pid?: 'host';
+  /** `host` or `service:NAME` */
+  pid?: string;
   platform?: string;
   pre_start?: CanonicalInitContainer[];
   post_start?: CanonicalHook[];
@@ -93,6 +96,8 @@ export interface CanonicalService {
   ulimits?: Record<string, { soft: number; hard: number }>;
   userns_mode?: 'host';
   uts?: 'host';
+  /** `NAME[:ro|:rw]` */
+  volumes_from?: string[];
 }
 
 export interface CanonicalServiceNetwork {

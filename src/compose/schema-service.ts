@@ -357,7 +357,5 @@ export const service: Attribute = object({
     storage_opt:
       'the file systems of containers cannot be limited: overlayfs has no quotas; write to a tmpfs with a size, or to a volume',
     use_api_socket: 'the API is open to those with a certificate only; mount no socket of the host',
-    volumes_from:
-      'give both services the same named volume, and keep them on one host by a placement constraint',
   }),
 });

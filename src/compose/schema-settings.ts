@@ -170,8 +170,11 @@ export const settingsAttributes: Record<string, Attribute> = {
   },
   init: { ...boolean, cluster: 'the hosts must have tini-static, docker-init or catatonit' },
   ipc: {
-    ...oneOf('host', 'private', 'shareable'),
-    says: 'host, private or shareable (sharing with another service is not supported yet)',
+    ...patterned(
+      '^(?:host|private|shareable|service:[^:]+)$',
+      'host, private, shareable or service:NAME (for container:NAME write service: and the name of its service)',
+    ),
+    cluster: 'with service: each replica runs on the host of that service’s replica of the same number',
   },
   logging: object(
     { driver: { ...oneOf('json-file', 'local'), says: drivers }, options: logOptions },
@@ -185,10 +188,12 @@ export const settingsAttributes: Record<string, Attribute> = {
     says: 'a size such as 1g, or -1 for no limit',
   },
   network_mode: {
-    ...oneOf('none', 'host'),
-    says: 'none or host (sharing with another service is not supported yet; for a network of its own leave it out)',
+    ...patterned(
+      '^(?:none|host|service:[^:]+)$',
+      'none, host or service:NAME (for container:NAME write service: and the name of its service; for a network of its own leave it out)',
+    ),
     cluster:
-      'host: whatever the program listens on is open on the hosts that run it, and no service name leads there',
+      'host: whatever the program listens on is open on the hosts that run it, and no service name leads there; service: each replica runs on the host of that service’s replica of the same number, and is reached by that service’s name',
   },
   oom_kill_disable: { ...boolean, cluster: 'only on hosts with control groups of version 1' },
   oom_score_adj: {
@@ -197,7 +202,13 @@ export const settingsAttributes: Record<string, Attribute> = {
     maximum: 1000,
     says: 'a whole number from -1000 to 1000',
   },
-  pid: { ...oneOf('host'), says: 'host (sharing with another service is not supported yet)' },
+  pid: {
+    ...patterned(
+      '^(?:host|service:[^:]+)$',
+      'host or service:NAME (for container:NAME write service: and the name of its service)',
+    ),
+    cluster: 'with service: each replica runs on the host of that service’s replica of the same number',
+  },
   platform: {
     ...patterned('^linux(?:/[a-z0-9_]+(?:/[a-z0-9]+)?)?$', 'linux/amd64, linux/arm64 or the like'),
     cluster: 'a replica goes only to a host of that kind; the variant is not looked at',
@@ -236,4 +247,15 @@ export const settingsAttributes: Record<string, Attribute> = {
   ulimits,
   userns_mode: { ...oneOf('host'), says: 'host: containers have no user namespace of their own' },
   uts: { ...oneOf('host'), says: 'host' },
+  volumes_from: {
+    type: 'array',
+    merge: 'append',
+    items: patterned(
+      '^(?!container:)[^:]+(?::r[ow])?$',
+      'SERVICE, SERVICE:ro or SERVICE:rw (for container:NAME write the name of its service)',
+    ),
+    says: 'a list of services',
+    cluster:
+      'each replica runs on the host of that service’s replica of the same number; of its mounts the binds and volumes are taken over',
+  },
 };

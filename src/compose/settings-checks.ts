@@ -2,6 +2,7 @@ import { checkDeviceRequests } from './device-requests.ts';
 import { securityOption } from './settings.ts';
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
+import { sharedService } from './sharing.ts';
 
 type Complain = (path: readonly PathSegment[], message: string, hint?: string) => void;
 
@@ -51,8 +52,13 @@ function checkNetworkMode(path: readonly PathSegment[], service: CanonicalServic
     complain([...path, 'network_mode'], 'the service joins networks as well', 'leave out one of them');
   }
   if ((service.ports ?? []).length > 0) {
+    const shared = sharedService(mode);
     const hint =
-      mode === 'host' ? 'leave out ports: the program’s own are open on its host' : 'leave out one of them';
+      mode === 'host'
+        ? 'leave out ports: the program’s own are open on its host'
+        : shared === undefined
+          ? 'leave out one of them'
+          : `publish them on ${shared}`;
     complain([...path, 'ports'], `with network_mode: ${mode} no port can be published`, hint);
   }
   if (mode === 'host' && Object.keys(service.sysctls ?? {}).some((name) => name.startsWith('net.'))) {

@@ -141,7 +141,11 @@ const serviceRows: readonly Row[] = [
   ['mem_reservation', ['64m'], ['some']],
   ['mem_swappiness', ['0', '100'], ['101', '-1']],
   ['memswap_limit', ['-1', '1g\n    mem_limit: 512m'], ['some']],
-  ['network_mode', ['none', 'host'], ['"service:db"', 'bridge', 'host\n    networks: [front]']],
+  [
+    'network_mode',
+    ['none', 'host', '"service:db"'],
+    ['"service:none"', '"container:db"', 'bridge', 'host\n    networks: [front]'],
+  ],
   [
     'networks',
     [
@@ -169,8 +173,7 @@ const serviceRows: readonly Row[] = [
   ],
   ['oom_kill_disable', ['true'], ['often']],
   ['oom_score_adj', ['-1000', '500'], ['1001', 'high']],
-  ['network_mode', ['none', 'host'], ['bridge', '"service:db"']],
-  ['pid', ['host'], ['"service:db"', '5']],
+  ['pid', ['host', '"service:db"'], ['private', '"service:none"', '"container:db"']],
   ['pids_limit', ['100', '-1'], ['-2', 'few']],
   ['platform', ['linux/amd64', 'linux'], ['windows', '5']],
   [
@@ -267,6 +270,7 @@ const serviceRows: readonly Row[] = [
       '[{ type: bind, target: /d }]',
     ],
   ],
+  ['volumes_from', ['[db]', '["db:ro"]'], ['db', '[none]', '["container:db"]', '["db:x"]']],
   ['working_dir', ['/srv'], ['srv', '5']],
 ];
 

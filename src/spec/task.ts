@@ -122,6 +122,8 @@ export interface Task extends ObjectMeta {
   initialises?: true;
   /** Filled by the allocator on the way from `new` to `pending`, in the template's order of networks. */
   attachments: NetworkAttachment[];
+  /** The tasks that it takes something over from, by service. Set by the scheduler with the node; never changes afterwards. */
+  anchors?: Record<string, string>;
   /** A replacement is held at desired `ready` until the task it replaces has stopped and this time (ms) has come. */
   startAfter?: number;
 }

@@ -1,0 +1,134 @@
+import { fullName } from '../spec/names.ts';
+import type { ServiceSpec, Sharing } from '../spec/service.ts';
+import type { CanonicalModel, CanonicalService } from './model.ts';
+import type { PathSegment } from './tree.ts';
+
+/** A place where a service says that it takes something over from another. */
+export interface Share {
+  kind: 'network_mode' | 'ipc' | 'pid' | 'volumes_from';
+  /** The key of the other service. */
+  service: string;
+  /** Below the service's own path. */
+  path: PathSegment[];
+}
+
+const namespaces = ['network_mode', 'ipc', 'pid'] as const;
+
+/** Every place where the service says so. */
+export function sharesOf(service: Partial<CanonicalService>): Share[] {
+  const shares: Share[] = [];
+  for (const kind of namespaces) {
+    const name = sharedService(service[kind]);
+    if (name !== undefined) shares.push({ kind, service: name, path: [kind] });
+  }
+  for (const [index, entry] of (service.volumes_from ?? []).entries()) {
+    shares.push({ kind: 'volumes_from', service: mountsSource(entry).name, path: ['volumes_from', index] });
+  }
+  return shares;
+}
+
+/** The NAME of `service:NAME`. */
+export function sharedService(value: string | undefined): string | undefined {
+  return value?.startsWith('service:') === true ? value.slice('service:'.length) : undefined;
+}
+
+function mountsSource(entry: string): { name: string; readOnly: boolean } {
+  const [name = '', access] = entry.split(':');
+  return { name, readOnly: access === 'ro' };
+}
+
+/** Puts into the specs what their tasks take over from others, and beside whom they run. */
+export function addSharing(specs: readonly ServiceSpec[], model: CanonicalModel): void {
+  const leaders = leadersOf(model);
+  for (const { key, task } of specs) {
+    const leader = leaders.get(key);
+    if (leader !== undefined) task.placement.with = fullName(model.name, leader);
+    const sharing = sharingOf(key, model);
+    if (sharing !== undefined) task.sharing = sharing;
+  }
+}
+
+/** What tasks of the service take over, with chains followed to their ends; undefined when nothing. */
+function sharingOf(key: string, model: CanonicalModel): Sharing | undefined {
+  const service = model.services[key]!;
+  const sharing: Sharing = {};
+  for (const [kind, part] of [
+    ['network_mode', 'network'],
+    ['ipc', 'ipc'],
+    ['pid', 'pid'],
+  ] as const) {
+    const owner = ownerOf(key, kind, model);
+    if (owner !== undefined) sharing[part] = fullName(model.name, owner);
+  }
+  if (service.volumes_from !== undefined && service.volumes_from.length > 0) {
+    sharing.mounts = mountSourcesOf(key, model).map(({ name, readOnly }) => ({
+      service: fullName(model.name, name),
+      readOnly,
+    }));
+  }
+  return Object.keys(sharing).length === 0 ? undefined : sharing;
+}
+
+/** The service whose namespace it is in the end: one that joins another's has none of its own to share. */
+function ownerOf(key: string, kind: (typeof namespaces)[number], model: CanonicalModel): string | undefined {
+  let owner: string | undefined;
+  let next = sharedService(model.services[key]?.[kind]);
+  // Circles have been refused.
+  while (next !== undefined) {
+    owner = next;
+    next = sharedService(model.services[next]?.[kind]);
+  }
+  return owner;
+}
+
+/** A service may have the mounts of this many others, those that they took over themselves included. */
+export const mountSourcesMax = 100;
+
+/** Whose mounts the service has beside its own: what others took over themselves comes before theirs, for the later ones win. */
+export function mountSourcesOf(key: string, model: CanonicalModel): { name: string; readOnly: boolean }[] {
+  const sources = (of: string) => (model.services[of]?.volumes_from ?? []).map(mountsSource);
+  const found = new Map<string, { name: string; readOnly: boolean }>();
+  // From the end, so that of two ways to one service the later counts.
+  const rest = sources(key);
+  for (let next = rest.pop(); next !== undefined && found.size <= mountSourcesMax; next = rest.pop()) {
+    const { name, readOnly } = next;
+    if (found.has(name)) continue;
+    found.set(name, next);
+    rest.push(...sources(name).map((one) => ({ name: one.name, readOnly: one.readOnly || readOnly })));
+  }
+  return [...found.values()].toReversed();
+}
+
+/**
+ * For each service that is to run beside another: the one that leads. Services that share, directly or through others,
+ * are one group; it is led by the first by name of those that share with nobody, whatever their numbers of replicas,
+ * so that scaling changes no leader.
+ */
+function leadersOf(model: CanonicalModel): Map<string, string> {
+  const neighbours = new Map<string, string[]>();
+  const link = (from: string, to: string) => {
+    const list = neighbours.get(from);
+    if (list === undefined) neighbours.set(from, [to]);
+    else list.push(to);
+  };
+  for (const [key, service] of Object.entries(model.services)) {
+    for (const share of sharesOf(service)) {
+      link(key, share.service);
+      link(share.service, key);
+    }
+  }
+  const leaders = new Map<string, string>();
+  const grouped = new Set<string>();
+  for (const start of neighbours.keys()) {
+    if (grouped.has(start)) continue;
+    const group = new Set([start]);
+    // A set grows while it is gone through.
+    for (const key of group) for (const next of neighbours.get(key) ?? []) group.add(next);
+    const leader = [...group].filter((key) => sharesOf(model.services[key] ?? {}).length === 0).toSorted()[0];
+    for (const key of group) {
+      grouped.add(key);
+      if (leader !== undefined && key !== leader) leaders.set(key, leader);
+    }
+  }
+  return leaders;
+}

@@ -51,7 +51,7 @@ test('a service that shares with another has at most as many replicas, whichever
     message: 'Cannot scale app_proxy: app_db, which it shares with, has 2 replicas, and this one 3',
   });
   await expect(scale('app_db', 1)).rejects.toThrow(
-    'Cannot scale app_db: for app_proxy, which shares with it, it has one replica, and this one 2',
+    'Cannot scale app_db: app_proxy, which shares with it, would have more replicas',
   );
   await scale('app_db', 3);
   await scale('app_proxy', 3);

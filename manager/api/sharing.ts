@@ -93,8 +93,8 @@ export function pairingFault(wished: ServiceSpec, others: readonly ServiceSpec[]
       if (problem !== undefined) return `${other.name}, which it shares with, ${problem}`;
     }
     if (anchorServices(other.task).includes(wished.name)) {
-      const problem = pairingProblem(other.mode, wished.mode);
-      if (problem !== undefined) return `for ${other.name}, which shares with it, it ${problem}`;
+      if (pairingProblem(other.mode, wished.mode) === undefined) continue;
+      return `${other.name}, which shares with it, would have more replicas`;
     }
   }
   return undefined;

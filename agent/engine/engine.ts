@@ -141,7 +141,7 @@ export interface OutputSink {
 /**
  * The local container engine. Containers belong to the engine, not to this process: they live on when it ends, and `list`
  * finds them again. Errors: `image_not_found`, `image_invalid`, `command_not_found`, `engine_failed`, `unavailable`, and
- * `namespace_gone` when a container whose namespaces are to be joined does not run.
+ * `namespace_gone`, with its id as `details`, when a container whose namespaces are to be joined does not run.
  */
 export interface Engine {
   info(): Promise<{ name: string; version: string }>;

@@ -15,7 +15,8 @@ const kinds = [
 
 /**
  * Does `work` with the namespaces of the containers held open. They are named by descriptors of this process: a process's
- * number may be another's by the time that the runtime looks at it. Throws `namespace_gone` when one does not run.
+ * number may be another's by the time that the runtime looks at it. Throws `namespace_gone`, with its id
+ * as `details`, when one does not run.
  */
 export async function withNamespaces<T>(
   client: ContainerdClient,
@@ -67,5 +68,6 @@ async function pidOf(client: ContainerdClient, containerId: string): Promise<num
 }
 
 function gone(id: string): ShoalError {
-  return new ShoalError('namespace_gone', `Cannot join the namespaces of ${id}: it does not run`);
+  const message = `Cannot join the namespaces of ${id}: it does not run`;
+  return new ShoalError('namespace_gone', message, { details: id });
 }

@@ -98,7 +98,10 @@ describe('a companion', () => {
     host.engine.exit('db', 1);
     await reaches('db', 'failed');
     await reaches('proxy', 'shutdown');
-    expect(host.status('proxy')?.message).toBe('stopped with app_db.1, which it shares with');
+    expect(host.status('proxy')).toMatchObject({
+      message: 'stopped with app_db.1, which it shares with',
+      endedWith: 'db',
+    });
   });
 
   test('whose processes the kernel ends before its anchor’s does not count as failed either', async () => {
@@ -138,10 +141,11 @@ describe('a companion', () => {
     await reaches('db', 'running');
     host.engine.before = (operation, id) => {
       if (operation !== 'create' || id !== 'proxy') return;
-      throw new ShoalError('namespace_gone', 'Cannot join the namespaces of db: it does not run');
+      throw new ShoalError('namespace_gone', 'Cannot join the namespaces of db', { details: 'db' });
     };
     host.assign(companion('proxy'), anchor());
     await reaches('proxy', 'shutdown');
+    expect(host.status('proxy')?.endedWith).toBe('db');
   });
 
   test('whose anchor is not here is not started', async () => {

@@ -49,10 +49,9 @@ export class Anchors {
     return [...this.#known].filter(([, { local }]) => local.anchors?.includes(id)).map(([other]) => other);
   }
 
-  /** The name of an anchor that has ended, is stopping or is not here; undefined while all are as they must be. */
+  /** An anchor that has ended, is stopping or is not here; undefined while all are as they must be. */
   lostBy(id: string): string | undefined {
-    const lost = this.#known.get(id)?.local.anchors?.find((anchor) => this.#hasEnded(anchor));
-    return lost === undefined ? undefined : this.nameOf(lost);
+    return this.#known.get(id)?.local.anchors?.find((anchor) => this.#hasEnded(anchor));
   }
 
   /** What a person calls the task. */

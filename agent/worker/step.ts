@@ -12,6 +12,8 @@ export interface Ending {
   message: string;
   error?: { code: string; message: string };
   exitCode?: number;
+  /** The anchor for whose end it was stopped. */
+  endedWith?: string;
 }
 
 /** How far this host is with a task. What exists of it grows until `running`, and is gone at `gone`. */
@@ -76,7 +78,7 @@ export type TaskEvent =
       memoryLimitBytes?: number;
     }
   /** A task that it takes something over from has ended or is stopping. */
-  | { type: 'anchorEnded'; name: string }
+  | { type: 'anchorEnded'; id: string; name: string }
   /** The place it took (addresses, ports, memory) is free, or freeing it takes so long that the end is told first. */
   | { type: 'released' }
   /** `lastLine`: what the program wrote last. */
@@ -157,7 +159,11 @@ function absorb(task: LocalTask, event: TaskEvent, now: number): Step {
     case 'found':
       return onFound(task, event, now);
     case 'anchorEnded':
-      return end(task, { state: 'shutdown', message: `stopped with ${event.name}, which it shares with` });
+      return end(task, {
+        state: 'shutdown',
+        message: `stopped with ${event.name}, which it shares with`,
+        endedWith: event.id,
+      });
     case 'released':
       return phase.at === 'cleaning' ? keep(ended(task, phase.ending, now)) : keep(task);
     case 'cleaned':
@@ -357,10 +363,11 @@ function running(task: LocalTask, message: string, now: number): LocalTask {
 /** The end becomes visible; once told, it does not change. */
 function ended(task: LocalTask, ending: Ending, now: number): LocalTask {
   if (isTerminal(task.status.state)) return task;
-  const { state, message, error, exitCode } = ending;
+  const { state, message, error, exitCode, endedWith } = ending;
   const next: TaskStatus = { state, at: now, message };
   if (error) next.error = error;
   if (exitCode !== undefined) next.exitCode = exitCode;
+  if (endedWith !== undefined) next.endedWith = endedWith;
   return { ...task, status: move(task.status, next) };
 }
 

@@ -1,7 +1,7 @@
 import type { ContainerExit, ContainerInfo } from '../engine/engine.ts';
 import type { Hook } from '../../src/spec/settings.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { codeOf, messageOf, unreachable } from '../../src/util/errors.ts';
+import { codeOf, messageOf, unreachable, type ShoalError } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import { printable } from '../../src/util/text.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
@@ -150,11 +150,12 @@ export class Worker {
 
   /** A task whose anchor is ending ends with it, before it. */
   #checkAnchors(id: string): void {
-    if (this.anchors.lostBy(id) !== undefined) this.#endWithAnchor(id);
+    const lost = this.anchors.lostBy(id);
+    if (lost !== undefined) this.#endWithAnchor(id, lost);
   }
 
-  #endWithAnchor(id: string): void {
-    this.dispatch(id, { type: 'anchorEnded', name: this.anchors.lostBy(id) ?? 'the task' });
+  #endWithAnchor(id: string, anchorId: string): void {
+    this.dispatch(id, { type: 'anchorEnded', id: anchorId, name: this.anchors.nameOf(anchorId) });
   }
 
   #assignOne(id: string, assignment: TaskAssignment): void {
@@ -238,7 +239,7 @@ export class Worker {
     } catch (error) {
       event = { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } };
       // That an anchor has ended may show here before its end is heard of.
-      if (codeOf(error) === 'namespace_gone') this.#endWithAnchor(id);
+      if (codeOf(error) === 'namespace_gone') this.#endWithAnchor(id, String((error as ShoalError).details));
       if (!controller.signal.aborted) {
         const told = { task: id, code: codeOf(error), error: messageOf(error) };
         this.options.log.warn('a task could not be prepared', told);

@@ -157,7 +157,8 @@ function taskAssignment(task: Task, view: View, drained: ReadonlySet<string>): T
   // What runs beside an endpoint may serve its connections, and goes on for as long as it must.
   const started = compareTaskStates(status.state, 'starting') >= 0;
   const beside = Object.values((started && anchors) || {}).map((anchorId) => view.tasks.get(anchorId));
-  const isHeld = stops(task) && [task, ...beside].some((one) => one !== undefined && isDraining(one, drained));
+  const isHeld =
+    stops(task) && [task, ...beside].some((one) => one !== undefined && isDraining(one, drained));
   const desiredState = isHeld ? 'running' : task.desiredState;
   const rest = { template, desiredState, attachments, status, ...(anchors && { anchors }) };
   const initialises = task.initialises ? { initialises: true as const } : {};

@@ -51,6 +51,8 @@ export class Planning {
 
   /** Whether a task that this one has taken something over from has ended, or is about to: it must be made anew. */
   hasLostAnchor(task: Task): boolean {
+    // Its agent may have told so before it told the end of the anchor.
+    if (task.status.endedWith !== undefined) return true;
     return Object.values(task.anchors ?? {}).some((id) => {
       const anchor = this.view.tasks.get(id);
       return anchor === undefined || !isCurrent(anchor) || isTerminal(anchor.status.state);

@@ -18,6 +18,8 @@ export class Groups {
   readonly #followers = new Map<string, Service[]>();
   /** Tasks by `SERVICE_ID SLOT`, of the services of groups only; the slot of a global service is the node. */
   readonly #tasks = new Map<string, Task[]>();
+  /** Tasks whose end is known by that of others that ended with them, though it has not been told yet. */
+  readonly #ended = new Set<string>();
 
   constructor(view: View) {
     this.#view = view;
@@ -124,6 +126,10 @@ export class Groups {
 
   #sortTasks(service: Service): void {
     for (const task of this.#view.tasksOfService(service.id)) {
+      const { endedWith } = task.status;
+      if (endedWith !== undefined && Object.values(task.anchors ?? {}).includes(endedWith)) {
+        this.#ended.add(endedWith);
+      }
       if (!isPlaced(task)) continue;
       const key = slotKey(service, task.slot === 0 ? (task.nodeId ?? '') : task.slot);
       const others = this.#tasks.get(key);
@@ -147,7 +153,8 @@ export class Groups {
     const service = this.#view.serviceByName(serviceName);
     if (service === undefined || service.removing) return undefined;
     const tasks = this.#tasks.get(slotKey(service, slot === 0 ? nodeId : slot)) ?? [];
-    return newest(tasks.filter((task) => isRunning(task) && task.nodeId === nodeId));
+    const here = tasks.filter((task) => isRunning(task) && task.nodeId === nodeId);
+    return newest(here.filter(({ id }) => !this.#ended.has(id)));
   }
 
   #nameBeside(serviceName: string, { slot, nodeId = '' }: Task): string {

@@ -72,6 +72,8 @@ export interface TaskStatus {
   /** Set when it failed: the code and words of the reason. */
   error?: { code: string; message: string };
   exitCode?: number;
+  /** Its anchor (by the task's id) that ended or was about to, for which its agent stopped it. */
+  endedWith?: string;
   /** When it first reached `running`. */
   startedAt?: number;
   /** The image's digest once it is resolved. */

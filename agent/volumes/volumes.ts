@@ -98,8 +98,12 @@ export function createVolumes(options: {
     }
     checkName(mount.source);
     const { driverOptions } = mount;
+    // What is taken over was filled by the task whose it is, if at all.
     const isFilled =
-      !mount.noCopy && mount.subpath === undefined && !optionList(driverOptions?.o).includes('ro');
+      of === undefined &&
+      !mount.noCopy &&
+      mount.subpath === undefined &&
+      !optionList(driverOptions?.o).includes('ro');
     const fill = async (folder: string) => {
       if (isFilled) await options.copyImageContent(image, mount.target, folder);
     };

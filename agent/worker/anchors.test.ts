@@ -49,8 +49,8 @@ async function bothRun(sharing?: Sharing): Promise<void> {
 const created = (id: string) => host.engine.containers.get(id)?.create;
 const order = (...calls: string[]) => calls.map((call) => host.engine.calls.indexOf(call));
 
-describe('a companion', () => {
-  test('is made once its anchor runs, in that one’s network and by its name, without a network of its own', async () => {
+describe('making a companion', () => {
+  test('waits until its anchor runs, and gives it that one’s network and name, and no network of its own', async () => {
     await bothRun({ network: 'app_db', ipc: 'app_db', pid: 'app_db' });
     const [started, made] = order('start db', 'create proxy');
     expect(started).toBeLessThan(made!);
@@ -62,7 +62,7 @@ describe('a companion', () => {
     expect([...host.network.attached.keys()]).toEqual(['db']);
   });
 
-  test('has the binds and volumes of its anchor, its own over them', async () => {
+  test('gives it the binds and volumes of its anchor, its own over them', async () => {
     host.engine.images.set('web', FakeEngine.image('web', { volumes: ['/image'] }));
     const db = anchor();
     db.template.container.mounts = [
@@ -85,7 +85,9 @@ describe('a companion', () => {
     expect(sourceOf('proxy', '/memory')).toBeUndefined();
     expect(sourceOf('db', '/scratch')?.source).toContain('/db/');
   });
+});
 
+describe('a companion', () => {
   test('that ends by itself is a failure of its own, and its anchor goes on', async () => {
     await bothRun({ pid: 'app_db' });
     host.engine.exit('proxy', 3);

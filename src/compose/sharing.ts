@@ -40,27 +40,31 @@ function mountsSource(entry: string): { name: string; readOnly: boolean } {
 /** Puts into the specs what their tasks take over from others, and beside whom they run. */
 export function addSharing(specs: readonly ServiceSpec[], model: CanonicalModel): void {
   const leaders = leadersOf(model);
+  const owners: Owners = {
+    network_mode: ownersOf('network_mode', model),
+    ipc: ownersOf('ipc', model),
+    pid: ownersOf('pid', model),
+  };
   for (const { key, task } of specs) {
     const leader = leaders.get(key);
     if (leader !== undefined) task.placement.with = fullName(model.name, leader);
-    const sharing = sharingOf(key, model);
+    const sharing = sharingOf(key, model, owners);
     if (sharing !== undefined) task.sharing = sharing;
   }
 }
 
 /** What tasks of the service take over, with chains followed to their ends; undefined when nothing. */
-function sharingOf(key: string, model: CanonicalModel): Sharing | undefined {
-  const service = model.services[key]!;
+function sharingOf(key: string, model: CanonicalModel, owners: Owners): Sharing | undefined {
   const sharing: Sharing = {};
   for (const [kind, part] of [
     ['network_mode', 'network'],
     ['ipc', 'ipc'],
     ['pid', 'pid'],
   ] as const) {
-    const owner = ownerOf(key, kind, model);
+    const owner = owners[kind].get(key);
     if (owner !== undefined) sharing[part] = fullName(model.name, owner);
   }
-  if (service.volumes_from !== undefined && service.volumes_from.length > 0) {
+  if ((model.services[key]?.volumes_from ?? []).length > 0) {
     sharing.mounts = mountSourcesOf(key, model).map(({ name, readOnly }) => ({
       service: fullName(model.name, name),
       readOnly,
@@ -69,16 +73,25 @@ function sharingOf(key: string, model: CanonicalModel): Sharing | undefined {
   return Object.keys(sharing).length === 0 ? undefined : sharing;
 }
 
-/** The service whose namespace it is in the end: one that joins another's has none of its own to share. */
-function ownerOf(key: string, kind: (typeof namespaces)[number], model: CanonicalModel): string | undefined {
-  let owner: string | undefined;
-  let next = sharedService(model.services[key]?.[kind]);
-  // Circles have been refused.
-  while (next !== undefined) {
-    owner = next;
-    next = sharedService(model.services[next]?.[kind]);
+/** By each service that joins another's namespace: the one whose it is. */
+type Owners = Record<(typeof namespaces)[number], ReadonlyMap<string, string>>;
+
+/** A service that joins another's namespace has none of its own to share: each chain leads to its end. */
+function ownersOf(kind: (typeof namespaces)[number], model: CanonicalModel): ReadonlyMap<string, string> {
+  const owners = new Map<string, string>();
+  for (const start of Object.keys(model.services)) {
+    const way: string[] = [];
+    let owner = start;
+    for (;;) {
+      // Circles have been refused.
+      const next = owners.get(owner) ?? sharedService(model.services[owner]?.[kind]);
+      if (next === undefined) break;
+      way.push(owner);
+      owner = next;
+    }
+    for (const key of way) owners.set(key, owner);
   }
-  return owner;
+  return owners;
 }
 
 /** A service may have the mounts of this many others, those that they took over themselves included. */

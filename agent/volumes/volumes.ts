@@ -198,7 +198,11 @@ interface Wanted<Kind extends Mount = Mount & { type: 'volume' }> {
 
 /** Those of the paths at which the image wants a volume that neither the mounts nor what is taken over cover. */
 export function ownImageVolumes(mounts: Mount[], imageVolumes: string[], taken: TakenMounts[]): string[] {
-  const covered = new Set([...mounts, ...taken.flatMap(({ mounts: theirs }) => theirs.filter(isTaken))].map((mount) => plainPath(mount.target)));
+  const covered = new Set(
+    [...mounts, ...taken.flatMap(({ mounts: theirs }) => theirs.filter(isTaken))].map((mount) =>
+      plainPath(mount.target),
+    ),
+  );
   return imageVolumes.filter((target) => !covered.has(plainPath(target)));
 }
 

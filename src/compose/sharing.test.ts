@@ -150,3 +150,18 @@ it('sharing with a service whose profile is not active is refused', async () => 
     '3:25 services.web.pid: db is only there with the profile data, which is not active; activate it with --profile data',
   ]);
 });
+
+it('images that another service mounts become mounts of the one that takes them over, under its own', async () => {
+  const { application } = await load(
+    file(`  web: { image: x, volumes_from: [data], volumes: ["/own:/b"] }
+  data:
+    image: x
+    volumes: [{ type: image, source: y, target: /a }, { type: image, source: z, target: /b }]
+`),
+  );
+  const web = application.services.find(({ key }) => key === 'web')!;
+  expect(web.task.container.mounts.map(({ type, target }) => `${type} ${target}`)).toEqual([
+    'bind /b',
+    'image /a',
+  ]);
+});

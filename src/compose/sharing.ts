@@ -1,5 +1,5 @@
 import { fullName } from '../spec/names.ts';
-import type { ServiceSpec, Sharing } from '../spec/service.ts';
+import type { ServiceSpec, Sharing, TaskTemplate } from '../spec/service.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import type { PathSegment } from './tree.ts';
 
@@ -49,7 +49,24 @@ export function addSharing(specs: readonly ServiceSpec[], model: CanonicalModel)
     const leader = leaders.get(key);
     if (leader !== undefined) task.placement.with = fullName(model.name, leader);
     const sharing = sharingOf(key, model, owners);
-    if (sharing !== undefined) task.sharing = sharing;
+    if (sharing === undefined) continue;
+    task.sharing = sharing;
+    addImageMounts(task, sharing, specs);
+  }
+}
+
+/** Images are mounted for each task by itself: those that it takes over become its own, the later over the earlier. */
+function addImageMounts(
+  { container }: TaskTemplate,
+  { mounts: sources = [] }: Sharing,
+  specs: readonly ServiceSpec[],
+): void {
+  const images = sources.flatMap(({ service }) => {
+    const source = specs.find(({ name }) => name === service);
+    return source?.task.container.mounts.filter(({ type }) => type === 'image') ?? [];
+  });
+  for (const mount of images.toReversed()) {
+    if (container.mounts.every(({ target }) => target !== mount.target)) container.mounts.push(mount);
   }
 }
 

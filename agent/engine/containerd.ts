@@ -33,6 +33,7 @@ import { ImageStore } from './images.ts';
 import { findInit } from './init.ts';
 import { Leases } from './leases.ts';
 import type { Mount } from './messages.ts';
+import { withNamespaces, type NamespacePaths } from './namespaces.ts';
 import { fifoNames } from './output.ts';
 import { Outputs } from './outputs.ts';
 import type { PullOptions } from './pulls.ts';
@@ -159,7 +160,11 @@ class ContainerdEngine implements Engine {
   }
 
   create(container: ContainerCreate, output: OutputSink): Promise<void> {
-    return this.#queue.run(container.id, () => this.#create(container, output));
+    return this.#queue.run(container.id, () =>
+      withNamespaces(this.#client, container.join, (namespaces) =>
+        this.#create(container, output, namespaces),
+      ),
+    );
   }
 
   async start(id: string): Promise<{ pid: number }> {
@@ -253,7 +258,7 @@ class ContainerdEngine implements Engine {
     return wasKilledForMemory(this.#host, path);
   }
 
-  async #create(wanted: ContainerCreate, output: OutputSink): Promise<void> {
+  async #create(wanted: ContainerCreate, output: OutputSink, namespaces: NamespacePaths): Promise<void> {
     await this.#outputs.start();
     const { id, settings = {}, imageMounts = [] } = wanted;
     const snapshotter = await this.#images.snapshotter();
@@ -270,7 +275,7 @@ class ContainerdEngine implements Engine {
       mounts: [...wanted.mounts, ...this.#imageMounts.mounts(id, views)],
       labels: { ...wanted.labels, ...this.#imageMounts.labels(snapshotter, id, views) },
     };
-    const specification = await this.#specify(container, snapshotter, chainId);
+    const specification = await this.#specify(container, snapshotter, chainId, namespaces);
     if (settings.cgroupParent !== undefined) this.#cgroups.set(id, specification.linux.cgroupsPath);
     try {
       await this.#createRecord(container, snapshotter, runtime, specification);
@@ -300,6 +305,7 @@ class ContainerdEngine implements Engine {
     container: ContainerCreate,
     snapshotter: string,
     chainId: string,
+    namespaces: NamespacePaths,
   ): Promise<OciSpecification> {
     const { settings = {} } = container;
     const accounts = await this.#accounts.read(snapshotter, chainId);
@@ -310,6 +316,7 @@ class ContainerdEngine implements Engine {
       cgroupParent: this.#options.cgroupParent,
       devices: await devicesOf(settings),
       blockIo: await blockIoOf(settings.blockIo),
+      namespaces,
       ...(settings.init && { initPath: await findInit() }),
     });
     return await this.#cdi.apply(specification, settings.cdi ?? []);

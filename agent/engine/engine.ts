@@ -60,6 +60,8 @@ export interface ContainerCreate {
   imageMounts?: ImageMount[];
   /** A prepared network namespace; absent: the container gets an empty one of its own. */
   networkNamespace?: string;
+  /** Running containers whose namespaces it joins. */
+  join?: JoinedContainers;
   limits: { nanoCpus?: number; memoryBytes?: number; pids?: number };
   reservations: { nanoCpus?: number; memoryBytes?: number };
   tty: boolean;
@@ -67,6 +69,13 @@ export interface ContainerCreate {
   group: string;
   /** Of these `tty` and `uts: host`'s hostname are decided already. */
   settings?: ContainerSettings;
+}
+
+/** Ids of containers, by the namespace of theirs that another one joins. */
+export interface JoinedContainers {
+  network?: string;
+  ipc?: string;
+  pid?: string;
 }
 
 export type ContainerState = 'created' | 'running' | 'stopped';
@@ -131,7 +140,8 @@ export interface OutputSink {
 
 /**
  * The local container engine. Containers belong to the engine, not to this process: they live on when it ends, and `list`
- * finds them again. Errors: `image_not_found`, `image_invalid`, `command_not_found`, `engine_failed`, `unavailable`.
+ * finds them again. Errors: `image_not_found`, `image_invalid`, `command_not_found`, `engine_failed`, `unavailable`, and
+ * `namespace_gone`, with its id as `details`, when a container whose namespaces are to be joined does not run.
  */
 export interface Engine {
   info(): Promise<{ name: string; version: string }>;

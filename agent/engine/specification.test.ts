@@ -149,3 +149,20 @@ test('an exec is like the container but for what it asks', () => {
     base.user,
   );
 });
+
+test('namespaces of other containers are joined by their paths, and their network is left as it is', () => {
+  const namespaces = { network: '/proc/1/fd/5', ipc: '/proc/1/fd/6', pid: '/proc/1/fd/7' };
+  const specification = runtimeSpecification(
+    { ...container, join: { network: 'a', ipc: 'b', pid: 'c' } },
+    { user: root, host, cgroupParent: '/shoal', devices, namespaces },
+  );
+  expect(specification.linux.namespaces).toEqual([
+    { type: 'pid', path: '/proc/1/fd/7' },
+    { type: 'ipc', path: '/proc/1/fd/6' },
+    { type: 'uts' },
+    { type: 'mount' },
+    { type: 'network', path: '/proc/1/fd/5' },
+    { type: 'cgroup' },
+  ]);
+  expect(specification.linux.sysctl).toEqual({});
+});

@@ -6,6 +6,7 @@ import { capabilitiesOf } from './capabilities.ts';
 import type { ContainerDevices, DeviceRule, OciDevice } from './devices.ts';
 import type { ContainerCreate, RuntimeMount } from './engine.ts';
 import { initTarget } from './init.ts';
+import type { NamespacePaths } from './namespaces.ts';
 import { containerResources } from './resources.ts';
 import { seccompProfile } from './seccomp.ts';
 import { seccompFromProfile } from './seccomp-profile.ts';
@@ -122,8 +123,8 @@ export function runtimeSpecification(
     },
     linux: {
       cgroupsPath: cgroupPath(cgroupParent, container.id, settings.cgroupParent),
-      namespaces: namespacesOf(container, host),
-      sysctl: sysctlsOf(settings),
+      namespaces: namespacesOf(container, host, options.namespaces ?? {}),
+      sysctl: sysctlsOf(settings, container.join?.network === undefined),
       devices: devices.nodes,
       resources: {
         devices: devices.rules,
@@ -162,30 +163,39 @@ interface SpecificationOptions {
   blockIo?: OciBlockIo | undefined;
   /** A static init program of the host, for a container that wants one. */
   initPath?: string;
+  /** Namespaces of other containers. */
+  namespaces?: NamespacePaths;
 }
 
-function namespacesOf({ settings = {}, networkNamespace }: ContainerCreate, host: HostFeatures) {
+function namespacesOf(
+  { settings = {}, networkNamespace }: ContainerCreate,
+  host: HostFeatures,
+  joined: NamespacePaths,
+) {
+  const network = joined.network ?? networkNamespace;
   const ownControlGroups =
     settings.cgroup === undefined ? host.cgroupVersion === 2 : settings.cgroup === 'private';
   return [
-    ...(settings.pid === 'host' ? [] : [{ type: 'pid' }]),
-    ...(settings.ipc === 'host' ? [] : [{ type: 'ipc' }]),
+    ...(settings.pid === 'host' ? [] : [{ type: 'pid', ...(joined.pid && { path: joined.pid }) }]),
+    ...(settings.ipc === 'host' ? [] : [{ type: 'ipc', ...(joined.ipc && { path: joined.ipc }) }]),
     ...(settings.uts === 'host' ? [] : [{ type: 'uts' }]),
     { type: 'mount' },
-    ...(settings.network === 'host'
-      ? []
-      : [{ type: 'network', ...(networkNamespace && { path: networkNamespace }) }]),
+    ...(settings.network === 'host' ? [] : [{ type: 'network', ...(network && { path: network }) }]),
     ...(ownControlGroups ? [{ type: 'cgroup' }] : []),
   ];
 }
 
 /** Both defaults belong to the network namespace: any user may listen on every port and send pings, as with Docker. */
-function sysctlsOf({ sysctls, domainName, network }: ContainerSettings): Record<string, string> {
+function sysctlsOf(
+  { sysctls, domainName, network }: ContainerSettings,
+  ownNetwork: boolean,
+): Record<string, string> {
   return {
-    ...(network !== 'host' && {
-      'net.ipv4.ip_unprivileged_port_start': '0',
-      'net.ipv4.ping_group_range': '0 2147483647',
-    }),
+    ...(network !== 'host' &&
+      ownNetwork && {
+        'net.ipv4.ip_unprivileged_port_start': '0',
+        'net.ipv4.ping_group_range': '0 2147483647',
+      }),
     ...(domainName !== undefined && { 'kernel.domainname': domainName }),
     ...sysctls,
   };

@@ -88,7 +88,7 @@ test('anonymous volumes go with their task', async () => {
 });
 
 test('an image’s own volumes are anonymous unless a mount covers them', () => {
-  const mounts = withImageVolumes([named], image(['/data/', '/cache']));
+  const mounts = withImageVolumes([named], ['/data/', '/cache']);
   expect(mounts).toEqual([named, { type: 'volume', target: '/cache', readOnly: false }]);
 });
 

@@ -15,8 +15,12 @@ type CopyImageContent = (image: Image, path: string, destination: string) => Pro
 
 /** Where the data of containers lives on this host. */
 export interface Volumes {
-  /** Makes what the mounts need, but for those of images, and gives them as the runtime wants them. Throws `invalid_argument`, `failed_precondition`. */
-  prepare(taskId: string, image: Image, mounts: Mount[]): Promise<RuntimeMount[]>;
+  /**
+   * Makes what the mounts need, but for those of images, and gives them as the runtime wants them, with what is taken over
+   * from other tasks: the later over the earlier, and the service's own over all. Throws `invalid_argument`,
+   * `failed_precondition`.
+   */
+  prepare(taskId: string, image: Image, mounts: Mount[], taken?: TakenMounts[]): Promise<RuntimeMount[]>;
   /** To be called once the container is made, or will not be: lets go of what `prepare` holds on to. */
   release(taskId: string): Promise<void>;
   /** To be called once the task is gone: removes its anonymous volumes, and unmounts what only it used. Named ones are kept. */
@@ -25,6 +29,14 @@ export interface Volumes {
   list(): Promise<string[]>;
   /** Removes a named volume with its data, at once for all who look for it. Throws `failed_precondition` while it is mounted for a task. */
   removeNamed(name: string): Promise<void>;
+}
+
+/** The mounts of another task of this host, as `withImageVolumes` gave them for it. */
+export interface TakenMounts {
+  taskId: string;
+  mounts: Mount[];
+  /** Whether nothing may be written through them. */
+  readOnly: boolean;
 }
 
 /** Between a folder's name and a random word, while it is being filled. */
@@ -78,16 +90,20 @@ export function createVolumes(options: {
       await rename(`${note}.new`, note);
       return data;
     });
-  const volume = async (taskId: string, index: number, image: Image, mount: Mount & { type: 'volume' }) => {
+  const volume = async (taskId: string, index: number, image: Image, { mount, of }: Wanted) => {
     if (mount.source === undefined) {
-      const folder = join(anonymous, taskId, String(index));
-      await create(folder, image, mount);
+      const folder = join(anonymous, of?.taskId ?? taskId, String(of?.index ?? index));
+      if (of === undefined) await create(folder, image, mount);
       return bind(folder, mount.target, mount.readOnly);
     }
     checkName(mount.source);
     const { driverOptions } = mount;
+    // What is taken over was filled by the task whose it is, if at all.
     const isFilled =
-      !mount.noCopy && mount.subpath === undefined && !optionList(driverOptions?.o).includes('ro');
+      of === undefined &&
+      !mount.noCopy &&
+      mount.subpath === undefined &&
+      !optionList(driverOptions?.o).includes('ro');
     const fill = async (folder: string) => {
       if (isFilled) await options.copyImageContent(image, mount.target, folder);
     };
@@ -100,10 +116,11 @@ export function createVolumes(options: {
     return bind(await subpaths.hold(taskId, index, folder), mount.target, mount.readOnly);
   };
   return {
-    prepare: async (taskId, image, mounts) => {
-      const made = withImageVolumes(mounts, image).map(async (mount, index) => {
+    prepare: async (taskId, image, mounts, taken = []) => {
+      const wanted = wantedMounts(mounts, image.config.volumes, taken);
+      const made = wanted.map(async ({ mount, of }, index) => {
         if (mount.type === 'image') return []; // the engine's part
-        if (mount.type === 'volume') return [await volume(taskId, index, image, mount)];
+        if (mount.type === 'volume') return [await volume(taskId, index, image, { mount, of })];
         return [mount.type === 'bind' ? await hostFolder(mount) : temporary(mount)];
       });
       return (await Promise.all(made)).flat();
@@ -161,12 +178,53 @@ async function removeFillings(folder: string): Promise<void> {
 }
 
 /** The service's mounts, and an anonymous volume for each path that the image wants one at and no mount covers. */
-export function withImageVolumes(mounts: Mount[], image: Image): Mount[] {
-  const taken = new Set(mounts.map((mount) => mount.target.replace(/(?<=.)\/+$/, '')));
-  const extra = image.config.volumes
-    .filter((target) => !taken.has(target.replace(/(?<=.)\/+$/, '')))
+export function withImageVolumes(mounts: Mount[], imageVolumes: string[]): Mount[] {
+  const covered = new Set(mounts.map((mount) => plainPath(mount.target)));
+  const extra = imageVolumes
+    .filter((target) => !covered.has(plainPath(target)))
     .map((target): Mount => ({ type: 'volume', target, readOnly: false }));
   return [...mounts, ...extra];
+}
+
+function plainPath(path: string): string {
+  return path.replace(/(?<=.)\/+$/, '');
+}
+
+/** A mount, and whose it is if not the task's own: an anonymous volume is found by its task and its place in the list. */
+interface Wanted<Kind extends Mount = Mount & { type: 'volume' }> {
+  mount: Kind;
+  of: { taskId: string; index: number } | undefined;
+}
+
+/** Those of the paths at which the image wants a volume that neither the mounts nor what is taken over cover. */
+export function ownImageVolumes(mounts: Mount[], imageVolumes: string[], taken: TakenMounts[]): string[] {
+  const covered = new Set(
+    [...mounts, ...taken.flatMap(({ mounts: theirs }) => theirs.filter(isTaken))].map((mount) =>
+      plainPath(mount.target),
+    ),
+  );
+  return imageVolumes.filter((target) => !covered.has(plainPath(target)));
+}
+
+/** What lies in a task's memory only is not to be had by others, and each mounts images itself. */
+function isTaken(mount: Mount): mount is Mount & { type: 'volume' | 'bind' } {
+  return mount.type === 'volume' || mount.type === 'bind';
+}
+
+/** The task's own come first, in the order of `withImageVolumes`. */
+function wantedMounts(mounts: Mount[], imageVolumes: string[], taken: TakenMounts[]): Wanted<Mount>[] {
+  const covered = new Set(mounts.map((mount) => plainPath(mount.target)));
+  const byPath = new Map<string, Wanted<Mount>>();
+  for (const { taskId, mounts: theirs, readOnly } of taken) {
+    for (const [index, mount] of theirs.entries()) {
+      const path = plainPath(mount.target);
+      if (!isTaken(mount) || covered.has(path)) continue;
+      const of = { taskId, index };
+      byPath.set(path, { mount: { ...mount, readOnly: mount.readOnly || readOnly }, of });
+    }
+  }
+  const own = withImageVolumes(mounts, ownImageVolumes(mounts, imageVolumes, taken));
+  return [...own.map((mount) => ({ mount, of: undefined })), ...byPath.values()];
 }
 
 async function hostFolder(mount: Mount & { type: 'bind' }): Promise<RuntimeMount> {

@@ -85,11 +85,16 @@ async function lookAgain(worker: Worker, signal: AbortSignal): Promise<void> {
 async function look(worker: Worker): Promise<void> {
   const before = new Map([...worker.entries].map(([id, entry]) => [id, entry.local.phase]));
   const containers = new Map((await worker.options.engine.list()).map((one) => [one.id, one]));
-  for (const [id, phase] of before) {
+  // What has ended with its anchor must not be taken for ended by itself.
+  for (const id of worker.anchors.inOrder()) {
+    const phase = before.get(id);
     const entry = worker.entries.get(id);
-    if (!entry || entry.local.phase !== phase || entry.starting || !withContainer.has(phase.at)) continue;
+    if (!entry || !phase || entry.starting || !withContainer.has(phase.at)) continue;
+    const container = containers.get(id);
+    const endsNow = entry.local.phase.at === 'stopping' && (container?.state ?? 'stopped') === 'stopped';
+    if (entry.local.phase !== phase && !endsNow) continue;
     if (phase.at === 'stopping' && entry.preparation) continue;
-    worker.found(id, containers.get(id));
+    worker.found(id, container);
   }
   removeLeftovers(worker, before, containers);
 }
@@ -99,7 +104,8 @@ async function adopt(worker: Worker): Promise<void> {
   const { engine, network, files, volumes, logs, log } = worker.options;
   const containers = new Map((await engine.list()).map((one) => [one.id, one]));
   await adoptInitContainers(worker, containers.values());
-  for (const [id, entry] of worker.entries) {
+  for (const id of worker.anchors.inOrder()) {
+    const entry = worker.entries.get(id)!;
     const container = containers.get(id);
     entry.local = resumed(entry.local);
     const { at } = entry.local.phase;

@@ -4,6 +4,7 @@ import type { ContainerSpec } from '../../src/spec/service.ts';
 import type { InitContainer } from '../../src/spec/settings.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { TakenOver } from './anchors.ts';
 import { signalNumber } from './signals.ts';
 
 /** Labels that every container of ours carries; how leftovers are told from what belongs to others. */
@@ -20,12 +21,15 @@ const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 const defaultStopSignal = 15;
 
 /** What has been made for a container. */
-export type ContainerParts = Pick<ContainerCreate, 'mounts' | 'imageMounts' | 'networkNamespace'>;
+export type ContainerParts = Pick<ContainerCreate, 'mounts' | 'imageMounts' | 'networkNamespace'> & {
+  taken?: TakenOver;
+};
 
 /** The container of a task: template over image, as Docker merges them. Throws `command_not_found` when neither names a command. */
 export function containerOf(task: TaskAssignment, image: Image, parts: ContainerParts): ContainerCreate {
   const { container, limits, reservations } = task.template;
-  const name = hostnameOf(task);
+  const { network, join = {} } = parts.taken ?? {};
+  const name = hostnameOf(network ?? task);
   return {
     id: task.id,
     image,
@@ -38,6 +42,7 @@ export function containerOf(task: TaskAssignment, image: Image, parts: Container
     mounts: parts.mounts,
     ...(parts.imageMounts && parts.imageMounts.length > 0 && { imageMounts: parts.imageMounts }),
     ...(parts.networkNamespace === undefined ? {} : { networkNamespace: parts.networkNamespace }),
+    ...(Object.keys(join).length > 0 && { join }),
     limits,
     reservations,
     tty: container.settings?.tty ?? false,

@@ -4,6 +4,8 @@ import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
+import { ownImageVolumes } from '../volumes/volumes.ts';
+import type { TakenOver } from './anchors.ts';
 import { containerOf, initContainerOf, stopSignalOf, type ContainerParts } from './container.ts';
 import { healthPlan } from './health.ts';
 import { chooseHostPorts } from './host-ports.ts';
@@ -31,6 +33,8 @@ const portAttemptsMax = 16;
 export interface PrepareContext {
   /** Resolves when the kernel has the task's networks. */
   networksReady(networkIds: string[], signal: AbortSignal): Promise<void>;
+  /** Resolves with what it takes over from other tasks once those run. */
+  taken(task: TaskAssignment, signal: AbortSignal): Promise<TakenOver>;
   /** Resolves with the contents once the manager has sent them. */
   contents(task: TaskAssignment, signal: AbortSignal): Promise<FileContent[]>;
   report(message: string, imageDigest?: string): void;
@@ -144,15 +148,17 @@ export class Preparer {
       this.#attach(task, context, either),
     ]);
     const image = images.get(task.template.container.image)!;
+    const taken = await context.taken(task, signal);
     signal.throwIfAborted();
     const stopSignal = stopSignalOf(task.template.container, image.config);
     let preStart: InitStep[];
     try {
-      const mounts = await this.#mounts(task, image, place.dnsServer, context);
+      const mounts = await this.#mounts(task, image, place.dnsServer, taken, context);
       const { namespacePath } = place;
       const parts = {
         mounts,
         imageMounts: imageMountsOf(task, images),
+        taken,
         ...(namespacePath === undefined ? {} : { networkNamespace: namespacePath }),
       };
       // the task's own comes last: where it is, so are the others
@@ -168,6 +174,7 @@ export class Preparer {
       stopSignal,
       ...(healthcheck ? { healthcheck } : {}),
       ...hooksOf(task, preStart),
+      ...imageVolumesOf(task, image, taken),
       hostPorts: place.hostPorts,
     };
   }
@@ -250,7 +257,8 @@ export class Preparer {
   async #attachWithPorts(
     task: TaskAssignment,
   ): Promise<{ namespacePath?: string; dnsServer?: string; hostPorts: AllocatedPort[] }> {
-    if (task.template.container.settings?.network === 'host') return { hostPorts: [] };
+    const { container, sharing } = task.template;
+    if (container.settings?.network === 'host' || sharing?.network !== undefined) return { hostPorts: [] };
     const { hostPorts: wanted } = task.template;
     const refused: AllocatedPort[] = [];
     for (let attempt = 1; ; attempt++) {
@@ -271,12 +279,18 @@ export class Preparer {
     }
   }
 
-  async #mounts(task: TaskAssignment, image: Image, dnsServer: string | undefined, context: PrepareContext) {
+  async #mounts(
+    task: TaskAssignment,
+    image: Image,
+    dnsServer: string | undefined,
+    taken: TakenOver,
+    context: PrepareContext,
+  ) {
     const { files, volumes } = this.#parts;
     const contents = await context.contents(task, context.signal);
     const [data, small] = await Promise.all([
-      volumes.prepare(task.id, image, task.template.container.mounts),
-      files.write(task, dnsServer, contents),
+      volumes.prepare(task.id, image, task.template.container.mounts, taken.mounts),
+      files.write(task, dnsServer, contents, taken.join),
     ]);
     // A mount inside another one must come after it.
     return [...data, ...small].sort((left, right) => depth(left.target) - depth(right.target));
@@ -289,6 +303,13 @@ function imageMountsOf({ template }: TaskAssignment, images: ReadonlyMap<string,
     const { source, target, subpath } = mount;
     return [{ image: images.get(source)!, target, ...(subpath === undefined ? {} : { subpath }) }];
   });
+}
+
+/** For those that may take over the task's mounts. */
+function imageVolumesOf(task: TaskAssignment, image: Image, taken: TakenOver): { imageVolumes?: string[] } {
+  const { mounts } = task.template.container;
+  const imageVolumes = ownImageVolumes(mounts, image.config.volumes, taken.mounts);
+  return imageVolumes.length === 0 ? {} : { imageVolumes };
 }
 
 function hooksOf(task: TaskAssignment, preStart: InitStep[]): { hooks?: TaskHooks } {

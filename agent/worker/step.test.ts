@@ -275,6 +275,7 @@ const anyEvent: fc.Arbitrary<TaskEvent> = fc.oneof(
     { type: 'started' },
     { type: 'healthy' },
     { type: 'unhealthy', output: 'x' },
+    { type: 'anchorEnded', id: 'db', name: 'app_db.1' },
     { type: 'released' },
     { type: 'cleaned' },
   ),

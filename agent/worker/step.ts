@@ -12,6 +12,8 @@ export interface Ending {
   message: string;
   error?: { code: string; message: string };
   exitCode?: number;
+  /** The anchor for whose end it was stopped. */
+  endedWith?: string;
 }
 
 /** How far this host is with a task. What exists of it grows until `running`, and is gone at `gone`. */
@@ -29,6 +31,10 @@ export interface LocalTask {
   /** Absent when the task has no healthcheck. Known once prepared. */
   healthcheck?: HealthPlan;
   hooks?: TaskHooks;
+  /** Ids of the tasks that it takes something over from: it lives no longer than they do. */
+  anchors?: string[];
+  /** Paths at which its image wants a volume, for those that take over its mounts. Known once prepared. */
+  imageVolumes?: string[];
 }
 
 /** What is run before the container is started, when it has, and before it is stopped. */
@@ -51,6 +57,7 @@ export type TaskEvent =
       stopSignal: number;
       healthcheck?: HealthPlan;
       hooks?: TaskHooks;
+      imageVolumes?: string[];
       hostPorts?: TaskStatus['hostPorts'];
     }
   | { type: 'failed'; error: { code: string; message: string } }
@@ -70,6 +77,8 @@ export type TaskEvent =
       outOfMemory?: boolean;
       memoryLimitBytes?: number;
     }
+  /** A task that it takes something over from has ended or is stopping. */
+  | { type: 'anchorEnded'; id: string; name: string }
   /** The place it took (addresses, ports, memory) is free, or freeing it takes so long that the end is told first. */
   | { type: 'released' }
   /** `lastLine`: what the program wrote last. */
@@ -149,6 +158,12 @@ function absorb(task: LocalTask, event: TaskEvent, now: number): Step {
       return onExited(task, event);
     case 'found':
       return onFound(task, event, now);
+    case 'anchorEnded':
+      return end(task, {
+        state: 'shutdown',
+        message: `stopped with ${event.name}, which it shares with`,
+        endedWith: event.id,
+      });
     case 'released':
       return phase.at === 'cleaning' ? keep(ended(task, phase.ending, now)) : keep(task);
     case 'cleaned':
@@ -162,38 +177,61 @@ function absorb(task: LocalTask, event: TaskEvent, now: number): Step {
 /** What the wish asks for next. */
 function pursue(task: LocalTask, wish: Wish, now: number): Step {
   const { phase } = task;
-  const ending = wish !== 'ready' && wish !== 'running';
+  if (wish !== 'ready' && wish !== 'running') {
+    const isForgotten = phase.at === 'gone' && wish === 'absent';
+    return isForgotten ? { task, actions: ['forget'] } : end(task, shutdownEnding);
+  }
   switch (phase.at) {
     case 'idle':
-      if (ending) return clean(task, shutdownEnding);
       return { task: { ...task, phase: { at: 'preparing' } }, actions: ['prepare'] };
-    case 'preparing':
-      if (!ending) return keep(task);
-      return { task: { ...task, phase: { at: 'stopping', ending: shutdownEnding } }, actions: ['cancel'] };
     case 'prepared': {
-      if (ending) return clean(task, shutdownEnding);
       if (wish === 'ready') return keep(task);
       const status = move(task.status, { state: 'starting', at: now, message: 'starting' });
       return { task: { ...task, status, phase: { at: 'starting' } }, actions: ['start'] };
     }
+    case 'preparing':
     case 'starting':
     case 'checking':
     case 'running':
-      if (!ending) return keep(task);
-      return { task: { ...task, phase: { at: 'stopping', ending: shutdownEnding } }, actions: ['stop'] };
     case 'stopping':
     case 'cleaning':
-      return keep(task);
     case 'gone':
-      return { task, actions: wish === 'absent' ? ['forget'] : [] };
+      return keep(task);
+    default:
+      return unreachable(phase);
+  }
+}
+
+/** Begins the task's end, from wherever it is; one whose end has begun goes on with that. */
+function end(task: LocalTask, ending: Ending): Step {
+  const { phase } = task;
+  switch (phase.at) {
+    case 'idle':
+    case 'prepared':
+      return clean(task, ending);
+    case 'preparing':
+      return { task: { ...task, phase: { at: 'stopping', ending } }, actions: ['cancel'] };
+    case 'starting':
+    case 'checking':
+    case 'running':
+      return { task: { ...task, phase: { at: 'stopping', ending } }, actions: ['stop'] };
+    case 'stopping':
+    case 'cleaning':
+    case 'gone':
+      return keep(task);
     default:
       return unreachable(phase);
   }
 }
 
 function onPrepared(task: LocalTask, event: TaskEvent & { type: 'prepared' }, now: number): Step {
-  const { imageDigest, stopSignal, healthcheck, hooks, hostPorts } = event;
-  const known = { ...task, stopSignal, ...(healthcheck && { healthcheck }), ...(hooks && { hooks }) };
+  const { imageDigest, stopSignal, healthcheck, hooks, imageVolumes, hostPorts } = event;
+  const more = {
+    ...(healthcheck && { healthcheck }),
+    ...(hooks && { hooks }),
+    ...(imageVolumes && { imageVolumes }),
+  };
+  const known = { ...task, stopSignal, ...more };
   if (task.phase.at === 'stopping') return clean(known, task.phase.ending);
   if (task.phase.at !== 'preparing') return keep(task);
   const status = move(task.status, {
@@ -325,10 +363,11 @@ function running(task: LocalTask, message: string, now: number): LocalTask {
 /** The end becomes visible; once told, it does not change. */
 function ended(task: LocalTask, ending: Ending, now: number): LocalTask {
   if (isTerminal(task.status.state)) return task;
-  const { state, message, error, exitCode } = ending;
+  const { state, message, error, exitCode, endedWith } = ending;
   const next: TaskStatus = { state, at: now, message };
   if (error) next.error = error;
   if (exitCode !== undefined) next.exitCode = exitCode;
+  if (endedWith !== undefined) next.endedWith = endedWith;
   return { ...task, status: move(task.status, next) };
 }
 

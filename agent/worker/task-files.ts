@@ -1,6 +1,6 @@
-import { chmod, chown, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { RuntimeMount } from '../engine/engine.ts';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { JoinedContainers, RuntimeMount } from '../engine/engine.ts';
 import type { FileReference } from '../../src/spec/service.ts';
 import type { NameSettings } from '../../src/spec/settings.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
@@ -10,6 +10,9 @@ import { hostnameOf } from './container.ts';
 /** `f_type` of a tmpfs (statfs(2)). */
 const tmpfsMagic = 0x01021994;
 const filesBytesMax = '512m';
+const sharedMemoryName = 'shm';
+/** What a container has that says nothing, as with Docker. */
+const sharedMemoryBytesDefault = 64 * 1024 * 1024;
 
 export interface FileContent {
   reference: FileReference;
@@ -18,8 +21,16 @@ export interface FileContent {
 
 /** The small files that a task sees: its secrets, configs, and the three that name hosts. They live in memory only. */
 export interface TaskFiles {
-  /** Writes the task's files anew and gives the mounts that show them to it. */
-  write(task: TaskAssignment, dnsServer: string | undefined, files: FileContent[]): Promise<RuntimeMount[]>;
+  /**
+   * Writes the task's files anew and gives the mounts that show them to it. A task that joins another's network has that
+   * one's files that name hosts, and one that joins another's IPC namespace its shared memory; `join` has their ids.
+   */
+  write(
+    task: TaskAssignment,
+    dnsServer: string | undefined,
+    files: FileContent[],
+    join: JoinedContainers,
+  ): Promise<RuntimeMount[]>;
   remove(taskId: string): Promise<void>;
   /** Ids of the tasks that have files here. */
   list(): Promise<string[]>;
@@ -39,10 +50,20 @@ export async function createTaskFiles(directory: string): Promise<TaskFiles> {
     await runCommand('mount', ['-t', 'tmpfs', '-o', options, 'shoal-files', directory]);
   }
   return {
-    write: (task, dnsServer, files) => writeTaskFiles(join(directory, task.id), task, dnsServer, files),
-    remove: (taskId) => rm(join(directory, taskId), { recursive: true, force: true }),
+    write: async (task, dnsServer, files, joined) => {
+      const folderOf = (taskId: string) => join(directory, taskId);
+      await removeFolder(folderOf(task.id));
+      await mkdir(folderOf(task.id), { mode: 0o700 });
+      return [
+        ...(await hostFiles(task, dnsServer, folderOf, joined.network)),
+        ...(await sharedMemory(task, folderOf, joined.ipc)),
+        ...(await contentFiles(folderOf(task.id), files)),
+      ];
+    },
+    remove: (taskId) => removeFolder(join(directory, taskId)),
     list: () => readdir(directory),
     purge: async () => {
+      for (const taskId of await readdir(directory)) await removeFolder(join(directory, taskId));
       await tryCommand('umount', [directory]); // it says so when nothing is mounted there, which is as good
       await rm(directory, { recursive: true, force: true });
     },
@@ -53,38 +74,73 @@ async function isTmpfs(directory: string): Promise<boolean> {
   return (await statfs(directory)).type === tmpfsMagic;
 }
 
-async function writeTaskFiles(
-  folder: string,
+async function removeFolder(folder: string): Promise<void> {
+  const memory = join(folder, sharedMemoryName);
+  // Containers that have it keep it.
+  if (await isMountpoint(memory)) await runCommand('umount', ['--lazy', memory]);
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Whether another file system begins there; false when there is nothing. */
+async function isMountpoint(path: string): Promise<boolean> {
+  const [here, above] = await Promise.all(
+    [path, dirname(path)].map((one) => stat(one).catch(() => undefined)),
+  );
+  return here !== undefined && above !== undefined && here.dev !== above.dev;
+}
+
+/** The three files that name hosts: of its own, or of the task whose network it joins. */
+async function hostFiles(
   task: TaskAssignment,
   dnsServer: string | undefined,
-  files: FileContent[],
+  folderOf: (taskId: string) => string,
+  owner: string | undefined,
 ): Promise<RuntimeMount[]> {
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { mode: 0o700 });
-  const named = [
-    { name: 'hostname', target: '/etc/hostname', text: `${hostnameOf(task)}\n` },
-    { name: 'hosts', target: '/etc/hosts', text: hostsText(task, dnsServer) },
-    {
-      name: 'resolv.conf',
-      target: '/etc/resolv.conf',
-      text: await resolverFile(task, dnsServer),
-    },
-  ];
-  const mounts: RuntimeMount[] = [];
-  for (const { name, target, text } of named) {
-    const source = join(folder, name);
-    await writeFile(source, text, { mode: 0o644 });
-    await chmod(source, 0o644);
-    mounts.push({ source, target, type: 'bind', options: ['rbind', 'rprivate', 'rw'] });
+  const folder = folderOf(owner ?? task.id);
+  const names = ['hostname', 'hosts', 'resolv.conf'];
+  if (owner === undefined) {
+    const texts = [`${hostnameOf(task)}\n`, hostsText(task, dnsServer), await resolverFile(task, dnsServer)];
+    for (const [index, name] of names.entries()) {
+      const source = join(folder, name);
+      await writeFile(source, texts[index]!, { mode: 0o644 });
+      await chmod(source, 0o644);
+    }
   }
+  return names.map((name) => bind(join(folder, name), `/etc/${name}`, ['rw']));
+}
+
+/** Shared memory that other tasks may have as well lies on the host; any other is the container's own affair. */
+async function sharedMemory(
+  task: TaskAssignment,
+  folderOf: (taskId: string) => string,
+  owner: string | undefined,
+): Promise<RuntimeMount[]> {
+  const { settings } = task.template.container;
+  if (owner === undefined && settings?.ipc !== 'shareable') return [];
+  const source = join(folderOf(owner ?? task.id), sharedMemoryName);
+  if (owner === undefined) {
+    await mkdir(source);
+    const size = settings?.sharedMemoryBytes ?? sharedMemoryBytesDefault;
+    const options = `nosuid,nodev,noexec,mode=1777,size=${size}`;
+    await runCommand('mount', ['-t', 'tmpfs', '-o', options, 'shm', source]);
+  }
+  return [bind(source, '/dev/shm', ['rw', 'nosuid', 'nodev', 'noexec'])];
+}
+
+async function contentFiles(folder: string, files: FileContent[]): Promise<RuntimeMount[]> {
+  const mounts: RuntimeMount[] = [];
   for (const [index, { reference, content }] of files.entries()) {
     const source = join(folder, `file-${index}`);
     await writeFile(source, content, { mode: 0o600 });
     await chown(source, reference.uid, reference.gid);
     await chmod(source, reference.mode);
-    mounts.push({ source, target: reference.target, type: 'bind', options: ['rbind', 'rprivate', 'ro'] });
+    mounts.push(bind(source, reference.target, ['ro']));
   }
   return mounts;
+}
+
+function bind(source: string, target: string, options: string[]): RuntimeMount {
+  return { source, target, type: 'bind', options: ['rbind', 'rprivate', ...options] };
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { ContainerExit, ContainerInfo } from '../engine/engine.ts';
 import type { Hook } from '../../src/spec/settings.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { codeOf, messageOf, unreachable } from '../../src/util/errors.ts';
+import { codeOf, messageOf, unreachable, type ShoalError } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import { printable } from '../../src/util/text.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
+import { Anchors } from './anchors.ts';
 import { runHealthchecks } from './health-runner.ts';
 import { runHooks } from './hooks.ts';
 import type { WorkerParts } from './parts.ts';
@@ -12,11 +13,14 @@ import { Preparer, type PrepareContext } from './prepare.ts';
 import { firstSight, step, type LocalTask, type TaskAction, type TaskEvent } from './step.ts';
 import type { TaskStore } from './task-store.ts';
 
+/** The kernel ends all processes of a namespace before the one whose it is: only this long after is it known whether that went. */
+const anchorEndMs = 250;
 /** After SIGKILL a process should be gone at once; this long without its exit, the engine is asked and the signal sent again. */
 const killWaitMs = 5_000;
 /** The end of a task is told after this long even when removing what is left of it takes longer. */
 const releaseWaitMs = 2_000;
 const sigkill = 9;
+const killedExitCode = 128 + sigkill;
 /** What is run after a start may take this long. */
 const hooksMs = 10 * 60 * 1000;
 /** What is run before a stop has the grace period, and at least this long. */
@@ -57,6 +61,7 @@ export class Worker {
   readonly options: WorkerOptions;
   readonly preparer: Preparer;
   readonly entries = new Map<string, Entry>();
+  readonly anchors: Anchors;
   readonly #stop = new AbortController();
   readonly #work = new Set<Promise<void>>();
   #acting = false;
@@ -64,6 +69,7 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.options = options;
     this.preparer = new Preparer(options);
+    this.anchors = new Anchors(this.entries, options.clock);
   }
 
   get signal(): AbortSignal {
@@ -78,6 +84,9 @@ export class Worker {
       this.dispatch(id, { type: 'wished' });
     }
     for (const [id, assignment] of tasks) this.#assignOne(id, assignment);
+    this.anchors.changed();
+    // Only now is it known which of them are here.
+    if (this.#acting) for (const id of tasks.keys()) this.#checkAnchors(id);
   }
 
   /** Brings back what an earlier process knew of a task. */
@@ -89,7 +98,10 @@ export class Worker {
   /** What the world looks like is known: from now on wishes are acted upon. */
   act(): void {
     this.#acting = true;
-    for (const id of this.entries.keys()) this.dispatch(id, { type: 'wished' });
+    for (const id of this.entries.keys()) {
+      this.#checkAnchors(id);
+      this.dispatch(id, { type: 'wished' });
+    }
   }
 
   /** The latest status of every task that is assigned here. */
@@ -119,6 +131,8 @@ export class Worker {
     if (task.phase.at !== before.phase.at) {
       this.options.log.debug('a task moved on', { task: id, phase: task.phase.at, state: task.status.state });
       this.#leave(entry);
+      this.anchors.changed();
+      for (const companion of this.anchors.companionsOf(id)) this.#checkAnchors(companion);
     }
     for (const action of actions) this.#perform(id, entry, action);
   }
@@ -134,6 +148,16 @@ export class Worker {
     this.#work.add(done);
   }
 
+  /** A task whose anchor is ending ends with it, before it. */
+  #checkAnchors(id: string): void {
+    const lost = this.anchors.lostBy(id);
+    if (lost !== undefined) this.#endWithAnchor(id, lost);
+  }
+
+  #endWithAnchor(id: string, anchorId: string): void {
+    this.dispatch(id, { type: 'anchorEnded', id: anchorId, name: this.anchors.nameOf(anchorId) });
+  }
+
   #assignOne(id: string, assignment: TaskAssignment): void {
     const { clock, store, onStatus } = this.options;
     const known = this.entries.get(id);
@@ -144,7 +168,9 @@ export class Worker {
       return;
     }
     const grace = assignment.template.container.stopGracePeriodMs;
-    const local = firstSight(assignment.status, grace, clock.now());
+    const anchors = Object.values(assignment.anchors ?? {});
+    const seen = firstSight(assignment.status, grace, clock.now());
+    const local = anchors.length === 0 ? seen : { ...seen, anchors };
     this.entries.set(id, { assignment, local, cleaning: false });
     store.putTask(id, local);
     if (local.status !== assignment.status) onStatus(id, local.status);
@@ -206,14 +232,17 @@ export class Worker {
     try {
       event = await this.preparer.prepare(assignment, {
         ...this.options.sources,
+        taken: (task, signal) => this.anchors.ready(task, signal),
         report: (message) => this.dispatch(id, { type: 'progress', message }),
         signal: controller.signal,
       });
     } catch (error) {
       event = { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } };
+      // That an anchor has ended may show here before its end is heard of.
+      if (codeOf(error) === 'namespace_gone') this.#endWithAnchor(id, String((error as ShoalError).details));
       if (!controller.signal.aborted) {
-        const { code, message } = event.error;
-        this.options.log.warn('a task could not be prepared', { task: id, code, error: message });
+        const told = { task: id, code: codeOf(error), error: messageOf(error) };
+        this.options.log.warn('a task could not be prepared', told);
       }
     }
     delete entry.preparation;
@@ -311,7 +340,14 @@ export class Worker {
   }
 
   /** Tells the task that its process has ended. */
-  exited({ id, exitCode, outOfMemory }: ContainerExit): void {
+  exited(exit: ContainerExit): void {
+    const { clock } = this.options;
+    const mayGoWithAnchor = exit.exitCode === killedExitCode && this.anchors.endsWithProcesses(exit.id);
+    if (mayGoWithAnchor) clock.after(anchorEndMs, () => this.#tellExit(exit));
+    else this.#tellExit(exit);
+  }
+
+  #tellExit({ id, exitCode, outOfMemory }: ContainerExit): void {
     this.dispatch(id, {
       type: 'exited',
       exitCode,
@@ -351,6 +387,7 @@ export class Worker {
     const { clock, log } = this.options;
     const { stopSignal, stopGracePeriodMs } = entry.local;
     try {
+      await this.#companionsEnded(id, signal);
       await this.#runPreStop(id, entry, signal);
       await this.#kill(id, stopSignal, signal);
       await clock.sleep(stopGracePeriodMs, signal);
@@ -367,6 +404,24 @@ export class Worker {
         error: messageOf(error),
       });
       if (entry.stopping?.signal === signal) delete entry.stopping;
+    }
+  }
+
+  /** Those that share with the task end before it, within their own grace periods. */
+  async #companionsEnded(id: string, signal: AbortSignal): Promise<void> {
+    const companions = this.anchors.companionsOf(id).map((other) => this.entries.get(other)!.local);
+    if (companions.length === 0) return;
+    const graces = companions.map(({ stopGracePeriodMs }) => Math.max(stopGracePeriodMs, hooksMsMin));
+    // Twice, for what is run before a stop has as long again.
+    const timeoutMs = 2 * Math.max(...graces) + killWaitMs;
+    try {
+      await this.anchors.companionsEnded(id, timeoutMs, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.options.log.warn('a task is stopped before what shares with it', {
+        task: id,
+        error: messageOf(error),
+      });
     }
   }
 
@@ -428,6 +483,7 @@ export class Worker {
     await this.options.logs.remove(id);
     if (this.entries.get(id) !== entry || entry.assignment) return;
     this.entries.delete(id);
+    this.anchors.changed();
     this.options.store.removeTask(id);
   }
 }

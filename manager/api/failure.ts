@@ -102,7 +102,8 @@ function slotFailure(tasks: Task[], now: number): string | undefined {
     if (!replaced && now - last.updatedAt > abandonedMs) return `${describe(last)}, and is not restarted`;
   }
   const pending = tasks.find((task) => isCurrent(task) && task.status.state === 'pending');
-  const unsuitable = pending?.status.message.startsWith('no suitable node') === true;
+  const unsuitable =
+    pending !== undefined && /^(?:no suitable node|must run with)\b/.test(pending.status.message);
   if (unsuitable && now - pending.updatedAt > unsuitableMs) {
     return `${taskName(pending)} cannot be placed: ${pending.status.message}`;
   }

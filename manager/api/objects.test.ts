@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
-import { sampleService, sampleTask } from '../../test/samples.ts';
+import { sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { startTestManager, type TestManager } from '../testing.ts';
 
 const web = sampleService('web');
@@ -33,6 +33,30 @@ test.each([
   await withServices(manager);
   const answer = manager.client.request('POST', `/services/${reference}/scale`, { replicas });
   await expect(answer).rejects.toMatchObject({ code });
+});
+
+test('a service that shares with another has at most as many replicas, whichever is scaled', async () => {
+  await using manager = await startTestManager();
+  const task = sampleTemplate({
+    sharing: { network: 'app_db' },
+    placement: { constraints: [], maxReplicasPerNode: 0, with: 'app_db' },
+  });
+  const two = { kind: 'replicated', replicas: 2 } as const;
+  const services = [sampleService('db', { mode: two }), sampleService('proxy', { mode: two, task })];
+  await manager.database.write([services.map((object) => ({ kind: 'service', action: 'create', object }))]);
+  const scale = (name: string, replicas: number) =>
+    manager.client.request<Service>('POST', `/services/${name}/scale`, { replicas });
+  await expect(scale('app_proxy', 3)).rejects.toMatchObject({
+    code: 'failed_precondition',
+    message: 'Cannot scale app_proxy: app_db, which it shares with, has 2 replicas, and this one 3',
+  });
+  await expect(scale('app_db', 1)).rejects.toThrow(
+    'Cannot scale app_db: app_proxy, which shares with it, would have more replicas',
+  );
+  await scale('app_db', 3);
+  await scale('app_proxy', 3);
+  await scale('app_proxy', 1);
+  await scale('app_db', 1);
 });
 
 test('a node is drained and labelled, and a label that is null goes', async () => {

@@ -1,6 +1,6 @@
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { Service } from '../../src/spec/service.ts';
+import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { whySingle } from '../../src/spec/single.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { NodeChange } from '../../src/wire/api.ts';
@@ -8,6 +8,7 @@ import type { Change, Database, View } from '../store/objects.ts';
 import type { ApiContext } from './context.ts';
 import type { Route } from './router.ts';
 import { nodeChangeSchema, scaleSchema } from './schema.ts';
+import { pairingFault } from './sharing.ts';
 import { newestFirst } from './tasks.ts';
 import { checkSchema } from './validate.ts';
 
@@ -130,9 +131,22 @@ async function scale(database: Database, reference: string, replicas: number): P
     }
     if (service.spec.mode.replicas === replicas) return [];
     const spec = { ...service.spec, mode: { kind: 'replicated' as const, replicas } };
+    checkPairs(database.view, spec);
     return [{ kind: 'service', action: 'update', object: { ...service, spec } }];
   });
   return findService(database.view, id);
+}
+
+/** Each task of a service that shares with another needs its partner there: one without would wait for ever. */
+function checkPairs(view: View, spec: ServiceSpec): void {
+  const others = [...view.services.values()]
+    .filter(({ removing }) => !removing)
+    .map((service) => service.spec);
+  const fault = pairingFault(spec, others);
+  if (fault === undefined) return;
+  throw new ShoalError('failed_precondition', `Cannot scale ${spec.name}: ${fault}`, {
+    next: 'Scale both: a service that shares with another has at most as many replicas.',
+  });
 }
 
 /** A node by its id or hostname. Throws `not_found`, and `invalid_argument` for a hostname that several nodes have. */

@@ -145,7 +145,7 @@ const settings = object({
   }),
   'deviceRules?': list({ type: 'string', pattern: '^[acb] (?:\\d+|\\*):(?:\\d+|\\*) [rwm]{1,3}$' }),
   'network?': host,
-  'ipc?': host,
+  'ipc?': { enum: ['host', 'shareable'] },
   'pid?': host,
   'uts?': host,
   'cgroup?': { enum: ['host', 'private'] },
@@ -256,7 +256,12 @@ const task = object({
     maxAttempts: count,
     windowMs: durationMs,
   }),
-  placement: object({ constraints: list(text), maxReplicasPerNode: count, 'spread?': list(text) }),
+  placement: object({
+    constraints: list(text),
+    maxReplicasPerNode: count,
+    'spread?': list(text),
+    'with?': name,
+  }),
   networks: list(
     object({
       name,
@@ -267,6 +272,12 @@ const task = object({
     }),
   ),
   hostPorts: list(publishedPort('host')),
+  'sharing?': object({
+    'network?': name,
+    'ipc?': name,
+    'pid?': name,
+    'mounts?': list(object({ service: name, readOnly: flag })),
+  }),
   forceUpdate: count,
 });
 

@@ -1,5 +1,6 @@
 import { nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
 import type { Service } from '../../src/spec/service.ts';
+import { constraintsOf } from '../../src/spec/sharing.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
 import type { View } from '../store/objects.ts';
@@ -82,10 +83,11 @@ function isNewestFailure(task: Task, slots: Map<string, Task[]>): boolean {
 
 /** How many tasks there should be: the replicas, or the nodes that a global service may use or already uses. */
 function desiredTasks(view: View, service: Service, slots: Map<string, Task[]>): number {
-  const { mode, task } = service.spec;
+  const { mode } = service.spec;
   if (service.removing) return 0;
   if (mode.kind === 'replicated') return mode.replicas;
-  const constraints = task.placement.constraints.map((text) => parseConstraint(text));
+  const specOf = (name: string) => view.serviceByName(name)?.spec;
+  const constraints = constraintsOf(service.spec, specOf).map((text) => parseConstraint(text));
   return [...view.nodes.values()].filter((node) => {
     if (node.status.state !== 'ready' || node.availability === 'drain') return false;
     const used = slots.get(node.id)?.some((task) => isCurrent(task)) === true;

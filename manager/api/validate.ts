@@ -11,6 +11,7 @@ import { whySingle } from '../../src/spec/single.ts';
 import { driverOptionsFault } from '../../src/spec/volume-options.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { applicationSchema } from './schema.ts';
+import { sharingFault } from './sharing.ts';
 
 const ajv = new Ajv({ discriminator: true, allowUnionTypes: true });
 const compiled = new Map<SchemaObject, ValidateFunction>();
@@ -49,6 +50,10 @@ export function validateApplication(value: unknown): ApplicationSpec {
   for (const [index, config] of spec.configs.entries())
     checkFile(`/configs/${index}`, config, configBytesMax);
   for (const [index, service] of spec.services.entries()) checkService(`/services/${index}`, service, spec);
+  const fault = sharingFault(spec.services);
+  if (fault !== undefined) {
+    throw invalid(`/services/${spec.services.indexOf(fault.service)}${fault.path}`, fault.why);
+  }
   return spec;
 }
 

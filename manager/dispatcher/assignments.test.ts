@@ -104,6 +104,29 @@ test('a running task is told to stop only once it is drained', () => {
   expect(setOf(objects, 'a', ['web-1']).get('task/web-1')?.value).toMatchObject({ desiredState: 'shutdown' });
 });
 
+test('what runs beside a task that connections may still go to is told to stop with it, and not before', () => {
+  const proxy = sampleService('proxy');
+  const beside = (state: TaskState) =>
+    sampleTask(proxy, 1, {
+      nodeId: 'a',
+      desiredState: 'shutdown',
+      status: { state, at: 0, message: '' },
+      anchors: { app_web: 'web-1' },
+    });
+  const told = (state: TaskState, drained: string[]) => {
+    const tasks = [placed(1, 'a', 'running', { desiredState: 'shutdown' }), beside(state)];
+    const set = setOf({ services: [web, proxy], tasks }, 'a', drained);
+    return ['task/web-1', 'task/proxy-1'].map((key) => set.get(key)?.value);
+  };
+  expect(told('running', [])).toMatchObject([{ desiredState: 'running' }, { desiredState: 'running' }]);
+  expect(told('running', ['web-1'])).toMatchObject([
+    { desiredState: 'shutdown' },
+    { desiredState: 'shutdown', anchors: { app_web: 'web-1' } },
+  ]);
+  // One that has not started is not started for that.
+  expect(told('ready', [])).toMatchObject([{ desiredState: 'running' }, { desiredState: 'shutdown' }]);
+});
+
 test('a finished task stays with its agent until nobody wants to remember it', () => {
   const base = { networks: [network('front', ['a'])], services: [web] };
   const finished = (desiredState: Task['desiredState']) =>

@@ -121,7 +121,7 @@ export function assignmentsFor(
     // Only a task the agent does not have yet may wait: leaving out one that runs would end it.
     const waits = task.status.state === 'assigned' && task.desiredState !== 'shutdown';
     if (waits && !task.attachments.every(({ networkId }) => networks.has(networkId))) continue;
-    put({ kind: 'task', value: taskAssignment(task, drained) });
+    put({ kind: 'task', value: taskAssignment(task, view, drained) });
     if (isTerminal(task.status.state)) continue;
     const { secrets, configs } = task.template.container;
     for (const value of filesOf(secrets, overview.secretsByName)) put({ kind: 'secret', value });
@@ -152,22 +152,26 @@ function isForAgent(task: Task): boolean {
   return !(isTerminal(task.status.state) && task.desiredState === 'remove');
 }
 
-function taskAssignment(task: Task, drained: ReadonlySet<string>): TaskAssignment {
-  const { id, application, serviceId, serviceName, slot, template, attachments, status } = task;
-  const stops = task.desiredState === 'shutdown' || task.desiredState === 'remove';
-  const desiredState = stops && needsDrain(task) && !drained.has(id) ? 'running' : task.desiredState;
-  const assignment = {
-    id,
-    application,
-    serviceId,
-    serviceName,
-    slot,
-    template,
-    desiredState,
-    attachments,
-    status,
-  };
-  return task.initialises ? { ...assignment, initialises: true } : assignment;
+function taskAssignment(task: Task, view: View, drained: ReadonlySet<string>): TaskAssignment {
+  const { id, application, serviceId, serviceName, slot, template, attachments, anchors, status } = task;
+  // What runs beside an endpoint may serve its connections, and goes on for as long as it must.
+  const started = compareTaskStates(status.state, 'starting') >= 0;
+  const beside = Object.values((started && anchors) || {}).map((anchorId) => view.tasks.get(anchorId));
+  const isHeld =
+    stops(task) && [task, ...beside].some((one) => one !== undefined && isDraining(one, drained));
+  const desiredState = isHeld ? 'running' : task.desiredState;
+  const rest = { template, desiredState, attachments, status, ...(anchors && { anchors }) };
+  const initialises = task.initialises ? { initialises: true as const } : {};
+  return { id, application, serviceId, serviceName, slot, ...rest, ...initialises };
+}
+
+function stops({ desiredState }: Task): boolean {
+  return desiredState === 'shutdown' || desiredState === 'remove';
+}
+
+/** Whether the task is to stop, and connections may still be sent to it. */
+function isDraining(task: Task, drained: ReadonlySet<string>): boolean {
+  return stops(task) && needsDrain(task) && !drained.has(task.id);
 }
 
 /** Whether nodes may send connections to the task: only a running one was ever an endpoint. */

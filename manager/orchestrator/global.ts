@@ -14,7 +14,8 @@ export interface WantedNodes {
 }
 
 /**
- * Chooses the nodes of a global service: every ready, active node that the constraints allow has one task. Tasks of
+ * Chooses the nodes of a global service: every ready, active node that the constraints allow (and those of services that
+ * it shares with) has one task. Tasks of
  * drained nodes, and of nodes that no longer fit, are told to stop here; those of removed nodes, to vanish. What runs on
  * a node that is down stays wanted, so that it goes on unharmed when the node was only cut off.
  */
@@ -42,11 +43,11 @@ export function isOpen(node: Node, service: Service, planning: Planning): boolea
   return (
     node.status.state === 'ready' &&
     node.availability === 'active' &&
-    planning.satisfies(node, service.spec.task, false) &&
+    planning.suits(node, service, false) &&
     hostNeeds(service.spec.task).every(({ isMet }) => isMet(node.description))
   );
 }
 
 function mayStay(node: Node, service: Service, planning: Planning): boolean {
-  return node.availability !== 'drain' && planning.satisfies(node, service.spec.task, true);
+  return node.availability !== 'drain' && planning.suits(node, service, true);
 }

@@ -1,10 +1,13 @@
 import { nodeSatisfies, parseConstraint, type Constraint } from '../../src/spec/constraint.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { TaskTemplate } from '../../src/spec/service.ts';
-import type { Task } from '../../src/spec/task.ts';
+import type { Service } from '../../src/spec/service.ts';
+import { constraintsOf } from '../../src/spec/sharing.ts';
+import { isTerminal, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { View } from '../store/objects.ts';
+import { Groups } from './groups.ts';
+import { isCurrent } from './tasks.ts';
 
 /** What one pass of planning sees, and the time at which it wants to be run again. */
 export class Planning {
@@ -12,12 +15,14 @@ export class Planning {
   readonly now: number;
   readonly random: Random;
   readonly #constraints = new Map<string, Constraint[] | undefined>();
+  readonly #groups: Groups;
   #wakeAt: number | undefined;
 
   constructor(view: View, now: number, random: Random) {
     this.view = view;
     this.now = now;
     this.random = random;
+    this.#groups = new Groups(view);
   }
 
   /** When something will be due that no change announces (ms); undefined when nothing will. */
@@ -39,17 +44,40 @@ export class Planning {
     return node === undefined || node.status.state === 'down';
   }
 
-  /** Whether the task must leave its node: gone, drained, or no longer what the constraints ask for. */
+  /** Whether the service's tasks run beside those of others, or others beside them: its slots are then 1, 2, … without gaps. */
+  isGrouped(service: Service): boolean {
+    return this.#groups.has(service.spec.name);
+  }
+
+  /** Whether a task that this one has taken something over from has ended, or is about to: it must be made anew. */
+  hasLostAnchor(task: Task): boolean {
+    // Its agent may have told so before it told the end of the anchor.
+    if (task.status.endedWith !== undefined) return true;
+    return Object.values(task.anchors ?? {}).some((id) => {
+      const anchor = this.view.tasks.get(id);
+      return anchor === undefined || !isCurrent(anchor) || isTerminal(anchor.status.state);
+    });
+  }
+
+  /** Whether the task must leave its node: gone, drained, no longer what the constraints ask for, or apart from its anchors. */
   mustLeave(task: Task): boolean {
     if (task.nodeId === undefined) return false;
     if (this.isGone(task)) return true;
     const node = this.view.nodes.get(task.nodeId)!;
-    return node.availability === 'drain' || !this.satisfies(node, task.template, true);
+    if (node.availability === 'drain' || !this.satisfies(node, task.template.placement.constraints, true)) {
+      return true;
+    }
+    return this.hasLostAnchor(task) || this.#groups.isApart(task);
   }
 
-  /** Whether the template's constraints allow the node; `unreadable` is the answer when they cannot be read. */
-  satisfies(node: Node, template: TaskTemplate, unreadable: boolean): boolean {
-    const { constraints } = template.placement;
+  /** Whether the service may run on the node as far as constraints go: its own, and those of what it shares with. */
+  suits(node: Node, service: Service, unreadable: boolean): boolean {
+    const specOf = (name: string) => this.view.serviceByName(name)?.spec;
+    return this.satisfies(node, constraintsOf(service.spec, specOf), unreadable);
+  }
+
+  /** Whether the constraints allow the node; `unreadable` is the answer when they cannot be read. */
+  satisfies(node: Node, constraints: string[], unreadable: boolean): boolean {
     if (constraints.length === 0) return true;
     const parsed = this.#parse(constraints);
     return parsed === undefined ? unreadable : parsed.every((constraint) => nodeSatisfies(node, constraint));

@@ -11,11 +11,20 @@ export interface WantedSlots {
 /**
  * Chooses `replicas` slots: those that have a current task stay, new ones take the lowest free numbers. Too many: first
  * those go that do not run, then the ones on the nodes with most tasks of the service, high numbers before low ones
- * (as SwarmKit scales down).
+ * (as SwarmKit scales down). Slots of services that run beside each other are paired by number: there the lowest stay.
  */
-export function chooseSlots(service: Service, slots: Map<string, Slot>, replicas: number): WantedSlots {
+export function chooseSlots(
+  service: Service,
+  slots: Map<string, Slot>,
+  replicas: number,
+  isGrouped: boolean,
+): WantedSlots {
   const filled = [...slots.values()].filter((slot) => currentTask(slot) !== undefined);
   filled.sort((left, right) => left.place.slot - right.place.slot);
+  if (isGrouped) {
+    const surplus = filled.filter((slot) => slot.place.slot > replicas);
+    return { wanted: firstSlots(service, slots, replicas), surplus };
+  }
   if (filled.length > replicas) {
     const ranked = rankForKeeping(filled);
     return { wanted: ranked.slice(0, replicas), surplus: ranked.slice(replicas) };
@@ -28,6 +37,13 @@ export function chooseSlots(service: Service, slots: Map<string, Slot>, replicas
     wanted.push(slots.get(key) ?? new Slot(key, { slot: number }, service));
   }
   return { wanted, surplus: [] };
+}
+
+function firstSlots(service: Service, slots: Map<string, Slot>, replicas: number): Slot[] {
+  return Array.from({ length: replicas }, (_, index) => {
+    const key = String(index + 1);
+    return slots.get(key) ?? new Slot(key, { slot: index + 1 }, service);
+  });
 }
 
 function currentTask(slot: Slot): Task | undefined {

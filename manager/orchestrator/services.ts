@@ -69,7 +69,7 @@ function chooseWanted(
   const { mode } = service.spec;
   switch (mode.kind) {
     case 'replicated': {
-      const { wanted, surplus } = chooseSlots(service, slots, mode.replicas);
+      const { wanted, surplus } = chooseSlots(service, slots, mode.replicas, planning.isGrouped(service));
       for (const slot of surplus) for (const task of slot.tasks) slot.replace(withDesired(task, 'remove'));
       return { open: wanted, kept: [] };
     }

@@ -218,7 +218,11 @@ function beginUpdate(slot: Slot, dirty: Task, rules: SlotRules, planning: Planni
 
 /** Keeps one task of the slot going: replaces it when it ended or must leave its node, starts it when its time has come. */
 function keepUp(slot: Slot, task: Task, rules: SlotRules, planning: Planning): void {
-  if (isTerminal(task.status.state)) {
+  if (planning.hasLostAnchor(task)) {
+    // However it ended itself: what it was made for is another task's now.
+    if (rules.mayCreate) replaceTask(slot, task, 0, rules, planning);
+    else slot.retire(task);
+  } else if (isTerminal(task.status.state)) {
     // One that failed while it was held back (its image is missing, say) has its delay still to wait for.
     if (!rules.mayCreate || !planning.isDue(task.startAfter ?? 0)) return;
     const decision = decideRestart(task, slot.tasks);

@@ -1,6 +1,6 @@
 import type { Node } from '../../src/spec/node.ts';
 import type { OpenPort } from '../../src/spec/port.ts';
-import type { PublishedPort } from '../../src/spec/service.ts';
+import type { PublishedPort, Resources } from '../../src/spec/service.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
 
@@ -14,7 +14,7 @@ export function fixedHostPorts(ports: PublishedPort[]): OpenPort[] {
 /** What is used of one node, by the tasks in the view and by those that the plan in the making adds. */
 export class NodeUse {
   readonly node: Node;
-  /** Sums of the reservations of all tasks that have not ended. */
+  /** Sums of the reservations of all tasks that have not ended, and of the room that is held. */
   nanoCpus = 0;
   memoryBytes = 0;
   /** Host-mode ports of all tasks that have not ended. */
@@ -22,6 +22,7 @@ export class NodeUse {
   /** Tasks that are to run: one that is on its way out no longer counts when tasks are spread. */
   tasks = 0;
   readonly #tasksByService = new Map<string, number>();
+  readonly #held = new Map<string, Resources>();
 
   constructor(node: Node) {
     this.node = node;
@@ -31,13 +32,42 @@ export class NodeUse {
     return this.#tasksByService.get(serviceId) ?? 0;
   }
 
+  /** Whether room is held under the key. */
+  holds(key: string): boolean {
+    return this.#held.has(key);
+  }
+
+  /** Keeps room, if there is any, for a task that is to come here and nowhere else. */
+  hold(key: string, room: Resources): void {
+    const { nanoCpus = 0, memoryBytes = 0 } = room;
+    const { description } = this.node;
+    // What does not fit must not keep others out: among them may be those that run beside it.
+    if (this.nanoCpus + nanoCpus > (description?.nanoCpus ?? 0)) return;
+    if (this.memoryBytes + memoryBytes > (description?.memoryBytes ?? 0)) return;
+    if (this.#held.has(key)) return;
+    this.#held.set(key, room);
+    this.#take(room, 1);
+  }
+
+  /** Lets the room go, for the task that it was held for. */
+  release(key: string): void {
+    const room = this.#held.get(key);
+    if (room === undefined) return;
+    this.#held.delete(key);
+    this.#take(room, -1);
+  }
+
   add(task: Task): void {
-    this.nanoCpus += task.template.reservations.nanoCpus ?? 0;
-    this.memoryBytes += task.template.reservations.memoryBytes ?? 0;
+    this.#take(task.template.reservations, 1);
     this.hostPorts.push(...fixedHostPorts(task.template.hostPorts), ...(task.status.hostPorts ?? []));
     if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
     this.tasks++;
     this.#tasksByService.set(task.serviceId, this.tasksOf(task.serviceId) + 1);
+  }
+
+  #take({ nanoCpus = 0, memoryBytes = 0 }: Resources, sign: 1 | -1): void {
+    this.nanoCpus += sign * nanoCpus;
+    this.memoryBytes += sign * memoryBytes;
   }
 }
 

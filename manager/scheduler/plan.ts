@@ -1,5 +1,6 @@
+import type { Service } from '../../src/spec/service.ts';
 import { moveTask, type Task } from '../../src/spec/task.ts';
-import { assert, messageOf } from '../../src/util/errors.ts';
+import { assert, codeOf, messageOf } from '../../src/util/errors.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { Balance } from './balance.ts';
 import { planDependencies } from './dependencies.ts';
@@ -10,6 +11,7 @@ import {
   type InitialisationTurn,
 } from './initialisation.ts';
 import { explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
+import { Groups, slotKey, type Berth } from './groups.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
 import { isBetter, recentFailures, type Preferences } from './rank.ts';
 import { homeNodes, planVolumes, volumeNodes } from './volumes.ts';
@@ -38,17 +40,16 @@ export function planSchedule(view: View, now: number): Plan {
   }
   if (schedulable.length > 0) {
     const uses = nodeUses(view);
-    const groups = groupEqual(schedulable).map((tasks) =>
-      placeGroup(tasks, view, uses, now, turnOf(tasks[0]!).kind === 'runs'),
+    const groups = new Groups(view);
+    groups.hold(uses);
+    const placing: Placing = { view, uses, groups, now };
+    const results = groupEqual(schedulable).map((tasks) =>
+      turnOf(tasks[0]!).kind === 'runs' ? placeInitialiser(tasks, placing) : placeEqual(tasks, placing),
     );
     // Only now is it known what the nodes hold; a reason given earlier would be another one at the next plan.
-    for (const { placed, unplaced, explain } of groups) {
+    for (const { placed, unplaced, explain } of results) {
       placed.forEach(change);
-      let anywhere: string | undefined;
-      for (const task of unplaced) {
-        const reason = task.nodeId === undefined ? (anywhere ??= explain()) : explain(task.nodeId);
-        change(withMessage(task, reason));
-      }
+      for (const task of unplaced) change(withMessage(task, explain(task)));
     }
   }
   for (let start = 0; start < changes.length; start += tasksPerGroup) {
@@ -84,46 +85,64 @@ function groupEqual(tasks: Task[]): Task[][] {
   return [...Map.groupBy(ordered, (task) => `${task.serviceId} ${task.specVersion}`).values()];
 }
 
-interface PlacedGroup {
-  placed: Task[];
-  unplaced: Task[];
-  /** Why none of the nodes would do, or why the given one would not. */
-  explain: (nodeId?: string) => string;
+/** What one plan places tasks by, and what changes with every task placed. */
+interface Placing {
+  view: View;
+  uses: Map<string, NodeUse>;
+  groups: Groups;
+  now: number;
 }
 
-/**
- * Places the tasks of one group as far as there is room, and adds them to the uses. With `initialises` only one, which runs
- * the init containers that the others wait for.
- */
-function placeGroup(
-  tasks: Task[],
-  view: View,
-  uses: Map<string, NodeUse>,
-  now: number,
-  initialises: boolean,
-): PlacedGroup {
+interface PlacedTasks {
+  placed: Task[];
+  unplaced: Task[];
+  /** Why one of the unplaced could not go anywhere, or not where it must. */
+  explain: (task: Task) => string;
+}
+
+/** Places only one of the tasks: the one that runs the init containers that the others wait for. */
+function placeInitialiser(tasks: Task[], placing: Placing): PlacedTasks {
+  for (const task of tasks) {
+    const [initialiser] = placeEqual([task], placing).placed;
+    if (initialiser === undefined) continue;
+    return {
+      placed: [{ ...initialiser, initialises: true }],
+      unplaced: tasks.filter((other) => other !== task),
+      explain: () => initialisationReason(initialiser, placing.view),
+    };
+  }
+  return placeEqual(tasks, placing); // none can be placed, and each says why
+}
+
+/** Places tasks of one template as far as there is room, and adds them to the uses. */
+function placeEqual(tasks: Task[], placing: Placing): PlacedTasks {
   const first = tasks[0];
   assert(first !== undefined, 'a group has a task');
-  const { serviceId, specVersion, template } = first;
-  let filters: Filters;
-  let balance: Balance;
+  const { serviceId, template } = first;
+  const { view, groups } = placing;
   try {
-    filters = filtersFor(serviceId, template, view);
-    balance = new Balance(serviceId, template.placement.spread ?? [], uses.values());
+    const filters = filtersFor(serviceId, template, view);
+    if (template.placement.with !== undefined) return placeBeside(tasks, filters, placing);
+    const service = view.services.get(serviceId)!;
+    return groups.leads(service)
+      ? placeLeading(service, tasks, filters, placing)
+      : placeAnywhere(tasks, filters, placing);
   } catch (error) {
+    if (codeOf(error) !== 'invalid_argument') throw error;
     return { placed: [], unplaced: tasks, explain: () => messageOf(error) };
   }
+}
+
+function placeAnywhere(tasks: Task[], filters: Filters, { view, uses, now }: Placing): PlacedTasks {
   const candidates = [...uses.values()].filter((use) => filters.fixed.every((filter) => filter.fits(use)));
-  const failures = recentFailures(serviceId, specVersion, view, now);
-  const preferences = { serviceId, failures, volumes: volumeNodes(template, view), balance };
-  const homes = homeNodes(serviceId, template, view);
+  const preferences = preferencesFor(tasks[0]!, view, uses, now);
+  const homes = homeNodes(tasks[0]!, view);
   const placed: Task[] = [];
   const unplaced: Task[] = [];
   let isFull = false;
   for (const task of tasks) {
     let use: NodeUse | undefined;
-    if (initialises && placed.length > 0) isFull = true;
-    else if (task.nodeId !== undefined) use = nodeIfFits(uses.get(task.nodeId), filters);
+    if (task.nodeId !== undefined) use = nodeIfFits(uses.get(task.nodeId), filters);
     else if (!isFull) use = bestNode(candidates, filters, preferences, homes.get(task.slot));
     // Once one task found no room, its equals find none either.
     if (use === undefined && task.nodeId === undefined) isFull = true;
@@ -131,16 +150,121 @@ function placeGroup(
       unplaced.push(task);
       continue;
     }
-    placed.push(place(initialises ? { ...task, initialises } : task, use, now));
-    balance.add(use, 1);
+    placed.push(place(task, use, now));
+    preferences.balance.add(use, 1);
   }
-  const explain = (nodeId?: string) => {
-    if (initialises && placed[0] !== undefined) return initialisationReason(placed[0], view);
-    return nodeId === undefined
-      ? explainNodes(uses.values(), filters)
+  let anywhere: string | undefined;
+  const explain = ({ nodeId }: Task) =>
+    nodeId === undefined
+      ? (anywhere ??= explainNodes(uses.values(), filters))
       : explainNode(uses.get(nodeId), filters);
+  return { placed, unplaced, explain };
+}
+
+/** Tasks that others run beside: each needs a node with room for those of its slot as well. */
+function placeLeading(service: Service, tasks: Task[], filters: Filters, placing: Placing): PlacedTasks {
+  const { view, uses, groups, now } = placing;
+  const preferences = preferencesFor(tasks[0]!, view, uses, now);
+  const homes = homeNodes(tasks[0]!, view, true);
+  const filtersOf = (task: Task): Filters => {
+    if (task.slot === 0) return filters;
+    const more = groups.filtersOf(service, task.slot, task.template);
+    return { fixed: filters.fixed, changing: [...filters.changing, ...more] };
+  };
+  const placed: Task[] = [];
+  const unplaced: Task[] = [];
+  for (const task of tasks) {
+    const own = filtersOf(task);
+    const candidates = [...uses.values()].filter((use) => own.fixed.every((filter) => filter.fits(use)));
+    const use =
+      task.nodeId === undefined
+        ? bestNode(candidates, own, preferences, homes.get(task.slot))
+        : nodeIfFits(uses.get(task.nodeId), own);
+    if (use === undefined) unplaced.push(task);
+    else {
+      placed.push(place(task, use, now));
+      preferences.balance.add(use, 1);
+      groups.holdBeside(service, task.slot, use);
+    }
+  }
+  const explain = (task: Task) =>
+    task.nodeId === undefined
+      ? explainNodes(uses.values(), filtersOf(task))
+      : explainNode(uses.get(task.nodeId), filtersOf(task));
+  return { placed, unplaced, explain };
+}
+
+/** Tasks that run beside others: each goes where the one of its slot is. Those that do not yet have one may go anywhere. */
+function placeBeside(tasks: Task[], filters: Filters, placing: Placing): PlacedTasks {
+  const { uses, groups, now } = placing;
+  const berths = new Map(tasks.map((task) => [task, groups.berthOf(task)]));
+  const alone = placeFree(tasks, berths, filters, placing);
+  const placed = [...alone.placed];
+  const unplaced = [...alone.unplaced];
+  for (const [task, berth] of berths) {
+    if (berth === undefined) continue;
+    const use = 'nodeId' in berth ? uses.get(berth.nodeId) : undefined;
+    if (use === undefined || !('nodeId' in berth)) {
+      unplaced.push(task);
+      continue;
+    }
+    const key = slotKey({ id: task.serviceId }, task.slot);
+    const held = use.holds(key);
+    use.release(key);
+    if (nodeIfFits(use, filters) === undefined) {
+      if (held) use.hold(key, task.template.reservations);
+      unplaced.push(task);
+    } else {
+      const anchors = Object.keys(berth.anchors).length === 0 ? {} : { anchors: berth.anchors };
+      placed.push({ ...place(task, use, now), ...anchors });
+    }
+  }
+  const explain = (task: Task) => {
+    const berth = berths.get(task);
+    if (berth === undefined) return alone.explain(task);
+    if ('reason' in berth) return berth.reason;
+    return explainBeside(task, berth, filters, uses.get(berth.nodeId));
   };
   return { placed, unplaced, explain };
+}
+
+function placeFree(
+  tasks: Task[],
+  berths: ReadonlyMap<Task, Berth | undefined>,
+  filters: Filters,
+  placing: Placing,
+): PlacedTasks {
+  const free = tasks.filter((task) => berths.get(task) === undefined);
+  if (free.length === 0) return { placed: [], unplaced: [], explain: () => '' };
+  return placeAnywhere(free, filters, placing);
+}
+
+/** `must run with app_db.1 on host-2: insufficient memory` */
+function explainBeside(
+  task: Task,
+  { beside }: { beside: string },
+  filters: Filters,
+  use: NodeUse | undefined,
+): string {
+  if (use === undefined) return `must run with ${beside}, whose node is gone`;
+  const key = slotKey({ id: task.serviceId }, task.slot);
+  const held = use.holds(key);
+  use.release(key);
+  const failed = [...filters.fixed, ...filters.changing].find((filter) => !filter.fits(use));
+  if (held) use.hold(key, task.template.reservations);
+  const why = failed === undefined ? '' : `: ${failed.explain}`;
+  return `must run with ${beside} on ${use.node.description?.hostname ?? use.node.id}${why}`;
+}
+
+function preferencesFor(
+  { serviceId, specVersion, template }: Task,
+  view: View,
+  uses: Map<string, NodeUse>,
+  now: number,
+): Preferences {
+  const failures = recentFailures(serviceId, specVersion, view, now);
+  const balance = new Balance(serviceId, template.placement.spread ?? [], uses.values());
+  return { serviceId, failures, volumes: volumeNodes(template, view), balance };
 }
 
 function nodeIfFits(use: NodeUse | undefined, { fixed, changing }: Filters): NodeUse | undefined {

@@ -1,4 +1,5 @@
 import type { TaskTemplate } from '../../src/spec/service.ts';
+import type { Task } from '../../src/spec/task.ts';
 import type { Plan, View } from '../store/objects.ts';
 
 /** Full names of the template's named volumes whose data lies on their hosts, and not where their options say. */
@@ -42,11 +43,15 @@ export function volumeNodes(template: TaskTemplate, view: View): Set<string> {
 
 /**
  * The node to which a task should return, by slot: where the slot's last task that started is or was. Empty for a template
- * without a named volume.
+ * without a named volume, unless it is to return whatever it has.
  */
-export function homeNodes(serviceId: string, template: TaskTemplate, view: View): Map<number, string> {
+export function homeNodes(
+  { serviceId, template }: Pick<Task, 'serviceId' | 'template'>,
+  view: View,
+  returns = volumeNames(template).length > 0,
+): Map<number, string> {
   const homes = new Map<number, string>();
-  if (volumeNames(template).length === 0) return homes;
+  if (!returns) return homes;
   const latest = new Map<number, number>();
   for (const { slot, nodeId, status, createdAt } of view.tasksOfService(serviceId)) {
     if (nodeId === undefined || status.startedAt === undefined) continue;

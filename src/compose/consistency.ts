@@ -8,6 +8,8 @@ import { parseTmpfs } from './mounts.ts';
 import { checkNetworking } from './network-checks.ts';
 import { checkBuild, checkOrigin, checkUses, type Speaker } from './service-checks.ts';
 import { checkSettings } from './settings-checks.ts';
+import { checkSharing } from './sharing-checks.ts';
+import { sharesOf } from './sharing.ts';
 import { locate, placeOf, type TreeNode, type PathSegment } from './tree.ts';
 
 /** What a check needs: the model, and how to speak about a path in it. */
@@ -40,6 +42,7 @@ export function checkConsistency(
     checkService(key, service, context);
     checkReferences(key, service, context);
     checkMounts(key, service, context);
+    checkSharing(key, service, context);
   }
   checkCycles(context);
   checkFiles(context);
@@ -267,8 +270,9 @@ function checkCycles({ model, complain }: Context): void {
         if (circles > circlesMax) return;
         const names = stack.map(({ key }) => key);
         const cycle = [...names.slice(names.indexOf(next)), next];
+        const share = sharesOf(model.services[top.key]!).find(({ service }) => service === next);
         complain(
-          ['services', top.key, 'depends_on', next],
+          ['services', top.key, ...(share?.path ?? ['depends_on', next])],
           `the services depend on each other in a circle: ${chainText(cycle)}`,
           'take one of them out',
         );

@@ -72,13 +72,16 @@ export interface CanonicalService {
   gpus?: CanonicalDeviceRequest[];
   group_add?: string[];
   init?: boolean;
+  /** `host`, `private`, `shareable`, `none`, `service:NAME` or `container:NAME` */
   ipc?: string;
   logging?: { driver?: string; options?: Record<string, string> };
   mem_swappiness?: number;
   memswap_limit?: string;
+  /** `none`, `host`, `bridge`, `service:NAME` or `container:NAME` */
   network_mode?: string;
   oom_kill_disable?: boolean;
   oom_score_adj?: number;
+  /** `host`, `service:NAME` or `container:NAME` */
   pid?: string | null;
   platform?: string;
   pre_start?: CanonicalInitContainer[];

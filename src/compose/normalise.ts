@@ -10,6 +10,7 @@ import type {
   CanonicalService,
   CanonicalVolume,
 } from './model.ts';
+import { sharesOf } from './sharing.ts';
 import type { Plain } from './tree.ts';
 
 /** The model as the schema leaves it: names and defaults are still missing. */
@@ -143,7 +144,8 @@ function normalService(
   if (service.depends_on !== undefined) {
     normal.depends_on = mapTable(service.depends_on, (one) => ({ ...one, required: one.required ?? true }));
   }
-  for (const name of impliedDependencies(service).filter(isOther)) {
+  const shared = sharesOf(service).map((share) => share.service);
+  for (const name of [...impliedDependencies(service), ...shared].filter(isOther)) {
     normal.depends_on = {
       ...normal.depends_on,
       [name]: normal.depends_on?.[name] ?? { condition: 'service_started', required: true },

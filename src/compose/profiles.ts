@@ -1,5 +1,6 @@
 import type { Diagnostics } from './diagnostic.ts';
 import type { RawModel } from './normalise.ts';
+import { sharesOf } from './sharing.ts';
 import { placeOf, type TreeNode } from './tree.ts';
 
 /**
@@ -27,9 +28,19 @@ export function selectProfiles(
     const { depends_on: dependencies } = service;
     const lost = Object.keys(dependencies ?? {}).filter((name) => left.has(name));
     kept[key] = service;
+    for (const share of sharesOf(service)) {
+      if (!left.has(share.service)) continue;
+      const path = ['services', key, ...share.path];
+      const { profiles = [] } = left.get(share.service)!;
+      const hint = `activate it with --profile ${profiles[0]}`;
+      diagnostics.error(placeOf(tree, path), path, absent(share.service, profiles), hint);
+      // So that it is not told once more that there is no such service.
+      const { [share.kind]: _, ...rest } = kept[key];
+      kept[key] = rest;
+    }
     if (lost.length === 0) continue;
     kept[key] = {
-      ...service,
+      ...kept[key],
       depends_on: Object.fromEntries(Object.entries(dependencies!).filter(([name]) => !left.has(name))),
     };
     for (const name of lost.filter((one) => dependencies![one]!.required ?? true)) {
@@ -38,7 +49,7 @@ export function selectProfiles(
       diagnostics.error(
         placeOf(tree, path),
         path,
-        `${name} is only there with the profile ${profiles.join(' or ')}, which is not active`,
+        absent(name, profiles),
         `activate it with --profile ${profiles[0]}, or say required: false`,
       );
     }
@@ -50,4 +61,8 @@ export function selectProfiles(
 export function profilesOf(model: RawModel, names?: readonly string[]): string[] {
   const services = Object.entries(model.services ?? {}).filter(([key]) => names?.includes(key) ?? true);
   return [...new Set(services.flatMap(([, { profiles }]) => profiles ?? []))].toSorted();
+}
+
+function absent(name: string, profiles: readonly string[]): string {
+  return `${name} is only there with the profile ${profiles.join(' or ')}, which is not active`;
 }

@@ -1,4 +1,4 @@
-import { boolean, integerFrom, object, refused, text, textList } from './attribute.ts';
+import { boolean, integerFrom, object, refused, runsOnly, text, textList } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { blkioConfig, gpus } from './schema-devices.ts';
 import { macAddress, options, patterned } from './schema-parts.ts';
@@ -82,16 +82,16 @@ export const machineAttributes: Record<string, Attribute> = {
     boolean,
     'the API is open to those with a certificate only; mount no socket of the host',
   ),
-  volumes_from: refused(
-    {
-      type: 'array',
-      items: patterned(
-        '^(?:container:)?[^:\\s]+(?::(?:ro|rw))?$',
-        'SERVICE, container:NAME, or either with :ro',
-      ),
-      merge: 'append',
-      says: 'a list of services',
-    },
-    'give both services the same named volume, and keep them on one host by a placement constraint',
-  ),
+  volumes_from: {
+    type: 'array',
+    items: runsOnly(
+      patterned('^(?:container:)?[^:\\s]+(?::(?:ro|rw))?$', 'SERVICE, container:NAME, or either with :ro'),
+      'SERVICE, SERVICE:ro or SERVICE:rw (for container:NAME write the name of its service)',
+      { pattern: '^(?!container:)' },
+    ),
+    merge: 'append',
+    says: 'a list of services',
+    cluster:
+      'each replica runs on the host of that service’s replica of the same number; of its mounts the binds and volumes are taken over',
+  },
 };

@@ -63,7 +63,10 @@ const drivers =
 const networkModes = 'none, host, bridge, service:NAME or container:NAME';
 
 const networkModesRun =
-  'none or host (sharing with another service is not supported yet; for a network of its own leave it out)';
+  'none, host or service:NAME (for container:NAME write service: and the name of its service; for a network of its own leave it out)';
+
+const besideOther =
+  'with service: each replica runs on the host of that service’s replica of the same number';
 
 const pullPolicies =
   'always, never, missing, if_not_present, daily, weekly or every_ and a duration, such as every_12h';
@@ -123,14 +126,17 @@ export const settingsAttributes: Record<string, Attribute> = {
     says: 'a list of groups, names of the image or numbers',
   },
   init: { ...boolean, cluster: 'the hosts must have tini-static, docker-init or catatonit' },
-  ipc: runsOnly(
-    patterned(
-      '^(?:host|private|shareable|none|service:.+|container:.+)$',
-      'host, private, shareable, none, service:NAME or container:NAME',
+  ipc: {
+    ...runsOnly(
+      patterned(
+        '^(?:host|private|shareable|none|service:.+|container:.+)$',
+        'host, private, shareable, none, service:NAME or container:NAME',
+      ),
+      'host, private, shareable or service:NAME (for container:NAME write service: and the name of its service)',
+      { pattern: '^(?:host|private|shareable|service:.+)$' },
     ),
-    'host, private or shareable (sharing with another service is not supported yet)',
-    { enum: ['host', 'private', 'shareable'] },
-  ),
+    cluster: besideOther,
+  },
   logging: object(
     { driver: runsOnly(text, drivers, { enum: ['json-file', 'local'] }), options: logOptions },
     { merge: 'driver', cluster: 'without options 3 files of 10 MiB are kept of each replica' },
@@ -143,9 +149,11 @@ export const settingsAttributes: Record<string, Attribute> = {
     says: 'a size such as 1g, or -1 for no limit',
   },
   network_mode: {
-    ...runsOnly({ ...text, pattern: '.', says: networkModes }, networkModesRun, { enum: ['none', 'host'] }),
+    ...runsOnly({ ...text, pattern: '.', says: networkModes }, networkModesRun, {
+      pattern: '^(?:none|host|service:.+)$',
+    }),
     cluster:
-      'host: whatever the program listens on is open on the hosts that run it, and no service name leads there',
+      'host: whatever the program listens on is open on the hosts that run it, and no service name leads there; service: each replica runs on the host of that service’s replica of the same number, and is reached by that service’s name',
   },
   oom_kill_disable: { ...boolean, cluster: 'only on hosts with control groups of version 1' },
   oom_score_adj: {
@@ -154,14 +162,17 @@ export const settingsAttributes: Record<string, Attribute> = {
     maximum: 1000,
     says: 'a whole number from -1000 to 1000',
   },
-  pid: runsOnly(
-    {
-      ...patterned('^(?:host|service:.+|container:.+)$', 'host, service:NAME or container:NAME'),
-      type: ['string', 'null'],
-    },
-    'host (sharing with another service is not supported yet)',
-    { enum: ['host'] },
-  ),
+  pid: {
+    ...runsOnly(
+      {
+        ...patterned('^(?:host|service:.+|container:.+)$', 'host, service:NAME or container:NAME'),
+        type: ['string', 'null'],
+      },
+      'host or service:NAME (for container:NAME write service: and the name of its service)',
+      { pattern: '^(?:host|service:.+)$' },
+    ),
+    cluster: besideOther,
+  },
   platform: {
     ...runsOnly(
       patterned('^[a-z0-9_.-]+(?:/[a-zA-Z0-9_.-]+){0,2}$', 'a platform such as linux/arm64 or linux/arm/v7'),

@@ -86,17 +86,9 @@ export function checkUses(
   model: CanonicalModel,
   { complain }: Speaker,
 ): void {
-  const uses: [PathSegment[], string][] = [];
-  for (const kind of ['network_mode', 'ipc', 'pid', 'uts'] as const) {
-    const mode = service[kind];
-    if (mode?.startsWith('service:')) uses.push([[kind], mode.slice('service:'.length)]);
-  }
-  service.volumes_from?.forEach((entry, index) => {
-    if (!entry.startsWith('container:')) uses.push([['volumes_from', index], entry.split(':')[0]!]);
-  });
-  for (const [place, other] of uses) {
-    if (has(model.services, other)) continue;
-    complain([...path, ...place], `no service is called ${other}`, 'name a service of this file');
+  const uts = service.uts?.startsWith('service:') ? service.uts.slice('service:'.length) : undefined;
+  if (uts !== undefined && !has(model.services, uts)) {
+    complain([...path, 'uts'], `no service is called ${uts}`, 'name a service of this file');
   }
   for (const name of Object.keys(service.models ?? {})) {
     if (has(model.models, name)) continue;

@@ -155,7 +155,7 @@ export const settingRows: readonly (readonly [written: string, canonical: object
     {},
     { mounts: [{ source: 'app_data', subpath: 'a/b' }] },
   ],
-  ['ipc: shareable\n    userns_mode: host', { ipc: 'shareable' }, {}],
+  ['ipc: shareable\n    userns_mode: host', { ipc: 'shareable' }, { settings: { ipc: 'shareable' } }],
   [
     'cgroup: private\n    cgroup_parent: /mine',
     {},

@@ -3,6 +3,7 @@ import { securityOption } from './settings.ts';
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
 import type { Speaker } from './service-checks.ts';
+import { sharedService } from './sharing.ts';
 
 /**
  * Checks what must hold between the settings of one service's containers. Most of it compose-go takes, and a container
@@ -58,8 +59,13 @@ function checkNetworkMode(
     complain([...path, 'network_mode'], 'the service joins networks as well', 'leave out one of them');
   }
   if ((service.ports ?? []).length > 0) {
+    const shared = sharedService(mode);
     const hint =
-      mode === 'host' ? 'leave out ports: the program’s own are open on its host' : 'leave out one of them';
+      mode === 'host'
+        ? 'leave out ports: the program’s own are open on its host'
+        : shared === undefined
+          ? 'leave out one of them'
+          : `publish them on ${shared}`;
     refuse([...path, 'ports'], `with network_mode: ${mode} no port can be published`, hint);
   }
   if (mode === 'host' && Object.keys(service.sysctls ?? {}).some((name) => name.startsWith('net.'))) {

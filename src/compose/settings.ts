@@ -108,7 +108,7 @@ function containerSettings(
     cdi: list(cdiRequests(service)),
     deviceRules: list(service.device_cgroup_rules),
     network: service.network_mode === 'host' ? 'host' : undefined,
-    ipc: service.ipc === 'host' ? 'host' : undefined,
+    ipc: service.ipc === 'host' || service.ipc === 'shareable' ? service.ipc : undefined,
     pid: service.pid === 'host' ? 'host' : undefined,
     uts: service.uts === 'host' ? 'host' : undefined,
     cgroup: service.cgroup,

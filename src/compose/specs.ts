@@ -36,6 +36,7 @@ import type {
 import { parseTmpfs } from './mounts.ts';
 import { isEveryAddress } from './ports.ts';
 import { platformConstraints, settingParts } from './settings.ts';
+import { addSharing } from './sharing.ts';
 import { durationMs, parseFileMode } from './values.ts';
 
 /** The content of secrets and configs by their keys. */
@@ -65,6 +66,7 @@ export function toSpecs(model: CanonicalModel, contents: FileContents): Applicat
     seccomp: contents.seccomp,
   };
   const services = Object.entries(model.services).map(([key, service]) => serviceSpec(key, service, names));
+  addSharing(services, model);
   const external = externalNames(model, services);
   return {
     name: model.name,
@@ -375,7 +377,6 @@ function mount(one: CanonicalMount, names: Names): Mount {
         ...(one.volume?.subpath === undefined ? {} : { subpath: one.volume.subpath }),
       };
     }
-    case 'image':
     case 'npipe':
     case 'cluster':
       throw refusedBefore(`a mount of type ${one.type}`);

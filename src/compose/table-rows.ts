@@ -139,9 +139,9 @@ export const serviceRows: readonly Row[] = [
   ['models', [], ['llm', '[none]', '{ llm: { variable: A } }'], ['[llm]', '{ llm: { endpoint_var: A } }']],
   [
     'network_mode',
-    ['none', 'host'],
+    ['none', 'host', '"service:db"'],
     ['5', 'host\n    networks: [front]', '"service:none"'],
-    ['"service:db"', '"container:x"', 'bridge', 'other'],
+    ['"container:x"', 'bridge', 'other'],
   ],
   [
     'networks',
@@ -160,7 +160,7 @@ export const serviceRows: readonly Row[] = [
   ],
   ['oom_kill_disable', ['true'], ['often']],
   ['oom_score_adj', ['-1000', '500'], ['1001', 'high']],
-  ['pid', ['host', ''], ['5', 'other', '"service:none"'], ['"service:db"', '"container:x"']],
+  ['pid', ['host', '', '"service:db"'], ['5', 'other', '"service:none"'], ['"container:x"']],
   ['pids_limit', ['100', '-1'], ['-2', 'few', '1\n    deploy: { resources: { limits: { pids: 2 } } }']],
   ['platform', ['linux/amd64', 'linux'], ['5', 'a/b/c/d'], ['windows/amd64', 'darwin']],
   [
@@ -242,6 +242,6 @@ export const serviceRows: readonly Row[] = [
     ['["none:/d"]', '["a:b:c:d"]', '[":/x"]', '["v:/d"]', '["data:relative"]', '["data:/d", "cache:/d"]'],
     ['["./here:/d"]', '[{ type: tmpfs, target: /d, bind: { propagation: shared } }]'],
   ],
-  ['volumes_from', ['[]'], ['db', '[none]', '["db:rx"]'], ['[db]', '["db:ro"]', '["container:x"]']],
+  ['volumes_from', ['[]', '[db]', '["db:ro"]'], ['db', '[none]', '["db:rx"]'], ['["container:x"]']],
   ['working_dir', ['/srv'], ['srv', '5']],
 ];

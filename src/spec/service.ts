@@ -161,6 +161,20 @@ export interface Placement {
   maxReplicasPerNode: number;
   /** Labels over the values of which the tasks are spread, `node.labels.zone`; read by `spec/spread.ts`. */
   spread?: string[];
+  /** Full name of the service to whose task of the same slot each task goes. */
+  with?: string;
+}
+
+/**
+ * What a task takes over from tasks of other services, by their full names. Those services are its anchors: their tasks of
+ * the same slot run on its node, and it lives no longer than they do.
+ */
+export interface Sharing {
+  network?: string;
+  ipc?: string;
+  pid?: string;
+  /** Whose binds and volumes it has beside its own, the later ones over the earlier. */
+  mounts?: { service: string; readOnly: boolean }[];
 }
 
 /** All that decides how a task of the service runs. When it changes, the tasks roll. */
@@ -173,6 +187,8 @@ export interface TaskTemplate {
   networks: NetworkReference[];
   /** Ports in host mode; ingress ports belong to the endpoint and change without a roll. */
   hostPorts: PublishedPort[];
+  /** Absent: it shares nothing. With it `placement.with` is set as well. */
+  sharing?: Sharing;
   /** Raised by hand to roll without any other change. */
   forceUpdate: number;
 }

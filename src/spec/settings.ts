@@ -49,7 +49,8 @@ export interface ContainerSettings {
   deviceRules?: string[];
   /** The container has no network namespace of its own, and belongs to no network. */
   network?: 'host';
-  ipc?: 'host';
+  /** `shareable`: other tasks may join it, and its shared memory. */
+  ipc?: 'host' | 'shareable';
   pid?: 'host';
   uts?: 'host';
   cgroup?: 'host' | 'private';

@@ -72,6 +72,8 @@ export interface TaskStatus {
   /** Set when it failed: the code and words of the reason. */
   error?: { code: string; message: string };
   exitCode?: number;
+  /** Its anchor (by the task's id) that ended or was about to, for which its agent stopped it. */
+  endedWith?: string;
   /** When it first reached `running`. */
   startedAt?: number;
   /** The image's digest once it is resolved. */
@@ -122,6 +124,8 @@ export interface Task extends ObjectMeta {
   initialises?: true;
   /** Filled by the allocator on the way from `new` to `pending`, in the template's order of networks. */
   attachments: NetworkAttachment[];
+  /** The tasks that it takes something over from, by service. Set by the scheduler with the node; never changes afterwards. */
+  anchors?: Record<string, string>;
   /** A replacement is held at desired `ready` until the task it replaces has stopped and this time (ms) has come. */
   startAfter?: number;
 }

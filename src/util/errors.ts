@@ -18,6 +18,7 @@ export const errorCodes = {
   image_invalid: 'The image or its registry answered with something unusable.',
   command_not_found: 'The command is not in the image.',
   port_taken: 'The port is used by something else.',
+  namespace_gone: 'The container whose namespaces were to be shared has ended.',
   engine_failed: 'The container engine refused or failed.',
   network_failed: 'The kernel refused a network change.',
   not_supported: 'Shoal does not do this yet.',

@@ -13,6 +13,7 @@ const statuses: Record<ErrorCode, number> = {
   image_not_found: 422,
   image_invalid: 422,
   command_not_found: 422,
+  namespace_gone: 409,
   port_taken: 409,
   resource_exhausted: 429,
   internal: 500,

@@ -25,6 +25,8 @@ export interface TaskAssignment {
   /** The task runs the init containers that run once for its version of the service. */
   initialises?: true;
   attachments: NetworkAttachment[];
+  /** The tasks of this node that it takes something over from, by service; absent when it shares nothing. */
+  anchors?: Record<string, string>;
   /** Last status the manager knows. */
   status: TaskStatus;
 }

@@ -1,5 +1,6 @@
 import type { RestartPolicy, ServiceSpec, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
 import { isTerminal, taskStates, type Task, type TaskState } from '../../src/spec/task.ts';
+import type { View } from '../../manager/store/objects.ts';
 import { assert } from '../../src/util/errors.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import { sampleNetwork } from '../samples.ts';
@@ -13,7 +14,9 @@ import { plainService, World } from '../simulation/world.ts';
  *     node NAME down|ready|active|pause|drain|remove|KEY=VALUE
  *     network SUBNET                   the network `app_net`
  *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [address=IP on app_net] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
- *                                      makes the service or changes what is named
+ *             [shares=OTHER] [beside=OTHER]
+ *                                      makes the service or changes what is named; `shares` joins the other's network, `beside`
+ *                                      names the one that leads the group
  *     remove NAME                      `down` of the service
  *     task NAME STATE                  its agent reports the state
  *     fail NAME [exit=N] [message]     its agent reports that it failed
@@ -112,7 +115,7 @@ export class Script {
       await world.settle();
       const changes = [...world.view.tasks.values()].flatMap((task) => {
         const node = world.view.nodes.get(task.nodeId ?? '');
-        const next = node?.status.state === 'ready' ? nextState(task) : undefined;
+        const next = node?.status.state === 'ready' ? nextState(task, world.view) : undefined;
         if (next === undefined) return [];
         const error = { code: 'image_not_found', message: 'the registry does not have the image' };
         return [world.reported(task, next === 'rejected' ? { state: next, error } : { state: next })];
@@ -219,9 +222,13 @@ function difference(before: Map<string, string>, after: Map<string, string>): st
 }
 
 /** What an obedient agent reports next; nothing when the task is as it should be. */
-export function nextState(task: Task): TaskState | undefined {
+export function nextState(task: Task, view?: View): TaskState | undefined {
   const { state } = task.status;
   if (isTerminal(state) || state === 'new' || state === 'pending') return undefined;
+  const anchors = Object.values(task.anchors ?? {}).map(
+    (id) => view?.tasks.get(id)?.status.state ?? 'orphaned',
+  );
+  if (anchors.some(isTerminal)) return 'shutdown';
   if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return 'shutdown';
   if (state === 'preparing' && task.template.container.image === 'missing') return 'rejected';
   if (state === task.desiredState) return undefined;
@@ -239,6 +246,8 @@ function readService(spec: ServiceSpec, words: string[]): ServiceSpec {
     else if (key === 'replicas') next.mode = { kind: 'replicated', replicas: Number(value) };
     else if (key === 'image') next.task.container.image = value;
     else if (key === 'constraint') next.task.placement.constraints = [value];
+    else if (key === 'shares') next.task.sharing = { network: value };
+    else if (key === 'beside') next.task.placement.with = value;
     else if (key === 'memory') next.task.reservations.memoryBytes = Number(value) * 2 ** 20;
     else if (key === 'address') next.task.networks = [{ name: 'app_net', aliases: [], address: value }];
     else if (group === 'restart') setPolicy<RestartPolicy>(next.task.restart, field, value);

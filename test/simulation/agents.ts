@@ -19,6 +19,13 @@ interface LocalTask {
 const stepMsMax = 600;
 const stopMsMax = 2_000;
 
+/** How much of what an agent has to say comes a step later. */
+const lateReports = 0.2;
+
+function isToStop({ desiredState }: Task): boolean {
+  return desiredState === 'shutdown' || desiredState === 'remove';
+}
+
 /** One host's agent: it knows what it was told last and goes on with that while nobody can reach it. */
 export class FakeAgent {
   readonly nodeId: string;
@@ -43,8 +50,10 @@ export class FakeAgent {
   loseEverything(now: number): void {
     for (const local of this.#tasks.values()) {
       if (local.status.state !== 'starting' && local.status.state !== 'running') continue;
+      if (local.task.anchors !== undefined) continue;
       local.status = this.#moved(local.status, 'failed', now, 'the host restarted');
     }
+    this.#endCompanions(now);
   }
 
   /** Takes over what the manager wants; what it does not name is stopped. */
@@ -74,12 +83,14 @@ export class FakeAgent {
       local.status = this.#moved(local.status, state, now, state);
       local.readyAt = this.#soon(now, stepMsMax);
     }
+    this.#endCompanions(now);
   }
 
-  /** What the manager does not know yet. */
+  /** What the manager does not know yet; some of it is late. */
   reports(view: View): Change[] {
     const changes: Change[] = [];
     for (const [id, { status }] of this.#tasks) {
+      if (this.#random.next() < lateReports) continue;
       const task = view.tasks.get(id);
       if (task === undefined || task.status.state === status.state || isTerminal(task.status.state)) continue;
       const object = { ...task, status: moveTask(task.status, status, 'agent') };
@@ -96,11 +107,46 @@ export class FakeAgent {
     if (running && this.#random.next() < faults.crash) return 'failed';
     if (running && image.startsWith('crash') && this.#random.next() < 0.3) return 'failed';
     if (now < readyAt) return undefined;
-    if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return 'shutdown';
+    if (isToStop(task)) return this.#hasCompanions(task.id) ? undefined : 'shutdown';
+    if (status.state === 'preparing' && this.#anchorsOf(task).some((anchor) => anchor !== 'running')) {
+      return undefined;
+    }
     if (running || (status.state === 'ready' && task.desiredState === 'ready')) return undefined;
     const missing = image.startsWith('missing') || this.#random.next() < faults.reject;
     if (status.state === 'preparing' && missing) return 'rejected';
     return taskStates[taskStates.indexOf(status.state) + 1];
+  }
+
+  /** What takes something over from a task ends before it does, or at once when it has ended already. */
+  #endCompanions(now: number): void {
+    // As often as one may stand on another.
+    for (const _ of this.#tasks) {
+      let ended = false;
+      for (const local of this.#tasks.values()) {
+        const endedWith = isTerminal(local.status.state) ? undefined : this.#lostAnchor(local.task);
+        if (endedWith === undefined) continue;
+        local.status = { ...this.#moved(local.status, 'shutdown', now, 'with its anchor'), endedWith };
+        ended = true;
+      }
+      if (!ended) return;
+    }
+  }
+
+  #lostAnchor({ anchors = {} }: Task): string | undefined {
+    return Object.values(anchors).find((id) => {
+      const anchor = this.#tasks.get(id);
+      return anchor === undefined || isTerminal(anchor.status.state) || isToStop(anchor.task);
+    });
+  }
+
+  #anchorsOf({ anchors = {} }: Task): (TaskStatus['state'] | undefined)[] {
+    return Object.values(anchors).map((id) => this.#tasks.get(id)?.status.state);
+  }
+
+  #hasCompanions(id: string): boolean {
+    return [...this.#tasks.values()].some(
+      ({ task, status }) => Object.values(task.anchors ?? {}).includes(id) && !isTerminal(status.state),
+    );
   }
 
   #moved(status: TaskStatus, state: TaskStatus['state'], now: number, message: string): TaskStatus {

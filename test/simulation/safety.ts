@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { View } from '../../manager/store/objects.ts';
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
 import type { Service } from '../../src/spec/service.ts';
+import { anchorServices } from '../../src/spec/sharing.ts';
 import { compareTaskStates, isTerminal, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { FakeAgent } from './agents.ts';
@@ -24,6 +26,7 @@ export class Safety {
     }
     checkAddresses(view);
     this.#checkOneAtATime(view, agents);
+    for (const agent of agents) checkAnchorsRun(agent);
   }
 
   #checkTask(task: Task, view: View): void {
@@ -35,6 +38,12 @@ export class Safety {
     if (before === task) return;
     const what = `task ${task.serviceName}.${task.slot} ${task.id}`;
     assert(!this.#deleted.has(task.id), `${what} stays deleted`);
+    if (before?.anchors === undefined) checkAnchors(task, view);
+    else
+      assert(
+        task.anchors === before.anchors || same(task.anchors, before.anchors),
+        `${what} keeps its anchors`,
+      );
     if (before === undefined) return;
     const { state } = before.status;
     assert(
@@ -64,6 +73,53 @@ export class Safety {
       }
     }
   }
+}
+
+const same = isDeepStrictEqual;
+
+/** A task that is placed takes over from tasks of its own slot on its own node, from one of each service that it shares with. */
+function checkAnchors({ id, slot, nodeId, anchors, template, status }: Task, view: View): void {
+  // One that was stopped before it was placed has ended without any.
+  if (compareTaskStates(status.state, 'assigned') < 0 || isTerminal(status.state)) return;
+  const services = anchorServices(template).sort();
+  assert(same(Object.keys(anchors ?? {}).sort(), services), `task ${id} has an anchor of each service`);
+  for (const anchorId of Object.values(anchors ?? {})) {
+    const anchor = view.tasks.get(anchorId);
+    assert(anchor === undefined || anchor.slot === slot, `task ${id} shares with one of its own number`);
+    assert(anchor === undefined || anchor.nodeId === nodeId, `task ${id} is where ${anchorId} is`);
+  }
+}
+
+/** Nothing runs on a host without what it shares with. */
+function checkAnchorsRun(agent: FakeAgent): void {
+  const { running } = agent;
+  const ids = new Set(running.map(({ id }) => id));
+  for (const { id, anchors = {} } of running) {
+    for (const anchor of Object.values(anchors)) assert(ids.has(anchor), `task ${id} runs without ${anchor}`);
+  }
+}
+
+/** What is wanted shares with what is wanted, and stands where the one that leads its group does. */
+function checkBeside(task: Task, view: View): void {
+  if (task.nodeId === undefined || isTerminal(task.status.state)) return;
+  for (const id of Object.values(task.anchors ?? {})) {
+    const anchor = view.tasks.get(id);
+    const holds = anchor !== undefined && isWanted(anchor) && !isTerminal(anchor.status.state);
+    assert(holds, `${task.serviceName}.${task.slot} ${task.id} is left with ${id}, which has ended`);
+  }
+  const leader = view.serviceByName(task.template.placement.with ?? '');
+  const leading = [...(leader === undefined ? [] : view.tasksOfService(leader.id))].filter(
+    (other) =>
+      other.slot === task.slot &&
+      isWanted(other) &&
+      !isTerminal(other.status.state) &&
+      compareTaskStates(other.status.state, 'assigned') >= 0,
+  );
+  const together = leading.length === 0 || leading.some(({ nodeId }) => nodeId === task.nodeId);
+  assert(
+    task.slot === 0 || leader?.removing === true || together,
+    `${task.serviceName}.${task.slot} is apart`,
+  );
 }
 
 function checkAddresses(view: View): void {
@@ -98,6 +154,7 @@ export function checkAtRest(view: View): void {
       checkSlots(service, service.spec.mode.replicas, current);
       for (const task of current) checkReachable(task, view);
     }
+    for (const task of current) checkBeside(task, view);
     checkHistory(service, tasks);
   }
   for (const task of view.tasks.values()) {
@@ -106,7 +163,7 @@ export function checkAtRest(view: View): void {
   }
 }
 
-function isWanted(task: Task): boolean {
+function isWanted(task: Pick<Task, 'desiredState'>): boolean {
   return task.desiredState === 'ready' || task.desiredState === 'running';
 }
 

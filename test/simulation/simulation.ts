@@ -1,8 +1,10 @@
+import { pairingFault } from '../../manager/api/sharing.ts';
 import type { Change } from '../../manager/store/objects.ts';
 import { defaultRestart, defaultUpdate } from '../../src/spec/defaults.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec, UpdatePolicy } from '../../src/spec/service.ts';
+import { anchorServices } from '../../src/spec/sharing.ts';
 import { isTerminal } from '../../src/spec/task.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import { seededRandom, type Random } from '../../src/util/random.ts';
@@ -57,7 +59,7 @@ class Simulation {
   async run(): Promise<void> {
     await this.#addNetwork();
     for (let count = 0; count < 3; count++) await this.#addNode();
-    for (let count = 0; count < 3; count++) await this.#addService();
+    for (let count = 0; count < 4; count++) await this.#addService();
     while (this.steps < troubledSteps) {
       if (this.#chance(0.06)) await this.#disturb();
       await this.#step({ crash: 0.002, reject: 0.01 }, 0.8);
@@ -135,7 +137,9 @@ class Simulation {
     else if (kind <= 8 && service !== undefined) {
       await this.#newVersion(service, this.#pick(['good', 'good', 'crash', 'missing'])!);
     } else if (service !== undefined && this.#chance(0.3)) {
-      this.#wishes.push({ kind: 'service', action: 'update', object: { ...service, removing: true } });
+      for (const object of this.#groupOf(service)) {
+        this.#wishes.push({ kind: 'service', action: 'update', object: { ...object, removing: true } });
+      }
       await this.#addService();
     }
   }
@@ -147,10 +151,35 @@ class Simulation {
       const node = this.#nodeOf(agent);
       if (node !== undefined) await this.#world.updateNode(node, { availability: 'active' });
     }
-    // A copy: writing moves a service to the end of the view.
-    for (const service of this.#world.view.services.values().toArray()) {
-      if (!service.removing) await this.#newVersion(service, 'good');
+    // A copy: writing moves a service to the end of the view. Those that share were made after those that they share with.
+    const services = this.#world.view.services
+      .values()
+      .toArray()
+      .filter(({ removing }) => !removing);
+    for (const { id } of services.sort((left, right) => left.createdAt - right.createdAt)) {
+      await this.#newVersion(this.#world.view.services.get(id)!, 'good');
+      await this.#fitToAnchors(this.#world.view.services.get(id)!);
     }
+  }
+
+  /** A rollback may have brought back more replicas than what the service shares with has by now. */
+  async #fitToAnchors({ spec }: Service): Promise<void> {
+    const { mode } = spec;
+    if (mode.kind === 'global') return;
+    const most = Math.min(mode.replicas, ...anchorServices(spec.task).map((name) => this.#replicasOf(name)));
+    if (most < mode.replicas)
+      await this.#world.apply({ ...spec, mode: { kind: 'replicated', replicas: most } });
+  }
+
+  #replicasOf(name: string): number {
+    const mode = this.#world.view.serviceByName(name)?.spec.mode;
+    return mode?.kind === 'replicated' ? mode.replicas : 0;
+  }
+
+  /** The service and all that run beside each other with it. */
+  #groupOf(service: Service): Service[] {
+    const leader = (one: Service) => one.spec.task.placement.with ?? one.spec.name;
+    return [...this.#world.view.services.values()].filter((one) => leader(one) === leader(service));
   }
 
   /** Why the cluster is not yet what was asked for; undefined when it is. */
@@ -216,8 +245,44 @@ class Simulation {
         },
       },
     };
+    const beside = this.#chance(0.5) ? this.#besideAnother(spec) : spec;
+    await this.#applyOnce(beside);
+  }
+
+  async #applyOnce(spec: ServiceSpec): Promise<void> {
     // One order for both directions, so that a stop-first service never runs two of a slot.
     await this.#world.apply({ ...spec, rollback: { ...spec.rollback, order: spec.update.order } });
+  }
+
+  /** The service as one that runs beside another, and most often shares with it, and now and then with a third. */
+  #besideAnother(spec: ServiceSpec): ServiceSpec {
+    const leaving = new Set(this.#wishes.map(({ object }) => object.id));
+    const others = [...this.#world.view.services.values()].filter(
+      ({ id, removing }) => !removing && !leaving.has(id),
+    );
+    const other = this.#pick(others);
+    if (other === undefined) return spec;
+    const { mode } = other.spec;
+    const group = this.#groupOf(other).filter(
+      (one) =>
+        one.spec.mode.kind === 'global' ||
+        this.#replicasOf(one.spec.name) >= this.#replicasOf(other.spec.name),
+    );
+    const third = this.#chance(0.3) ? this.#pick(group) : undefined;
+    const leader = other.spec.task.placement.with ?? other.spec.name;
+    return {
+      ...spec,
+      mode:
+        mode.kind === 'global' ? mode : { kind: 'replicated', replicas: this.#upTo(mode.replicas + 1) - 1 },
+      task: {
+        ...spec.task,
+        networks: [],
+        placement: { ...spec.task.placement, with: leader },
+        ...(this.#chance(0.8) && {
+          sharing: { network: other.spec.name, ...(third && { pid: third.spec.name }) },
+        }),
+      },
+    };
   }
 
   #policy(actions: UpdatePolicy['failureAction'][]): UpdatePolicy {
@@ -234,7 +299,10 @@ class Simulation {
 
   async #scale(service: Service): Promise<void> {
     if (service.spec.mode.kind !== 'replicated') return;
-    await this.#world.apply({ ...service.spec, mode: { kind: 'replicated', replicas: this.#upTo(8) - 1 } });
+    const spec: ServiceSpec = { ...service.spec, mode: { kind: 'replicated', replicas: this.#upTo(8) - 1 } };
+    const others = [...this.#world.view.services.values()].map((one) => one.spec);
+    // As the API does.
+    if (pairingFault(spec, others) === undefined) await this.#world.apply(spec);
   }
 
   async #newVersion(service: Service, image: string): Promise<void> {

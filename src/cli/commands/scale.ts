@@ -6,6 +6,7 @@ import { exitCodes, type Command } from '../command.ts';
 import { progressOf } from '../convergence.ts';
 import { follow } from '../follow.ts';
 import { applicationName, pickServices } from '../reference.ts';
+import { scalingOrder } from '../scaling.ts';
 
 const defaultTimeoutSeconds = 300;
 
@@ -47,9 +48,10 @@ export const command: Command = {
       application,
       targets.map(({ name }) => name),
     );
+    const wished = picked.map((service, index) => ({ service, replicas: targets[index]!.replicas }));
     const scaled: Service[] = [];
-    for (const [index, service] of picked.entries()) {
-      const body = { replicas: targets[index]!.replicas };
+    for (const { service, replicas } of scalingOrder(wished)) {
+      const body = { replicas };
       scaled.push(await client.request<Service>('POST', `/services/${service.id}/scale`, body));
     }
     if (parsed.flag('detach')) return exitCodes.done;

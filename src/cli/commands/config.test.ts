@@ -283,11 +283,11 @@ services:
   });
 
   it('warns of what shoal up refuses and prints it, and refuses it when it only checks', async () => {
-    await writeFile(join(directory, 'gpus.yaml'), 'services: { db: { gpus: all } }');
-    const files = ['-f', 'compose.yaml', '-f', 'gpus.yaml'];
+    await writeFile(join(directory, 'limited.yaml'), 'services: { db: { storage_opt: { size: 1g } } }');
+    const files = ['-f', 'compose.yaml', '-f', 'limited.yaml'];
     const { out, notes } = await configWithFile(...files);
-    expect(out).toContain('    gpus:\n      - count: -1\n');
-    expect(notes).toContain('gpus.yaml:1:19: warning: services.db.gpus: shoal up refuses this: ');
+    expect(out).toContain('    storage_opt:\n      size: 1g\n');
+    expect(notes).toContain('limited.yaml:1:19: warning: services.db.storage_opt: shoal up refuses this: ');
     expect((await configWithFile(...files, '--services')).out).toBe('db\nweb\n');
     await expect(configWithFile(...files, '--quiet')).rejects.toMatchObject({ code: 'not_supported' });
   });

@@ -43,6 +43,8 @@ export interface ImageOptions {
   directory: string;
   /** An image whose layers come first and whose settings hold where none are given here. */
   from?: BuiltImage;
+  /** Layers that are made already; they come after those of `from`, lowest first, and below `files`. */
+  layers?: Layer[];
   /** Absolute path in the image to its content: one layer. Several layers: an array, lowest first. */
   files?: Record<string, ImageFile> | Record<string, ImageFile>[];
   entrypoint?: string[];
@@ -71,6 +73,12 @@ export interface Blob {
   path: string;
 }
 
+/** A layer on disk with the digest of its uncompressed tar file. */
+export interface Layer {
+  blob: Blob;
+  diffId: string;
+}
+
 export interface BuiltImage {
   architecture: string;
   manifest: Blob;
@@ -78,7 +86,7 @@ export interface BuiltImage {
   layers: Blob[];
   /** Digests of the uncompressed layers. */
   diffIds: string[];
-  settings: Omit<ImageOptions, 'directory' | 'from' | 'files'>;
+  settings: Omit<ImageOptions, 'directory' | 'from' | 'layers' | 'files'>;
 }
 
 /** Several images of one name, one a platform. */
@@ -110,16 +118,16 @@ export const hostArchitecture = goArchitectures[process.arch] ?? process.arch;
 
 /** Makes an image. The same files and settings give the same digests. */
 export async function buildImage(options: ImageOptions): Promise<BuiltImage> {
-  const { directory, from, files = {}, ...given } = options;
+  const { directory, from, layers: readyLayers = [], files = {}, ...given } = options;
   const settings = { ...from?.settings, ...given };
   const { architecture = hostArchitecture, format = 'oci', compression = 'none' } = settings;
   await mkdir(directory, { recursive: true });
-  const layers = [...(from?.layers ?? [])];
-  const diffIds = [...(from?.diffIds ?? [])];
+  const layers = [...(from?.layers ?? []), ...readyLayers.map(({ blob }) => blob)];
+  const diffIds = [...(from?.diffIds ?? []), ...readyLayers.map(({ diffId }) => diffId)];
   for (const layerFiles of Array.isArray(files) ? files : [files]) {
     if (Object.keys(layerFiles).length === 0) continue;
-    const layer = await buildLayer(directory, layerFiles, compression);
-    layers.push({ ...layer.blob, mediaType: mediaTypes[format][compression] });
+    const layer = await buildLayer(directory, layerFiles, { compression, format });
+    layers.push(layer.blob);
     diffIds.push(layer.diffId);
   }
   const config = await writeBlob(
@@ -200,26 +208,38 @@ async function writeBlob(directory: string, mediaType: string, value: unknown): 
 async function buildLayer(
   directory: string,
   files: Record<string, ImageFile>,
-  compression: 'none' | 'gzip',
-): Promise<{ blob: Blob; diffId: string }> {
+  options: LayerOptions,
+): Promise<Layer> {
   const work = await mkdtemp(join(directory, 'layer-'));
   try {
     const root = join(work, 'root');
     await mkdir(root);
     for (const [path, file] of Object.entries(files)) await stage(root, path, file);
-    const tar = join(work, 'layer.tar');
-    const reproducible = ['--sort=name', '--mtime=@0', '--numeric-owner', '--format=gnu'];
-    await runCommand('tar', [...reproducible, '-C', root, '-cf', tar, '.'], { timeoutMs: 120_000 });
-    const diffId = await digestOf(tar);
-    if (compression === 'gzip') await runCommand('gzip', ['-n', '-1', tar], { timeoutMs: 120_000 });
-    const finished = compression === 'gzip' ? `${tar}.gz` : tar;
-    const digest = compression === 'gzip' ? await digestOf(finished) : diffId;
-    const path = join(directory, digest.slice('sha256:'.length));
-    await rename(finished, path);
-    return { blob: { mediaType: '', digest, size: (await stat(path)).size, path }, diffId };
+    return await packLayer(directory, root, options);
   } finally {
     await rm(work, { recursive: true });
   }
+}
+
+export type LayerOptions = Required<Pick<ImageOptions, 'compression' | 'format'>>;
+
+/** Makes a layer in `directory` of all that is in the folder `root`, which must lie on the same file system. */
+export async function packLayer(
+  directory: string,
+  root: string,
+  { compression, format }: LayerOptions,
+): Promise<Layer> {
+  const tar = `${root}.tar`;
+  const reproducible = ['--sort=name', '--mtime=@0', '--numeric-owner', '--format=gnu'];
+  await runCommand('tar', [...reproducible, '-C', root, '-cf', tar, '.'], { timeoutMs: 120_000 });
+  const diffId = await digestOf(tar);
+  if (compression === 'gzip') await runCommand('gzip', ['-n', '-1', tar], { timeoutMs: 120_000 });
+  const finished = compression === 'gzip' ? `${tar}.gz` : tar;
+  const digest = compression === 'gzip' ? await digestOf(finished) : diffId;
+  const path = join(directory, digest.slice('sha256:'.length));
+  await rename(finished, path);
+  const mediaType = mediaTypes[format][compression];
+  return { blob: { mediaType, digest, size: (await stat(path)).size, path }, diffId };
 }
 
 async function stage(root: string, path: string, file: ImageFile): Promise<void> {

@@ -80,7 +80,6 @@ export interface DebianSet {
 export async function whyNoDebian(): Promise<string | undefined> {
   if (!(await canRead('/etc/debian_version')))
     return 'it needs Debian, whose packages the images are made of';
-  if (process.getuid?.() !== 0) return 'it needs root, to keep owners in images';
   return (await canRead('/usr/bin/apt-get')) ? undefined : 'it needs apt-get, to fetch Debian packages';
 }
 
@@ -91,9 +90,10 @@ export async function whyNoDebian(): Promise<string | undefined> {
 export async function debianLayers<Name extends string>(
   sets: Record<Name, DebianSet>,
 ): Promise<Record<Name, Layer[]>> {
+  const names = Object.keys(sets) as Name[];
+  if (names.length === 0) return {} as Record<Name, Layer[]>;
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'shoal-test');
   for (const folder of folders) await mkdir(join(cache, folder), { recursive: true });
-  const names = Object.keys(sets) as Name[];
   const { base, closures } = await withFreshLists(async () => {
     const base = await closureOf(cache, basePackages);
     const closures = await Promise.all(names.map((name) => closureOf(cache, sets[name].packages)));
@@ -165,7 +165,7 @@ async function closureOf(cache: string, packages: string[]): Promise<Package[]> 
 
 /** What changes when apt has asked its mirrors anew. */
 async function listsOf(directory: string): Promise<unknown[]> {
-  const names = (await readdir(directory).catch(() => [])).sort();
+  const names = (await readdir(directory).catch((): string[] => [])).sort();
   return await Promise.all(
     names.map(async (name) => {
       const found = await stat(join(directory, name)).catch(() => undefined); // apt may be replacing it

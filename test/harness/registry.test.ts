@@ -79,3 +79,10 @@ test('the ready-made images share their lowest layer', async () => {
   expect(redis.layers[0]).toEqual(busybox.layers[0]);
   expect(await pushImage(registry.name, 'library/node:24', node)).toBe(node.manifest.digest);
 });
+
+test('a layer that another repository has is taken from there', async () => {
+  const image = await buildImage({ directory, files: { '/shared': { content: 'shared' } } });
+  await pushImage(registry.name, 'first:1', image);
+  await rm(image.layers[0]!.path); // so that it cannot be pushed once more
+  expect(await pushImage(registry.name, 'second:1', image, 'first')).toBe(image.manifest.digest);
+});

@@ -99,30 +99,39 @@ export async function freePort(address: string): Promise<number> {
 
 /**
  * Pushes an image or an index with its images to `registry` (`ADDRESS:PORT`) as `name` (`library/web:1`; tag `latest` when
- * none is given) by the OCI distribution API. Gives the manifest's digest.
+ * none is given) by the OCI distribution API. What the repository `from` has is taken from there. Gives the manifest's
+ * digest.
  */
 export async function pushImage(
   registry: string,
   name: string,
   image: BuiltImage | BuiltIndex,
+  from?: string,
 ): Promise<string> {
   const [repository = name, tag = 'latest'] = name.split(':');
   const base = `http://${registry}/v2/${repository}`;
   if ('images' in image) {
-    for (const member of image.images) await pushManifest(base, member, member.manifest.digest);
+    for (const member of image.images) await pushManifest(base, member, member.manifest.digest, from);
     await putManifest(base, image.manifest, tag);
-  } else await pushManifest(base, image, tag);
+  } else await pushManifest(base, image, tag, from);
   return image.manifest.digest;
 }
 
-async function pushManifest(base: string, image: BuiltImage, reference: string): Promise<void> {
-  for (const blob of [...image.layers, image.config]) await pushBlob(base, blob);
+async function pushManifest(
+  base: string,
+  image: BuiltImage,
+  reference: string,
+  from: string | undefined,
+): Promise<void> {
+  for (const blob of [...image.layers, image.config]) await pushBlob(base, blob, from);
   await putManifest(base, image.manifest, reference);
 }
 
-async function pushBlob(base: string, blob: Blob): Promise<void> {
+async function pushBlob(base: string, blob: Blob, from: string | undefined): Promise<void> {
   if ((await fetch(`${base}/blobs/${blob.digest}`, { method: 'HEAD' })).ok) return;
-  const opened = await request(`${base}/blobs/uploads/`, { method: 'POST' }, 202);
+  const mount = from === undefined ? '' : `?mount=${blob.digest}&from=${from}`;
+  const opened = await request(`${base}/blobs/uploads/${mount}`, { method: 'POST' }, 201, 202);
+  if (opened.status === 201) return; // mounted
   const location = new URL(opened.headers.get('location') ?? '', base);
   location.searchParams.set('digest', blob.digest);
   const headers = { 'content-type': 'application/octet-stream' };
@@ -135,9 +144,9 @@ async function putManifest(base: string, manifest: Blob, reference: string): Pro
   await request(`${base}/manifests/${reference}`, { method: 'PUT', headers, body }, 201);
 }
 
-async function request(url: string, init: RequestInit, expected: number): Promise<Response> {
+async function request(url: string, init: RequestInit, ...expected: number[]): Promise<Response> {
   const answer = await fetch(url, init);
-  if (answer.status === expected) return answer;
+  if (expected.includes(answer.status)) return answer;
   const said = (await answer.text()).slice(0, 500);
   throw new ShoalError('unavailable', `Cannot push: ${init.method} ${url} gave ${answer.status}: ${said}`);
 }

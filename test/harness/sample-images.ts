@@ -283,7 +283,11 @@ export async function makeSampleImages(
 
 /** Pushes images to `registry` (`ADDRESS:PORT`) as `library/NAME`. */
 export async function pushSampleImages(registry: string, images: Record<string, BuiltImage>): Promise<void> {
-  for (const [name, image] of Object.entries(images)) await pushImage(registry, `library/${name}`, image);
+  let last: string | undefined; // has the base layer that the next one has too
+  for (const [name, image] of Object.entries(images)) {
+    await pushImage(registry, `library/${name}`, image, last);
+    last = `library/${name.split(':')[0]}`;
+  }
 }
 
 async function main(): Promise<void> {

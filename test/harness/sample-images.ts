@@ -139,6 +139,32 @@ const webServers: Record<string, Recipe> = {
       stopSignal: 'SIGQUIT',
     },
   },
+  'redmine:6': {
+    packages: ['redmine', 'redmine-pgsql', 'puma'],
+    files: {
+      [entrypoint]: program('redmine-entrypoint.sh'),
+      '/etc/redmine/default': folder(0),
+      '/usr/src/redmine/files': folder(0),
+      '/var/lib/redmine/default/files': { link: '/usr/src/redmine/files' },
+      '/usr/share/redmine/Gemfile.local': { content: "gem 'puma'\n" },
+      '/var/lib/redmine/default/config': { link: '/etc/redmine/default' },
+      '/var/lib/redmine/default/tmp': folder(0),
+      '/var/cache/redmine/default': folder(0),
+      '/var/log/redmine/default': folder(0),
+    },
+    options: {
+      entrypoint: [entrypoint],
+      command: ['rails', 'server', '--binding', '0.0.0.0'],
+      environment: {
+        LANG: 'C.UTF-8',
+        RAILS_ENV: 'production',
+        REDMINE_INSTANCE: 'default',
+        SCHEMA: '/dev/null',
+      },
+      volumes: ['/usr/src/redmine/files'],
+      exposedPorts: ['3000/tcp'],
+    },
+  },
   'php:8.3-fpm': {
     packages: ['php-fpm'],
     accounts: { 'www-data': 33 },

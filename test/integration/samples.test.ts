@@ -89,6 +89,35 @@ async function endFirstProcess(application: string, service: string): Promise<vo
   }
 }
 
+/** Keeps cookies, and sends forms with the token that the page before them holds. */
+class Browser {
+  readonly #base: string;
+  readonly #cookies = new Map<string, string>();
+
+  constructor(base: string) {
+    this.#base = base;
+  }
+
+  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const answer = await fetch(this.#base + path, { ...init, headers: { cookie }, redirect: 'manual' });
+    for (const line of answer.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      this.#cookies.set(name, value);
+    }
+    return answer;
+  }
+
+  /** Gives where the answer leads. */
+  async submit(path: string, fields: Record<string, string>): Promise<string> {
+    const page = await (await this.#fetch(path)).text();
+    const tokens = [...page.matchAll(/name="authenticity_token" value="([^"]+)"/g)];
+    const body = new URLSearchParams({ ...fields, authenticity_token: tokens[0]?.[1] ?? '' });
+    const answer = await this.#fetch(path, { method: 'POST', body });
+    return answer.headers.get('location') ?? `${answer.status} ${await answer.text()}`;
+  }
+}
+
 test('workers of the queue share its jobs, and more of them can be taken on', async () => {
   await up('queue');
   await until(() => logs('queue', 'worker'), /queue_worker\.\d \| done: job \d/);
@@ -256,5 +285,23 @@ describe('with images made of Debian packages', () => {
     }
     expect(replicas.size).toBeGreaterThan(1);
     await down('pages');
+  });
+
+  test('the tracker keeps a changed password when its replica is replaced', async () => {
+    await shoal(['node', 'update', '--label-add', 'storage=ssd', 'a']);
+    await up('tracker');
+    await until(() => get('b', 8087, '/login'), /<title>Redmine/);
+    const [first, next] = ['admin', 'a-better-password'];
+    const login = async (password: string) => {
+      const browser = new Browser(url('b', 8087, ''));
+      expect(await browser.submit('/login', { username: 'admin', password })).toMatch(/\/my\/page$/);
+      return browser;
+    };
+    const change = { password: first, new_password: next, new_password_confirmation: next };
+    expect(await (await login(first)).submit('/my/password', change)).toMatch(/\/my\/account$/);
+    await endFirstProcess('tracker', 'redmine');
+    await until(() => get('b', 8087, '/login'), /<title>Redmine/);
+    await login(next);
+    await down('tracker');
   });
 });

@@ -15,6 +15,9 @@ import { assert } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { cursorName, nextFree, usableAddresses, type Cursors, type Range } from './range.ts';
 
+/** What an address is for that a host has on a network. */
+export const bridgeHolder = 'the bridge of a host';
+
 /** A network that has its subnet. */
 export type PlacedNetwork = Network & { subnet: string };
 
@@ -55,7 +58,7 @@ export class NetworkAddresses {
     const size = range.last - range.first + 1;
     this.#virtual = { range, size, used: new Set(), cursor: cursorName.virtual(network.id) };
     for (const address of [...(network.spec.reserved ?? []), ...kept]) this.keep(address);
-    for (const address of Object.values(network.bridgeAddresses)) this.use(address, 'the bridge of a host');
+    for (const address of Object.values(network.bridgeAddresses)) this.use(address, bridgeHolder);
   }
 
   /** Notes an address that is in use already, and for what. */
@@ -81,14 +84,14 @@ export class NetworkAddresses {
     return this.#virtual.used.size >= this.#virtual.size;
   }
 
-  /** A free address for a task or a bridge; there must be one. */
-  takeForTask(): string {
-    return this.#take(this.#tasks, (candidate) => subnetContains(this.#virtualSubnet, candidate));
+  /** A free address for a task or a bridge, whose name is `holder`; there must be one. */
+  takeForTask(holder: string): string {
+    return this.#take(this.#tasks, holder, (candidate) => subnetContains(this.#virtualSubnet, candidate));
   }
 
   /** A free virtual IP; there must be one. */
-  takeVirtual(): string {
-    return this.#take(this.#virtual, () => false);
+  takeVirtual(holder: string): string {
+    return this.#take(this.#virtual, holder, () => false);
   }
 
   /** Why a task cannot have this very address, in words; undefined when it can. */
@@ -110,7 +113,7 @@ export class NetworkAddresses {
     if (!this.#cursors.has(this.#tasks.cursor)) this.#cursors.set(this.#tasks.cursor, parseAddress(address));
   }
 
-  #take(part: Part, isElsewhere: (candidate: number) => boolean): string {
+  #take(part: Part, holder: string, isElsewhere: (candidate: number) => boolean): string {
     const address = nextFree(
       part.range,
       this.#cursors.get(part.cursor),
@@ -118,6 +121,7 @@ export class NetworkAddresses {
     );
     assert(address !== undefined, 'nothing is taken from what is full');
     part.used.add(address);
+    this.#holders.set(address, holder);
     this.#cursors.set(part.cursor, address);
     return formatAddress(address);
   }

@@ -14,7 +14,13 @@ import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
 import type { Plan, View } from '../store/objects.ts';
-import { addressesInUse, chooseVirtualSubnet, fixedAddresses, NetworkAddresses } from './addresses.ts';
+import {
+  addressesInUse,
+  chooseVirtualSubnet,
+  fixedAddresses,
+  NetworkAddresses,
+  bridgeHolder,
+} from './addresses.ts';
 import { byAge, cursorName, nextFree, once, serveInTurn, type Cursors } from './range.ts';
 
 /** VXLAN network identifiers have 24 bits (RFC 7348, section 5). */
@@ -68,7 +74,7 @@ function withBridges(
   for (const node of [...view.nodes.values()].sort(byAge)) {
     const known = network.bridgeAddresses[node.id];
     if (known !== undefined) bridgeAddresses[node.id] = known;
-    else if (!addresses.isFull()) bridgeAddresses[node.id] = addresses.takeForTask();
+    else if (!addresses.isFull()) bridgeAddresses[node.id] = addresses.takeForTask(bridgeHolder);
     else allocationError = `subnet ${subnet} has no free address for every node`;
   }
   const same =

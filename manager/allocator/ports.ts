@@ -71,9 +71,14 @@ class Holders {
     this.#byKey.set(keyOf(open), rest);
   }
 
+  /** The first by name of those that have it: who came first is not the same at every plan. */
   find(open: OpenPort, except?: string): string | undefined {
-    const others = this.#byKey.get(keyOf(open)) ?? [];
-    return others.find((holder) => holder.name !== except && portsClash(holder.open, open))?.name;
+    let found: string | undefined;
+    for (const holder of this.#byKey.get(keyOf(open)) ?? []) {
+      if (holder.name === except || !portsClash(holder.open, open)) continue;
+      if (found === undefined || holder.name < found) found = holder.name;
+    }
+    return found;
   }
 }
 

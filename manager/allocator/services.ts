@@ -88,7 +88,8 @@ function allocateService(
       taken.push(fresh);
       return fresh;
     });
-    const fresh = lacking.map(({ id }) => [id, addresses().get(id)!.takeVirtual()] as const);
+    const holder = `service ${service.spec.name}`;
+    const fresh = lacking.map(({ id }) => [id, addresses().get(id)!.takeVirtual(holder)] as const);
     const complete = { ...virtualAddresses, ...Object.fromEntries(fresh) };
     return {
       failed: false,

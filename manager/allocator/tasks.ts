@@ -86,7 +86,7 @@ function attachmentsOf(
     if (fixed !== undefined) pool.use(fixed, `task ${taskName(task)}`);
     return {
       networkId: network!.id,
-      address: fixed ?? pool.takeForTask(),
+      address: fixed ?? pool.takeForTask(`task ${taskName(task)}`),
       aliases,
       ...(gatewayPriority !== undefined && { gatewayPriority }),
       ...(interfaceName !== undefined && { interfaceName }),

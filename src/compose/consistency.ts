@@ -2,6 +2,7 @@ import { parseConstraint } from '../spec/constraint.ts';
 import { parseSpread } from '../spec/spread.ts';
 import { ShoalError } from '../util/errors.ts';
 import { checks } from './checks.ts';
+import { checkMode } from './deploy-checks.ts';
 import { chainText, placeText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalMount, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
@@ -60,13 +61,7 @@ function checkService(key: string, service: CanonicalService, context: Context):
   checkBuild(path, service, model, context);
   checkUses(path, service, model, context);
   const { deploy } = service;
-  if (deploy?.mode === 'global' && deploy.replicas !== undefined) {
-    refuse(
-      [...path, 'deploy', 'replicas'],
-      'a global service runs once on every node and has no number of replicas',
-      'leave out replicas or mode: global',
-    );
-  }
+  checkMode(path, service, context);
   checkPlacement([...path, 'deploy', 'placement'], service, complain);
   if (deploy?.endpoint_mode === 'dnsrr') {
     const index = (service.ports ?? []).findIndex((port) => port.mode === 'ingress');
@@ -116,7 +111,7 @@ function checkPlacement(
 }
 
 /** Attributes that say the same as one under `deploy` must say the same. */
-function checkTwins(key: string, service: CanonicalService, { tree, complain, refuse }: Context): void {
+function checkTwins(key: string, service: CanonicalService, { tree, complain }: Context): void {
   const { deploy } = service;
   const { limits, reservations } = deploy?.resources ?? {};
   const twins = [
@@ -139,9 +134,6 @@ function checkTwins(key: string, service: CanonicalService, { tree, complain, re
       `it says ${value}, and ${twin} says ${other} (${where})`,
       `keep ${twin}`,
     );
-  }
-  if (service.scale !== undefined && deploy?.mode === 'global') {
-    refuse(['services', key, 'scale'], 'a global service has no scale', 'leave out scale or mode: global');
   }
 }
 

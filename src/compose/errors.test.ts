@@ -215,8 +215,8 @@ describe('an attribute that is wrong is refused with its place, path and what wo
       '5:39 services.web.deploy.replicas: a global service runs once on every node and has no number of replicas; leave out replicas or mode: global',
     ],
     [
-      'deploy: { mode: global-job }',
-      '5:21 services.web.deploy.mode: "global-job" cannot be used here; it must be replicated or global (jobs are not supported yet)',
+      'deploy: { mode: global-job, update_config: { parallelism: 1 } }',
+      '5:33 services.web.deploy.update_config: a job that changes is not rolled: all of it runs anew; leave it out',
     ],
     [
       'deploy: { resources: { limits: { memory: lots } } }',

@@ -9,6 +9,7 @@ import {
 import { portName, portsClash, type OpenPort } from '../spec/port.ts';
 import { checks } from './checks.ts';
 import { parseLink } from './links.ts';
+import { serviceMode } from './deploy.ts';
 import type { CanonicalModel, CanonicalNetwork, CanonicalService } from './model.ts';
 import { isEveryAddress } from './ports.ts';
 import type { Speaker } from './service-checks.ts';
@@ -69,7 +70,7 @@ function checkSingle(key: string, service: CanonicalService, { complain, refuse 
   const replicas = deploy?.replicas ?? service.scale ?? 1;
   const says = deploy?.replicas === undefined ? 'scale' : 'deploy.replicas';
   for (const keys of single) {
-    if (deploy?.mode === 'global') {
+    if (serviceMode(service).kind === 'global') {
       const message = `it is for one container, and a global service has one on every host`;
       refuse([...path, ...keys], message, 'leave out one of them');
     } else if (replicas > 1) {

@@ -1,15 +1,4 @@
-import {
-  bytes,
-  duration,
-  integerFrom,
-  labels,
-  object,
-  oneOf,
-  refused,
-  runsOnly,
-  text,
-  textList,
-} from './attribute.ts';
+import { bytes, duration, integerFrom, labels, object, oneOf, refused, text, textList } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { genericResources, reservedDevices } from './schema-devices.ts';
 
@@ -45,12 +34,9 @@ function updatePolicy(...failureActions: string[]): Attribute {
 /** What a cluster does with a service (Compose Deploy specification). */
 const deployAttributes: Record<string, Attribute> = {
   mode: {
-    ...runsOnly(
-      oneOf('replicated', 'global', 'replicated-job', 'global-job'),
-      'replicated or global (jobs are not supported yet)',
-      { enum: ['replicated', 'global'] },
-    ),
-    cluster: 'global: one replica on every host that fits',
+    ...oneOf('replicated', 'global', 'replicated-job', 'global-job'),
+    cluster:
+      'global: one replica on every host that fits; a job: its programs run to their ends, those that fail again as restart_policy says; a changed one runs anew',
   },
   replicas: integerFrom(0, replicasMax),
   endpoint_mode: oneOf('vip', 'dnsrr'),

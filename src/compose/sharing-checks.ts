@@ -1,5 +1,5 @@
 import { pairingProblem } from '../spec/sharing.ts';
-import type { ServiceMode } from '../spec/service.ts';
+import { serviceMode } from './deploy.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import { mountSourcesMax, mountSourcesOf, sharedService, sharesOf } from './sharing.ts';
 import type { Speaker } from './service-checks.ts';
@@ -19,7 +19,7 @@ export function checkSharing(
     else if (anchor === undefined) {
       complain(place, `no service is called ${share.service}`, 'name a service of this file');
     } else {
-      const problem = pairingProblem(modeOf(service), modeOf(anchor));
+      const problem = pairingProblem(serviceMode(service), serviceMode(anchor));
       if (problem !== undefined) {
         const hint =
           'give both the same mode, and this one at most as many replicas: each runs beside the one of its number';
@@ -39,11 +39,6 @@ export function checkSharing(
     refuse([...path, 'volumes_from'], message, 'use named volumes');
   }
   checkTaken(path, service, refuse);
-}
-
-function modeOf({ deploy, scale }: CanonicalService): ServiceMode {
-  if (deploy?.mode === 'global') return { kind: 'global' };
-  return { kind: 'replicated', replicas: deploy?.replicas ?? scale ?? 1 };
 }
 
 /** What belongs to a namespace is said by the service whose it is. */

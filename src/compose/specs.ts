@@ -1,6 +1,6 @@
 import { ShoalError, unreachable } from '../util/errors.ts';
 import type { ApplicationSpec, ExternalNames } from '../spec/application.ts';
-import { defaultRestart, defaultStopGracePeriodMs, defaultUpdate } from '../spec/defaults.ts';
+import { defaultStopGracePeriodMs } from '../spec/defaults.ts';
 import { fullName, versionedNameOf } from '../spec/names.ts';
 import type { NetworkSpec } from '../spec/network.ts';
 import type { FileSpec, VolumeSpec } from '../spec/resource.ts';
@@ -14,11 +14,10 @@ import type {
   Placement,
   PublishedPort,
   Resources,
-  RestartPolicy,
   ServiceLink,
   ServiceSpec,
-  UpdatePolicy,
 } from '../spec/service.ts';
+import { restartPolicy, serviceMode, updatePolicy } from './deploy.ts';
 import { parseLink } from './links.ts';
 import type {
   CanonicalFile,
@@ -27,7 +26,6 @@ import type {
   CanonicalModel,
   CanonicalMount,
   CanonicalNetwork,
-  CanonicalPolicy,
   CanonicalPort,
   CanonicalResources,
   CanonicalService,
@@ -189,10 +187,7 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
     application: names.application,
     key,
     labels: { ...deploy.labels },
-    mode:
-      deploy.mode === 'global'
-        ? { kind: 'global' }
-        : { kind: 'replicated', replicas: deploy.replicas ?? service.scale ?? 1 },
+    mode: serviceMode(service),
     task: {
       container: containerSpec(key, service, names),
       limits: resources({
@@ -208,8 +203,8 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
       hostPorts: ports.filter((port) => port.mode === 'host'),
       forceUpdate: 0,
     },
-    update: updatePolicy(deploy.update_config),
-    rollback: updatePolicy(deploy.rollback_config),
+    update: updatePolicy(service, 'update_config'),
+    rollback: updatePolicy(service, 'rollback_config'),
     ports: ports.filter((port) => port.mode === 'ingress'),
     endpointMode: deploy.endpoint_mode ?? 'vip',
     dependsOn: dependencies(service, names),
@@ -409,32 +404,4 @@ function resources(given: {
   if (memoryBytes > 0) spec.memoryBytes = memoryBytes;
   if ((given.pids ?? 0) > 0) spec.pids = given.pids!;
   return spec;
-}
-
-/** `deploy.restart_policy` decides; without it `restart` does, and without either Swarm's default. */
-function restartPolicy(service: CanonicalService): RestartPolicy {
-  const policy = service.deploy?.restart_policy;
-  if (policy !== undefined) {
-    return {
-      condition: policy.condition ?? defaultRestart.condition,
-      delayMs: policy.delay === undefined ? defaultRestart.delayMs : durationMs(policy.delay),
-      maxAttempts: policy.max_attempts ?? defaultRestart.maxAttempts,
-      windowMs: policy.window === undefined ? defaultRestart.windowMs : durationMs(policy.window),
-    };
-  }
-  const [word = '', attempts] = (service.restart ?? '').split(':');
-  if (word === 'no') return { ...defaultRestart, condition: 'none' };
-  if (word !== 'on-failure') return defaultRestart;
-  return { ...defaultRestart, condition: 'on-failure', maxAttempts: Number(attempts ?? 0) };
-}
-
-function updatePolicy(given: CanonicalPolicy = {}): UpdatePolicy {
-  return {
-    parallelism: given.parallelism ?? defaultUpdate.parallelism,
-    delayMs: given.delay === undefined ? defaultUpdate.delayMs : durationMs(given.delay),
-    failureAction: given.failure_action ?? defaultUpdate.failureAction,
-    monitorMs: given.monitor === undefined ? defaultUpdate.monitorMs : durationMs(given.monitor),
-    maxFailureRatio: given.max_failure_ratio ?? defaultUpdate.maxFailureRatio,
-    order: given.order ?? defaultUpdate.order,
-  };
 }

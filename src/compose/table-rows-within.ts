@@ -77,7 +77,18 @@ const throttles: readonly Row[] = ['read', 'write']
   ]);
 
 const deploy: readonly Row[] = [
-  ['mode', ['replicated', 'global'], ['other', '5'], ['replicated-job', 'global-job', 'global, replicas: 2']],
+  [
+    'mode',
+    ['replicated', 'global', 'replicated-job', 'global-job', 'replicated-job, replicas: 3'],
+    ['other', '5'],
+    [
+      'global, replicas: 2',
+      'global-job, replicas: 2',
+      'replicated-job, update_config: { parallelism: 1 }',
+      'replicated-job, restart_policy: { condition: any }',
+      'global-job }\n    restart: always\n    x-a: {',
+    ],
+  ],
   ['replicas', ['0', '"5"'], ['-1', '1.5', 'many', '10001']],
   ['endpoint_mode', ['vip', 'dnsrr'], ['other'], ['dnsrr }\n    ports: [80]\n    x-a: {']],
   ['labels', ['{ a: b }', '[a=b]'], ['5']],

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
@@ -103,4 +103,21 @@ test('a file with one service less removes that one only', async () => {
   expect(await changedByUp()).toEqual([]);
   const left = new Set((await currentTasks(cluster, 'again')).map(({ serviceName }) => serviceName));
   expect([...left].toSorted()).toEqual(['again_reader', 'again_user']);
+});
+
+test('a job runs to its end once, and anew only when it is changed', async () => {
+  const image = /image: (\S+)/u.exec(text)![1]!;
+  const withJob = (command: string) =>
+    `${text.replace('secrets: { key', `  sums:\n    image: ${image}\n    command: [sh, -c, "${command}"]\n    deploy: { mode: replicated-job, replicas: 2 }\nsecrets: { key`)}`;
+  const states = async () =>
+    (await currentTasks(cluster, 'again'))
+      .filter(({ serviceName }) => serviceName === 'again_sums')
+      .map(({ status }) => status.state);
+  await writeFile(file, withJob('exit 0'));
+  expect(await changedByUp()).toContain('again_sums');
+  await vi.waitFor(async () => expect(await states()).toEqual(['complete', 'complete']), 20_000);
+  expect(await changedByUp()).toEqual([]);
+  await writeFile(file, withJob('echo done'));
+  expect(await changedByUp()).toEqual(['again_sums']);
+  await vi.waitFor(async () => expect(await states()).toEqual(['complete', 'complete']), 20_000);
 });

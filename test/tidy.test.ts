@@ -99,6 +99,21 @@ test('imports run one way', () => {
   expect(wrong).toEqual([]);
 });
 
+test('no file imports itself through others', () => {
+  const imports = new Map(files.filter(isProduct).map((file) => [file.path, importsOf(file)]));
+  const state = new Map<string, 'open' | 'done'>();
+  const circles: string[] = [];
+  const visit = (path: string, chain: string[]) => {
+    if (state.get(path) === 'open') circles.push([...chain.slice(chain.indexOf(path)), path].join(' → '));
+    if (state.has(path)) return;
+    state.set(path, 'open');
+    for (const target of imports.get(path) ?? []) visit(target, [...chain, path]);
+    state.set(path, 'done');
+  };
+  for (const path of imports.keys()) visit(path, []);
+  expect(circles).toEqual([]);
+});
+
 test('loops never import loops', () => {
   const wrong = files.filter(isProduct).flatMap((file) => {
     const own = loops.find((loop) => file.path.startsWith(`${loop}/`));

@@ -2,13 +2,7 @@ import type { ContainerCreate, ContainerInfo } from '../engine/engine.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { containerLabels } from './container.ts';
 import type { WorkerParts } from './parts.ts';
-
-/** One init container that a task has on this host. */
-export interface InitStep {
-  containerId: string;
-  /** What it runs, in a person's words. */
-  name: string;
-}
+import type { InitStep } from './step.ts';
 
 export interface InitRun {
   steps: readonly InitStep[];

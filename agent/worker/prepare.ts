@@ -10,15 +10,9 @@ import { containerOf, initContainerOf, stopSignalOf, type ContainerParts } from 
 import { healthPlan } from './health.ts';
 import { chooseHostPorts } from './host-ports.ts';
 import { Images, pullWords } from './images.ts';
-import {
-  InitContainers,
-  initContainerId,
-  initContainersOf,
-  initStep,
-  type InitStep,
-} from './init-containers.ts';
+import { InitContainers, initContainerId, initContainersOf, initStep } from './init-containers.ts';
 import type { WorkerParts } from './parts.ts';
-import type { TaskEvent, TaskHooks } from './step.ts';
+import type { InitStep, TaskEvent, TaskHooks } from './step.ts';
 import type { FileContent } from './task-files.ts';
 
 /** How often a person hears of a pull. */

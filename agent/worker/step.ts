@@ -4,7 +4,6 @@ import { unreachable } from '../../src/util/errors.ts';
 import { formatBytes } from '../../src/util/text.ts';
 import type { Hook } from '../../src/spec/settings.ts';
 import type { HealthPlan } from './health.ts';
-import type { InitStep } from './init-containers.ts';
 
 /** How a task will have ended once everything of it is released. */
 export interface Ending {
@@ -35,6 +34,13 @@ export interface LocalTask {
   anchors?: string[];
   /** Paths at which its image wants a volume, for those that take over its mounts. Known once prepared. */
   imageVolumes?: string[];
+}
+
+/** One init container that a task has on this host. */
+export interface InitStep {
+  containerId: string;
+  /** What it runs, in a person's words. */
+  name: string;
 }
 
 /** What is run before the container is started, when it has, and before it is stopped. */

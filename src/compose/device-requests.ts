@@ -1,6 +1,7 @@
 import type { CdiRequest } from '../spec/settings.ts';
+import { isCdiName } from './cdi-name.ts';
 import type { CanonicalDeviceRequest, CanonicalService } from './model.ts';
-import { isCdiName } from './schema-devices.ts';
+
 import type { PathSegment } from './tree.ts';
 
 /** What specifications for NVIDIA's graphics cards call them. */

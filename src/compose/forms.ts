@@ -1,10 +1,10 @@
 import { posix } from 'node:path';
 import type { Diagnostics } from './diagnostic.ts';
 import { invisibleCharacter } from './invisible.ts';
+import { isCdiName } from './cdi-name.ts';
 import { cleanPath, parseShortMount } from './mounts.ts';
 import { parseShortPort } from './ports.ts';
 import { numberText } from './scalar.ts';
-import { isCdiName } from './schema-devices.ts';
 import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode, PathSegment } from './tree.ts';
 import { childOf, fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Protocol } from '../spec/service.ts';
+import type { Protocol } from '../spec/port.ts';
 
 /** The canonical Compose model as plain data: what `shoal config` prints and the specs are made from. */
 export interface CanonicalModel {

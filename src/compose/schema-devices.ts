@@ -10,6 +10,7 @@ import {
   textList,
 } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
+import { cdiName } from './cdi-name.ts';
 import { patterned } from './schema-parts.ts';
 
 /** What a service asks of the hardware of a host (Compose Deploy specification, "devices"; "gpus"; "blkio_config"). */
@@ -67,15 +68,6 @@ export const genericResources: Attribute = {
   merge: 'append',
   says: 'a list of maps with discrete_resource_spec',
 };
-
-/** `vendor.com/class=name` (Container Device Interface). */
-const cdiName = '[a-zA-Z][a-zA-Z0-9_.-]*/[a-zA-Z][a-zA-Z0-9_.-]*=[a-zA-Z0-9][a-zA-Z0-9_.:-]*';
-const cdiPattern = new RegExp(`^${cdiName}$`, 'u');
-
-/** Whether this is the full name of a device that the hosts' own specifications describe. */
-export function isCdiName(name: string): boolean {
-  return cdiPattern.test(name);
-}
 
 const devicePattern = `^(?:/.*|${cdiName})$`;
 

@@ -1,4 +1,4 @@
-import type { Protocol } from './service.ts';
+export type Protocol = 'tcp' | 'udp' | 'sctp';
 
 /** A port that is open on hosts: on one address of theirs, or on all. */
 export interface OpenPort {

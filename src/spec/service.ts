@@ -1,5 +1,5 @@
 import type { Labels, ObjectMeta } from './object.ts';
-import type { OpenPort } from './port.ts';
+import type { OpenPort, Protocol } from './port.ts';
 import type { VolumeDriverOptions } from './resource.ts';
 import type {
   ContainerSettings,
@@ -9,8 +9,6 @@ import type {
   NameSettings,
   PullPolicy,
 } from './settings.ts';
-
-export type Protocol = 'tcp' | 'udp' | 'sctp';
 
 /** A port asked for. `published` is a port, a range to pick a free one from, or absent for any free one (30000–32767). */
 export interface PublishedPort {

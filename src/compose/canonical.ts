@@ -28,16 +28,16 @@ function canonicalMap(
   context: FormContext,
 ): TreeNode {
   let entries: Map<string, MapEntry> | undefined;
-  for (const [key, entry] of node.entries) {
+  node.entries.forEach((entry, key) => {
     const child = attributeOf(attribute, key);
-    if (child === undefined) continue;
+    if (child === undefined) return;
     context.path.push(key);
     const value = canonicalise(entry.value, child, context);
     context.path.pop();
-    if (value === entry.value) continue;
+    if (value === entry.value) return;
     entries ??= new Map(node.entries);
     entries.set(key, { keyAt: entry.keyAt, value });
-  }
+  });
   return entries === undefined ? node : { ...node, entries };
 }
 

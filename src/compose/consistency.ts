@@ -112,19 +112,16 @@ function checkPlacement(
 
 /** Attributes that say the same as one under `deploy` must say the same. */
 function checkTwins(key: string, service: CanonicalService, { tree, complain }: Context): void {
-  const { deploy } = service;
+  const { deploy, scale, cpus, mem_limit: memory, mem_reservation: reserved, pids_limit: pids } = service;
+  const isSaid = (value: unknown) => value !== undefined;
+  if (![scale, cpus, memory, reserved, pids].some(isSaid)) return;
   const { limits, reservations } = deploy?.resources ?? {};
   const twins = [
-    ['scale', service.scale, 'deploy.replicas', deploy?.replicas],
-    ['cpus', service.cpus, 'deploy.resources.limits.cpus', limits?.cpus],
-    ['mem_limit', service.mem_limit, 'deploy.resources.limits.memory', limits?.memory],
-    [
-      'mem_reservation',
-      service.mem_reservation,
-      'deploy.resources.reservations.memory',
-      reservations?.memory,
-    ],
-    ['pids_limit', service.pids_limit, 'deploy.resources.limits.pids', limits?.pids],
+    ['scale', scale, 'deploy.replicas', deploy?.replicas],
+    ['cpus', cpus, 'deploy.resources.limits.cpus', limits?.cpus],
+    ['mem_limit', memory, 'deploy.resources.limits.memory', limits?.memory],
+    ['mem_reservation', reserved, 'deploy.resources.reservations.memory', reservations?.memory],
+    ['pids_limit', pids, 'deploy.resources.limits.pids', limits?.pids],
   ] as const;
   for (const [name, value, twin, other] of twins) {
     if (value === undefined || other === undefined || value === other) continue;
@@ -203,6 +200,9 @@ function checkSource(
   );
 }
 
+/** Options that go with one type of mount each. */
+const mountOptions = ['bind', 'volume', 'tmpfs', 'image'] as const;
+
 function checkMounts(key: string, service: CanonicalService, context: Context): void {
   const { complain, refuse } = context;
   const taken = new Map<string, string>();
@@ -217,7 +217,7 @@ function checkMounts(key: string, service: CanonicalService, context: Context): 
     const path = ['services', key, 'volumes', index];
     take([...path, 'target'], mount.target, `a ${mount.type === 'volume' ? 'volume' : mount.type}`);
     checkSource(path, mount, context);
-    for (const kind of ['bind', 'volume', 'tmpfs', 'image'] as const) {
+    for (const kind of mountOptions) {
       if (mount[kind] === undefined || kind === mount.type || Object.keys(mount[kind]).length === 0) continue;
       refuse(
         [...path, kind],

@@ -46,14 +46,14 @@ export function interpolate(
   };
   const visitMap = (node: TreeNode & { kind: 'map' }): TreeNode => {
     let entries: Map<string, MapEntry> | undefined;
-    for (const [key, entry] of node.entries) {
+    node.entries.forEach((entry, key) => {
       path.push(key);
       const value = visit(entry.value);
       path.pop();
-      if (value === entry.value) continue;
+      if (value === entry.value) return;
       entries ??= new Map(node.entries);
       entries.set(key, { keyAt: entry.keyAt, value });
-    }
+    });
     return entries === undefined ? node : { ...node, entries };
   };
   return visit(root);

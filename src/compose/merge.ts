@@ -31,13 +31,13 @@ export function withoutTags(node: TreeNode): TreeNode {
     return isBare ? node : { ...bareNode(node), items: items.map(withoutTags) };
   }
   let entries: Map<string, MapEntry> | undefined;
-  for (const [key, entry] of node.entries) {
+  node.entries.forEach((entry, key) => {
     const value = entry.value.tag === 'reset' ? undefined : withoutTags(entry.value);
-    if (value === entry.value) continue;
+    if (value === entry.value) return;
     entries ??= new Map(node.entries);
     if (value === undefined) entries.delete(key);
     else entries.set(key, { keyAt: entry.keyAt, value });
-  }
+  });
   const bare = node.tag === undefined ? node : bareNode(node);
   return entries === undefined ? bare : { ...bare, entries };
 }

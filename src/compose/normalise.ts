@@ -218,7 +218,7 @@ function sortKeys(value: unknown, levels: number): unknown {
   let isSorted = true;
   for (let index = 1; index < keys.length; index += 1) isSorted &&= keys[index - 1]! < keys[index]!;
   const sorted = isSorted ? table : (Object.create(null) as Record<string, unknown>);
-  if (!isSorted) keys.sort(byCodeUnits);
+  if (!isSorted) keys.sort(); // by code units
   for (const key of keys) {
     const keepsOrder = levels === 1 && key === 'networks';
     sorted[key] = keepsOrder ? sortedValues(table[key]) : sortKeys(table[key], levels - 1);
@@ -231,8 +231,4 @@ function sortedValues(value: unknown): unknown {
   const table = value as Record<string, unknown>;
   for (const key of Object.keys(table)) table[key] = sortKeys(table[key], -1);
   return table;
-}
-
-function byCodeUnits(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

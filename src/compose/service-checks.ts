@@ -94,18 +94,20 @@ export function checkUses(
     if (has(model.models, name)) continue;
     complain([...path, 'models', name], `no model is called ${name}`, `define ${name} under models`);
   }
-  const { devices } = service.deploy?.resources?.reservations ?? {};
-  checkRequests([...path, 'gpus'], service.gpus, complain);
-  checkRequests([...path, 'deploy', 'resources', 'reservations', 'devices'], devices, complain);
+  const devices = service.deploy?.resources?.reservations?.devices;
+  if (service.gpus !== undefined) checkRequests([...path, 'gpus'], service.gpus, complain);
+  if (devices !== undefined) {
+    checkRequests([...path, 'deploy', 'resources', 'reservations', 'devices'], devices, complain);
+  }
   checkCredentials([...path, 'credential_spec'], service.credential_spec, complain);
 }
 
 function checkRequests(
   path: readonly PathSegment[],
-  requests: readonly CanonicalDeviceRequest[] | undefined,
+  requests: readonly CanonicalDeviceRequest[],
   complain: Complain,
 ): void {
-  for (const [index, { count, device_ids: ids }] of (requests ?? []).entries()) {
+  for (const [index, { count, device_ids: ids }] of requests.entries()) {
     if (count === undefined || ids === undefined) continue;
     complain([...path, index, 'count'], 'it has device_ids as well', 'keep one of them');
   }

@@ -72,8 +72,16 @@ function processParts({
 
 /** What has been said, and nothing when that is nothing. */
 function said<T extends object>(parts: Optional<T>): T | undefined {
-  const entries = Object.entries(parts).filter(([, value]) => value !== undefined);
-  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as T);
+  let result: T | undefined;
+  for (const key in parts) {
+    if (parts[key] !== undefined) (result ??= {} as T)[key] = parts[key];
+  }
+  return result;
+}
+
+/** What a person has written by names of their own, and nothing when that is nothing. */
+function written<T>(table: Record<string, T> | undefined): Record<string, T> | undefined {
+  return table === undefined || Object.keys(table).length === 0 ? undefined : { ...table };
 }
 
 /** Only what differs from not saying it: `false` and empty lists are the same as nothing. */
@@ -94,12 +102,12 @@ function containerSettings(
     seccomp: options.includes('seccomp=unconfined') ? 'unconfined' : profile,
     apparmor: options.map((option) => /^apparmor=(?!unconfined$)(.+)$/u.exec(option)?.[1]).find(Boolean),
     systemPaths: options.includes('systempaths=unconfined') ? 'unconfined' : undefined,
-    sysctls: said({ ...service.sysctls }),
-    ulimits: said({ ...service.ulimits }),
+    sysctls: written(service.sysctls),
+    ulimits: written(service.ulimits),
     sharedMemoryBytes: positive(Number(service.shm_size ?? 0)),
     groups: list(service.group_add),
     domainName: service.domainname,
-    annotations: said({ ...service.annotations }),
+    annotations: written(service.annotations),
     devices: list(
       service.devices
         ?.filter(({ source }) => source.startsWith('/'))

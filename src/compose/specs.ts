@@ -216,23 +216,25 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
 /** In the order in which they are joined. */
 function networkReferences(service: CanonicalService, names: Names): NetworkReference[] {
   const containerNames = service.container_name === undefined ? [] : [service.container_name];
-  return Object.entries(service.networks)
-    .toSorted(([, left], [, right]) => (right?.priority ?? 0) - (left?.priority ?? 0))
-    .map(([network, options]) => {
-      const {
-        aliases = [],
-        ipv4_address: address,
-        gw_priority: priority,
-        interface_name: name,
-      } = options ?? {};
-      return {
-        name: names.networks.get(network)!,
-        aliases: [...new Set([...aliases, ...containerNames])],
-        ...(address === undefined ? {} : { address }),
-        ...(priority === undefined ? {} : { gatewayPriority: priority }),
-        ...(name === undefined ? {} : { interfaceName: name }),
-      };
-    });
+  const joined = Object.entries(service.networks);
+  if (joined.some(([, options]) => options?.priority !== undefined)) {
+    joined.sort(([, left], [, right]) => (right?.priority ?? 0) - (left?.priority ?? 0));
+  }
+  return joined.map(([network, options]) => {
+    const {
+      aliases = [],
+      ipv4_address: address,
+      gw_priority: priority,
+      interface_name: name,
+    } = options ?? {};
+    return {
+      name: names.networks.get(network)!,
+      aliases: [...new Set([...aliases, ...containerNames])],
+      ...(address === undefined ? {} : { address }),
+      ...(priority === undefined ? {} : { gatewayPriority: priority }),
+      ...(name === undefined ? {} : { interfaceName: name }),
+    };
+  });
 }
 
 function serviceLinks(links: readonly string[], names: Names): ServiceLink[] {

@@ -107,8 +107,11 @@ test('a file with one service less removes that one only', async () => {
 
 test('a job runs to its end once, and anew only when it is changed', async () => {
   const image = /image: (\S+)/u.exec(text)![1]!;
-  const withJob = (command: string) =>
-    `${text.replace('secrets: { key', `  sums:\n    image: ${image}\n    command: [sh, -c, "${command}"]\n    deploy: { mode: replicated-job, replicas: 2 }\nsecrets: { key`)}`;
+  const withJob = (command: string) => {
+    const deploy = '{ mode: replicated-job, replicas: 2 }';
+    const job = `  sums:\n    image: ${image}\n    command: [sh, -c, "${command}"]\n    deploy: ${deploy}\n`;
+    return text.replace('secrets: { key', `${job}secrets: { key`);
+  };
   const states = async () =>
     (await currentTasks(cluster, 'again'))
       .filter(({ serviceName }) => serviceName === 'again_sums')

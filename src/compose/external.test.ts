@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { load, memoryFiles, summary } from './fixtures.ts';
+import { faultsOf, load, memoryFiles, summary } from './fixtures.ts';
 import { readWritten } from './load.ts';
 
 const services =
@@ -65,4 +65,13 @@ test('the old way to name it is understood with variables left in place', async 
   expect(written).toMatchObject({
     networks: { n: { external: true, name: '${X}', labels: { a: 'b' } } },
   });
+});
+
+test('an option without a value is told, and what else is wrong with them as well', async () => {
+  const text = `services: { a: { image: a } }
+volumes: { v: { driver_opts: { device: ./data, 99999999999999999999 } } }`;
+  expect(summary(await faultsOf(text))).toEqual([
+    '2:17 volumes.v.driver_opts: the file system is missing; add type: nfs, type: tmpfs or the like',
+    '2:48 volumes.v.driver_opts.99999999999999999999: nothing cannot be used here; it must be a string',
+  ]);
 });

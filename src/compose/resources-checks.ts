@@ -52,7 +52,9 @@ function checkDriverOptions(model: CanonicalModel, refuse: Report): void {
       refuse(path, 'what to mount is missing', 'add device, and type or o: bind');
       continue;
     }
-    const fault = driverOptionsFault(options as VolumeDriverOptions);
+    // Values that are none have been told of.
+    const texts = Object.entries(options).filter(([, value]: [string, unknown]) => typeof value === 'string');
+    const fault = driverOptionsFault(Object.fromEntries(texts) as unknown as VolumeDriverOptions);
     if (fault !== undefined) refuse([...path, ...fault.at], fault.why, fault.hint);
   }
 }

@@ -69,7 +69,7 @@ function pathOf(error: ErrorObject): PathSegment[] {
     .split('/')
     .slice(1)
     .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .map((segment) => (/^\d+$/u.test(segment) ? Number(segment) : segment));
+    .map((segment) => (/^\d{1,9}$/u.test(segment) ? Number(segment) : segment));
   const params = error.params as { additionalProperty?: string; missingProperty?: string };
   const key = error.propertyName ?? params.additionalProperty ?? params.missingProperty;
   return key === undefined ? path : [...path, key];

@@ -92,8 +92,9 @@ export const command: Command = {
       return exitCodes.done;
     }
     const reasons = failures.map(({ service, reason }) => `  ${service}: ${reason}`).join('\n');
+    const others = failures.length < status.services.length ? 'The other services run. ' : '';
     throw new ShoalError('failed_precondition', `Cannot bring up all of ${application.name}:\n${reasons}`, {
-      next: `The other services run. See \`shoal ps -p ${application.name}\` and \`shoal logs -p ${application.name}\`.`,
+      next: `${others}See \`shoal ps -p ${application.name}\` and \`shoal logs -p ${application.name}\`.`,
     });
   },
 };

@@ -67,14 +67,14 @@ function checkSingle(key: string, service: CanonicalService, { complain, refuse 
     ...(service.container_name === undefined ? [] : [['container_name']]),
     ...addresses.map(([name]) => ['networks', name, 'ipv4_address']),
   ];
-  const replicas = deploy?.replicas ?? service.scale ?? 1;
+  const mode = serviceMode(service);
   const says = deploy?.replicas === undefined ? 'scale' : 'deploy.replicas';
   for (const keys of single) {
-    if (serviceMode(service).kind === 'global') {
+    if (mode.kind === 'global') {
       const message = `it is for one container, and a global service has one on every host`;
       refuse([...path, ...keys], message, 'leave out one of them');
-    } else if (replicas > 1) {
-      const message = `it is for one container, and ${says} says ${replicas}`;
+    } else if (mode.replicas > 1) {
+      const message = `it is for one container, and ${says} says ${mode.replicas}`;
       const say = keys[0] === 'container_name' ? complain : refuse;
       say([...path, ...keys], message, 'leave out one of them');
     }

@@ -16,8 +16,7 @@ afterEach(async () => {
   await host.remove();
 });
 
-const reaches = (id: string, state: TaskState) =>
-  vi.waitFor(() => expect(host.status(id)?.state).toBe(state), { timeout: 5_000, interval: 5 });
+const reaches = (id: string, state: TaskState) => host.reaches(id, state);
 
 /** The task whose namespaces are shared. */
 const anchor = (desiredState: DesiredTaskState = 'running'): TaskAssignment => ({

@@ -18,8 +18,7 @@ afterEach(async () => {
   await host.remove();
 });
 
-const reaches = (state: TaskState) =>
-  vi.waitFor(() => expect(host.status('a')?.state).toBe(state), { timeout: 5_000, interval: 5 });
+const reaches = (state: TaskState) => host.reaches('a', state);
 const hook = (...command: string[]) => ({ command, environment: { A: '1' } });
 
 test('a task runs once its commands after the start have ended, in their order', async () => {

@@ -15,7 +15,7 @@ afterEach(async () => {
 });
 
 const limit = { timeout: 5_000, interval: 5 };
-const reaches = (state: TaskState) => vi.waitFor(() => expect(host.status('a')?.state).toBe(state), limit);
+const reaches = (state: TaskState) => host.reaches('a', state);
 const runs = (id: string) =>
   vi.waitFor(() => expect(host.engine.containers.get(id)?.state).toBe('running'), limit);
 const each = (command: string, more: Partial<InitContainer> = {}): InitContainer => ({

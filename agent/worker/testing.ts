@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect, vi } from 'vitest';
 import { createVolumes } from '../volumes/volumes.ts';
 import { sampleContainer, sampleTemplate } from '../../test/samples.ts';
-import type { DesiredTaskState, TaskStatus } from '../../src/spec/task.ts';
+import type { DesiredTaskState, TaskState, TaskStatus } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { seededRandom } from '../../src/util/random.ts';
@@ -126,5 +127,10 @@ export class TestHost {
 
   status(id: string): TaskStatus | undefined {
     return this.#worker?.entries.get(id)?.local.status;
+  }
+
+  /** Resolves once the task is seen in the state; fails when that takes longer than 5 s. */
+  reaches(id: string, state: TaskState): Promise<void> {
+    return vi.waitFor(() => expect(this.status(id)?.state).toBe(state), { timeout: 5_000, interval: 5 });
   }
 }

@@ -16,6 +16,18 @@ export async function writeComposeFile(cluster: Cluster, application: string, te
   return path;
 }
 
+/** What a shell script prints in a replica of the service; when it fails its exit code and all that was printed. */
+export async function runInside(
+  cluster: Cluster,
+  application: string,
+  service: string,
+  script: string,
+): Promise<string> {
+  const argv = ['exec', '-T', '-p', application, service, 'sh', '-c', script];
+  const { stdout, stderr, exitCode } = await cluster.shoal(argv);
+  return exitCode === 0 ? stdout.trim() : `${exitCode}: ${stdout.trim()} ${stderr.trim()}`;
+}
+
 /** The tasks of an application that ought to run, from the API. */
 export async function currentTasks(cluster: Cluster, application: string): Promise<Task[]> {
   const client = cluster.client();

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
-import { currentTasks, writeComposeFile } from '../harness/compose.ts';
+import { currentTasks, runInside, writeComposeFile } from '../harness/compose.ts';
 import { buildImage, busyboxImage } from '../harness/image.ts';
 import { paths } from '../harness/state.ts';
 import { LineProcess } from './network-rpc.ts';
@@ -43,11 +43,8 @@ async function up(application: string, text: string): Promise<void> {
   expect(await cluster.shoal(['up', '-f', path, '--timeout', '60'])).toMatchObject({ exitCode: 0 });
 }
 
-async function inside(application: string, service: string, script: string): Promise<string> {
-  const argv = ['exec', '-T', '-p', application, service, 'sh', '-c', script];
-  const { stdout, stderr, exitCode } = await cluster.shoal(argv);
-  return exitCode === 0 ? stdout.trim() : `${exitCode}: ${stdout.trim()} ${stderr.trim()}`;
-}
+const inside = (application: string, service: string, script: string) =>
+  runInside(cluster, application, service, script);
 
 test('settings, names, volumes and networks are in the container as the file says', async () => {
   const [host] = cluster.hosts;

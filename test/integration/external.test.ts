@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { CommandOptions } from '../../src/util/command.ts';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
-import { currentTasks, writeComposeFile } from '../harness/compose.ts';
+import { currentTasks, runInside, writeComposeFile } from '../harness/compose.ts';
 import { buildImage, busyboxImage } from '../harness/image.ts';
 import { paths } from '../harness/state.ts';
 
@@ -42,11 +42,8 @@ async function up(application: string, text: string): Promise<string> {
   return await shoal(`up -f ${path} --timeout 60`);
 }
 
-async function inside(application: string, service: string, script: string): Promise<string> {
-  const argv = ['exec', '-T', '-p', application, service, 'sh', '-c', script];
-  const { stdout, stderr, exitCode } = await cluster.shoal(argv);
-  return exitCode === 0 ? stdout.trim() : `${exitCode}: ${stdout.trim()} ${stderr.trim()}`;
-}
+const inside = (application: string, service: string, script: string) =>
+  runInside(cluster, application, service, script);
 
 const sleeps = 'image: IMAGE\n    command: [sleep, "86400"]\n    stop_signal: SIGKILL';
 function onHost(name: string): string {

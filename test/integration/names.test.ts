@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
-import { writeComposeFile } from '../harness/compose.ts';
+import { runInside, writeComposeFile } from '../harness/compose.ts';
 import type { Host } from '../harness/host.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { paths } from '../harness/state.ts';
@@ -51,11 +51,8 @@ async function up(application: string, text: string): Promise<string> {
   return path;
 }
 
-async function inside(application: string, service: string, script: string): Promise<string> {
-  const argv = ['exec', '-T', '-p', application, service, 'sh', '-c', script];
-  const { stdout, stderr, exitCode } = await cluster.shoal(argv);
-  return exitCode === 0 ? stdout.trim() : `${exitCode}: ${stdout.trim()} ${stderr.trim()}`;
-}
+const inside = (application: string, service: string, script: string) =>
+  runInside(cluster, application, service, script);
 
 test('links and the name of a container are names inside, each for whom it is meant', async () => {
   await up(

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Task } from '../../src/spec/task.ts';
 import { createCluster, nodesReady, type Cluster } from '../harness/cluster.ts';
 import type { Host } from '../harness/host.ts';
-import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
+import { currentTasks, untilConverged, runInside, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { containersOf, inventoryOf } from '../harness/inventory.ts';
 import { cgroupParent, paths } from '../harness/state.ts';
@@ -81,11 +81,7 @@ async function tasks(): Promise<Map<string, Task>> {
   return new Map(all.map((task) => [`${task.serviceName.replace('near_', '')}.${task.slot}`, task]));
 }
 
-async function inside(name: string, script: string): Promise<string> {
-  const argv = ['exec', '-T', '-p', 'near', name, 'sh', '-c', script];
-  const { stdout, stderr, exitCode } = await cluster.shoal(argv);
-  return exitCode === 0 ? stdout.trim() : `${exitCode}: ${stdout.trim()} ${stderr.trim()}`;
-}
+const inside = (name: string, script: string) => runInside(cluster, 'near', name, script);
 
 /** Every task is beside the one of its number, in its namespaces. */
 async function expectTogether(): Promise<void> {

@@ -7,10 +7,11 @@ import { chainText, placeText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalMount, CanonicalService } from './model.ts';
 import { parseTmpfs } from './mounts.ts';
 import { checkNetworking } from './network-checks.ts';
-import { checkBuild, checkOrigin, checkUses, type Speaker } from './service-checks.ts';
+import { checkBuild, checkOrigin, checkUses } from './service-checks.ts';
 import { checkSettings } from './settings-checks.ts';
 import { checkSharing } from './sharing-checks.ts';
 import { sharesOf } from './sharing.ts';
+import { speakerOf, type Speaker } from './speaker.ts';
 import { locate, placeOf, type TreeNode, type PathSegment } from './tree.ts';
 
 /** What a check needs: the model, and how to speak about a path in it. */
@@ -33,12 +34,8 @@ export function checkConsistency(
   faulty: ReadonlySet<string>,
   diagnostics: Diagnostics,
 ): void {
-  const say =
-    (how: 'error' | 'refusal' | 'warning'): Speaker['complain'] =>
-    (path, message, hint) =>
-      diagnostics.isFull() || diagnostics[how](placeOf(tree, path), path, message, hint);
-  const [complain, refuse, warn] = [say('error'), say('refusal'), say('warning')];
-  const context: Context = { model, tree, faulty, complain, refuse, warn };
+  const context: Context = { model, tree, faulty, ...speakerOf(tree, diagnostics) };
+  const { complain } = context;
   for (const [key, service] of Object.entries(model.services)) {
     checkService(key, service, context);
     checkReferences(key, service, context);

@@ -1,6 +1,6 @@
 import { isJob, serviceMode } from './deploy.ts';
 import type { CanonicalService } from './model.ts';
-import type { Speaker } from './service-checks.ts';
+import type { Speaker } from './speaker.ts';
 import type { PathSegment } from './tree.ts';
 
 /** Checks what goes with the mode of a service: global ones have no number of replicas, and jobs end. */

@@ -21,14 +21,13 @@ export interface Diagnostic {
   refused?: true;
 }
 
-/** After this many errors the rest of a file is only counted. */
+/** After this many errors, or warnings, the rest of them are not kept: they would help nobody. */
 const diagnosticsMax = 200;
 
 /** Collects what the stages find, so that a person sees all of it at once. */
 export class Diagnostics {
-  readonly list: Diagnostic[] = [];
+  private readonly kept: Record<Diagnostic['severity'], Diagnostic[]> = { error: [], warning: [] };
   private readonly seen = new Set<string>();
-  private errorCount = 0;
   private readonly refusals: Diagnostic['severity'];
 
   /** `refusals`: what it is that Shoal does not run something; an error when it is to be run. */
@@ -37,7 +36,6 @@ export class Diagnostics {
   }
 
   error(at: Position | undefined, path: readonly PathSegment[], message: string, hint = ''): void {
-    this.errorCount += 1;
     this.add('error', at, path, message, hint);
   }
 
@@ -48,17 +46,26 @@ export class Diagnostics {
   /** Something that the language has and Shoal does not run. */
   refusal(at: Position | undefined, path: readonly PathSegment[], message: string, hint = ''): void {
     const said = this.refusals === 'error' ? message : `shoal up refuses this: ${message}`;
-    if (this.refusals === 'error') this.errorCount += 1;
     this.add(this.refusals, at, path, said, hint, true);
   }
 
   /** Whether there are so many errors that more would help nobody. */
   isFull(): boolean {
-    return this.list.length >= diagnosticsMax;
+    return this.isFullOf('error');
+  }
+
+  /** Whether one more of this kind would not be kept. */
+  isFullOf(how: 'error' | 'refusal' | 'warning'): boolean {
+    return this.kept[how === 'refusal' ? this.refusals : how].length >= diagnosticsMax;
   }
 
   hasErrors(): boolean {
-    return this.errorCount > 0;
+    return this.kept.error.length > 0;
+  }
+
+  /** How many errors and warnings are kept. */
+  count(): number {
+    return this.kept.error.length + this.kept.warning.length;
   }
 
   private add(
@@ -69,7 +76,8 @@ export class Diagnostics {
     hint: string,
     refused = false,
   ): void {
-    if (this.list.length >= diagnosticsMax) return;
+    const list = this.kept[severity];
+    if (list.length >= diagnosticsMax) return;
     const { line, column } = at === undefined ? { line: 0, column: 0 } : lineAndColumn(at);
     const file = at?.file.name ?? '';
     const key = JSON.stringify([severity, file, line, column, path, message]);
@@ -86,17 +94,17 @@ export class Diagnostics {
     };
     if (at !== undefined) diagnostic.sourceLine = lineText(at);
     if (refused) diagnostic.refused = true;
-    this.list.push(diagnostic);
+    list.push(diagnostic);
   }
 
   /** The warnings, in order of place. */
   warnings(): Diagnostic[] {
-    return inOrder(this.list.filter((diagnostic) => diagnostic.severity === 'warning'));
+    return inOrder(this.kept.warning);
   }
 
   /** The errors, in order of place. */
   errors(): Diagnostic[] {
-    return inOrder(this.list.filter((diagnostic) => diagnostic.severity === 'error'));
+    return inOrder(this.kept.error);
   }
 }
 

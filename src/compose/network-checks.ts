@@ -12,7 +12,7 @@ import { parseLink } from './links.ts';
 import { serviceMode } from './deploy.ts';
 import type { CanonicalModel, CanonicalNetwork, CanonicalService } from './model.ts';
 import { isEveryAddress } from './ports.ts';
-import type { Speaker } from './service-checks.ts';
+import type { Speaker } from './speaker.ts';
 
 /** Smaller subnets hold too few addresses to divide. */
 const prefixMax = 28;

@@ -2,10 +2,8 @@ import type { VolumeDriverOptions } from '../spec/resource.ts';
 import { driverOptionsFault } from '../spec/volume-options.ts';
 import type { Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel } from './model.ts';
-import type { Speaker } from './service-checks.ts';
-import { placeOf, type PathSegment, type TreeNode } from './tree.ts';
-
-type Report = (path: readonly PathSegment[], message: string, hint?: string) => unknown;
+import { speakerOf, type Speaker } from './speaker.ts';
+import type { TreeNode } from './tree.ts';
 
 const kinds = ['networks', 'volumes', 'secrets', 'configs'] as const;
 
@@ -17,13 +15,10 @@ const predefined: ReadonlyMap<string, string> = new Map([
 
 /** Checks what the top level says of networks, volumes, secrets and configs. Reports with places from `tree`. */
 export function checkResources(model: CanonicalModel, tree: TreeNode, diagnostics: Diagnostics): void {
-  const complain: Report = (path, ...said) =>
-    diagnostics.isFull() || diagnostics.error(placeOf(tree, path), path, ...said);
-  const warn: Report = (path, ...said) => diagnostics.warning(placeOf(tree, path), path, ...said);
-  const refuse: Report = (path, ...said) => diagnostics.refusal(placeOf(tree, path), path, ...said);
-  checkExternal(model, { complain, refuse, warn });
-  checkDriverOptions(model, refuse);
-  checkJoinedTwice(model, refuse);
+  const speaker = speakerOf(tree, diagnostics);
+  checkExternal(model, speaker);
+  checkDriverOptions(model, speaker);
+  checkJoinedTwice(model, speaker);
 }
 
 /** As compose-go does: beside `external` a volume may say nothing but `name`; what others say means nothing. */
@@ -44,7 +39,7 @@ function checkExternal(model: CanonicalModel, { complain, refuse, warn }: Speake
   }
 }
 
-function checkDriverOptions(model: CanonicalModel, refuse: Report): void {
+function checkDriverOptions(model: CanonicalModel, { refuse }: Speaker): void {
   for (const [key, { driver = 'local', driver_opts: options }] of Object.entries(model.volumes ?? {})) {
     if (driver !== 'local' || options === undefined || Object.keys(options).length === 0) continue;
     const path = ['volumes', key, 'driver_opts'];
@@ -60,7 +55,7 @@ function checkDriverOptions(model: CanonicalModel, refuse: Report): void {
 }
 
 /** Two keys may mean one external network, but not for one service. */
-function checkJoinedTwice(model: CanonicalModel, refuse: Report): void {
+function checkJoinedTwice(model: CanonicalModel, { refuse }: Speaker): void {
   for (const [key, service] of Object.entries(model.services)) {
     const joined = new Map<string, string>();
     for (const network of Object.keys(service.networks)) {

@@ -68,4 +68,14 @@ networks:
     const services = Array.from({ length: 1000 }, (_, index) => `  s${index}: 1`);
     expect(await faultsOf(`services:\n${services.join('\n')}`)).toHaveLength(200);
   });
+
+  it('takes a right file however much there is to warn of, and names the faults of a wrong one all the same', async () => {
+    const labels = Array.from({ length: 250 }, (_, index) => `l${index}: $UNSET_${index}`).join(', ');
+    const file = (image: string) => `services: { a: { labels: { ${labels} }, image: ${image} } }`;
+    expect((await load(file('a'))).warnings).toHaveLength(200);
+    const faults = await faultsOf(file('[]'));
+    expect(faults.filter(({ severity }) => severity === 'error')).toMatchObject([
+      { path: 'services.a.image' },
+    ]);
+  });
 });

@@ -1,17 +1,6 @@
 import type { CanonicalDeviceRequest, CanonicalModel, CanonicalService } from './model.ts';
+import type { Speaker } from './speaker.ts';
 import type { PathSegment } from './tree.ts';
-
-type Complain = (path: readonly PathSegment[], message: string, hint?: string) => unknown;
-
-/** How checks speak: of what is wrong as Compose goes, and of what is only wrong on a cluster. */
-export interface Speaker {
-  /** The file is wrong. */
-  complain: Complain;
-  /** The file is right, but Shoal does not run it. */
-  refuse: Complain;
-  /** Something that was asked for does not happen. */
-  warn: Complain;
-}
 
 const has = (table: object | undefined, key: string) => table !== undefined && Object.hasOwn(table, key);
 
@@ -105,7 +94,7 @@ export function checkUses(
 function checkRequests(
   path: readonly PathSegment[],
   requests: readonly CanonicalDeviceRequest[],
-  complain: Complain,
+  complain: Speaker['complain'],
 ): void {
   for (const [index, { count, device_ids: ids }] of requests.entries()) {
     if (count === undefined || ids === undefined) continue;
@@ -116,7 +105,7 @@ function checkRequests(
 function checkCredentials(
   path: readonly PathSegment[],
   credentials: CanonicalService['credential_spec'],
-  complain: Complain,
+  complain: Speaker['complain'],
 ): void {
   if (credentials === undefined) return;
   const sources = (['config', 'file', 'registry'] as const).filter((name) => has(credentials, name));

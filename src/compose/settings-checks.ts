@@ -2,7 +2,7 @@ import { checkDeviceRequests } from './device-requests.ts';
 import { securityOption } from './settings.ts';
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
-import type { Speaker } from './service-checks.ts';
+import type { Speaker } from './speaker.ts';
 import { sharedService } from './sharing.ts';
 
 /**

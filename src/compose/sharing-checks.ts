@@ -2,7 +2,7 @@ import { pairingProblem } from '../spec/sharing.ts';
 import { serviceMode } from './deploy.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
 import { mountSourcesMax, mountSourcesOf, sharedService, sharesOf } from './sharing.ts';
-import type { Speaker } from './service-checks.ts';
+import type { Speaker } from './speaker.ts';
 import type { PathSegment } from './tree.ts';
 
 /** Checks what a service takes over from others. Circles are those of `depends_on`, which sharing implies. */

@@ -53,7 +53,7 @@ export async function readSources(
 
 /** Parses one file; a document that is no map is an error, and a file without any adds nothing, with a warning. */
 async function parseSource(file: SourceFile, diagnostics: Diagnostics): Promise<Source> {
-  const before = diagnostics.list.length;
+  const before = diagnostics.count();
   const parsed = await parseYaml(file, diagnostics);
   const trees: TreeNode[] = [];
   for (const tree of parsed) {
@@ -62,7 +62,7 @@ async function parseSource(file: SourceFile, diagnostics: Diagnostics): Promise<
       diagnostics.error(tree.at, [], 'this is not a Compose file', 'it must be a map with services in it');
     }
   }
-  if (trees.length === 0 && diagnostics.list.length === before) {
+  if (trees.length === 0 && diagnostics.count() === before) {
     diagnostics.warning({ file, offset: 0 }, [], 'the file is empty, and adds nothing');
     trees.push(map({ file, offset: 0 }, {}));
   }

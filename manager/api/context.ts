@@ -10,7 +10,11 @@ import type { Database } from '../store/objects.ts';
 
 /** The part of the dispatcher that the API uses. */
 export interface AgentStreams {
-  openStream(nodeId: string, request: StreamRequest): Promise<WebSocket>;
+  openStream(
+    nodeId: string,
+    request: StreamRequest,
+    options?: { awaitsReturn?: boolean },
+  ): Promise<WebSocket>;
   acceptSession(socket: WebSocket, nodeId: string): void;
   expectsStream(streamId: string, nodeId: string): boolean;
   acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;

@@ -47,7 +47,8 @@ async function openExec(context: ApiContext, call: UpgradeCall): Promise<WebSock
       },
     );
   }
-  return await context.agents.openStream(task.nodeId ?? '', { kind: 'exec', taskId: task.id, ...request });
+  const stream = { kind: 'exec', taskId: task.id, ...request } as const;
+  return await context.agents.openStream(task.nodeId ?? '', stream, { awaitsReturn: true });
 }
 
 function parse(text: string): unknown {

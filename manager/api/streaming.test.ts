@@ -57,9 +57,7 @@ test('logs of several nodes are merged in order of time', async () => {
 test('a node that cannot be reached gives a warning line, and the others their logs', async () => {
   await using manager = await startTestManager();
   const [one, two] = await twoAgents(manager);
-  two.close();
-  await until(() => two.closed);
-  await answered(manager);
+  await leave(manager, two);
   const reading = Array.fromAsync(manager.client.stream<LogLine>('/logs?application=app'));
   await answer(one, 0, [1]);
   const lines = await reading;
@@ -140,8 +138,40 @@ test('a command cannot be run in a task that does not run', async () => {
   await expect(manager.client.exec('app_web.7', request)).rejects.toMatchObject({
     code: 'failed_precondition',
   });
-  one.close();
-  await until(() => one.closed);
+});
+
+/** Closes the agent's connection, and the manager knows of it. */
+async function leave(manager: TestManager, agent: TestAgent): Promise<void> {
+  agent.close();
+  await until(() => agent.closed);
   await answered(manager);
+}
+
+test('a command waits for an agent that has ended and comes back', async () => {
+  await using manager = await startTestManager();
+  const identity = await manager.join('worker');
+  const old = await manager.agent(identity);
+  await old.greet();
+  await manager.database.write([[{ kind: 'service', action: 'create', object: web }]]);
+  await addTask(manager, 1, old.nodeId);
+  await leave(manager, old);
+  const opening = manager.client.exec('app_web.1', { command: ['ls'], tty: false, environment: {} });
+  const agent = await manager.agent(identity);
+  await agent.greet();
+  const asked = await until(() => agent.messages.find((message) => message.type === 'stream'));
+  expect(asked.request).toMatchObject({ kind: 'exec', command: ['ls'] });
+  const socket = await agent.dialBack(asked.streamId);
+  (await opening).close();
+  socket.close();
+});
+
+test('a command is refused at once when the node of the task is down', async () => {
+  await using manager = await startTestManager();
+  const [one] = await twoAgents(manager);
+  await leave(manager, one);
+  const node = manager.database.view.nodes.get(one.nodeId)!;
+  const object = { ...node, status: { state: 'down' as const, since: 0, message: '' } };
+  await manager.database.write([[{ kind: 'node', action: 'update', object }]]);
+  const request = { command: ['ls'], tty: false, environment: {} };
   await expect(manager.client.exec('app_web.1', request)).rejects.toMatchObject({ code: 'unavailable' });
 });

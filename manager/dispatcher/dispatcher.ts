@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WebSocket } from 'ws';
-import { heartbeatIntervalMs } from '../../src/spec/defaults.ts';
+import { agentReturnMs, heartbeatIntervalMs } from '../../src/spec/defaults.ts';
 import type { Node, NodeDescription } from '../../src/spec/node.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
@@ -19,12 +19,23 @@ import { StatusWriter } from './writer.ts';
 /** Changes that come this close together go out together. */
 const coalesceMs = 2;
 const helloAttemptsMax = 10;
+/** How often a stream that waits for an agent to come back looks for it. */
+const returnLookMs = 50;
 
 export interface DispatcherOptions {
   database: Database;
   clock: Clock;
   random: Random;
   log: Logger;
+}
+
+export interface StreamOptions {
+  /**
+   * Wait for an agent that has just ended, as one does that is upgraded: as long as its node counts as ready, and
+   * `agentReturnMs` at most.
+   * @default false
+   */
+  awaitsReturn?: boolean;
 }
 
 /** What the manager's server and API need of the agents' sessions. */
@@ -36,8 +47,8 @@ export interface Dispatcher {
   /** Whether the node was asked to open this stream. */
   expectsStream(streamId: string, nodeId: string): boolean;
   acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;
-  /** A connection on which the node's agent serves the request, in frames. Throws `unavailable` when there is no such agent now. */
-  openStream(nodeId: string, request: StreamRequest): Promise<WebSocket>;
+  /** A connection on which the node's agent serves the request, in frames. Throws `unavailable` when there is no such agent. */
+  openStream(nodeId: string, request: StreamRequest, options?: StreamOptions): Promise<WebSocket>;
 }
 
 /** Agents' sessions: assignments down, status up, and nodes declared down when their agents fall silent. */
@@ -60,6 +71,7 @@ class SessionDispatcher implements Dispatcher {
   #waiting: ReadonlyMap<string, number> = new Map();
   #cancelLook: (() => void) | undefined;
   #unsubscribe: (() => void) | undefined;
+  #stopped = false;
 
   constructor(options: DispatcherOptions) {
     const { clock, log, random, database } = options;
@@ -91,6 +103,7 @@ class SessionDispatcher implements Dispatcher {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#unsubscribe?.();
     this.#cancelLook?.();
     await Promise.all([this.#assigning.stop(), this.#listening.stop()]);
@@ -121,7 +134,8 @@ class SessionDispatcher implements Dispatcher {
     this.#streams.accept(streamId, nodeId, socket);
   }
 
-  async openStream(nodeId: string, request: StreamRequest): Promise<WebSocket> {
+  async openStream(nodeId: string, request: StreamRequest, options: StreamOptions = {}): Promise<WebSocket> {
+    if (options.awaitsReturn === true) await this.#returnOf(nodeId);
     const session = this.#sessions.get(nodeId);
     if (session?.ready !== true) {
       throw new ShoalError('unavailable', `Cannot reach node ${nodeId}: its agent is not connected`, {
@@ -131,6 +145,15 @@ class SessionDispatcher implements Dispatcher {
     return await this.#streams.open(nodeId, (streamId) =>
       session.send({ type: 'stream', streamId, request }),
     );
+  }
+
+  /** Resolves when the node's agent is here, or is not expected any more. */
+  async #returnOf(nodeId: string): Promise<void> {
+    const { database, clock } = this.#options;
+    const until = clock.now() + agentReturnMs;
+    const isExpected = () =>
+      !this.#stopped && database.view.nodes.get(nodeId)?.status.state === 'ready' && clock.now() < until;
+    while (this.#sessions.get(nodeId)?.ready !== true && isExpected()) await clock.sleep(returnLookMs);
   }
 
   #receive(session: Session, message: AgentMessage): void {

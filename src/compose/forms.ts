@@ -61,7 +61,6 @@ export const forms = {
   healthcheckTest,
   ports,
   mounts,
-  ulimits: (node) => eachValue(node, bothLimits),
   extraHosts,
   devices,
   microseconds: onScalar(wholeMicroseconds),
@@ -328,10 +327,6 @@ function dependsOn(node: TreeNode): TreeNode {
 }
 
 /** One number stands for both limits. */
-function bothLimits(node: TreeNode): TreeNode {
-  return node.kind === 'scalar' && node.value !== null ? map(node.at, { soft: node, hard: node }) : node;
-}
-
 function eachValue(node: TreeNode, change: (value: TreeNode) => TreeNode): TreeNode {
   if (node.kind !== 'map') return node;
   const entries = new Map<string, MapEntry>();

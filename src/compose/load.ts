@@ -17,6 +17,7 @@ import { profilesOf, selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
 import { fileContents, serviceEnvironments, serviceLabels } from './resolve.ts';
 import { composeSchema } from './schema.ts';
+import { onlyUsed, selectFrom } from './select.ts';
 import { seccompProfiles } from './seccomp.ts';
 import { toSpecs, type FileContents } from './specs.ts';
 import { substitute } from './template.ts';
@@ -116,11 +117,12 @@ async function readModel(
   const resolve = { fileSystem, environment, environments, tree, diagnostics, projectDirectory };
   const variables = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);
   const labels = reads === 'none' ? new Map() : await serviceLabels(plain, resolve);
-  const canonical = normalise(plain, name, variables, labels, { environment, projectDirectory });
+  const model = normalise(plain, name, variables, labels, { environment, projectDirectory });
   if (options.skipConsistency !== true) {
-    checkConsistency(canonical, tree, faulty, diagnostics);
-    checkResources(canonical, tree, diagnostics);
+    checkConsistency(model, tree, faulty, diagnostics);
+    checkResources(model, tree, diagnostics);
   }
+  const canonical = onlyUsed(model);
   // The canonical model is plain data; its interfaces have no index signature that Plain could see.
   tellVerdicts(canonical as unknown as Plain, composeSchema, tree, diagnostics);
   const contents = {
@@ -135,7 +137,7 @@ async function readModel(
     contents.seccomp = await seccompProfiles(canonical, resolve, severity);
   }
   if (diagnostics.hasErrors()) throw failure(diagnostics);
-  const merged = () => withoutDefaults(plain, name, variables, labels);
+  const merged = () => selectFrom(withoutDefaults(plain, name, variables, labels), canonical);
   const warnings = diagnostics.warnings();
   return { model: { canonical, merged, warnings, environment, profiles: profilesOf(whole) }, contents };
 }

@@ -96,7 +96,8 @@ export interface CanonicalService {
   stdin_open?: boolean;
   sysctls?: Record<string, string>;
   tty?: boolean;
-  ulimits?: Record<string, { soft: number; hard: number }>;
+  /** One number is both limits. */
+  ulimits?: Record<string, number | { soft: number; hard: number }>;
   userns_mode?: string;
   uts?: string;
   credential_spec?: { config?: string; file?: string; registry?: string };

@@ -8,7 +8,7 @@ export interface ShortMount {
   target: string;
   read_only?: boolean;
   bind?: { create_host_path: boolean; propagation?: string; selinux?: string };
-  volume?: { nocopy: boolean };
+  volume?: { nocopy?: boolean };
 }
 
 /** `ignored` are options that mean something, but not to a mount of this type. */
@@ -30,14 +30,15 @@ export function parseShortMount(text: string): ShortMounts {
       hint: 'give the volume a name of two letters or more',
     };
   }
-  if (parts.length === 1) return { mount: { type: 'volume', target: cleanPath(text) }, ignored: [] };
+  if (parts.length === 1)
+    return { mount: { type: 'volume', target: cleanPath(text), volume: {} }, ignored: [] };
   const [source = '', target = '', options = ''] = parts;
   const isBind = /^[./~\\]/u.test(source);
   const mount: ShortMount = {
     type: isBind ? 'bind' : 'volume',
     source,
     target: cleanPath(target),
-    ...(isBind ? { bind: { create_host_path: true } } : {}),
+    ...(isBind ? { bind: { create_host_path: true } } : { volume: {} }),
   };
   const ignored: string[] = [];
   for (const option of options === '' ? [] : options.split(',')) {

@@ -36,7 +36,7 @@ type Table<T> = Record<string, T>;
 
 /**
  * The canonical model: defaults filled in, resources named, environments resolved, keys sorted. Loading it again gives
- * the same model. Only `services.NAME.networks` keeps the file's order, because the first network has the default route.
+ * the same model.
  */
 export function normalise(
   raw: RawModel,
@@ -97,11 +97,20 @@ export function withoutDefaults(
   labels: LabelsOfServices,
 ): Plain {
   const { version: _, include: __, name: ___, services, ...rest } = raw;
-  const told = mapTable(services ?? {}, (service, key) =>
-    resolvedService(service, environments.get(key), labels.get(key)),
-  );
+  const told: Record<string, unknown> = {
+    name,
+    services: mapTable(services ?? {}, (service, key) => {
+      const resolved = resolvedService(saying(service), environments.get(key), labels.get(key));
+      return { ...resolved, ...longForms(resolved) };
+    }),
+    ...rest,
+  };
+  for (const kind of ['networks', 'volumes'] as const) {
+    const table: Table<object | null> | undefined = rest[kind];
+    if (table !== undefined) told[kind] = mapTable(table, (entry) => entry ?? {});
+  }
   // Both are plain data; the model's interfaces have no index signature that Plain could see.
-  return sortedModel({ name, services: told, ...rest }) as unknown as Plain;
+  return sortedModel(told) as unknown as Plain;
 }
 
 /** The service with what its files say in place of their names, where they have been read. */
@@ -120,30 +129,20 @@ function resolvedService(
 }
 
 function normalService(
-  service: Partial<CanonicalService>,
+  written: Partial<CanonicalService>,
   environment: Record<string, string | null> | undefined,
   labels: Record<string, string> | undefined,
   isOther: (name: string) => boolean,
   surroundings: Surroundings,
 ): CanonicalService {
-  const joined = service.networks ?? {};
+  const service = saying(written);
   const normal: CanonicalService = {
-    ...resolvedService(withoutNull(service), environment, labels),
-    networks:
-      Object.keys(joined).length === 0 && service.network_mode === undefined ? { default: null } : joined,
+    ...resolvedService(service, environment, labels),
+    ...longForms(service),
+    networks: networksOf(service),
   };
   if (service.build !== undefined) normal.build = normalBuild(service.build, surroundings);
   if (service.pull_policy === 'if_not_present') normal.pull_policy = 'missing';
-  if (service.ports !== undefined) {
-    normal.ports = service.ports.map((port) => ({
-      ...port,
-      protocol: port.protocol ?? 'tcp',
-      mode: port.mode ?? 'ingress',
-    }));
-  }
-  if (service.depends_on !== undefined) {
-    normal.depends_on = mapTable(service.depends_on, (one) => ({ ...one, required: one.required ?? true }));
-  }
   const shared = sharesOf(service).map((share) => share.service);
   for (const name of [...impliedDependencies(service), ...shared].filter(isOther)) {
     normal.depends_on = {
@@ -151,13 +150,42 @@ function normalService(
       [name]: normal.depends_on?.[name] ?? { condition: 'service_started', required: true },
     };
   }
-  if (service.secrets !== undefined) {
-    normal.secrets = service.secrets.map((reference) => withTarget(reference, '/run/secrets'));
-  }
   if (service.configs !== undefined) {
     normal.configs = service.configs.map((reference) => withTarget(reference, '/'));
   }
   return normal;
+}
+
+/** A service that names no network is on the default one, unless its mode has none or a provider runs it. */
+function networksOf({
+  networks = {},
+  network_mode: mode,
+  provider,
+}: Partial<CanonicalService>): CanonicalService['networks'] {
+  const isOnNone = Object.keys(networks).length === 0;
+  return isOnNone && mode === undefined && provider === undefined ? { default: null } : networks;
+}
+
+/** Ports, dependencies and secrets with all that their long forms say. */
+function longForms(service: Partial<CanonicalService>): Partial<CanonicalService> {
+  const { ports, depends_on: dependencies, secrets } = service;
+  const long: Partial<CanonicalService> = {};
+  if (ports !== undefined) {
+    long.ports = ports.map((port) => ({
+      ...port,
+      protocol: port.protocol ?? 'tcp',
+      mode: port.mode ?? 'ingress',
+    }));
+  }
+  if (dependencies !== undefined) {
+    long.depends_on = mapTable(dependencies, ({ restart, ...one }) => ({
+      ...one,
+      ...(restart === true && { restart }),
+      required: one.required ?? true,
+    }));
+  }
+  if (secrets !== undefined) long.secrets = secrets.map((one) => withTarget(one, '/run/secrets'));
+  return long;
 }
 
 /** Services that this one cannot do without, for it names them elsewhere than in depends_on. */
@@ -165,12 +193,22 @@ function impliedDependencies({ links = [] }: Partial<CanonicalService>): string[
   return links.map((link) => parseLink(link).service);
 }
 
-/** Some maps may be written without anything in them, which says nothing. */
-function withoutNull(service: Partial<CanonicalService>): Partial<CanonicalService> {
-  const empty = (['deploy', 'develop', 'pid'] as const).filter((key) => service[key] === null);
-  if (empty.length === 0) return service;
-  const said = { ...service };
-  for (const key of empty) delete said[key];
+/** An empty list of these says that the image's own is not used; any other says nothing. */
+const clearing: ReadonlySet<string> = new Set(['command', 'entrypoint']);
+/** Switches that are not off by default everywhere. */
+const switches: ReadonlySet<string> = new Set(['attach', 'init']);
+
+/** The service without what says nothing: attributes without a value, switches that are off, and empty lists. */
+function saying(service: Partial<CanonicalService>): Partial<CanonicalService> {
+  const table = service as Record<string, unknown>;
+  const silent = Object.keys(table).filter((key) => {
+    const value = table[key];
+    if (value === false) return !switches.has(key);
+    return value === null || (Array.isArray(value) && value.length === 0 && !clearing.has(key));
+  });
+  if (silent.length === 0) return service;
+  const said = { ...table };
+  for (const key of silent) delete said[key];
   return said;
 }
 
@@ -196,20 +234,19 @@ function mapTable<From, To>(table: Table<From>, change: (value: From, key: strin
   return changed;
 }
 
-/** Keys sorted at every depth but the top level's and the order in which a service joins its networks. */
+/** Keys sorted at every depth but the top level's. */
 function sortedModel(model: Record<string, unknown>): Record<string, unknown> {
   const sorted = Object.create(null) as Record<string, unknown>;
-  for (const [key, value] of Object.entries(model))
-    sorted[key] = sortKeys(value, key === 'services' ? 2 : -1);
+  for (const [key, value] of Object.entries(model)) sorted[key] = sortKeys(value);
   return sorted;
 }
 
-/** `levels`: how many above the attributes of a service; below zero where there is none. What is sorted already stays. */
-function sortKeys(value: unknown, levels: number): unknown {
+/** What is sorted already stays. */
+function sortKeys(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) {
-      if (item !== null && typeof item === 'object') value[index] = sortKeys(item, -1);
+      if (item !== null && typeof item === 'object') value[index] = sortKeys(item);
     }
     return value;
   }
@@ -219,16 +256,6 @@ function sortKeys(value: unknown, levels: number): unknown {
   for (let index = 1; index < keys.length; index += 1) isSorted &&= keys[index - 1]! < keys[index]!;
   const sorted = isSorted ? table : (Object.create(null) as Record<string, unknown>);
   if (!isSorted) keys.sort(); // by code units
-  for (const key of keys) {
-    const keepsOrder = levels === 1 && key === 'networks';
-    sorted[key] = keepsOrder ? sortedValues(table[key]) : sortKeys(table[key], levels - 1);
-  }
+  for (const key of keys) sorted[key] = sortKeys(table[key]);
   return sorted;
-}
-
-/** The entries in their order, each sorted within. */
-function sortedValues(value: unknown): unknown {
-  const table = value as Record<string, unknown>;
-  for (const key of Object.keys(table)) table[key] = sortKeys(table[key], -1);
-  return table;
 }

@@ -67,17 +67,18 @@ const limit: Attribute = {
 /** Limits of a process, by name (getrlimit(2)). */
 export const ulimits: Attribute = {
   type: 'object',
-  form: 'ulimits',
   says: 'a map of limit to a number, or to soft and hard',
   propertyNames: {
     pattern:
       '^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$',
     says: 'a limit such as nofile, nproc, memlock or core',
   },
-  additionalProperties: object(
-    { soft: limit, hard: limit },
-    { required: ['soft', 'hard'], merge: 'replace' },
-  ),
+  additionalProperties: {
+    ...limit,
+    ...object({ soft: limit, hard: limit }, { required: ['soft', 'hard'], merge: 'replace' }),
+    type: ['integer', 'object'],
+    says: 'a whole number, -1 for no limit, or a map of soft and hard',
+  },
 };
 
 export const extraHosts: Attribute = {

@@ -21,20 +21,27 @@ export function selectServices(model: CanonicalModel, names: readonly string[]):
     selected.add(name);
     rest.push(...Object.keys(model.services[name]!.depends_on ?? {}));
   }
-  const services = keep(model.services, (key) => selected.has(key));
-  const used = Object.values(services);
-  const sources = (kind: 'secrets' | 'configs') =>
-    used.flatMap((one) => (one[kind] ?? []).map(({ source }) => source));
-  const tables = {
-    networks: used.flatMap((service) => Object.keys(service.networks)),
-    volumes: used.flatMap((service) => (service.volumes ?? []).map(({ source }) => source ?? '')),
-    secrets: sources('secrets'),
-    configs: sources('configs'),
-  };
-  const result: CanonicalModel = { ...model, services };
-  for (const kind of ['networks', 'volumes', 'secrets', 'configs'] as const) {
-    const wanted = new Set(tables[kind]);
-    const kept = keep<unknown>(model[kind] ?? {}, (key) => wanted.has(key));
+  return onlyUsed({ ...model, services: keep(model.services, (key) => selected.has(key)) });
+}
+
+const kinds = ['networks', 'volumes', 'secrets', 'configs', 'models'] as const;
+
+/** The model without the networks, volumes, secrets, configs and models that no service uses: as for docker compose, they are not made. */
+export function onlyUsed(model: CanonicalModel): CanonicalModel {
+  const used = Object.fromEntries(kinds.map((kind) => [kind, new Set<string>()]));
+  for (const service of Object.values(model.services)) {
+    for (const name of Object.keys(service.networks)) used['networks']!.add(name);
+    for (const { type, source } of service.volumes ?? []) {
+      if (type === 'volume' && source !== undefined) used['volumes']!.add(source);
+    }
+    const { build, secrets = [], configs = [] } = service;
+    for (const { source } of [...secrets, ...(build?.secrets ?? [])]) used['secrets']!.add(source);
+    for (const { source } of configs) used['configs']!.add(source);
+    for (const name of Object.keys(service.models ?? {})) used['models']!.add(name);
+  }
+  const result: CanonicalModel = { ...model };
+  for (const kind of kinds) {
+    const kept = keep<unknown>(model[kind] ?? {}, (key) => used[kind]!.has(key));
     if (Object.keys(kept).length > 0) Object.assign(result, { [kind]: kept });
     else delete result[kind];
   }

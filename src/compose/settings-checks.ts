@@ -1,5 +1,5 @@
 import { checkDeviceRequests } from './device-requests.ts';
-import { securityOption } from './settings.ts';
+import { bothLimits, securityOption } from './settings.ts';
 import type { PathSegment } from './tree.ts';
 import type { CanonicalService } from './model.ts';
 import type { Speaker } from './speaker.ts';
@@ -30,7 +30,8 @@ export function checkSettings(
   checkCpus(path, service, speaker);
   checkDeviceRequests(path, service, refuse);
   checkSwap(path, service, speaker);
-  for (const [name, { soft, hard }] of Object.entries(service.ulimits ?? {})) {
+  for (const [name, limit] of Object.entries(service.ulimits ?? {})) {
+    const { soft, hard } = bothLimits(limit);
     if (hard === -1 || (soft !== -1 && soft <= hard)) continue;
     refuse([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
   }

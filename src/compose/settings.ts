@@ -84,6 +84,20 @@ function written<T>(table: Record<string, T> | undefined): Record<string, T> | u
   return table === undefined || Object.keys(table).length === 0 ? undefined : { ...table };
 }
 
+interface Limits {
+  soft: number;
+  hard: number;
+}
+
+/** A limit of a process, as soft and hard. */
+export function bothLimits(limit: number | Limits): Limits {
+  return typeof limit === 'number' ? { soft: limit, hard: limit } : limit;
+}
+
+function limitsByName(limits: NonNullable<CanonicalService['ulimits']>): Record<string, Limits> {
+  return Object.fromEntries(Object.entries(limits).map(([name, limit]) => [name, bothLimits(limit)]));
+}
+
 /** Only what differs from not saying it: `false` and empty lists are the same as nothing. */
 function containerSettings(
   service: CanonicalService,
@@ -103,7 +117,7 @@ function containerSettings(
     apparmor: options.map((option) => /^apparmor=(?!unconfined$)(.+)$/u.exec(option)?.[1]).find(Boolean),
     systemPaths: options.includes('systempaths=unconfined') ? 'unconfined' : undefined,
     sysctls: written(service.sysctls),
-    ulimits: written(service.ulimits),
+    ulimits: written(limitsByName(service.ulimits ?? {})),
     sharedMemoryBytes: positive(Number(service.shm_size ?? 0)),
     groups: list(service.group_add),
     domainName: service.domainname,

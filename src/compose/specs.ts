@@ -213,7 +213,7 @@ function serviceSpec(key: string, service: CanonicalService, names: Names): Serv
   };
 }
 
-/** In the order in which they are joined. */
+/** In the order in which they are joined: from the highest priority to the lowest, and by name where it is the same. */
 function networkReferences(service: CanonicalService, names: Names): NetworkReference[] {
   const containerNames = service.container_name === undefined ? [] : [service.container_name];
   const joined = Object.entries(service.networks);

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { imagesOf, onlyImages, withImages } from '../../compose/images.ts';
 import { readWritten, type LoadedModel } from '../../compose/load.ts';
-import { renderEscaped, renderPlain } from '../../compose/render.ts';
+import { renderModel, renderPlain } from '../../compose/render.ts';
 import { dependencyOrder, selectFrom, selectServices, serviceHash } from '../../compose/select.ts';
 import type { Plain } from '../../compose/tree.ts';
 import { ShoalError } from '../../util/errors.ts';
@@ -146,7 +146,7 @@ async function textOf(context: Context, parsed: ParsedArguments): Promise<string
   let model = await modelOf(context, parsed);
   if (isLock || parsed.flag('resolve-image-digests')) model = await withDigests(context, model);
   if (isLock) model = onlyImages(model);
-  return parsed.flag('no-interpolate') ? renderPlain(model, format) : renderEscaped(model, format);
+  return parsed.flag('no-interpolate') ? renderPlain(model, format) : renderModel(model, format);
 }
 
 export const command: Command = {

@@ -24,7 +24,7 @@ export const disk = {
 export const canonicalRows: readonly Row[] = [
   ['command: run --port "80 80"', { command: ['run', '--port', '80 80'] }],
   ['command: [a, b]', { command: ['a', 'b'] }],
-  ['command:', { command: null }],
+  ['command:', { command: undefined }],
   ["command: ''", { command: [] }],
   ['entrypoint: [/bin/sh, -c]', { entrypoint: ['/bin/sh', '-c'] }],
   [
@@ -163,8 +163,8 @@ export const specRows: readonly Row[] = [
     {
       task: {
         networks: [
-          { name: 'app_front', aliases: [] },
           { name: 'app_back', aliases: [] },
+          { name: 'app_front', aliases: [] },
         ],
       },
     },

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ServiceSpec } from '../spec/service.ts';
 import { canonicalRows, disk, specRows, surroundings, topLevelRows } from './attribute-rows.ts';
-import { load } from './fixtures.ts';
+import { expectAttributes, load } from './fixtures.ts';
 import type { CanonicalService } from './model.ts';
+import { using } from './table-text.ts';
 
 async function one(attribute: string): Promise<{ canonical: CanonicalService; spec: ServiceSpec }> {
   const text = `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${attribute}\n${surroundings}`;
@@ -16,7 +17,7 @@ async function one(attribute: string): Promise<{ canonical: CanonicalService; sp
 describe('each attribute of a service, as canonical form:', () => {
   it.each(canonicalRows)('%s', async (attribute, expected) => {
     const { canonical } = await one(attribute);
-    expect(canonical).toMatchObject(expected);
+    expectAttributes(canonical, expected);
   });
 });
 
@@ -31,8 +32,7 @@ describe('each attribute of a service, as spec:', () => {
 
 describe('each top-level attribute:', () => {
   it.each(topLevelRows)('%s', async (attribute, expected) => {
-    const text = `services: { web: { image: nginx } }\n${attribute}\n`;
-    const { application } = await load(text, { disk, environment: { FROM: 'outside' } });
+    const { application } = await load(using(attribute), { disk, environment: { FROM: 'outside' } });
     expect(application).toMatchObject(expected);
   });
 });

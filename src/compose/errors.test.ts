@@ -286,11 +286,11 @@ describe('a file that is wrong is refused:', () => {
       ['2:12 configs.c: it has both file and content; give it exactly one of file, environment or content'],
     ],
     [
-      'services: { a: { image: a } }\nsecrets: { s: { file: none } }',
+      'services: { a: { image: a, secrets: [s] } }\nsecrets: { s: { file: none } }',
       ['2:23 secrets.s.file: cannot read /app/none: there is no such file; name a file that can be read'],
     ],
     [
-      'services: { a: { image: a } }\nsecrets: { s: { environment: NONE } }',
+      'services: { a: { image: a, secrets: [s] } }\nsecrets: { s: { environment: NONE } }',
       ['2:30 secrets.s.environment: the variable NONE is not set; set NONE in the environment or in .env'],
     ],
     [
@@ -305,14 +305,14 @@ describe('a file that is wrong is refused:', () => {
     ],
     [
       'services: { a: { image: a, networks: [n, m] } }\nnetworks: { n: { external: true, name: x }, m: { external: true, name: x } }',
-      ['1:42 services.a.networks.m: it is the network of n, called x; join it once'],
+      ['1:39 services.a.networks.n: it is the network of m, called x; join it once'],
     ],
     [
       'services: { a: { image: a } }\nnetworks: { n: { name: a, external: { name: b } } }',
       ['2:39 networks.n.external.name: name says another name; keep name'],
     ],
     [
-      'services: { a: { image: a } }\nnetworks: { n: { driver: macvlan } }',
+      'services: { a: { image: a, networks: [n] } }\nnetworks: { n: { driver: macvlan } }',
       [
         '2:26 networks.n.driver: "macvlan" cannot be used here; it must be overlay (or bridge, which means the same on a cluster)',
       ],
@@ -322,8 +322,8 @@ describe('a file that is wrong is refused:', () => {
       ['2:45 networks.n.ipam.config[0].subnet: the subnet 10.0.0.0/29 is too small; a prefix of at most /28'],
     ],
     [
-      'services: { a: { image: a } }\nvolumes: { v: { driver: nfs } }',
-      ['2:25 volumes.v.driver: "nfs" cannot be used here; it must be local'],
+      'services: { a: { image: a, volumes: ["nas:/d"] } }\nvolumes: { nas: { driver: nfs } }',
+      ['2:27 volumes.nas.driver: "nfs" cannot be used here; it must be local'],
     ],
     [
       'services: { a: { image: a } }\nvolumes: { va: { name: x }, vb: { name: x } }',

@@ -74,8 +74,8 @@ describe('a Compose file that names what is no file is refused, and nothing wait
   const places: Record<string, (path: string) => string> = {
     env_file: (path) => `services: { web: { image: a, env_file: "${path}" } }`,
     label_file: (path) => `services: { web: { image: a, label_file: "${path}" } }`,
-    secret: (path) => `services: { web: { image: a } }\nsecrets: { s: { file: "${path}" } }`,
-    config: (path) => `services: { web: { image: a } }\nconfigs: { c: { file: "${path}" } }`,
+    secret: (path) => `services: { web: { image: a, secrets: [s] } }\nsecrets: { s: { file: "${path}" } }`,
+    config: (path) => `services: { web: { image: a, configs: [c] } }\nconfigs: { c: { file: "${path}" } }`,
     include: (path) => `include: ["${path}"]\nservices: { web: { image: a } }`,
     'include.env_file': (path) => `include: [{ path: "${at('plain')}", env_file: "${path}" }]`,
     extends: (path) => `services: { web: { extends: { file: "${path}", service: a } } }`,

@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import { ShoalError } from '../util/errors.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import type { FileSystem } from './files.ts';
@@ -68,4 +69,12 @@ export function summary(diagnostics: readonly Diagnostic[]): string[] {
     ({ line, column, path, message, hint }) =>
       `${line}:${column} ${path}: ${message}${hint === '' ? '' : `; ${hint}`}`,
   );
+}
+
+/** Expects what is said, and that attributes that are said to be `undefined` are not there. */
+export function expectAttributes(actual: object | undefined, expected: object): void {
+  const entries = Object.entries(expected);
+  const absent = entries.filter(([, value]) => value === undefined).map(([name]) => name);
+  expect(actual).toMatchObject(Object.fromEntries(entries.filter(([name]) => !absent.includes(name))));
+  for (const name of absent) expect(actual).not.toHaveProperty(name);
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadPrinted, summary } from './fixtures.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import type { CanonicalModel } from './model.ts';
+import { using } from './table-text.ts';
 
 /** What of the language is not run, or not only run: its canonical form, how it merges, and what is wrong in it. */
 
@@ -42,7 +43,7 @@ describe('the canonical form of an attribute:', () => {
       { build: { shm_size: '1024', pull: true, no_cache: true } },
     ],
     ['build: { secrets: [s] }', { build: { secrets: [{ source: 's' }] } }],
-    ['build: { ulimits: { nproc: 5 } }', { build: { ulimits: { nproc: { soft: 5, hard: 5 } } } }],
+    ['build: { ulimits: { nproc: 5 } }', { build: { ulimits: { nproc: 5 } } }],
     ['build: { extra_hosts: { a: 1.2.3.4 } }', { build: { extra_hosts: ['a=1.2.3.4'] } }],
     [
       'build: { provenance: true, sbom: generator=a }',
@@ -116,7 +117,7 @@ describe('the canonical form of an attribute:', () => {
     ['volumes: { v: { driver: a, driver_opts: { b: 1 } } }', { volumes: { v: { driver_opts: { b: '1' } } } }],
     ['models: { m: { model: a, context_size: "5" } }', { models: { m: { model: 'a', context_size: 5 } } }],
   ])('%s', async (top, expected) => {
-    expect(await printed(`services: { web: { image: a } }\n${top}`)).toMatchObject(expected);
+    expect(await printed(using(top))).toMatchObject(expected);
   });
 });
 

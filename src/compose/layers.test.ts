@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { faultsOf, load, summary } from './fixtures.ts';
+import { expectAttributes, faultsOf, load, summary } from './fixtures.ts';
 import type { CanonicalService } from './model.ts';
 
 /** The service `web` of the files, each laid over the one before. */
@@ -26,7 +26,7 @@ describe('a later file over an earlier one:', () => {
     ['user: a', 'hostname: b', { user: 'a', hostname: 'b' }],
     ['user: a', 'user: ', { user: 'a' }],
     ['command: [a, b]', 'command: c', { command: ['c'] }],
-    ['command: [a, b]', 'command: ', { command: null }],
+    ['command: [a, b]', 'command: ', { command: undefined }],
     ['entrypoint: [a, b]', 'entrypoint: [c]', { entrypoint: ['c'] }],
     [
       'healthcheck: { test: a, retries: 2 }',
@@ -67,7 +67,7 @@ describe('a later file over an earlier one:', () => {
       'deploy: { placement: { constraints: [node.role == worker, node.id != x] } }',
       { deploy: { replicas: 2, placement: { constraints: ['node.role == worker', 'node.id != x'] } } },
     ],
-    ['profiles: []', 'profiles: []', { profiles: [] }],
+    ['profiles: []', 'profiles: []', { profiles: undefined }],
     ['ports: ["80:80"], user: a', 'ports: !reset [], user: !reset null', { image: 'nginx' }],
     ['ports: ["80:80"]', 'ports: !override ["81:81"]', { ports: [{ published: '81' }] }],
     ['environment: { A: 1, B: 2 }', 'environment: { A: !reset null }', { environment: { B: '2' } }],
@@ -78,7 +78,7 @@ describe('a later file over an earlier one:', () => {
     ],
   ])('%s + %s', async (below, above, expected) => {
     const service = await merged(base(below), over(above));
-    expect(service).toMatchObject(expected);
+    expectAttributes(service, expected);
     if (above.includes('!reset') && above.includes('ports')) {
       expect(service).not.toHaveProperty('ports');
       expect(service).not.toHaveProperty('user');
@@ -200,7 +200,7 @@ networks: { hidden: }
 describe('include', () => {
   const disk = {
     '/app/db/compose.yaml':
-      'services: { db: { image: "db:${TAG:-1}", env_file: db.env, environment: { SEEN: } } }\nvolumes: { data: }',
+      'services: { db: { image: "db:${TAG:-1}", env_file: db.env, environment: { SEEN: }, volumes: ["data:/data"] } }\nvolumes: { data: }',
     '/app/db/.env': 'TAG=7\nSEEN=inside',
     '/app/db/db.env': 'A=1',
     '/app/other.yaml': 'services: { db: { image: other } }',

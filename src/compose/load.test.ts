@@ -149,14 +149,19 @@ describe('the files', () => {
 describe('secrets', () => {
   it('are refused when they are too large', async () => {
     const disk = { '/app/big': new Uint8Array(600 * 1024) };
-    const [fault] = await faultsOf(`${web}\nsecrets: { s: { file: big } }`, { disk });
+    const [fault] = await faultsOf(
+      `${web.replace(' } }', ', secrets: [s] } }')}\nsecrets: { s: { file: big } }`,
+      { disk },
+    );
     expect(fault).toMatchObject({ path: 'secrets.s.file', line: 2 });
   });
 
   it('with other content have another name, so that their services roll', async () => {
     const nameWith = async (content: string) => {
       const disk = { '/app/pw': content };
-      return (await load(`${web}\nsecrets: { s: { file: pw } }`, { disk })).application.secrets[0]!.name;
+      return (
+        await load(`${web.replace(' } }', ', secrets: [s] } }')}\nsecrets: { s: { file: pw } }`, { disk })
+      ).application.secrets[0]!.name;
     };
     expect(await nameWith('a')).not.toBe(await nameWith('b'));
     expect(await nameWith('a')).toBe(await nameWith('a'));

@@ -25,6 +25,7 @@ import { childOf, placeOf, textOf, toPlain, type Plain, type TreeNode } from './
 import { validate } from './validate.ts';
 import { tellVerdicts } from './verdict.ts';
 import { variablesOf, type Variable } from './variables.ts';
+import { normaliseWritten } from './written.ts';
 
 export interface LoadOptions {
   /** In the order in which they override one another. None: `COMPOSE_FILE`, or the default files, are looked for. */
@@ -144,7 +145,7 @@ async function readModel(
 
 /** An application as its files say it, merged into one, with its variables still in it. */
 export interface WrittenApplication {
-  /** Canonical as far as values without variables go; not checked. */
+  /** Canonical as far as values without variables go, keys sorted; not checked. */
   written: Plain;
   variables: Variable[];
 }
@@ -153,13 +154,8 @@ export interface WrittenApplication {
 export async function readWritten(options: LoadOptions): Promise<WrittenApplication> {
   const { name, tree, diagnostics } = await readFiles(options, { keepVariables: true });
   if (diagnostics.hasErrors()) throw failure(diagnostics);
-  const { version: _, include: __, ...rest } = toPlain(tree) as Record<string, Plain>;
-  for (const service of Object.values(
-    (rest['services'] ?? {}) as Record<string, Record<string, Plain> | null>,
-  )) {
-    delete service?.['extends'];
-  }
-  return { written: { ...rest, name: rest['name'] ?? name }, variables: variablesOf(tree) };
+  const written = normaliseWritten(toPlain(tree) as Record<string, Plain>, name);
+  return { written, variables: variablesOf(tree) };
 }
 
 /** All files of the project as one tree. `keepVariables`: they are not replaced. */

@@ -61,7 +61,8 @@ const consistencies = new Set(['consistent', 'cached', 'delegated']);
 /** Whether the option means something to a mount of this type. */
 function applyOption(mount: ShortMount, option: string): boolean {
   if (option === 'ro' || option === 'rw') {
-    mount.read_only = option === 'ro';
+    if (option === 'ro') mount.read_only = true;
+    else delete mount.read_only;
     return true;
   }
   if (consistencies.has(option)) return true;

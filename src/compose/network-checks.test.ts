@@ -101,7 +101,7 @@ describe('names and addresses that cannot be are refused, with what to do:', () 
       'networks.n.ipam.config[0].ip_range: the range 10.1.0.0/29 is too small; a prefix of at most /28',
     ],
     [
-      'command: a',
+      'networks: [n]',
       'networks: { n: { driver_opts: { encrypted: "" } } }',
       'networks.n.driver_opts.encrypted: not supported yet; traffic between hosts is not encrypted yet; use a network between them that is',
     ],

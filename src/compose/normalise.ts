@@ -81,7 +81,10 @@ export function normalise(
   };
   for (const [kind, table] of Object.entries(tables)) {
     if (Object.keys(table).length === 0) continue;
-    model[kind] = mapTable(table, (entry, key) => ({ ...entry, name: nameOf(key, entry) }));
+    model[kind] = mapTable(table, (entry, key) => ({
+      ...withoutEmpty(entry ?? {}, ['ipam']),
+      name: nameOf(key, entry),
+    }));
   }
   if (models !== undefined && Object.keys(models).length > 0) model['models'] = models;
   const sorted = Object.entries(extensions).toSorted(([left], [right]) => (left < right ? -1 : 1));
@@ -142,6 +145,7 @@ function normalService(
     networks: networksOf(service),
   };
   if (service.build !== undefined) normal.build = normalBuild(service.build, surroundings);
+  if (service.deploy !== undefined) normal.deploy = withoutEmpty(service.deploy, ['resources', 'placement']);
   if (service.pull_policy === 'if_not_present') normal.pull_policy = 'missing';
   const shared = sharesOf(service).map((share) => share.service);
   for (const name of [...impliedDependencies(service), ...shared].filter(isOther)) {
@@ -206,10 +210,24 @@ function saying(service: Partial<CanonicalService>): Partial<CanonicalService> {
     if (value === false) return !switches.has(key);
     return value === null || (Array.isArray(value) && value.length === 0 && !clearing.has(key));
   });
-  if (silent.length === 0) return service;
-  const said = { ...table };
-  for (const key of silent) delete said[key];
-  return said;
+  return without(service, silent);
+}
+
+/** The map without those of these keys that have an empty map. */
+function withoutEmpty<T extends object>(table: T, keys: readonly string[]): T {
+  const values = table as Record<string, object | undefined>;
+  const isEmpty = (value: object | undefined) => value !== undefined && Object.keys(value).length === 0;
+  return without(
+    table,
+    keys.filter((key) => isEmpty(values[key])),
+  );
+}
+
+function without<T extends object>(table: T, keys: readonly string[]): T {
+  if (keys.length === 0) return table;
+  const rest = { ...table } as Record<string, unknown>;
+  for (const key of keys) delete rest[key];
+  return rest as T;
 }
 
 /** The defaults of compose-go; arguments without a value take the project's, and are gone when it has none. */

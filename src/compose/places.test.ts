@@ -96,7 +96,9 @@ describe('a name or path on the hosts stays below where it belongs:', () => {
   });
 
   it('a key of dots alone makes no name that leads anywhere', async () => {
-    const { canonical } = await load(of('').replace('volumes: { data: }', 'volumes: { "..": , ".": }'), {
+    const used =
+      'volumes: [{ type: volume, source: ".", target: /a }, { type: volume, source: "..", target: /b }]';
+    const { canonical } = await load(of(used).replace('volumes: { data: }', 'volumes: { "..": , ".": }'), {
       disk,
     });
     expect(Object.values(canonical.volumes!).map(({ name }) => name)).toEqual(['app_.', 'app_..']);

@@ -58,7 +58,9 @@ describe('paths', () => {
 
   it('of secrets and configs are relative to the same directory', async () => {
     const files = 'secrets: { s: { file: ./s.txt } }\nconfigs: { c: { file: ../c.txt } }';
-    const { canonical } = await load(`${of('')}\n${files}`, { disk: { '/app/s.txt': 's', '/c.txt': 'c' } });
+    const { canonical } = await load(`${of('secrets: [s], configs: [c]')}\n${files}`, {
+      disk: { '/app/s.txt': 's', '/c.txt': 'c' },
+    });
     expect(canonical).toMatchObject({
       secrets: { s: { file: '/app/s.txt' } },
       configs: { c: { file: '/c.txt' } },
@@ -172,14 +174,22 @@ describe('a volume in short form', () => {
   const bind = { create_host_path: true };
 
   it.each<[string, string, object]>([
-    ['is named', 'data:/d', { type: 'volume', source: 'data', target: '/d' }],
-    ['is named also with a slash in it', 'foo/bar:/d', { type: 'volume', source: 'foo/bar', target: '/d' }],
-    ['has no name when there is a target only', '/d', { type: 'volume', target: '/d' }],
+    ['is named', 'data:/d', { type: 'volume', source: 'data', target: '/d', volume: {} }],
+    [
+      'is named also with a slash in it',
+      'foo/bar:/d',
+      { type: 'volume', source: 'foo/bar', target: '/d', volume: {} },
+    ],
+    ['has no name when there is a target only', '/d', { type: 'volume', target: '/d', volume: {} }],
     ['is bound when it begins with a slash', '/srv:/d', { type: 'bind', source: '/srv', target: '/d', bind }],
     ['is bound when it begins with a dot', './srv:/d', { type: 'bind', source: './srv', target: '/d', bind }],
     ['is bound when it begins with ~', '~/srv:/d', { type: 'bind', source: '~/srv', target: '/d', bind }],
-    ['is read only', 'data:/d:ro', { type: 'volume', source: 'data', target: '/d', read_only: true }],
-    ['is written to', 'data:/d:rw', { type: 'volume', source: 'data', target: '/d', read_only: false }],
+    [
+      'is read only',
+      'data:/d:ro',
+      { type: 'volume', source: 'data', target: '/d', read_only: true, volume: {} },
+    ],
+    ['is written to', 'data:/d:rw', { type: 'volume', source: 'data', target: '/d', volume: {} }],
     [
       'is not filled from the image',
       'data:/d:nocopy,ro',
@@ -195,7 +205,11 @@ describe('a volume in short form', () => {
       '/srv:/d:Z',
       { type: 'bind', source: '/srv', target: '/d', bind: { ...bind, selinux: 'Z' } },
     ],
-    ['has a target without detours', 'data:/a/./b/../d/', { type: 'volume', source: 'data', target: '/a/d' }],
+    [
+      'has a target without detours',
+      'data:/a/./b/../d/',
+      { type: 'volume', source: 'data', target: '/a/d', volume: {} },
+    ],
     [
       'may say how consistent it is, which means nothing',
       '/srv:/d:cached',
@@ -289,11 +303,11 @@ describe('names', () => {
 
   it('of resources begin with the project’s, unless they are said', async () => {
     const { canonical } = await load(
-      `name: shop\n${of('networks: [n, m]')}\nnetworks: { n: , m: { name: own } }\nvolumes: { v: }\nconfigs: { c: { content: x } }`,
+      `name: shop\n${of('networks: [n, m], volumes: ["vol:/d"], configs: [c]')}\nnetworks: { n: , m: { name: own } }\nvolumes: { vol: }\nconfigs: { c: { content: x } }`,
     );
     expect(canonical).toMatchObject({
       networks: { n: { name: 'shop_n' }, m: { name: 'own' } },
-      volumes: { v: { name: 'shop_v' } },
+      volumes: { vol: { name: 'shop_vol' } },
       configs: { c: { name: 'shop_c' } },
     });
   });

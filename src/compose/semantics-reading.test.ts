@@ -110,8 +110,8 @@ describe('variables', () => {
     ['a number with a fraction where one is wanted', 'cpus: "${N}.5"', { cpus: 3.5 }],
     [
       'true and false where they are wanted, in any case',
-      'init: "${YES}", tty: $OFF',
-      { init: true, tty: false },
+      'tty: "${YES}", init: $OFF',
+      { tty: true, init: false },
     ],
     ['a size', 'mem_limit: $SIZE', { mem_limit: '67108864' }],
     ['text elsewhere', 'user: $N, hostname: $YES', { user: '3', hostname: 'Yes' }],

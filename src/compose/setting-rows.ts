@@ -60,7 +60,7 @@ export const settingRows: readonly (readonly [written: string, canonical: object
   ['sysctls: [kernel.shmmax=1]', {}, { settings: { sysctls: { 'kernel.shmmax': '1' } } }],
   [
     'ulimits: { nproc: 65535, nofile: { soft: 20000, hard: "40000" }, memlock: -1 }',
-    { ulimits: { nproc: { soft: 65_535, hard: 65_535 }, nofile: { soft: 20_000, hard: 40_000 } } },
+    { ulimits: { nproc: 65_535, nofile: { soft: 20_000, hard: 40_000 } } },
     {
       settings: {
         ulimits: {

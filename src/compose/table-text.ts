@@ -90,10 +90,23 @@ export function ofService(path: string, value: string): string {
   return `services:\n  ${others}\n  web:\n    ${image}${attribute}: ${nested(path, value)}\n${surroundings}${models}`;
 }
 
+/** A file with a service that uses the first entry of a line such as `volumes: { v: … }`: what none uses is left out. */
+export function using(line: string): string {
+  const [, kind = '', name = ''] = /^(\w+): \{ ([\w-]+):/u.exec(line) ?? [];
+  const uses: Record<string, string> = {
+    networks: `networks: [${name}]`,
+    volumes: `volumes: [{ type: volume, source: ${name}, target: /mounted }]`,
+    secrets: `secrets: [${name}]`,
+    configs: `configs: [${name}]`,
+    models: `models: [${name}]`,
+  };
+  const use = uses[kind] === undefined ? '' : `, ${uses[kind]}`;
+  return `services: { web: { image: nginx${use} } }\n${line}\n`;
+}
+
 /** A file with the attribute of a path outside services. */
 export function ofTop(path: string, value: string): string {
   const [attribute = ''] = path.split(/[.[]/u);
-  const services = attribute === 'services' ? '' : 'services: { one: { image: a } }\n';
-  const text = nested(`top ${path}`, value);
-  return `${services}${attribute}: ${text}\n`;
+  const line = `${attribute}: ${nested(`top ${path}`, value)}`;
+  return attribute === 'services' ? `${line}\n` : using(line);
 }

@@ -72,8 +72,8 @@ describe('config', () => {
     [['--services', '--no-interpolate'], 'db\ndebug\nweb\n'],
     [['--services', '--profile', 'tools'], 'db\ndebug\nweb\n'],
     [['--images'], 'redis\ndocker.io/nginx:1\n'],
-    [['--networks'], 'default\nfront\nback\n'],
-    [['--volumes'], 'data\nother\n'],
+    [['--networks'], 'default\nfront\n'],
+    [['--volumes'], 'data\n'],
     [['--profiles'], 'tools\n'],
     [['--environment'], 'COMPOSE_PROJECT_NAME=shop\nPORT=8080\nTAG=1\n'],
   ])('%j prints one a line, and needs none of the files that services name', async (words, lines) => {
@@ -107,7 +107,7 @@ TAG       true
           image: '${REGISTRY:-docker.io}/nginx:${TAG:?no tag}',
           command: ['serve', '$$HOME'],
           ports: ['${PORT}:80'],
-          depends_on: { db: { condition: 'service_started' } },
+          depends_on: { db: { condition: 'service_started', required: true } },
           deploy: { replicas: '${REPLICAS:-2}' },
         },
       },
@@ -164,8 +164,8 @@ TAG       true
   it('--no-normalize leaves out what nobody wrote', async () => {
     const { out } = await configWithFile('--no-normalize', '--format', 'json', 'web');
     const model = JSON.parse(out) as { services: Record<string, object>; networks: object };
-    expect(model).toMatchObject({ name: 'shop', networks: { front: null }, secrets: { key: {} } });
-    expect(model.networks).toEqual({ front: null });
+    expect(model).toMatchObject({ name: 'shop', networks: { front: {} }, secrets: { key: {} } });
+    expect(model.networks).toEqual({ front: { ipam: {} } });
     expect(Object.keys(model.services)).toEqual(['db', 'web']);
     expect(model.services['db']).not.toHaveProperty('networks');
     expect(model.services['db']).toMatchObject({ environment: { A: '1' } });
@@ -182,11 +182,11 @@ TAG       true
   it('--no-path-resolution leaves paths as they are written, those of other files from here', async () => {
     await mkdir(join(directory, 'part'), { recursive: true });
     const part =
-      'services: { part: { image: p, env_file: [p.env, /etc/hostname] } }\nsecrets: { s: { file: ./s.txt } }';
+      'services: { part: { image: p, env_file: [p.env, /etc/hostname], secrets: [s] } }\nsecrets: { s: { file: ./s.txt } }';
     await writeFile(join(directory, 'part', 'compose.yaml'), part);
     await writeFile(join(directory, 'part', 'p.env'), 'P=1');
     const text =
-      'include: [part/compose.yaml]\nservices: { own: { image: o, env_file: ./o.env, extends: { file: part/compose.yaml, service: part } } }\nconfigs: { c: { file: ../c.txt } }';
+      'include: [part/compose.yaml]\nservices: { own: { image: o, env_file: ./o.env, configs: [c], extends: { file: part/compose.yaml, service: part } } }\nconfigs: { c: { file: ../c.txt } }';
     await writeFile(join(directory, 'paths.yaml'), text);
     const words = ['-f', 'paths.yaml', '--no-path-resolution', '--no-env-resolution', '--format', 'json'];
     expect(JSON.parse((await config(...words)).out)).toMatchObject({
@@ -200,7 +200,8 @@ TAG       true
   });
 
   it('--models prints the names of the models themselves', async () => {
-    const text = 'services: { a: { image: a } }\nmodels: { m: { model: ai/small }, n: { model: ai/large } }';
+    const text =
+      'services: { a: { image: a, models: [m, n] } }\nmodels: { m: { model: ai/small }, n: { model: ai/large } }';
     await writeFile(join(directory, 'models.yaml'), text);
     expect((await config('-f', 'models.yaml', '--models')).out).toBe('ai/small\nai/large\n');
   });

@@ -146,7 +146,8 @@ async function textOf(context: Context, parsed: ParsedArguments): Promise<string
   let model = await modelOf(context, parsed);
   if (isLock || parsed.flag('resolve-image-digests')) model = await withDigests(context, model);
   if (isLock) model = onlyImages(model);
-  return parsed.flag('no-interpolate') ? renderPlain(model, format) : renderModel(model, format);
+  // Variables must stay variables, and a further file must say nothing but its images.
+  return isLock || parsed.flag('no-interpolate') ? renderPlain(model, format) : renderModel(model, format);
 }
 
 export const command: Command = {

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ApplicationSpec } from '../../src/spec/application.ts';
+import { changeService } from '../../src/spec/change.ts';
 import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import type { ObjectMeta } from '../../src/spec/object.ts';
 import type { FileSpec, VolumeSpec } from '../../src/spec/resource.ts';
@@ -160,10 +161,11 @@ function applyNetwork(planner: Planner, spec: NetworkSpec): void {
   note(planner, 'network', spec.name, 'update', { kind: 'network', action: 'update', object });
 }
 
-function applyService(planner: Planner, spec: ServiceSpec): void {
+function applyService(planner: Planner, wished: ServiceSpec): void {
   const { view, meta } = planner;
-  const stored = view.serviceByName(spec.name);
-  checkOwner('service', stored?.spec, spec);
+  const stored = view.serviceByName(wished.name);
+  checkOwner('service', stored?.spec, wished);
+  const spec = withRestarts(wished, stored);
   if (stored?.removing) {
     planner.beingRemoved.push(spec.name);
     return;
@@ -183,17 +185,10 @@ function applyService(planner: Planner, spec: ServiceSpec): void {
   note(planner, 'service', spec.name, 'update', { kind: 'service', action: 'update', object });
 }
 
-/** The service with another spec. Only another task template makes a new version, which rolls. */
-export function changeService(stored: Service, spec: ServiceSpec): Service {
-  if (isDeepStrictEqual(stored.spec.task, spec.task)) return { ...stored, spec };
-  return {
-    ...stored,
-    spec,
-    previousSpec: stored.spec,
-    specVersion: stored.specVersion + 1,
-    // The update that this status tells of is overtaken.
-    updateStatus: undefined,
-  };
+/** The spec with the restarts that the service has had: they are no wish that a file could take back. */
+function withRestarts(wished: ServiceSpec, stored: Service | undefined): ServiceSpec {
+  const forceUpdate = Math.max(stored?.spec.task.forceUpdate ?? 0, wished.task.forceUpdate);
+  return { ...wished, task: { ...wished.task, forceUpdate } };
 }
 
 function removeOthers(planner: Planner, spec: Pick<ApplicationSpec, 'name' | 'services' | 'networks'>): void {

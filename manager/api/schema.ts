@@ -306,7 +306,13 @@ const service = object({
   rollback: update,
   ports: list(publishedPort('ingress')),
   endpointMode: { enum: ['vip', 'dnsrr'] },
-  dependsOn: list(object({ service: name, condition: { enum: ['started', 'healthy', 'completed'] } })),
+  dependsOn: list(
+    object({
+      service: name,
+      condition: { enum: ['started', 'healthy', 'completed'] },
+      'restart?': { const: true },
+    }),
+  ),
   'links?': list(object({ alias: dnsName, service: name })),
   'containerName?': name,
 });

@@ -1,5 +1,6 @@
 import { nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
 import type { Service } from '../../src/spec/service.ts';
+import { awaitedUpdates } from '../../src/spec/following.ts';
 import { constraintsOf } from '../../src/spec/sharing.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
@@ -51,14 +52,21 @@ export function serviceStatus(view: View, service: Service, now: number): Servic
   const updating =
     service.updateStatus?.state === 'updating' || service.updateStatus?.state === 'rollback_started';
   const leftover = all.some((task) => isLeftover(view, service, task));
+  const pending = updating || leftover || isToRestart(view, service);
   return {
     service,
     desired,
     running,
-    converged: !service.removing && failure === undefined && running === desired && !updating && !leftover,
+    converged: !service.removing && failure === undefined && running === desired && !pending,
     failure,
     tasks: all.filter((task) => isCurrent(task) || isNewestFailure(task, slots)),
   };
+}
+
+/** Whether it restarts as soon as a dependency is updated; a paused update may never come to its end. */
+function isToRestart(view: View, service: Service): boolean {
+  const awaited = awaitedUpdates(service, (name) => view.serviceByName(name));
+  return awaited.some(({ updateStatus }) => updateStatus?.state.endsWith('paused') !== true);
 }
 
 function isDone(service: Service, tasks: Task[]): boolean {

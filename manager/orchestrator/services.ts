@@ -3,6 +3,7 @@ import type { Service } from '../../src/spec/service.ts';
 import { unreachable } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
+import { followUpdates } from './following.ts';
 import { chooseNodes } from './global.ts';
 import { Planning } from './planning.ts';
 import { chooseSlots } from './replicated.ts';
@@ -28,7 +29,7 @@ export function planServices(view: View, now: number, random: Random): TimedPlan
   const loose: Change[] = [];
   for (const service of view.services.values()) {
     if (service.removing) continue;
-    const { slots, changed } = planService(service, planning);
+    const { slots, changed = followUpdates(service, view) } = planService(service, planning);
     if (changed !== undefined) plan.push([{ kind: 'service', action: 'update', object: changed }]);
     for (const slot of slots) {
       const changes = slot.changes();

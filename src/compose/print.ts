@@ -22,7 +22,8 @@ const configReference: Shape = {
     ...fileReference.each,
     written: (value) => {
       const { target, ...rest } = value as Record<string, Plain>;
-      return target === `/${String(rest['source'])}` ? rest : value;
+      const { source } = rest;
+      return typeof source === 'string' && target === `/${source}` ? rest : value;
     },
   },
 };
@@ -48,7 +49,7 @@ const build: Shape = {
     ssh: {
       written: (value) =>
         Object.entries(value as Record<string, Plain>).map(([id, path]) =>
-          path === null ? id : `${id}=${String(path)}`,
+          typeof path === 'string' ? `${id}=${path}` : id,
         ),
     },
   },

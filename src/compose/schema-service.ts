@@ -77,9 +77,7 @@ const dependsOn: Attribute = {
     {
       condition: oneOf('service_started', 'service_healthy', 'service_completed_successfully'),
       required: boolean,
-      restart: runsOnly(boolean, 'false: restarting with a dependency is not supported yet', {
-        is: 'false',
-      }),
+      restart: { ...boolean, cluster: 'rolled once an update of the other service is complete' },
     },
     { required: ['condition'] },
   ),

@@ -262,9 +262,10 @@ function dependencies(service: CanonicalService, names: Names): ServiceSpec['dep
   } as const;
   return Object.entries(service.depends_on ?? {})
     .filter(([name]) => names.services.has(name))
-    .map(([name, { condition }]) => ({
+    .map(([name, { condition, restart }]) => ({
       service: fullName(names.application, name),
       condition: conditions[condition as keyof typeof conditions],
+      ...(restart === true && { restart }),
     }));
 }
 

@@ -222,7 +222,7 @@ export const rowsWithin: readonly Row[] = [
     ['ready'],
   ],
   ['depends_on.*.required', ['false'], ['5']],
-  ['depends_on.*.restart', ['false'], ['5'], ['true']],
+  ['depends_on.*.restart', ['false', 'true'], ['5']],
   ['develop.watch', ['[]', '[{ path: ., action: restart }]'], ['5', '[{ path: . }]', '[{ action: sync }]']],
   ['develop.watch[].path', ['./src'], ['""', '5']],
   [

@@ -29,8 +29,9 @@ export function normaliseWritten(written: Table, name: string): Plain {
   return sorted(model);
 }
 
-function normalService({ extends: _, ...service }: Table): Table {
+function normalService(service: Table): Table {
   const normal: Table = { ...service };
+  delete normal['extends'];
   const { networks, network_mode: mode, provider, depends_on: dependencies, ports, secrets } = service;
   const isOnNone = networks === undefined || (isTable(networks) && Object.keys(networks).length === 0);
   if (isOnNone && mode === undefined && provider === undefined) normal['networks'] = { default: null };

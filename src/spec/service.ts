@@ -187,7 +187,7 @@ export interface TaskTemplate {
   hostPorts: PublishedPort[];
   /** Absent: it shares nothing. With it `placement.with` is set as well. */
   sharing?: Sharing;
-  /** Raised by hand to roll without any other change. */
+  /** Raised to roll without any other change. */
   forceUpdate: number;
 }
 
@@ -197,6 +197,8 @@ export interface Dependency {
   /** Full service name. */
   service: string;
   condition: 'started' | 'healthy' | 'completed';
+  /** The service is restarted once an update of that one has come to its end. */
+  restart?: true;
 }
 
 /** What a person asks for. Pure data: two equal specs are the same wish. */
@@ -270,6 +272,8 @@ export interface Service extends ObjectMeta {
   allocationError?: string;
   /** Set once every dependency's condition has held; from then on dependencies no longer hold tasks back. */
   dependenciesMet: boolean;
+  /** The `specVersion` that dependencies with `restart` had when the service last took note of them, by name. */
+  followed?: Record<string, number>;
   /** The latest `specVersion` whose init containers that run once have ended well. */
   initialisedVersion?: number;
   /** Set by `down`: the tasks are removed first, and then the service itself. */

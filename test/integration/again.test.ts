@@ -124,3 +124,18 @@ test('a job runs to its end once, and anew only when it is changed', async () =>
   expect(await changedByUp()).toEqual(['again_sums']);
   await vi.waitFor(async () => expect(await states()).toEqual(['complete', 'complete']), 20_000);
 });
+
+test('a service that restarts with another is rolled when that one is updated, and up waits for it', async () => {
+  const restarting = (level: string) =>
+    text
+      .replace(
+        '  bystander:\n',
+        `  bystander:\n    depends_on: { user: { condition: service_started, restart: true } }\n`,
+      )
+      .replace('  user:\n', `  user:\n    environment: { LEVEL: "${level}" }\n`);
+  await writeFile(file, restarting('1'));
+  expect(await changedByUp()).toEqual(['again_bystander', 'again_user']);
+  await writeFile(file, restarting('2'));
+  expect(await changedByUp()).toEqual(['again_bystander', 'again_user']);
+  expect(await changedByUp()).toEqual([]);
+});

@@ -111,7 +111,7 @@ networks:
 `,
   );
   const addresses = 'ip -o -4 addr | awk \'$2 != "lo" { print $2, $4 }\'';
-  expect(await inside('placed', 'db', addresses)).toBe('eth0 10.201.0.201/24\nlan0 10.202.3.4/16');
+  expect(await inside('placed', 'db', addresses)).toBe('lan0 10.202.3.4/16\neth0 10.201.0.201/24');
   expect(await inside('placed', 'db', "ip route | awk '/^default/ { print $5 }'")).toBe('lan0');
   expect(await inside('placed', 'db', 'cat /sys/class/net/lan0/mtu')).toBe('1300');
   const low = '10\\.201\\.0\\.(?!1/|3/|201/)\\d+/24';
@@ -131,7 +131,7 @@ networks:
 
   await writeFile(path, (await readFile(path, 'utf8')).replace('echo first', 'echo second'));
   expect(await cluster.shoal(['up', '-f', path, '--timeout', '60'])).toMatchObject({ exitCode: 0 });
-  expect(await inside('placed', 'db', addresses)).toBe('eth0 10.201.0.201/24\nlan0 10.202.3.4/16');
+  expect(await inside('placed', 'db', addresses)).toBe('lan0 10.202.3.4/16\neth0 10.201.0.201/24');
   for (const web of ['web.1', 'web.2', 'web.3']) {
     expect(await inside('placed', web, `${ask('10.201.0.201')}; ${askByName('db')}`)).toBe('second\nsecond');
   }

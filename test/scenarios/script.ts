@@ -14,9 +14,9 @@ import { plainService, World } from '../simulation/world.ts';
  *     node NAME down|ready|active|pause|drain|remove|KEY=VALUE
  *     network SUBNET                   the network `app_net`
  *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [address=IP on app_net] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
- *             [shares=OTHER] [beside=OTHER]
+ *             [shares=OTHER] [beside=OTHER] [follows=OTHER]
  *                                      makes the service or changes what is named; `shares` joins the other's network, `beside`
- *                                      names the one that leads the group
+ *                                      names the one that leads the group, and `follows` one with which it restarts
  *     remove NAME                      `down` of the service
  *     task NAME STATE                  its agent reports the state
  *     fail NAME [exit=N] [message]     its agent reports that it failed
@@ -247,6 +247,7 @@ function readService(spec: ServiceSpec, words: string[]): ServiceSpec {
     else if (key === 'image') next.task.container.image = value;
     else if (key === 'constraint') next.task.placement.constraints = [value];
     else if (key === 'shares') next.task.sharing = { network: value };
+    else if (key === 'follows') next.dependsOn = [{ service: value, condition: 'started', restart: true }];
     else if (key === 'beside') next.task.placement.with = value;
     else if (key === 'memory') next.task.reservations.memoryBytes = Number(value) * 2 ** 20;
     else if (key === 'address') next.task.networks = [{ name: 'app_net', aliases: [], address: value }];

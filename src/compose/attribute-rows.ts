@@ -83,9 +83,9 @@ export const canonicalRows: readonly Row[] = [
   ['secrets: [pw]', { secrets: [{ source: 'pw', target: '/run/secrets/pw' }] }],
   [
     'secrets: [{ source: pw, target: other, uid: 103, mode: 0400 }]',
-    { secrets: [{ source: 'pw', target: '/run/secrets/other', uid: '103', mode: '0400' }] },
+    { secrets: [{ source: 'pw', target: 'other', uid: '103', mode: '0400' }] },
   ],
-  ['configs: [page]', { configs: [{ source: 'page', target: '/page' }] }],
+  ['configs: [page]', { configs: [{ source: 'page' }] }],
   [
     'configs: [{ source: page, target: /etc/page, mode: "0440" }]',
     { configs: [{ target: '/etc/page', mode: '0440' }] },

@@ -5,7 +5,7 @@ import { checks } from './checks.ts';
 import { checkMode } from './deploy-checks.ts';
 import { chainText, placeText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalMount, CanonicalService } from './model.ts';
-import { parseTmpfs } from './mounts.ts';
+import { fileTarget, parseTmpfs } from './mounts.ts';
 import { checkNetworking } from './network-checks.ts';
 import { checkBuild, checkOrigin, checkUses } from './service-checks.ts';
 import { checkSettings } from './settings-checks.ts';
@@ -227,8 +227,8 @@ function checkMounts(key: string, service: CanonicalService, context: Context): 
     take(['services', key, 'tmpfs', index], parseTmpfs(text)?.target ?? text, 'a tmpfs');
   }
   for (const kind of ['secrets', 'configs'] as const) {
-    for (const [index, { target }] of (service[kind] ?? []).entries()) {
-      take(['services', key, kind, index], target, `a ${kind.slice(0, -1)}`);
+    for (const [index, file] of (service[kind] ?? []).entries()) {
+      take(['services', key, kind, index], fileTarget(kind, file), `a ${kind.slice(0, -1)}`);
     }
   }
 }

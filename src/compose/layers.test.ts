@@ -211,6 +211,15 @@ describe('include', () => {
   };
   const web = 'services: { web: { image: web, depends_on: [db] } }';
 
+  it('builds what an included project builds in its own directory', async () => {
+    const built = { '/app/db/build.yaml': 'services: { db: { image: a, build: { dockerfile: D } } }' };
+    const given = { disk: { ...disk, ...built } };
+    const contextOf = async (include: string) =>
+      (await load(`include: [${include}]\n${web}`, given)).canonical.services['db']!.build!.context;
+    expect(await contextOf('db/build.yaml')).toBe('/app/db');
+    expect(await contextOf('{ path: db/build.yaml, project_directory: other }')).toBe('/app/other');
+  });
+
   it('brings in a project with its own directory and environment, which stays inside', async () => {
     const { canonical } = await load(`include: [db/compose.yaml]\n${web}`, { disk });
     expect(canonical.services['db']).toMatchObject({

@@ -6,7 +6,7 @@ import { readLayer, type LayerContext } from './layer.ts';
 import { mergeTrees, withoutTags } from './merge.ts';
 import { composeSchema } from './schema.ts';
 import { readSources, type Source } from './sources.ts';
-import { childOf, mapValues, textOf, toPlain, type TreeNode } from './tree.ts';
+import { childOf, mapValues, scalar, textOf, toPlain, type TreeNode } from './tree.ts';
 
 const includeDepthMax = 20;
 const includesMax = 500;
@@ -81,7 +81,7 @@ async function readInclude(
     projectDirectory,
     includedBy: stack,
   });
-  return project === undefined ? undefined : resourcesOf(project);
+  return project === undefined ? undefined : resourcesOf(project, shownDirectory(projectDirectory, context));
 }
 
 function texts(node: TreeNode | undefined): string[] {
@@ -113,17 +113,35 @@ async function includedEnvironment(
 
 const resourceKinds = ['services', 'networks', 'volumes', 'secrets', 'configs'];
 
-/** The resources alone, with services that are over their bases already: what else the included project says is its own affair. */
-function resourcesOf(project: TreeNode): TreeNode {
+/**
+ * The resources alone, with services that are over their bases already and are built in their own project's directory:
+ * what else the included project says is its own affair.
+ */
+function resourcesOf(project: TreeNode, directory: string): TreeNode {
   if (project.kind !== 'map') return project;
-  const withoutExtends = (service: TreeNode) =>
+  const included = (service: TreeNode) =>
     service.kind === 'map'
-      ? mapValues(service, (value, key) => (key === 'extends' && isResolved(value) ? undefined : value))
+      ? mapValues(service, (value, key) => {
+          if (key === 'extends' && isResolved(value)) return undefined;
+          return key === 'build' ? withContext(value, directory) : value;
+        })
       : service;
   return mapValues(project, (value, kind) => {
     if (!resourceKinds.includes(kind)) return undefined;
-    return kind === 'services' && value.kind === 'map' ? mapValues(value, withoutExtends) : value;
+    return kind === 'services' && value.kind === 'map' ? mapValues(value, included) : value;
   });
+}
+
+/** The directory as paths in it are shown: absolute, or as seen from where they stay as they are written. */
+function shownDirectory(directory: string, { keepPathsFrom }: LayerContext): string {
+  return keepPathsFrom === undefined ? directory : posix.relative(keepPathsFrom, directory) || '.';
+}
+
+function withContext(build: TreeNode, directory: string): TreeNode {
+  if (build.kind !== 'map' || build.entries.has('context')) return build;
+  const { at } = build;
+  const entries = new Map(build.entries).set('context', { keyAt: at, value: scalar(at, directory) });
+  return { ...build, entries };
 }
 
 /** Whether nothing is wrong with an `extends`, so that nobody needs to see it again. */

@@ -181,7 +181,8 @@ export interface CanonicalMount {
 
 export interface CanonicalFileReference {
   source: string;
-  target: string;
+  /** As it is written; `fileTarget` says where that is. */
+  target?: string;
   uid?: string;
   gid?: string;
   mode?: string;

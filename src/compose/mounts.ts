@@ -76,6 +76,11 @@ function applyOption(mount: ShortMount, option: string): boolean {
   return true;
 }
 
+/** Where a container has a secret or config: a target that is no absolute path is below a folder of its kind. */
+export function fileTarget(kind: 'secrets' | 'configs', file: { source: string; target?: string }): string {
+  return posix.resolve(kind === 'secrets' ? '/run/secrets' : '/', file.target ?? file.source);
+}
+
 /** The path without `.`, `..`, doubled or trailing slashes. */
 export function cleanPath(path: string): string {
   const normal = posix.normalize(path);

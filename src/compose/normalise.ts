@@ -1,10 +1,8 @@
-import { posix } from 'node:path';
 import { fullName } from '../spec/names.ts';
 import { parseLink } from './links.ts';
 import type {
   CanonicalBuild,
   CanonicalFile,
-  CanonicalFileReference,
   CanonicalModel,
   CanonicalNetwork,
   CanonicalService,
@@ -154,9 +152,6 @@ function normalService(
       [name]: normal.depends_on?.[name] ?? { condition: 'service_started', required: true },
     };
   }
-  if (service.configs !== undefined) {
-    normal.configs = service.configs.map((reference) => withTarget(reference, '/'));
-  }
   return normal;
 }
 
@@ -188,7 +183,9 @@ function longForms(service: Partial<CanonicalService>): Partial<CanonicalService
       required: one.required ?? true,
     }));
   }
-  if (secrets !== undefined) long.secrets = secrets.map((one) => withTarget(one, '/run/secrets'));
+  if (secrets !== undefined) {
+    long.secrets = secrets.map((one) => ({ ...one, target: one.target ?? `/run/secrets/${one.source}` }));
+  }
   return long;
 }
 
@@ -239,11 +236,6 @@ function normalBuild(build: CanonicalBuild, { environment, projectDirectory }: S
     ([name, value]) => [name, value ?? environment.get(name) ?? null] as const,
   );
   return { ...normal, args: Object.fromEntries(args.filter(([, value]) => value !== null)) };
-}
-
-/** A target that is no absolute path is below `directory`; the default is the source's name. It comes without detours. */
-function withTarget(reference: CanonicalFileReference, directory: string): CanonicalFileReference {
-  return { ...reference, target: posix.resolve(directory, reference.target ?? reference.source) };
 }
 
 function mapTable<From, To>(table: Table<From>, change: (value: From, key: string) => To): Table<To> {

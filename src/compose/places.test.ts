@@ -24,9 +24,9 @@ describe('a file that the command reads may be anywhere:', () => {
 
 describe('a path in the container is one below its root:', () => {
   const targetsOf = async (attribute: string) => {
-    const { canonical } = await load(of(attribute), { disk });
-    const { secrets = [], configs = [], volumes = [] } = canonical.services['web']!;
-    return [...secrets, ...configs, ...volumes].map(({ target }) => target);
+    const { application } = await load(of(attribute), { disk });
+    const { secrets, configs, mounts } = application.services[0]!.task.container;
+    return [...secrets, ...configs, ...mounts].map(({ target }) => target);
   };
 
   it.each([

@@ -17,16 +17,6 @@ const words = (text: string) => text.split(' ');
 
 const device: Shape = { each: { order: words('capabilities driver count device_ids options') } };
 const fileReference: Shape = { each: { order: words('source target uid gid mode') } };
-const configReference: Shape = {
-  each: {
-    ...fileReference.each,
-    written: (value) => {
-      const { target, ...rest } = value as Record<string, Plain>;
-      const { source } = rest;
-      return typeof source === 'string' && target === `/${source}` ? rest : value;
-    },
-  },
-};
 const throttle: Shape = { each: { order: words('path rate') } };
 const update: Shape = {
   order: words('parallelism delay failure_action monitor max_failure_ratio order'),
@@ -96,7 +86,7 @@ const service: Shape = {
     ulimits,
     gpus: device,
     secrets: fileReference,
-    configs: configReference,
+    configs: fileReference,
     volumes: { each: mount },
     develop: {
       below: {

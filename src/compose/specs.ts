@@ -21,7 +21,6 @@ import { restartPolicy, serviceMode, updatePolicy } from './deploy.ts';
 import { parseLink } from './links.ts';
 import type {
   CanonicalFile,
-  CanonicalFileReference,
   CanonicalHealthcheck,
   CanonicalModel,
   CanonicalMount,
@@ -31,7 +30,7 @@ import type {
   CanonicalService,
   CanonicalVolume,
 } from './model.ts';
-import { parseTmpfs } from './mounts.ts';
+import { fileTarget, parseTmpfs } from './mounts.ts';
 import { isEveryAddress } from './ports.ts';
 import { platformConstraints, settingParts } from './settings.ts';
 import { addSharing } from './sharing.ts';
@@ -301,8 +300,8 @@ function containerSpec(key: string, service: CanonicalService, names: Names): Co
       ...(service.volumes ?? []).map((one) => mount(one, names)),
       ...(service.tmpfs ?? []).map((text): Mount => ({ type: 'tmpfs', ...parseTmpfs(text)! })),
     ],
-    secrets: references(service.secrets, names.secrets),
-    configs: references(service.configs, names.configs),
+    secrets: references('secrets', service, names),
+    configs: references('configs', service, names),
     stopGracePeriodMs: grace === undefined ? defaultStopGracePeriodMs : durationMs(grace),
     ...settingParts(service, names.seccomp.get(key)),
   };
@@ -384,15 +383,16 @@ function mount(one: CanonicalMount, names: Names): Mount {
 }
 
 function references(
-  list: readonly CanonicalFileReference[] | undefined,
-  names: ReadonlyMap<string, string>,
+  kind: 'secrets' | 'configs',
+  service: Pick<CanonicalService, 'secrets' | 'configs'>,
+  names: Names,
 ): FileReference[] {
-  return (list ?? []).map(({ source, target, uid, gid, mode }) => ({
-    name: names.get(source)!,
-    target,
-    uid: Number(uid ?? 0),
-    gid: Number(gid ?? 0),
-    mode: (mode === undefined ? undefined : parseFileMode(mode)) ?? fileModeDefault,
+  return (service[kind] ?? []).map((file) => ({
+    name: names[kind].get(file.source)!,
+    target: fileTarget(kind, file),
+    uid: Number(file.uid ?? 0),
+    gid: Number(file.gid ?? 0),
+    mode: (file.mode === undefined ? undefined : parseFileMode(file.mode)) ?? fileModeDefault,
   }));
 }
 

@@ -3,6 +3,7 @@ import { messageOf } from '../../src/util/errors.ts';
 import { composeTable, measureCompose } from './compose.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultsTable, measureFaults } from './faults.ts';
+import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
 import { measureStart, startTable } from './start.ts';
@@ -13,6 +14,7 @@ const usage = `Usage:
   npm run bench -- scale [--rounds N] [--json]   real containers on three hosts: 3 → 30 → 60 → 3 replicas
   npm run bench -- failover [--rounds N] [--json] a host is cut off, a program is killed: how long until all runs again
   npm run bench -- compose [--rounds N] [--json] files of 100 to 5,000 services, from text to specs
+  npm run bench -- peer --binary PATH [--rounds N] [--json]   shoal config beside docker compose config
   npm run bench -- refusal [--rounds N] [--json] hostile files, until they are refused
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
   npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
@@ -36,7 +38,12 @@ async function report<T>(
 
 try {
   const { positionals, values } = parseArgs({
-    options: { json: { type: 'boolean' }, rounds: { type: 'string' }, seed: { type: 'string' } },
+    options: {
+      json: { type: 'boolean' },
+      rounds: { type: 'string' },
+      seed: { type: 'string' },
+      binary: { type: 'string' },
+    },
     allowPositionals: true,
   });
   const [name] = positionals;
@@ -45,7 +52,11 @@ try {
   else if (name === 'compose') await report(benches.compose, values);
   else if (name === 'refusal') await report(benches.refusal, values);
   else if (name === 'start') await report(benches.start, values);
-  else if (name === 'faults') {
+  else if (name === 'peer' && values.binary !== undefined) {
+    const { binary } = values;
+    const measure = (rounds: number) => measurePeer(rounds, binary);
+    await report({ measure, table: peerTable, rounds: 5 }, values);
+  } else if (name === 'faults') {
     const seed = values.seed === undefined ? undefined : Number(values.seed);
     const measure = (rounds: number) => measureFaults(rounds, seed);
     await report({ measure, table: faultsTable, rounds: 1 }, values);

@@ -15,6 +15,8 @@ import { addresses, markerName, rootLinkName } from './state.ts';
 
 const lockName = '\0shoal-test-hosts'; // an abstract socket: no file, and gone with its holder (unix(7))
 const lockLimitMs = 30_000;
+/** A switch that cannot be found for so long is not there. */
+const switchLimitMs = 1_000;
 
 /** Runs `work` while no other process of this machine is in here. */
 async function withMachineLock<T>(work: () => Promise<T>): Promise<T> {
@@ -94,8 +96,13 @@ export async function makeSwitch(id: string, chosen: (subnet: string) => Promise
 
 /** The process that holds the switch's namespace. */
 export async function switchPid(id: string): Promise<number> {
-  const holder = (await clusterProcesses(id)).find(({ command }) => command.endsWith('sleep infinity'));
-  if (holder) return holder.pid;
+  // Neither command nor environment can be read of a process while one program takes the place of another in it (execve(2)).
+  const deadline = systemClock.now() + switchLimitMs;
+  do {
+    const holder = (await clusterProcesses(id)).find(({ command }) => command.endsWith('sleep infinity'));
+    if (holder) return holder.pid;
+    await systemClock.sleep(20);
+  } while (systemClock.now() < deadline);
   throw new ShoalError('failed_precondition', 'Cannot find the switch of the test hosts: it was killed', {
     next: 'Take the hosts down and make them again.',
   });
@@ -130,7 +137,8 @@ export async function setPort(id: string, name: string, state: 'up' | 'down'): P
 /** Removes the root namespace's link, if it is there; the switch's own go with its last process. */
 export async function removeRootLink(id: string): Promise<void> {
   const { exitCode, stderr } = await tryCommand('ip', ['link', 'delete', rootLinkName(id)]);
-  if (exitCode !== 0 && !stderr.includes('Cannot find device')) {
+  // "No such device" when it has gone after ip had found it
+  if (exitCode !== 0 && !/Cannot find device|No such device/u.test(stderr)) {
     throw new ShoalError('internal', `Cannot remove the link ${rootLinkName(id)}: ${stderr.trim()}`);
   }
 }

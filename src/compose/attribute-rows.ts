@@ -96,10 +96,6 @@ export const canonicalRows: readonly Row[] = [
     { depends_on: { db: { condition: 'service_healthy', required: true } } },
   ],
   [
-    'depends_on: { none: { condition: service_started, required: false } }',
-    { depends_on: { none: { required: false } } },
-  ],
-  [
     'healthcheck: { test: curl x, interval: 90s, retries: "4" }',
     { healthcheck: { test: ['CMD-SHELL', 'curl x'], interval: '1m30s', retries: 4 } },
   ],
@@ -216,7 +212,6 @@ export const specRows: readonly Row[] = [
     'depends_on: { db: { condition: service_completed_successfully } }',
     { dependsOn: [{ service: 'app_db', condition: 'completed' }] },
   ],
-  ['depends_on: { none: { condition: service_started, required: false } }', { dependsOn: [] }],
   ['healthcheck: { disable: true }', { task: { container: { healthcheck: { test: ['NONE'] } } } }],
   ['healthcheck: { test: [NONE] }', { task: { container: { healthcheck: { test: ['NONE'] } } } }],
   ['healthcheck: { timeout: 1s }', { task: { container: { healthcheck: { timeoutMs: 1000 } } } }],

@@ -54,8 +54,11 @@ export type Runnable = Pick<Attribute, 'enum' | 'pattern' | 'is' | 'maxItems'> &
  */
 export type MergeRule = 'replace' | 'append' | 'driver' | { by: MergeKey };
 
-/** What makes two entries of a list the same: a port as published, a path in the container, a file, a subnet. */
-export type MergeKey = 'port' | 'target' | 'config' | 'secret' | 'path' | 'subnet';
+/**
+ * What makes two entries of a list the same: a port as published, a path in the container, a file, a subnet, or the text
+ * before the first `=`.
+ */
+export type MergeKey = 'port' | 'target' | 'config' | 'secret' | 'path' | 'subnet' | 'assignment';
 
 const extension = { '^x-': {} };
 

@@ -75,7 +75,8 @@ function isCapability(text: string): boolean {
 
 function isPullPolicy(text: string): boolean {
   const [, interval] = /^every_(.+)$/u.exec(text) ?? [];
-  if (interval !== undefined) return isDuration(interval) && parseDuration(interval)! > 0n;
+  if (interval !== undefined)
+    return /^[\dwdhms]+$/u.test(interval) && isDuration(interval) && parseDuration(interval)! > 0n;
   return /^(?:always|never|missing|if_not_present|daily|weekly|refresh|build)$/u.test(text);
 }
 

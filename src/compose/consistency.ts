@@ -47,7 +47,10 @@ export function checkConsistency(
   checkNetworking(model, context);
   checkNames(context);
   if (Object.keys(model.services).length === 0 && !diagnostics.hasErrors()) {
-    complain(['services'], 'the application has no services', 'add one under services');
+    // Compose takes a file that says anything; there may be none whose profile is active.
+    const saysNothing = tree.kind !== 'map' || [...tree.entries.keys()].every((key) => key === 'version');
+    const report = saysNothing ? complain : context.refuse;
+    report(['services'], 'the application has no services', 'add one under services');
   }
 }
 
@@ -114,20 +117,23 @@ function checkTwins(key: string, service: CanonicalService, { tree, complain }: 
   if (![scale, cpus, memory, reserved, pids].some(isSaid)) return;
   const { limits, reservations } = deploy?.resources ?? {};
   const twins = [
-    ['scale', scale, 'deploy.replicas', deploy?.replicas],
-    ['cpus', cpus, 'deploy.resources.limits.cpus', limits?.cpus],
-    ['mem_limit', memory, 'deploy.resources.limits.memory', limits?.memory],
-    ['mem_reservation', reserved, 'deploy.resources.reservations.memory', reservations?.memory],
-    ['pids_limit', pids, 'deploy.resources.limits.pids', limits?.pids],
+    ['scale', scale, 'deploy.replicas', deploy?.replicas, undefined],
+    ['cpus', cpus, 'deploy.resources.limits.cpus', limits?.cpus, limits],
+    ['mem_limit', memory, 'deploy.resources.limits.memory', limits?.memory, limits],
+    ['mem_reservation', reserved, 'deploy.resources.reservations.memory', reservations?.memory, reservations],
+    ['pids_limit', pids, 'deploy.resources.limits.pids', limits?.pids, limits],
   ] as const;
-  for (const [name, value, twin, other] of twins) {
-    if (value === undefined || other === undefined || value === other) continue;
-    const where = placeText(placeOf(tree, ['services', key, ...twin.split('.')]));
-    complain(
-      ['services', key, name],
-      `it says ${value}, and ${twin} says ${other} (${where})`,
-      `keep ${twin}`,
+  for (const [name, value, twin, other, around] of twins) {
+    // As compose-go has it: limits that do not speak of it say that there is none; 0 says nothing.
+    const isCompared = name === 'scale' ? other !== undefined : around !== undefined && Number(value) !== 0;
+    if (value === undefined || value === other || !isCompared) continue;
+    const path = twin.split('.');
+    const where = placeText(
+      placeOf(tree, ['services', key, ...path.slice(0, other === undefined ? -1 : undefined)]),
     );
+    const says = other === undefined ? `${twin} is not said` : `${twin} says ${other}`;
+    const hint = other === undefined ? `write ${twin}` : `keep ${twin}`;
+    complain(['services', key, name], `it says ${value}, and ${says} (${where})`, hint);
   }
 }
 
@@ -160,14 +166,13 @@ function checkReferences(key: string, service: CanonicalService, { model, compla
       );
     }
   }
-  for (const [name, { required }] of Object.entries(service.depends_on ?? {})) {
+  // One that is not required may be left out by its profile, and is gone by now; what is here must be there.
+  for (const name of Object.keys(service.depends_on ?? {})) {
     if (has(model.services, name)) {
       if (name === key) complain([...path, 'depends_on', name], 'a service cannot depend on itself');
       continue;
     }
-    if (required) {
-      complain([...path, 'depends_on', name], `no service is called ${name}`, 'name a service of this file');
-    }
+    complain([...path, 'depends_on', name], `no service is called ${name}`, 'name a service of this file');
   }
 }
 

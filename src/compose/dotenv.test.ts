@@ -13,6 +13,7 @@ describe('parseDotenv()', () => {
   it.each([
     ['A=1', { A: '1' }],
     ['A = 1 ', { A: '1' }],
+    ['A=\u00A0\v1', { A: '1' }],
     ['A: 1', { A: '1' }],
     ['export A=1', { A: '1' }],
     ['export\tA=1\r\nB=2\r\n', { A: '1', B: '2' }],
@@ -60,6 +61,12 @@ describe('parseDotenv()', () => {
     const result = parseDotenv('A B\nC=3\nD E', outside);
     expect(result.faults.map(({ line }) => line)).toEqual([1, 3]);
     expect(result.values.get('C')).toBe('3');
+  });
+
+  it('looks up variables outside, then above in the file, then in earlier files', () => {
+    const earlier = (name: string) => `earlier ${name}`;
+    const { values } = parseDotenv('A=1\nB=$A\nC=$OUTSIDE\nD=$E', outside, earlier);
+    expect(Object.fromEntries(values)).toEqual({ A: '1', B: '1', C: 'from outside', D: 'earlier E' });
   });
 
   it('tells which variables stood for nothing', () => {

@@ -21,11 +21,11 @@ export const environmentFileBytesMax = 1024 * 1024;
 /**
  * Reads an environment file in the grammar of Compose's `.env` and `env_file`: `export` before a name, `NAME=value` or
  * `NAME: value`, a bare `NAME` inherits from `lookup`, single quotes are literal, double quotes take escapes and
- * variables and may span lines, ` #` begins a comment. A variable in a value is looked up with `lookup` first and then
- * among the values above it.
+ * variables and may span lines, ` #` begins a comment. A variable in a value is looked up with `lookup` first, then
+ * among the values above it, and then with `earlier`, which knows the files before this one.
  */
-export function parseDotenv(text: string, lookup: Lookup): DotenvResult {
-  const reader = new DotenvReader(text.replace(/^\uFEFF/u, '').replaceAll('\r\n', '\n'), lookup);
+export function parseDotenv(text: string, lookup: Lookup, earlier: Lookup = () => undefined): DotenvResult {
+  const reader = new DotenvReader(text.replace(/^\uFEFF/u, '').replaceAll('\r\n', '\n'), lookup, earlier);
   reader.read();
   return { values: reader.values, faults: reader.faults, unset: reader.unset };
 }
@@ -68,18 +68,23 @@ const escapes: Record<string, string> = {
   $: '$$', // the form in which a dollar sign survives substitution
 };
 
+/** What may stand before a value on its line. */
+const blanks = '\t\v\f\r \u0085\u00A0';
+
 class DotenvReader {
   readonly values = new Map<string, string>();
   readonly faults: DotenvFault[] = [];
   readonly unset = new Set<string>();
   private readonly text: string;
   private readonly lookup: Lookup;
+  private readonly earlier: Lookup;
   private index = 0;
   private line = 1;
 
-  constructor(text: string, lookup: Lookup) {
+  constructor(text: string, lookup: Lookup, earlier: Lookup) {
     this.text = text;
     this.lookup = lookup;
+    this.earlier = earlier;
   }
 
   read(): void {
@@ -143,7 +148,7 @@ class DotenvReader {
   }
 
   private value(start: number): string | undefined {
-    while (this.text[this.index] === ' ' || this.text[this.index] === '\t') this.index += 1;
+    while (blanks.includes(this.text[this.index] ?? '\n')) this.index += 1;
     const quote = this.text[this.index];
     if (quote === '"' || quote === "'") return this.quoted(quote, start);
     const line = this.restOfLine();
@@ -175,7 +180,7 @@ class DotenvReader {
   private substituted(text: string, line: number): string | undefined {
     const result = substitute(
       text,
-      (name) => this.lookup(name) ?? this.values.get(name),
+      (name) => this.lookup(name) ?? this.values.get(name) ?? this.earlier(name),
       (name) => this.unset.add(name),
     );
     if ('value' in result) return result.value;

@@ -39,18 +39,20 @@ export async function readEnvironmentFile(
     shownPath: string;
     raw: boolean;
     lookup: Lookup;
+    /** What the files before this one say. */
+    earlier: Lookup;
     required: boolean;
   },
   diagnostics: Diagnostics,
   at: Position | undefined,
 ): Promise<ReadonlyMap<string, string>> {
-  const { fileSystem, path, shownPath, raw, lookup, required } = options;
+  const { fileSystem, path, shownPath, raw, lookup, earlier, required } = options;
   if (!required && !(await fileSystem.exists(path))) return new Map();
   const text = await readText(fileSystem, path, environmentFileBytesMax, (message) =>
     diagnostics.error(at, [], message, 'name a file that can be read'),
   );
   if (text === undefined) return new Map();
-  const result = raw ? parseRawEnvironment(text, lookup) : parseDotenv(text, lookup);
+  const result = raw ? parseRawEnvironment(text, lookup) : parseDotenv(text, lookup, earlier);
   reportDotenv({ name: shownPath, text }, result, diagnostics);
   return result.values;
 }
@@ -88,7 +90,7 @@ export async function projectEnvironment(
   const own = new Map<string, string>();
   for (const [name, value] of Object.entries(environment)) if (value !== undefined) own.set(name, value);
   const named = options.envFiles ?? splitList(own.get('COMPOSE_ENV_FILES'));
-  const isDisabled = /^(?:1|t|true|yes|on)$/iu.test(own.get('COMPOSE_DISABLE_ENV_FILE') ?? '');
+  const isDisabled = readSwitch('COMPOSE_DISABLE_ENV_FILE', own, diagnostics);
   const files: readonly string[] =
     named.length > 0 ? named : isDisabled ? [] : [posix.join(projectDirectory, '.env')];
   const read = new Map<string, string>();
@@ -99,7 +101,8 @@ export async function projectEnvironment(
         path: posix.resolve(workingDirectory, file),
         shownPath: named.length > 0 ? file : '.env',
         raw: false,
-        lookup: (name) => own.get(name) ?? read.get(name),
+        lookup: (name) => own.get(name),
+        earlier: (name) => read.get(name),
         required: named.length > 0,
       },
       diagnostics,
@@ -108,6 +111,20 @@ export async function projectEnvironment(
     for (const [name, value] of values) read.set(name, value);
   }
   return new Map([...read, ...own]);
+}
+
+/** A variable that is true or false, as Go reads it. */
+function readSwitch(
+  name: string,
+  environment: ReadonlyMap<string, string>,
+  diagnostics: Diagnostics,
+): boolean {
+  const value = environment.get(name) ?? '';
+  if (/^(?:1|t|T|true|True|TRUE)$/u.test(value)) return true;
+  if (!/^(?:0|f|F|false|False|FALSE)?$/u.test(value)) {
+    diagnostics.error(undefined, [], `${name} is ${JSON.stringify(value)}`, 'make it true or false');
+  }
+  return false;
 }
 
 function splitList(text: string | undefined): string[] {

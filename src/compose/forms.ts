@@ -6,7 +6,7 @@ import { cleanPath, parseShortMount } from './mounts.ts';
 import { parseShortPort } from './ports.ts';
 import { numberText } from './scalar.ts';
 import type { ListNode, MapEntry, MapNode, Plain, Scalar, TreeNode, PathSegment } from './tree.ts';
-import { childOf, fromPlain, list, map, markInvalid, scalar, textOf } from './tree.ts';
+import { childOf, fromPlain, isNull, list, map, markInvalid, scalar, textOf } from './tree.ts';
 import {
   formatDuration,
   formatFileMode,
@@ -55,6 +55,10 @@ export const forms = {
   projectPath,
   sourcePath,
   texts: (node) => (node.kind === 'scalar' && textOf(node) !== undefined ? list(node.at, [node]) : node),
+  filledTexts: (node) => {
+    const all = node.kind === 'scalar' && textOf(node) !== undefined ? list(node.at, [node]) : node;
+    return all.kind === 'list' ? { ...all, items: all.items.filter((item) => textOf(item) !== '') } : all;
+  },
   keyValues: (node, context) => keyValues(node, context, null),
   labels: (node, context) => keyValues(node, context, ''),
   command,
@@ -64,7 +68,7 @@ export const forms = {
   extraHosts,
   devices,
   microseconds: onScalar(wholeMicroseconds),
-  exposed: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(asText) } : node),
+  wholeTexts: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(wholeAsText) } : node),
   secrets: (node) => references(node, 'source'),
   configs: (node) => references(node, 'source'),
   envFiles: (node) => references(textOf(node) === undefined ? node : list(node.at, [node]), 'path'),
@@ -73,6 +77,9 @@ export const forms = {
   includes: (node) => (node.kind === 'list' ? { ...node, items: node.items.map(include) } : node),
   serviceNetworks: (node) => namesAsMap(node, () => null),
   textValues: (node) => eachValue(node, asText),
+  numberTexts: (node) => eachValue(node, numberAsText),
+  logOptions: (node) =>
+    eachValue(node, (value) => (isNull(value) ? scalar(value.at, '') : numberAsText(value))),
   textLists: (node) => eachValue(node, textsOf),
   build: (node) => (textOf(node) === undefined ? node : map(node.at, { context: node })),
   buildContext,
@@ -172,6 +179,15 @@ function asText(node: TreeNode): TreeNode {
   return { ...node, value: typeof node.value === 'number' ? numberText(node.value) : String(node.value) };
 }
 
+/** A number as text; true and false stay. */
+function numberAsText(node: TreeNode): TreeNode {
+  return node.kind === 'scalar' && typeof node.value === 'number' ? asText(node) : node;
+}
+
+function wholeAsText(node: TreeNode): TreeNode {
+  return node.kind === 'scalar' && Number.isInteger(node.value) ? asText(node) : node;
+}
+
 function keyValues(node: TreeNode, context: FormContext, absent: '' | null): TreeNode {
   const entries = new Map<string, MapEntry>();
   if (node.kind === 'map') {
@@ -193,6 +209,12 @@ function keyValues(node: TreeNode, context: FormContext, absent: '' | null): Tre
     }
     const equals = assignment.indexOf('=');
     const key = equals < 0 ? assignment : assignment.slice(0, equals);
+    if (absent === null && /\s$/u.test(key)) {
+      context.path.push(index);
+      fault(item, context, `the name ${JSON.stringify(key)} ends in a space`, 'write NAME=value');
+      context.path.pop();
+      continue;
+    }
     const odd = invisibleCharacter(key);
     if (odd !== undefined) {
       context.path.push(index);
@@ -207,7 +229,7 @@ function keyValues(node: TreeNode, context: FormContext, absent: '' | null): Tre
 }
 
 function assignmentOf(item: TreeNode): string | undefined {
-  const text = textOf(asText(item));
+  const text = textOf(item);
   return text === undefined || text === '' || text.startsWith('=') ? undefined : text;
 }
 
@@ -339,9 +361,10 @@ function extraHosts(node: TreeNode): TreeNode {
   const line = (at: TreeNode, name: string, address: string) =>
     scalar(at.at, `${name}=${address.trim().replace(/^\[(.*)\]$/u, '$1')}`);
   if (node.kind === 'list') {
-    const items = node.items.map((item) => {
-      const [, name, address] = /^([^=:]+)[=:](.+)$/u.exec(textOf(item) ?? '') ?? [];
-      return name === undefined || address === undefined ? item : line(item, name.trim(), address);
+    const items = node.items.flatMap((item) => {
+      const [, name, addresses] = /^([^=:]+)[=:](.+)$/u.exec(textOf(item) ?? '') ?? [];
+      if (name === undefined || addresses === undefined) return [item];
+      return addresses.split(',').map((address) => line(item, name.trim(), address));
     });
     return { ...node, items };
   }
@@ -384,10 +407,11 @@ function devices(node: TreeNode): TreeNode {
     const text = textOf(item);
     if (text !== undefined) {
       if (isCdiName(text)) return fromPlain(item.at, { source: text, target: text, permissions: 'rwm' });
-      const [source = '', second, third] = text.split(':');
-      const bare = third === undefined && second !== undefined && !second.startsWith('/');
-      const [target, permissions] = bare ? [source, second] : [second ?? source, third ?? 'rwm'];
-      return fromPlain(item.at, { source, target, permissions });
+      const parts = text.split(':');
+      const [source = '', target = '', permissions = 'rwm'] = parts;
+      if (parts.length > 3) return item;
+      // `SOURCE:r` has no permissions but a path, which is none: a path follows the source.
+      return fromPlain(item.at, { source, target: target === '' ? source : target, permissions });
     }
     if (item.kind !== 'map' || item.entries.has('target')) return item;
     const source = item.entries.get('source');

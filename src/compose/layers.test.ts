@@ -56,7 +56,7 @@ describe('a later file over an earlier one:', () => {
       { volumes: [{ source: 'other', target: '/d', read_only: true }, { target: '/e' }] },
     ],
     ['configs: [c]', 'configs: [{ source: d, target: /c }]', { configs: [{ source: 'd', target: '/c' }] }],
-    ['depends_on: []', 'depends_on: {}', { depends_on: {} }],
+    ['depends_on: []', 'depends_on: {}', { depends_on: undefined }],
     [
       'networks: [front]',
       'networks: { back: { aliases: [a] }, front: { aliases: [b] } }',

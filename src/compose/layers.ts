@@ -95,7 +95,8 @@ async function includedEnvironment(
   projectDirectory: string,
   context: LayerContext,
 ): Promise<ReadonlyMap<string, string>> {
-  const named = childOf(entry, 'env_file');
+  const said = childOf(entry, 'env_file');
+  const named = texts(said).length === 0 ? undefined : said; // an empty list is as none
   const files = texts(named).filter((path) => path !== '/dev/null');
   if (named !== undefined && files.length === 0) return context.environment;
   return projectEnvironment(

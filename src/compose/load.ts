@@ -5,6 +5,7 @@ import type { SeccompProfile } from '../spec/seccomp.ts';
 import { ShoalError } from '../util/errors.ts';
 import { checkConsistency } from './consistency.ts';
 import { Diagnostics, type Diagnostic } from './diagnostic.ts';
+import { withoutEmptyTexts } from './empty-texts.ts';
 import { openProject } from './open-project.ts';
 import { checkResources } from './resources-checks.ts';
 import { readSources, type InputFile, type Source } from './sources.ts';
@@ -186,7 +187,15 @@ async function readFiles(
     ...(options.keepPaths === true && { keepPathsFrom: projectDirectory }),
   });
   if (tree === undefined) throw failure(diagnostics);
-  return { name, tree, environment, environments, fileSystem, projectDirectory, diagnostics };
+  return {
+    name,
+    tree: withoutEmptyTexts(tree),
+    environment,
+    environments,
+    fileSystem,
+    projectDirectory,
+    diagnostics,
+  };
 }
 
 /** The error that carries everything found. */
@@ -239,9 +248,7 @@ function projectName(
     (name) => environment.get(name),
     () => undefined,
   );
-  if (last === undefined || ('value' in result && result.value === '')) {
-    return folderName(projectDirectory, diagnostics);
-  }
+  if (last === undefined) return folderName(projectDirectory, diagnostics);
   const name = 'value' in result ? normaliseProjectName(result.value) : 'unnamed';
   if (name !== '') return name;
   diagnostics.error(

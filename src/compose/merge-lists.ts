@@ -56,6 +56,7 @@ export function keyOf(item: TreeNode, by: MergeKey): string {
     const child = childOf(item, name);
     return child?.kind === 'scalar' && child.value !== null ? String(child.value) : fallback;
   };
+  if (by === 'assignment') return identity(item).split('=', 1)[0]!;
   if (item.kind !== 'map') return identity(item);
   switch (by) {
     case 'port':

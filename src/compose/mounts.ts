@@ -30,8 +30,7 @@ export function parseShortMount(text: string): ShortMounts {
       hint: 'give the volume a name of two letters or more',
     };
   }
-  if (parts.length === 1)
-    return { mount: { type: 'volume', target: cleanPath(text), volume: {} }, ignored: [] };
+  if (parts.length === 1) return { mount: { type: 'volume', target: cleanPath(text) }, ignored: [] };
   const [source = '', target = '', options = ''] = parts;
   const isBind = /^[./~\\]/u.test(source);
   const mount: ShortMount = {

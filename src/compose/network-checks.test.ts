@@ -128,7 +128,7 @@ describe('names and addresses that cannot be are refused, with what to do:', () 
 it('a link waits for its service, and is gone when that has no active profile', async () => {
   const text = application('links: [db]\n    networks: [back]');
   expect((await load(text)).canonical.services['web']!.depends_on).toEqual({
-    db: { condition: 'service_started', required: true },
+    db: { condition: 'service_started', restart: true, required: true },
   });
   const [fault] = summary(await faultsOf(text.replace('image: redis', 'image: redis, profiles: [debug]')));
   expect(fault).toContain('services.web.links[0]: no service is called db');

@@ -80,7 +80,7 @@ export function normalise(
   for (const [kind, table] of Object.entries(tables)) {
     if (Object.keys(table).length === 0) continue;
     model[kind] = mapTable(table, (entry, key) => ({
-      ...withoutEmpty(entry ?? {}, ['ipam']),
+      ...withoutEmpty(withoutOff(entry ?? {}), kind === 'networks' ? ['ipam', 'labels'] : []),
       name: nameOf(key, entry),
     }));
   }
@@ -143,16 +143,25 @@ function normalService(
     networks: networksOf(service),
   };
   if (service.build !== undefined) normal.build = normalBuild(service.build, surroundings);
-  if (service.deploy !== undefined) normal.deploy = withoutEmpty(service.deploy, ['resources', 'placement']);
-  if (service.pull_policy === 'if_not_present') normal.pull_policy = 'missing';
-  const shared = sharesOf(service).map((share) => share.service);
-  for (const name of [...impliedDependencies(service), ...shared].filter(isOther)) {
-    normal.depends_on = {
-      ...normal.depends_on,
-      [name]: normal.depends_on?.[name] ?? { condition: 'service_started', required: true },
-    };
+  if (service.deploy !== undefined) {
+    const { scale, deploy } = service;
+    const said = scale === undefined ? deploy : { replicas: scale, ...deploy };
+    normal.deploy = withoutEmpty(said, ['resources', 'placement']);
   }
-  return normal;
+  if (service.pull_policy === 'if_not_present') normal.pull_policy = 'missing';
+  for (const name of linkedServices(service).filter(isOther)) imply(normal, name, true);
+  // Tasks that share something are replaced with those they share it with in any case.
+  for (const { service: name } of sharesOf(service)) if (isOther(name)) imply(normal, name, false);
+  return withoutEmpty(normal, tables);
+}
+
+/** The resource without the switches that are off, as they are by default. */
+function withoutOff<T extends object>(resource: T): T {
+  const values = resource as Record<string, unknown>;
+  return without(
+    resource,
+    ['external', 'internal', 'attachable'].filter((key) => values[key] === false),
+  );
 }
 
 /** A service that names no network is on the default one, unless its mode has none or a provider runs it. */
@@ -189,22 +198,36 @@ function longForms(service: Partial<CanonicalService>): Partial<CanonicalService
   return long;
 }
 
-/** Services that this one cannot do without, for it names them elsewhere than in depends_on. */
-function impliedDependencies({ links = [] }: Partial<CanonicalService>): string[] {
+function linkedServices({ links = [] }: Partial<CanonicalService>): string[] {
   return links.map((link) => parseLink(link).service);
+}
+
+/** Makes the service depend on one that it names elsewhere than in depends_on, unless it says how itself. */
+function imply(service: CanonicalService, name: string, restart: boolean): void {
+  const implied = { condition: 'service_started' as const, ...(restart && { restart }), required: true };
+  service.depends_on = { ...service.depends_on, [name]: service.depends_on?.[name] ?? implied };
 }
 
 /** An empty list of these says that the image's own is not used; any other says nothing. */
 const clearing: ReadonlySet<string> = new Set(['command', 'entrypoint']);
+/** Of these 0 is as if they were not said. */
+const amounts: ReadonlySet<string> = new Set(
+  'cpus cpu_count cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares mem_limit mem_reservation memswap_limit pids_limit shm_size'.split(
+    ' ',
+  ),
+);
+/** Maps that say nothing when they are empty. */
+const tables = ['annotations', 'depends_on', 'environment', 'labels', 'sysctls', 'ulimits'] as const;
 /** Switches that are not off by default everywhere. */
 const switches: ReadonlySet<string> = new Set(['attach', 'init']);
 
-/** The service without what says nothing: attributes without a value, switches that are off, and empty lists. */
+/** The service without what says nothing: attributes without a value, switches that are off, amounts of 0, and empty lists. */
 function saying(service: Partial<CanonicalService>): Partial<CanonicalService> {
   const table = service as Record<string, unknown>;
   const silent = Object.keys(table).filter((key) => {
     const value = table[key];
     if (value === false) return !switches.has(key);
+    if (value === 0 || value === '0') return amounts.has(key);
     return value === null || (Array.isArray(value) && value.length === 0 && !clearing.has(key));
   });
   return without(service, silent);

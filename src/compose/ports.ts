@@ -28,7 +28,7 @@ export function parseShortPort(text: string): ShortPorts {
     return { fault: `${JSON.stringify(protocol)} is not a protocol`, hint: 'write tcp, udp or sctp' };
   }
   const { address, host, container } = splitPort(slash < 0 ? text : text.slice(0, slash));
-  if (address !== '' && !isIPv4(address) && !isIPv6(address)) {
+  if (address !== '' && !isIPv4(address) && !(isIPv6(address) && !address.includes('%'))) {
     return { fault: `${JSON.stringify(address)} is not an IP address`, hint: example };
   }
   const targets = parseRange(container);
@@ -53,7 +53,7 @@ interface Range {
 }
 
 function splitPort(text: string): { address: string; host: string; container: string } {
-  const bracketed = /^\[([^\]]*)\]:(.*)$/u.exec(text);
+  const bracketed = /^\[([^\]]*)\]:(.*:.*)$/u.exec(text);
   const parts = (bracketed?.[2] ?? text).split(':');
   const container = parts.pop() ?? '';
   const host = parts.pop() ?? '';

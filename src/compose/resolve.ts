@@ -71,7 +71,8 @@ async function serviceEnvironment(
         fileSystem,
         ...pathsOf(file.path, projectDirectory),
         raw: file.format === 'raw',
-        lookup: (name) => environment.get(name) ?? own.get(name) ?? read.get(name) ?? undefined,
+        lookup: (name) => environment.get(name) ?? own.get(name) ?? undefined,
+        earlier: (name) => read.get(name) ?? undefined,
         required: file.required ?? true,
       },
       diagnostics,
@@ -91,12 +92,13 @@ export async function serviceLabels(model: RawModel, context: ResolveContext): P
     const read = new Map<string, string>();
     for (const [index, path] of service.label_file.entries()) {
       const where = ['services', key, 'label_file', index];
-      const environment = environmentAt(context, where);
       const options = {
         fileSystem,
         ...pathsOf(path, projectDirectory),
         raw: false,
-        lookup: (name: string) => environment.get(name) ?? read.get(name),
+        // As compose-go has it: variables in label files are those of the label files before.
+        lookup: (name: string) => read.get(name),
+        earlier: () => undefined,
         required: true,
       };
       const at = placeOf(tree, where);

@@ -63,9 +63,13 @@ function wholeDigits(digits: string): bigint | undefined {
   return /^(?:0|[1-9][0-9]*)$/u.test(digits) ? BigInt(digits) : undefined;
 }
 
-/** A number as Go prints it by default: like JavaScript but for small exponents and at least two digits in them. */
+/** A number as Go prints it by default: what is no whole number below 1e-4 and from 1e6 on with an exponent of two digits or more. */
 export function numberText(value: number): string {
   if (Object.is(value, -0)) return '-0';
-  const text = Math.abs(value) < 1e-4 && value !== 0 ? value.toExponential() : String(value);
+  const size = Math.abs(value);
+  // Whole numbers this large are read as text: this one was written with an exponent.
+  const isFraction = !Number.isInteger(value) || size > Number.MAX_SAFE_INTEGER;
+  const text =
+    (size < 1e-4 && size !== 0) || (size >= 1e6 && isFraction) ? value.toExponential() : String(value);
   return text.replace(/e([-+])(\d)$/u, 'e$10$2');
 }

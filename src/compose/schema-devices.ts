@@ -34,7 +34,7 @@ function deviceRequest(required: string[]): Attribute {
       },
       device_ids: {
         ...textList,
-        form: 'exposed',
+        form: 'wholeTexts',
         says: 'a list of devices',
         cluster: 'those called nvidia.com/gpu=ID',
       },

@@ -84,5 +84,6 @@ export const tmpfsPaths: Attribute = {
   type: 'array',
   form: 'texts',
   items: tmpfs,
+  merge: { by: 'assignment' },
   says: 'a path or a list of paths',
 };

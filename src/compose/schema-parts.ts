@@ -20,6 +20,12 @@ export const options: Attribute = {
   says: 'a map of options',
 };
 
+export const driverOptions: Attribute = {
+  ...options,
+  form: 'numberTexts',
+  additionalProperties: { type: 'string', says: 'a string or a number' },
+};
+
 export const hostPath: Attribute = { ...text, form: 'projectPath', says: 'the path of a file or folder' };
 
 export const address: Attribute = { type: 'string', is: 'address', says: 'an IP address' };

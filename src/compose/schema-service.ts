@@ -21,7 +21,7 @@ import { cpus, deploy, replicasMax } from './schema-deploy.ts';
 import { machineAttributes } from './schema-machine.ts';
 import { hooks, initContainers } from './schema-hooks.ts';
 import { mounts, tmpfsPaths } from './schema-mounts.ts';
-import { address, fileReferences, macAddress, options } from './schema-parts.ts';
+import { address, driverOptions, fileReferences, macAddress } from './schema-parts.ts';
 import { settingsAttributes } from './schema-settings.ts';
 
 const healthcheck: Attribute = object({
@@ -117,7 +117,7 @@ const serviceNetworks: Attribute = {
         'the cluster gives each replica its address; use the name of the service',
       ),
       mac_address: refused(macAddress, 'it follows from the address that the cluster gives'),
-      driver_opts: refused(options, 'networks have no drivers to choose from; leave it out'),
+      driver_opts: refused(driverOptions, 'networks have no drivers to choose from; leave it out'),
       interface_name: {
         type: 'string',
         pattern: '^(?!lo$)[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}$',
@@ -153,7 +153,7 @@ const profile: Attribute = {
 
 const exposed: Attribute = {
   type: 'string',
-  pattern: '^\\d{1,5}(?:-\\d{1,5})?(?:/(?:tcp|udp|sctp))?$',
+  pattern: '^\\d{1,5}(?:-\\d{1,5})?(?:/(?:tcp|udp|sctp|TCP|UDP|SCTP))?$',
   says: 'a port or a range, such as 8000 or 8000-8010/udp',
 };
 
@@ -223,7 +223,7 @@ export const service: Attribute = object({
   pids_limit: { ...integer, minimum: -1, says: 'a whole number, or -1 for no limit' },
   expose: {
     type: 'array',
-    form: 'exposed',
+    form: 'wholeTexts',
     items: exposed,
     says: 'a list of ports',
     cluster: 'says something to readers only: services of a network reach all ports of one another',

@@ -41,11 +41,11 @@ const sysctls: Attribute = {
   },
 };
 
-const logOption: Attribute = { type: 'string', says: 'a string or a number' };
+const logOption: Attribute = { type: 'string', says: 'a string, a number or nothing' };
 
 const logOptions: Attribute = {
   type: 'object',
-  form: 'textValues',
+  form: 'logOptions',
   properties: {
     'max-size': {
       ...runsOnly(logOption, bytes.says!, { is: 'bytes' }),
@@ -109,6 +109,7 @@ export const settingsAttributes: Record<string, Attribute> = {
   },
   dns: {
     ...texts('an address or a list of addresses', address),
+    form: 'filledTexts',
     cluster: 'asked for names that are not the cluster’s',
   },
   dns_opt: texts(
@@ -120,7 +121,7 @@ export const settingsAttributes: Record<string, Attribute> = {
   extra_hosts: { ...extraHosts, cluster: 'host-gateway is the host that the replica is on' },
   group_add: {
     type: 'array',
-    form: 'exposed',
+    form: 'wholeTexts',
     items: text,
     merge: 'append',
     says: 'a list of groups, names of the image or numbers',

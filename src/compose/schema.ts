@@ -1,7 +1,7 @@
 import { boolean, closed, ipv4Address, labels, object, refused, runsOnly, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { model } from './schema-machine.ts';
-import { address, options } from './schema-parts.ts';
+import { address, driverOptions, options } from './schema-parts.ts';
 import { service } from './schema-service.ts';
 
 /** The old way to write it is a map with `name` (`forms.external`). */
@@ -57,7 +57,7 @@ const ipamConfig: Attribute = object({
 
 /** Options of Docker's drivers. */
 const networkOptions: Attribute = {
-  ...options,
+  ...driverOptions,
   properties: {
     'com.docker.network.driver.mtu': {
       ...runsOnly(text, 'a number of bytes from 68 to 65535', { is: 'mtu' }),
@@ -120,7 +120,7 @@ const network: Attribute = object(
 
 /** Options of Docker's local driver. */
 const volumeOptions: Attribute = {
-  ...options,
+  ...driverOptions,
   properties: {
     type: { ...text, says: 'a file system, such as nfs, tmpfs or none' },
     o: { ...text, says: 'options of mount(8), separated by commas' },
@@ -177,7 +177,7 @@ const secret: Attribute = object(
   {
     ...fileResource,
     driver: refused(text, wordsForDrivers),
-    driver_opts: refused(options, wordsForDrivers),
+    driver_opts: refused(driverOptions, wordsForDrivers),
   },
   { form: 'external' },
 );
@@ -218,6 +218,11 @@ export const composeSchema: Attribute = object({
   volumes: named(volume),
   secrets: named(secret),
   configs: named(config),
-  include: { type: 'array', form: 'includes', items: include, says: 'a list of paths or of maps with path' },
+  include: {
+    type: ['array', 'null'],
+    form: 'includes',
+    items: include,
+    says: 'a list of paths or of maps with path',
+  },
   models: refused(named(model), 'run the model as a service, and name it in the environment'),
 });

@@ -224,6 +224,18 @@ describe('a later file', () => {
       { dns_search: ['a.org'], dns_opt: ['ndots:1'] },
     ],
     [
+      'says the options of a tmpfs anew',
+      'tmpfs: ["/a:size=1m", /b]',
+      'tmpfs: "/a:size=2m"',
+      { tmpfs: ['/a:size=2m', '/b'] },
+    ],
+    [
+      'takes away a plain value with an empty one',
+      'hostname: a, user: b',
+      'hostname: "", user: ""',
+      { hostname: undefined, user: undefined },
+    ],
+    [
       'repeats nothing in tmpfs and expose',
       'tmpfs: /a, expose: [1]',
       'tmpfs: [/a, /b], expose: ["1", "2"]',

@@ -180,7 +180,7 @@ describe('a volume in short form', () => {
       'foo/bar:/d',
       { type: 'volume', source: 'foo/bar', target: '/d', volume: {} },
     ],
-    ['has no name when there is a target only', '/d', { type: 'volume', target: '/d', volume: {} }],
+    ['has no name when there is a target only', '/d', { type: 'volume', target: '/d' }],
     ['is bound when it begins with a slash', '/srv:/d', { type: 'bind', source: '/srv', target: '/d', bind }],
     ['is bound when it begins with a dot', './srv:/d', { type: 'bind', source: './srv', target: '/d', bind }],
     ['is bound when it begins with ~', '~/srv:/d', { type: 'bind', source: '~/srv', target: '/d', bind }],
@@ -282,7 +282,7 @@ describe('names', () => {
     ['with variables', named('"${A}-b"'), { environment: { A: 'a' } }, 'a-b'],
     ['in lower case, without what names cannot have', named('"_My Shop!"'), {}, 'myshop'],
     ['from the directory, in the same way', of(''), { projectDirectory: '/srv/My.Shop' }, 'myshop'],
-    ['from the directory when the file leaves it empty', named('"${NONE:-}"'), {}, 'app'],
+    ['from the directory when the file leaves it empty', named('""'), {}, 'app'],
   ])('of the project: %s', async (_, text, given, name) => {
     expect(await nameOf(text, given)).toBe(name);
   });
@@ -294,6 +294,7 @@ describe('names', () => {
     );
     expect(await faults(of(''), { projectDirectory: '/' })).toMatch(/the folder gives no project name/u);
     expect(await faults(named('"***"'))).toMatch(/the project name is empty/u);
+    expect(await faults(named('"${NONE:-}"'))).toMatch(/the project name is empty/u);
   });
 
   it('of the project are a variable', async () => {

@@ -236,6 +236,25 @@ describe('the environment', () => {
     expect(canonical.name).toBe('deep');
   });
 
+  it('a variable in an environment file is that of the file before that of an earlier one', async () => {
+    const files = { '/app/one.env': 'A=one\nB=one', '/app/two.env': 'A=two\nX=$A-$B' };
+    const service = await web(of('env_file: [one.env, two.env]'), { disk: files });
+    expect(service!.environment).toMatchObject({ X: 'two-one' });
+  });
+
+  it('a variable in a label file is one of the label files, and never from outside', async () => {
+    const files = { '/app/one': 'a=one', '/app/two': 'b=$a-${OUTSIDE-none}' };
+    const given = { disk: files, environment: { OUTSIDE: 'x', a: 'x' } };
+    expect((await web(of('label_file: [one, two]'), given))!.labels).toEqual({ a: 'one', b: 'one-none' });
+  });
+
+  it('COMPOSE_DISABLE_ENV_FILE is true or false', async () => {
+    const given = { environment: { COMPOSE_DISABLE_ENV_FILE: 'yes' } };
+    expect(await faults(of('user: a'), given)).toMatch(
+      /COMPOSE_DISABLE_ENV_FILE is "yes"; make it true or false/u,
+    );
+  });
+
   it('raw environment files have no quotes, escapes or variables', async () => {
     const raw = { '/app/r.env': 'A="a" # b\nB=$A\\n' };
     const service = await web(of('env_file: [{ path: r.env, format: raw }]'), { disk: raw });
@@ -330,6 +349,24 @@ services: { web: { <<: [*a, *b], image: own, labels: { own: own } } }
   it('anchors are resolved before variables', async () => {
     const text = 'x-a: &a "$A"\nservices: { web: { image: nginx, user: *a } }';
     expect(await web(text, { environment: { A: 'me' } })).toMatchObject({ user: 'me' });
+  });
+
+  it('<< is given once, with maps', async () => {
+    const bases = 'x-a: &a { user: a }\nx-b: &b { hostname: b }\n';
+    const twice = 'services:\n  web:\n    image: a\n    <<: *a\n    <<: *b';
+    expect(await faults(`${bases}${twice}`)).toMatch(
+      /^7:5 services.web\["<<"\]: the key "<<" is given twice/u,
+    );
+    expect(await faults('services: { web: { image: a, <<: null } }')).toMatch(
+      /<< merges maps, and this is none/u,
+    );
+  });
+
+  it('a control character can only be written as an escape', async () => {
+    expect(await faults('services: { web: { image: a, user: "a\u0007" } }')).toMatch(
+      /^1:38 : the file has the character U\+0007; take it out/u,
+    );
+    expect(await web('services: { web: { image: a, user: "a\\a" } }')).toMatchObject({ user: 'a\u0007' });
   });
 
   it('a key that is given twice is refused, with the line of the first', async () => {

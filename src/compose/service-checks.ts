@@ -79,6 +79,17 @@ export function checkUses(
   if (uts !== undefined && !has(model.services, uts)) {
     complain([...path, 'uts'], `no service is called ${uts}`, 'name a service of this file');
   }
+  const targets = new Set<string>();
+  for (const [index, { target = '' }] of (service.devices ?? []).entries()) {
+    if (targets.has(target)) {
+      complain(
+        [...path, 'devices', index],
+        `${target} is taken already, by a device`,
+        'give each its own path',
+      );
+    }
+    targets.add(target);
+  }
   for (const name of Object.keys(service.models ?? {})) {
     if (has(model.models, name)) continue;
     complain([...path, 'models', name], `no model is called ${name}`, `define ${name} under models`);

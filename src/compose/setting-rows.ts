@@ -76,7 +76,7 @@ export const settingRows: readonly (readonly [written: string, canonical: object
   ['domainname: example.org', {}, { settings: { domainName: 'example.org' } }],
   ['annotations: [a=b]', { annotations: { a: 'b' } }, { settings: { annotations: { a: 'b' } } }],
   [
-    'devices: [/dev/fuse, "/dev/a:/dev/b:r", "/dev/c:rw", { source: /dev/d, permissions: m }]',
+    'devices: [/dev/fuse, "/dev/a:/dev/b:r", "/dev/c::rw", { source: /dev/d, permissions: m }]',
     {
       devices: [
         { source: '/dev/fuse', target: '/dev/fuse', permissions: 'rwm' },

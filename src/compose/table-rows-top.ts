@@ -2,10 +2,10 @@ import type { Row } from './table-rows.ts';
 
 /** The attributes outside services. */
 
-const labels: Row = ['labels', ['{ a: b }', '[a=b]'], ['5', '{ a: [] }']];
+const labels: Row = ['labels', ['{ a: b }', '[a=b]'], ['5', '{ a: [] }', '[1]']];
 const name: Row = ['name', ['given', 'a.b_c'], ['5', '"a b"']];
 const wrongExternals = ['5', 'maybe', '{ names: a }'];
-const driverOptions: Row = ['driver_opts', ['{}'], ['5', '{ a: [] }'], ['{ a: b, c: 1 }']];
+const driverOptions: Row = ['driver_opts', ['{}'], ['5', '{ a: [] }', '{ a: true }'], ['{ a: b, c: 1 }']];
 
 const network: readonly Row[] = [
   name,
@@ -14,7 +14,7 @@ const network: readonly Row[] = [
   [
     'driver_opts',
     ['{}', '{ com.docker.network.driver.mtu: 1400 }'],
-    ['5', '{ com.docker.network.driver.mtu: [] }'],
+    ['5', '{ com.docker.network.driver.mtu: [] }', '{ a: true }'],
     ['{ colour: red }', '{ com.docker.network.driver.mtu: 12 }', '{ com.docker.network.bridge.name: a }'],
   ],
   ['driver_opts.encrypted', [], ['[]'], ['"true"', '""']],
@@ -107,7 +107,7 @@ export const topRows: readonly Row[] = [
   ],
   ['include[].path', ['other.yaml', '[other.yaml]'], ['none.yaml', '5', '[]']],
   ['include[].project_directory', ['.'], ['5']],
-  ['include[].env_file', ['a.env', '[a.env]'], ['none.env', '{}']],
+  ['include[].env_file', ['a.env', '[a.env]', '[]'], ['none.env', '{}']],
   ['networks', ['{ n: }', '{ n: {} }', '{}'], ['[n]', '{ "a b": }', '{ n: { drive: overlay } }']],
   [
     'volumes',
@@ -124,8 +124,8 @@ export const topRows: readonly Row[] = [
   [
     'services',
     ['{ a: { image: a } }', '{ a-b_c.d: { image: a } }'],
-    ['[]', '{}', '{ a: 5 }', '{ "-a": { image: a } }', '{ a: {} }', '{ 5: { image: a } }'],
-    ['{ a: { build: . } }', '{ a: { provider: { type: b } } }'],
+    ['[]', '{ a: 5 }', '{ "-a": { image: a } }', '{ a: {} }', '{ 5: { image: a } }'],
+    ['{}', '{ a: { image: a, profiles: [p] } }', '{ a: { build: . } }', '{ a: { provider: { type: b } } }'],
   ],
   ...below('networks.*', network),
   ...below('volumes.*', volume),

@@ -180,7 +180,7 @@ const networks: readonly Row[] = [
 
 const ports: readonly Row[] = [
   ['target', ['80', '"80"'], ['0', '70000', 'http']],
-  ['published', ['"8080"', '8080', '"8000-8010"'], ['http', '70000']],
+  ['published', ['"8080"', '8080', '"8000-8010"', '""'], ['http', '70000']],
   ['protocol', ['tcp', 'UDP', 'SCTP'], ['icmp']],
   ['mode', ['ingress', 'host'], ['other']],
   ['name', ['web'], ['5']],

@@ -54,6 +54,7 @@ describe('substitute()', () => {
     ['${a }', /is not a variable/u],
     ['${a!}', /is not a variable/u],
     ['${SET', /is not a variable/u],
+    ['${NONE:-a\nb}', /is not a variable/u],
     ['${NONE:-${a!}}', /"\$\{a!\}" is not a variable/u],
     ['${NONE:?need $SET}', /NONE is not set: need value/u],
     ['${EMPTY:?}', /EMPTY is empty$/u],

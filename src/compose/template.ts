@@ -66,7 +66,9 @@ class Template {
     const name = nameAt(text, dollar + 2);
     const after = dollar + 2 + name.length;
     const [operator] = /^:?[-?+]/u.exec(text.slice(after, after + 2)) ?? [''];
-    if (end < 0 || name === '' || (operator === '' && after !== end)) {
+    // As compose-go has it, a variable ends on the line that it begins on.
+    const isWhole = end >= 0 && !text.slice(dollar, end).includes('\n');
+    if (!isWhole || name === '' || (operator === '' && after !== end)) {
       const shown = text.slice(dollar, end < 0 ? dollar + 40 : Math.min(end + 1, dollar + 40));
       this.fail(
         `${JSON.stringify(shown)} is not a variable`,

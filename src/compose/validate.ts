@@ -85,7 +85,7 @@ function report(root: TreeNode, error: ErrorObject, path: PathSegment[], diagnos
   if (error.keyword === 'additionalProperties') {
     const known = Object.keys(properties);
     const near = suggest(last, known);
-    const hint = near === undefined ? unknownHint(known) : `did you mean ${near}?`;
+    const hint = near === undefined ? unknownHint(known, attribute) : `did you mean ${near}?`;
     const odd = near === undefined ? undefined : lookalikeOf(last);
     const why = odd === undefined ? '' : `: its ${odd.character} only looks like ${odd.letter}`;
     diagnostics.error(keyAt ?? node.at, shown, `this key is not known${why}`, hint);
@@ -126,8 +126,8 @@ function quotedHint(node: TreeNode, attribute: Attribute): string | undefined {
   return `write it in quotes, "${String(node.value)}", to make it a string`;
 }
 
-function unknownHint(known: readonly string[]): string {
-  return known.length === 0 || known.length > 16
-    ? ''
-    : `known here are ${known.toSorted().join(', ')} and x-…`;
+function unknownHint(known: readonly string[], { patternProperties }: Attribute): string {
+  if (known.length === 0 || known.length > 16) return '';
+  const names = patternProperties === undefined ? known.toSorted() : [...known.toSorted(), 'x-…'];
+  return `known here are ${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 }

@@ -56,6 +56,10 @@ describe('numberText() writes as Go does:', () => {
     [1.1, '1.1'],
     [288, '288'],
     [1e3, '1000'],
+    [1234567, '1234567'],
+    [123456.5, '123456.5'],
+    [1234567.5, '1.2345675e+06'],
+    [1e20, '1e+20'],
     [1e21, '1e+21'],
     [0.00001, '1e-05'],
     [0.001, '0.001'],
@@ -104,6 +108,9 @@ describe('parseBytes()', () => {
     ['1.5 GiB', 1_610_612_736],
     ['0.1k', 102],
     ['2T', 2_199_023_255_552],
+    ['.5k', 512],
+    ['+1.k', 1024],
+    ['1e3', 1000],
     ['-1', -1],
   ])('%s', (text, bytes) => {
     expect(parseBytes(text)).toBe(bytes);
@@ -112,6 +119,10 @@ describe('parseBytes()', () => {
   it.each(['', 'm', '1x', '1 ', '-1m', '1mm', '1ib', '1,5g', '99999p'])('%j is none', (text) => {
     expect(parseBytes(text)).toBeUndefined();
   });
+});
+
+it('splitWords() splits at spaces, tabs and line breaks only', () => {
+  expect(splitWords('a\tb\nc d\u00A0e')).toEqual({ words: ['a', 'b', 'c', 'd\u00A0e'] });
 });
 
 describe('small values', () => {
@@ -126,8 +137,8 @@ describe('small values', () => {
     expect(['', '1.5', '0x1', '1e3', '99999999999999999999'].map(parseInteger)).toEqual(
       Array(5).fill(undefined),
     );
-    expect(['0.5', '.5', '2.'].map(parseNumber)).toEqual([0.5, 0.5, 2]);
-    expect(['', '.', 'x', '1e3'].map(parseNumber)).toEqual(Array(4).fill(undefined));
+    expect(['0.5', '.5', '2.', '1e3', '5E-1'].map(parseNumber)).toEqual([0.5, 0.5, 2, 1000, 0.5]);
+    expect(['', '.', 'x', 'e3', '1e'].map(parseNumber)).toEqual(Array(5).fill(undefined));
   });
 
   it('reads file modes as octal text or as numbers', () => {

@@ -68,7 +68,8 @@ export function durationMs(text: string): number {
 /** `64m`, `1.5 GiB`, `1024`, `-1`: a size in bytes. Units always count in powers of 1024, also `kb`. */
 export function parseBytes(text: string): number | undefined {
   if (/^-\d+$/u.test(text)) return Number(text);
-  const [, digits, unit = 'b'] = /^(\d+(?:\.\d+)?)(?: ?(?:b|([kmgtp])i?b?))?$/iu.exec(text) ?? [];
+  const [, digits, unit = 'b'] =
+    /^\+?((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?)(?: ?(?:b|([kmgtp])i?b?))?$/iu.exec(text) ?? [];
   if (digits === undefined) return undefined;
   const power = 'bkmgtp'.indexOf(unit.toLowerCase());
   const bytes = Math.floor(Number(digits) * 1024 ** power);
@@ -97,9 +98,9 @@ export function parseInteger(text: string): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** A decimal number with an optional fraction. */
+/** A decimal number with an optional fraction and exponent. */
 export function parseNumber(text: string): number | undefined {
-  return /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)$/u.test(text) ? Number(text) : undefined;
+  return /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?$/u.test(text) ? Number(text) : undefined;
 }
 
 const fileModeMax = 0o7777;
@@ -151,7 +152,7 @@ export function splitWords(text: string): Words {
     } else if (character === '"' || character === "'") {
       quote = character;
       started = true;
-    } else if (/\s/u.test(character)) {
+    } else if (' \t\r\n'.includes(character)) {
       if (started) words.push(word);
       word = '';
       started = false;

@@ -13,7 +13,7 @@ import type {
   TreeNode,
   PathSegment,
 } from './tree.ts';
-import { isNull, lineAndColumn, TreeSizes } from './tree.ts';
+import { lineAndColumn, TreeSizes } from './tree.ts';
 import { yamlLimits } from './yaml-limits.ts';
 
 const keyCharactersMax = 1024;
@@ -197,8 +197,13 @@ class Builder {
       if (key === undefined) continue;
       this.path.push(key);
       const value = this.node(pair.value, keyAt.offset);
-      if (key === '<<' && isScalar(pair.key) && pair.key.type === 'PLAIN') merges.push(value);
-      else this.addEntry(entries, key, { keyAt, value });
+      if (key === '<<' && isScalar(pair.key) && pair.key.type === 'PLAIN') {
+        if (merges.length > 0) {
+          const hint = 'write <<: [*one, *other]';
+          this.diagnostics.error(keyAt, this.path, 'the key "<<" is given twice', hint);
+        }
+        merges.push(value);
+      } else this.addEntry(entries, key, { keyAt, value });
       this.path.pop();
     }
     for (const merge of merges) this.mergeInto(entries, merge);
@@ -225,7 +230,7 @@ class Builder {
     for (const base of merge.kind === 'list' ? merge.items : [merge]) {
       if (base.kind === 'map') {
         for (const [key, entry] of base.entries) if (!entries.has(key)) entries.set(key, entry);
-      } else if (!base.invalid && !isNull(base)) {
+      } else if (!base.invalid) {
         this.diagnostics.error(
           base.at,
           [...this.path, '<<'],

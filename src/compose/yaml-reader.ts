@@ -182,8 +182,10 @@ class Reader extends ScalarReader {
     key: { name: string; isPlain: boolean; offset: number },
     value: TreeNode,
   ): void {
-    if (key.isPlain && key.name === '<<') merges.push(value);
-    else if (entries.has(key.name)) this.stop(`the key ${key.name} is given twice`, key.offset);
+    if (key.isPlain && key.name === '<<') {
+      if (merges.length > 0) this.stop('the key << is given twice', key.offset);
+      merges.push(value);
+    } else if (entries.has(key.name)) this.stop(`the key ${key.name} is given twice`, key.offset);
     else entries.set(key.name, { keyAt: this.at(key.offset), value });
     this.counted(entries.size + merges.length);
   }
@@ -192,7 +194,7 @@ class Reader extends ScalarReader {
     for (const base of merge.kind === 'list' ? merge.items : [merge]) {
       if (base.kind === 'map') {
         for (const [key, entry] of base.entries) if (!entries.has(key)) entries.set(key, entry);
-      } else if (base.kind === 'list' || base.value !== null) this.stop('<< merges maps', merge.at.offset);
+      } else this.stop('<< merges maps', merge.at.offset);
     }
   }
 

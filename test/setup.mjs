@@ -1,6 +1,6 @@
 // Makes a fresh machine ready and then runs the asked-for entry under this project's own Node:
 //
-//     node test/setup.mjs demo|test|check|hosts|bench|fuzz ARGS…
+//     node test/setup.mjs demo|test|check|hosts|bench|fuzz|peer ARGS…
 //
 // Plain JavaScript for Node 20 or later, without any dependency, because it runs before there is any.
 // It says what it does on stderr, so that stdout belongs to what it runs.
@@ -50,6 +50,7 @@ const entries = {
   hosts: { path: 'test/harness/hosts.ts', hosts: 'always' },
   bench: { path: 'test/bench/main.ts', hosts: 'always' },
   fuzz: { path: 'test/fuzz/main.ts', hosts: 'never' },
+  peer: { path: 'test/peer/main.ts', hosts: 'never' },
 };
 
 function main() {

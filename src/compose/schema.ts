@@ -193,7 +193,11 @@ const sourcePaths: Attribute = {
 };
 
 const include: Attribute = closed(
-  { path: { ...sourcePaths, minItems: 1 }, project_directory: sourcePath, env_file: sourcePaths },
+  {
+    path: { ...sourcePaths, minItems: 1 },
+    project_directory: sourcePath,
+    env_file: { ...sourcePaths, type: ['array', 'null'] },
+  },
   { required: ['path'] },
 );
 

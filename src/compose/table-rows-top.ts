@@ -107,7 +107,7 @@ export const topRows: readonly Row[] = [
   ],
   ['include[].path', ['other.yaml', '[other.yaml]'], ['none.yaml', '5', '[]']],
   ['include[].project_directory', ['.'], ['5']],
-  ['include[].env_file', ['a.env', '[a.env]', '[]'], ['none.env', '{}']],
+  ['include[].env_file', ['a.env', '[a.env]', '[]', 'null'], ['none.env', '{}']],
   ['networks', ['{ n: }', '{ n: {} }', '{}'], ['[n]', '{ "a b": }', '{ n: { drive: overlay } }']],
   [
     'volumes',

@@ -68,14 +68,16 @@ function checkSingle(key: string, service: CanonicalService, { complain, refuse 
     ...addresses.map(([name]) => ['networks', name, 'ipv4_address']),
   ];
   const mode = serviceMode(service);
-  const says = deploy?.replicas === undefined ? 'scale' : 'deploy.replicas';
+  const says = service.scale === undefined ? 'deploy.replicas' : 'scale';
+  const replicas = service.scale ?? deploy?.replicas ?? 1;
   for (const keys of single) {
-    if (mode.kind === 'global') {
+    const isWrong = keys[0] === 'container_name' && replicas > 1; // as compose-go has it, whatever the mode
+    if (mode.kind === 'global' && !isWrong) {
       const message = `it is for one container, and a global service has one on every host`;
       refuse([...path, ...keys], message, 'leave out one of them');
-    } else if (mode.replicas > 1) {
-      const message = `it is for one container, and ${says} says ${mode.replicas}`;
-      const say = keys[0] === 'container_name' ? complain : refuse;
+    } else if (replicas > 1) {
+      const message = `it is for one container, and ${says} says ${replicas}`;
+      const say = isWrong ? complain : refuse;
       say([...path, ...keys], message, 'leave out one of them');
     }
   }

@@ -37,7 +37,14 @@ export const serviceRows: readonly Row[] = [
   [
     'container_name',
     ['one', 'My.Web_1', 'one\n    scale: 1'],
-    ['"a b"', '5', 'a', 'one\n    scale: 2', 'one\n    deploy: { replicas: 2 }'],
+    [
+      '"a b"',
+      '5',
+      'a',
+      'one\n    scale: 2',
+      'one\n    deploy: { replicas: 2 }',
+      'one\n    scale: 2\n    deploy: { mode: global }',
+    ],
     ['one\n    deploy: { mode: global }'],
   ],
   ['cpu_count', [], ['-1', 'many'], ['2']],

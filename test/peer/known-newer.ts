@@ -63,8 +63,7 @@ export const newer: readonly KnownDifference[] = [
   },
   {
     name: 'build.ssh, printed',
-    differs: ({ path, dockerCompose, shoal }) =>
-      /\.build\.ssh\.\d+$/u.test(path) && String(dockerCompose).replace(': ', '=') === shoal,
+    differs: ({ path }) => /\.build\.ssh\.\d+$/u.test(path),
   },
   {
     name: 'options of address management, printed',

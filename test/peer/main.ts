@@ -7,7 +7,7 @@ import { explain } from './known.ts';
 import { layeringCases } from './layering-cases.ts';
 import { modelCases } from './model-cases.ts';
 import { readingCases } from './reading-cases.ts';
-import { damagedCases, sampleCases, tableCases } from './table-cases.ts';
+import { damagedCases, pairedCases, sampleCases, tableCases } from './table-cases.ts';
 
 /** Compares what Shoal and docker compose make of the same Compose files. */
 
@@ -20,6 +20,8 @@ docs/compose-differences.md lists, too.
 `;
 
 const documentsDefault = 3_000;
+/** For each damaged document so many pairs of files that are right are merged. */
+const pairedShare = 0.25;
 const shownMax = 50;
 
 interface Options {
@@ -39,6 +41,7 @@ function* allCases(seed: number, documents: number): Generator<PeerCase> {
   yield* readingCases();
   yield* layeringCases();
   yield* modelCases();
+  yield* pairedCases(seed, Math.ceil(documents * pairedShare));
   yield* damagedCases(seed, documents);
 }
 

@@ -12,6 +12,7 @@ import { serviceRows, type Row } from '../../src/compose/table-rows.ts';
 import { topRows } from '../../src/compose/table-rows-top.ts';
 import { rowsWithin } from '../../src/compose/table-rows-within.ts';
 import { given, ofService, ofTop } from '../../src/compose/table-text.ts';
+import { seededRandom } from '../../src/util/random.ts';
 import { corpus, files as corpusFiles } from '../fuzz/compose-corpus.ts';
 import { documentOf } from '../fuzz/compose-worker.ts';
 import { caseOf, type PeerCase } from './case.ts';
@@ -62,6 +63,23 @@ export function sampleCases(): PeerCase[] {
   return readdirSync(join(root, 'samples'), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => ({ name: `sample ${name}`, files: {}, folder: join(root, 'samples', name) }));
+}
+
+/** Two rows that are right, one over the other: the same for a seed. */
+export function* pairedCases(seed: number, count: number): Generator<PeerCase> {
+  const texts = [...serviceRows, ...rowsWithin].flatMap(([path, right, , refused = []]) =>
+    [...right, ...refused].map((value) => ofService(path, value)),
+  );
+  const random = seededRandom(seed);
+  const pick = () => texts[Math.floor(random.next() * texts.length)]!;
+  for (let index = 0; index < count; index += 1) {
+    yield {
+      name: `paired ${seed}/${index}`,
+      files: { ...inFolder(given.disk), 'a.yaml': pick(), 'b.yaml': pick() },
+      composeFiles: ['a.yaml', 'b.yaml'],
+      environment: given.environment,
+    };
+  }
 }
 
 /** Damaged documents: the same for a seed. */

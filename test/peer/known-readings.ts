@@ -1,4 +1,3 @@
-import { posix } from 'node:path';
 import type { KnownDifference } from './known.ts';
 
 /** What both take, and one takes in fewer ways than the other or reads otherwise. */
@@ -70,7 +69,7 @@ export const readings: readonly KnownDifference[] = [
       path.endsWith('.cpus') && Math.fround(Number(shoal)) === Math.fround(Number(dockerCompose)),
   },
   {
-    name: 'targets of secrets and configs, whole',
+    name: 'targets of secrets and configs, when they are merged',
     differs: ({ path, dockerCompose, shoal }) => areFiles(path, dockerCompose, shoal),
   },
   {
@@ -176,18 +175,11 @@ function saysNothing(value: unknown): boolean {
   return ['', false, 0, '0', '0s'].includes(value as string);
 }
 
-const directories: Record<string, string> = { secrets: '/run/secrets', configs: '/' };
-
-/** Whether the same file is meant, or the later of two that are one for Shoal. */
+/** Whether Shoal has the later of two that are one file, and nothing of the other, which nobody uses then. */
 function areFiles(path: string, dockerCompose: unknown, shoal: unknown): boolean {
-  const [, kind = '', target] =
-    /^services\.[^.]+\.(?:build\.)?(secrets|configs)(\.\d+\.target)?$/u.exec(path) ?? [];
-  if (target !== undefined) return posix.resolve(directories[kind]!, String(dockerCompose)) === shoal;
-  // The one that is left out is then used by nobody.
   if (/^(?:secrets|configs)\.[^.]+$/u.test(path)) return shoal === undefined;
-  return (
-    kind !== '' && Array.isArray(dockerCompose) && Array.isArray(shoal) && shoal.length < dockerCompose.length
-  );
+  if (!/^services\.[^.]+\.(?:secrets|configs)$/u.test(path)) return false;
+  return Array.isArray(dockerCompose) && Array.isArray(shoal) && shoal.length < dockerCompose.length;
 }
 
 function isRepeatedPort(path: string, dockerCompose: unknown, shoal: unknown): boolean {

@@ -1,6 +1,7 @@
 import type { Diagnostics } from './diagnostic.ts';
 import type { SourceFile, TreeNode } from './tree.ts';
-import { readQuickly } from './yaml-reader.ts';
+import { repeatedKey } from './yaml-limits.ts';
+import { readQuickly, type Repeat } from './yaml-reader.ts';
 
 /** A larger file is refused before it is parsed. */
 export const composeFileBytesMax = 4 * 1024 * 1024;
@@ -39,6 +40,10 @@ async function readTrees(file: SourceFile, diagnostics: Diagnostics): Promise<Tr
   }
   const quick = readQuickly(file);
   if ('trees' in quick) return quick.trees;
+  if ('repeats' in quick) {
+    for (const repeat of quick.repeats) tellRepeat(file, repeat, diagnostics);
+    return quick.rest;
+  }
   const { stop } = quick;
   if (!stop.refused && file.text.length <= completeCharactersMax) {
     const { parseCompletely } = await import('./yaml-complete.ts'); // the library takes 20 ms to load
@@ -52,4 +57,9 @@ async function readTrees(file: SourceFile, diagnostics: Diagnostics): Promise<Tr
     diagnostics.error(at, [], `this is not YAML: ${stop.reason}`, hint);
   }
   return [];
+}
+
+function tellRepeat(file: SourceFile, { path, offset, firstOffset }: Repeat, diagnostics: Diagnostics): void {
+  const first = { file, offset: firstOffset };
+  diagnostics.error({ file, offset }, path, ...repeatedKey(String(path.at(-1)), first));
 }

@@ -26,6 +26,7 @@ const words = new Map<string, Scalar>([
 ]);
 
 function resolveWord(text: string): Scalar {
+  if (text.length > 5) return text; // than `false`
   const found = words.get(text);
   return found === undefined ? text : found;
 }
@@ -34,6 +35,7 @@ function resolveNumber(text: string): Scalar | undefined {
   const first = text.charCodeAt(0);
   if (first === 47 || first === 36 || first === 123) return undefined; // a path or a variable: no number begins so
   if (/^(?:0|[1-9][0-9]{0,14})$/u.test(text)) return Number(text);
+  if (!/^[-+.0-9a-fA-Fox_]*$/u.test(text)) return undefined; // a size, a duration, an address
   const plain = text.replaceAll('_', '');
   const whole = wholeNumber(plain);
   if (whole !== undefined && /^[-+]?[0-9]/u.test(text)) {

@@ -13,8 +13,8 @@ import type {
   TreeNode,
   PathSegment,
 } from './tree.ts';
-import { lineAndColumn, TreeSizes } from './tree.ts';
-import { yamlLimits } from './yaml-limits.ts';
+import { TreeSizes } from './tree.ts';
+import { repeatedKey, yamlLimits } from './yaml-limits.ts';
 
 const keyCharactersMax = 1024;
 
@@ -216,13 +216,7 @@ class Builder {
       entries.set(key, entry);
       return;
     }
-    const { line } = lineAndColumn(earlier.keyAt);
-    this.diagnostics.error(
-      entry.keyAt,
-      this.path,
-      `the key ${JSON.stringify(key)} is given twice, first on line ${line}`,
-      'keep one of them',
-    );
+    this.diagnostics.error(entry.keyAt, this.path, ...repeatedKey(key, earlier.keyAt));
   }
 
   /** `<<: *base` or `<<: [*a, *b]`: keys the map has itself win, then the first of the list. */

@@ -25,7 +25,7 @@ export class Cursor {
   protected readonly text: string;
   protected position = 0;
   protected lineStart = 0;
-  private readonly file: SourceFile;
+  protected readonly file: SourceFile;
 
   constructor(file: SourceFile) {
     this.file = file;
@@ -48,24 +48,28 @@ export class Cursor {
   /** Goes to what comes next on this or a later line and gives its column; -1 at the end of the document. */
   protected next(): number {
     const { text } = this;
+    let { position } = this;
     for (;;) {
-      while (text.charCodeAt(this.position) === 32) this.position += 1;
-      const code = text.charCodeAt(this.position);
+      let code = text.charCodeAt(position);
+      while (code === 32 || code === 10) {
+        position += 1;
+        if (code === 10) this.lineStart = position;
+        code = text.charCodeAt(position);
+      }
+      this.position = position;
       if (Number.isNaN(code)) return -1;
       if (code === 9) {
         this.blankAfterTab();
       } else if (code === 35) {
-        if (this.position > this.lineStart && !isBlank(text.charCodeAt(this.position - 1))) {
+        if (position > this.lineStart && !isBlank(text.charCodeAt(position - 1))) {
           this.stop('a comment needs a space before it');
         }
         this.toLineEnd();
-      } else if (code === 10) {
-        this.position += 1;
-        this.lineStart = this.position;
       } else {
-        const column = this.position - this.lineStart;
+        const column = position - this.lineStart;
         return column === 0 && this.isMarker() ? -1 : column;
       }
+      ({ position } = this);
     }
   }
 
@@ -103,7 +107,9 @@ export class Cursor {
   }
 
   protected skipSpaces(): void {
-    while (this.text.charCodeAt(this.position) === 32) this.position += 1;
+    let { position } = this;
+    while (this.text.charCodeAt(position) === 32) position += 1;
+    this.position = position;
   }
 
   /** Nothing but a comment may follow on the line. */

@@ -1,3 +1,5 @@
+import { lineAndColumn, type Position } from './tree.ts';
+
 /** What a document may hold, whichever reader reads it. */
 export const yamlLimits = {
   /** Maps and lists within one another. */
@@ -9,3 +11,9 @@ export const yamlLimits = {
   /** Of one file. */
   documents: 100,
 };
+
+/** What is said of a key that a map has already, and what to do. */
+export function repeatedKey(key: string, first: Position): [message: string, hint: string] {
+  const { line } = lineAndColumn(first);
+  return [`the key ${JSON.stringify(key)} is given twice, first on line ${line}`, 'keep one of them'];
+}

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../util/random.ts';
 import { Diagnostics } from './diagnostic.ts';
 import { faultsOf } from './fixtures.ts';
+import { parseYaml } from './parse.ts';
 import { parseCompletely } from './yaml-complete.ts';
 import type { TreeNode } from './tree.ts';
 import { readQuickly } from './yaml-reader.ts';
@@ -114,6 +115,38 @@ describe('the quick reader', () => {
       expect({ text, trees: quick }).toEqual({ text, trees: completely(text) });
     }
     expect(accepted).toBeGreaterThan(1000);
+  });
+
+  it('tells keys that are given twice as the complete one does, if nothing else is wrong', async () => {
+    const random = seededRandom(2);
+    let told = 0;
+    for (let count = 0; count < 5000; count += 1) {
+      const lines = mutated(everything, () => random.next()).split('\n');
+      const again = Math.floor(random.next() * lines.length);
+      const text = lines.flatMap((line, index) => (index === again ? [line, line] : [line])).join('\n');
+      const file = { name: 'a.yaml', text };
+      if (!('repeats' in readQuickly(file))) continue;
+      told += 1;
+      const [quick, complete] = [new Diagnostics(), new Diagnostics()];
+      const trees = (await parseYaml(file, quick)).map(shown);
+      expect({ text, trees }).toEqual({ text, trees: parseCompletely(file, complete).map(shown) });
+      expect({ text, errors: quick.errors() }).toEqual({ text, errors: complete.errors() });
+    }
+    expect(told).toBeGreaterThan(200);
+  });
+
+  it.each([
+    ['in a list', 'a:\n  - b: 1\n    b: 2', 'a[0].b'],
+    ['within brackets', 'a: [[x, { b: 1, "b": 2 }]]', 'a[0][1].b'],
+    ['in what is merged', 'a:\n  <<: { b: 1, b: 2 }\n  c: 3', 'a["<<"].b'],
+    ['below another of them', 'a: 1\na: { b: 1, b: 2 }', 'a.b'],
+  ])('tells where a key is given twice: %s', async (_, text, path) => {
+    const diagnostics = new Diagnostics();
+    await parseYaml({ name: 'a.yaml', text }, diagnostics);
+    expect(diagnostics.errors().map((error) => error.path)).toContain(path);
+    const complete = new Diagnostics();
+    parseCompletely({ name: 'a.yaml', text }, complete);
+    expect(diagnostics.errors()).toEqual(complete.errors());
   });
 
   it.each([

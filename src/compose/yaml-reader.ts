@@ -1,22 +1,36 @@
 import { invisibleCharacter } from './invisible.ts';
 import { resolvePlainScalar } from './scalar.ts';
-import type { MapEntry, MergeTag, Scalar, SourceFile, TreeNode } from './tree.ts';
+import type { MapEntry, MergeTag, PathSegment, Scalar, SourceFile, TreeNode } from './tree.ts';
 import { TreeSizes } from './tree.ts';
 import { isSpaceOrEnd, Stopped, type Stop } from './yaml-cursor.ts';
 import { yamlLimits } from './yaml-limits.ts';
 import { indicators, ScalarReader, trimmedEnd } from './yaml-scalars.ts';
 
-export type QuickDocuments = { trees: TreeNode[] } | { stop: Stop };
+/** A key that a map has already. */
+export interface Repeat {
+  path: readonly PathSegment[];
+  offset: number;
+  firstOffset: number;
+}
+
+/** `repeats`: nothing is wrong but these, the first of them; `rest` is what the documents are without them. */
+export type QuickDocuments = { trees: TreeNode[] } | { repeats: Repeat[]; rest: TreeNode[] } | { stop: Stop };
+
+/** More would not be told. */
+const repeatsMax = 200;
 
 /**
  * Reads YAML as people write it, in one pass and straight into trees: block and flow collections, all kinds of scalars,
- * anchors, aliases, `<<` and Compose's tags. It only ever accepts: at anything rare or wrong it stops, and a complete
- * reader must say what it is (`parse.ts`). What it accepts it reads as that one does.
+ * anchors, aliases, `<<` and Compose's tags. Of what can be wrong it only knows keys that are given twice: at anything
+ * else, and at anything rare, it stops, and a complete reader must say what it is (`parse.ts`). What it accepts it reads as
+ * that one does.
  */
 export function readQuickly(file: SourceFile): QuickDocuments {
   const reader = new Reader(file);
   try {
-    return { trees: reader.documents() };
+    const trees = reader.documents();
+    const { repeats } = reader;
+    return repeats.length === 0 ? { trees } : { repeats, rest: trees };
   } catch (error) {
     if (error instanceof Stopped) return { stop: error.stop };
     throw error;
@@ -33,7 +47,10 @@ const none: Properties = {};
 const implicitKeyCharactersMax = 1000;
 
 class Reader extends ScalarReader {
+  readonly repeats: Repeat[] = [];
   private depth = 0;
+  /** Where the reader is: as many of these as it is deep. */
+  private readonly path: PathSegment[] = [];
   private anchors = new Map<string, TreeNode>();
   private sizes = new TreeSizes();
   private aliased = 0;
@@ -66,7 +83,7 @@ class Reader extends ScalarReader {
   }
 
   private leaf(offset: number, value: Scalar): TreeNode {
-    return { kind: 'scalar', at: this.at(offset), value };
+    return { kind: 'scalar', at: { file: this.file, offset }, value };
   }
 
   private enter(): void {
@@ -99,13 +116,17 @@ class Reader extends ScalarReader {
     const at = this.at(this.position);
     const items: TreeNode[] = [];
     do {
+      this.path[this.depth - 1] = items.length;
       const dash = this.position;
       this.position += 1;
       this.skipSpaces();
-      if (this.isLineEnd()) {
+      const offset = this.position;
+      const text = this.commonPlain(column);
+      if (text !== undefined) items.push(this.leaf(offset, resolvePlainScalar(text)));
+      else if (this.isLineEnd()) {
         const below = this.next();
         items.push(below > column ? this.block(below, column) : this.leaf(dash, null));
-      } else items.push(this.block(this.position - this.lineStart, column));
+      } else items.push(this.block(offset - this.lineStart, column));
       this.counted(items.length);
       const after = this.next();
       if (after > column) this.stop('this is indented more than what it belongs to');
@@ -118,6 +139,12 @@ class Reader extends ScalarReader {
   /** The key that begins here, with the position set behind its colon; undefined when there is no key. */
   private key(): { name: string; isPlain: boolean; offset: number } | undefined {
     const { text, position } = this;
+    const common = this.commonName();
+    if (common !== undefined) {
+      if (typeof resolvePlainScalar(common) !== 'string') this.stop(`the key ${common} is not a string`);
+      this.position += 1;
+      return { name: common, isPlain: true, offset: position };
+    }
     const first = text.charAt(position);
     if (first === '"' || first === "'") return this.quotedKey(first);
     if (indicators.has(first)) return undefined;
@@ -132,6 +159,15 @@ class Reader extends ScalarReader {
     this.checkKey(name);
     this.position = position + colon + 1;
     return { name, isPlain: true, offset: position };
+  }
+
+  /** A key as nearly all are, with the position at its colon; undefined for any other. */
+  private commonName(): string | undefined {
+    const { text, position } = this;
+    commonKey.lastIndex = position;
+    if (!commonKey.test(text)) return undefined;
+    this.position = commonKey.lastIndex;
+    return text.slice(position, this.position);
   }
 
   private quotedKey(quote: string): { name: string; isPlain: boolean; offset: number } | undefined {
@@ -163,6 +199,7 @@ class Reader extends ScalarReader {
     const merges: TreeNode[] = [];
     let key: typeof first | undefined = first;
     while (key !== undefined) {
+      this.path[this.depth - 1] = key.name;
       const value = this.valueUnder(key.offset, column);
       this.addEntry(entries, merges, key, value);
       const after = this.next();
@@ -185,9 +222,14 @@ class Reader extends ScalarReader {
     if (key.isPlain && key.name === '<<') {
       if (merges.length > 0) this.stop('the key << is given twice', key.offset);
       merges.push(value);
-    } else if (entries.has(key.name)) this.stop(`the key ${key.name} is given twice`, key.offset);
+    } else if (entries.has(key.name)) this.repeated(key.offset, entries.get(key.name)!.keyAt.offset);
     else entries.set(key.name, { keyAt: this.at(key.offset), value });
     this.counted(entries.size + merges.length);
+  }
+
+  private repeated(offset: number, firstOffset: number): void {
+    if (this.repeats.length >= repeatsMax) return;
+    this.repeats.push({ path: this.path.slice(0, this.depth), offset, firstOffset });
   }
 
   private mergeInto(entries: Map<string, MapEntry>, merge: TreeNode): void {
@@ -202,6 +244,9 @@ class Reader extends ScalarReader {
   private valueUnder(keyOffset: number, column: number): TreeNode {
     const afterColon = this.position;
     this.skipSpaces();
+    const offset = this.position;
+    const text = offset === afterColon ? undefined : this.commonPlain(column);
+    if (text !== undefined) return this.leaf(offset, resolvePlainScalar(text));
     if (!this.isLineEnd()) return this.inline(column, true);
     if (this.text.charCodeAt(this.position) === 35 && this.position === afterColon) this.stop('no space');
     return this.below(column) ?? this.leaf(keyOffset, null);
@@ -309,28 +354,45 @@ class Reader extends ScalarReader {
     this.enter();
     const at = this.at(this.position);
     const isMap = this.text.charAt(this.position) === '{';
-    const close = isMap ? '}' : ']';
-    const items: TreeNode[] = [];
-    const entries = new Map<string, MapEntry>();
-    const merges: TreeNode[] = [];
     this.position += 1;
-    for (;;) {
-      if (this.flowNext(parent) === close) break;
-      if (isMap) this.flowPair(parent, entries, merges);
-      else {
-        items.push(this.flowNode(parent));
-        this.counted(items.length);
-      }
-      const after = this.flowNext(parent);
-      if (after === close) break;
-      if (after !== ',') this.stop(`a comma or ${close} is missing`);
-      this.position += 1;
-    }
+    const node: TreeNode = isMap
+      ? { kind: 'map', at, entries: this.flowEntries(parent) }
+      : { kind: 'list', at, items: this.flowItems(parent) };
     this.position += 1;
     this.depth -= 1;
-    if (!isMap) return { kind: 'list', at, items };
+    return node;
+  }
+
+  private flowItems(parent: number): TreeNode[] {
+    const items: TreeNode[] = [];
+    while (this.flowNext(parent) !== ']') {
+      this.path[this.depth - 1] = items.length;
+      items.push(this.flowNode(parent));
+      this.counted(items.length);
+      if (this.flowEnds(parent, ']')) break;
+    }
+    return items;
+  }
+
+  private flowEntries(parent: number): Map<string, MapEntry> {
+    const entries = new Map<string, MapEntry>();
+    const merges: TreeNode[] = [];
+    while (this.flowNext(parent) !== '}') {
+      this.flowPair(parent, entries, merges);
+      if (this.flowEnds(parent, '}')) break;
+    }
     for (const merge of merges) this.mergeInto(entries, merge);
-    return { kind: 'map', at, entries };
+    return entries;
+  }
+
+  /** Whether the bracket is closed here; if not, the position is behind the comma. */
+  private flowEnds(parent: number, close: string): boolean {
+    let after = this.text.charAt(this.position);
+    if (after !== ',' && after !== close) after = this.flowNext(parent);
+    if (after === close) return true;
+    if (after !== ',') this.stop(`a comma or ${close} is missing`);
+    this.position += 1;
+    return false;
   }
 
   /** The next character that means something within brackets. */
@@ -346,13 +408,14 @@ class Reader extends ScalarReader {
     const offset = this.position;
     const first = this.text.charAt(offset);
     const isQuoted = first === '"' || first === "'";
-    const name = isQuoted ? this.quoted(first, -1, true) : this.flowPlain();
+    const name = isQuoted ? this.quoted(first, -1, true) : (this.commonName() ?? this.flowPlain());
     if (name === undefined) this.stop('a key has two lines');
     if (!isQuoted && typeof resolvePlainScalar(name) !== 'string')
       this.stop(`the key ${name} is not a string`);
     this.checkKey(name);
+    this.path[this.depth - 1] = name;
     const { lineStart } = this;
-    let value = this.leaf(offset, null);
+    let value: TreeNode | undefined;
     if (this.flowNext(parent) === ':') {
       if (this.lineStart !== lineStart) this.stop('a colon is on another line than its key');
       const next = this.text.charCodeAt(this.position + 1);
@@ -361,10 +424,13 @@ class Reader extends ScalarReader {
       const after = this.flowNext(parent);
       if (after !== ',' && after !== '}') value = this.flowNode(parent);
     }
+    value ??= this.leaf(offset, null);
     this.addEntry(entries, merges, { name, isPlain: !isQuoted, offset }, value);
   }
 
   private flowNode(parent: number): TreeNode {
+    const common = this.commonFlow();
+    if (common !== undefined) return this.leaf(this.position - common.length, resolvePlainScalar(common));
     const properties = this.properties();
     if (properties !== none && this.isLineEnd()) this.stop('nothing follows the tag or anchor');
     const offset = this.position;
@@ -384,6 +450,9 @@ class Reader extends ScalarReader {
     return node;
   }
 }
+
+/** A word without anything that needs a closer look. */
+const commonKey = /[a-zA-Z_][\w.-]{0,99}(?=:(?:[ \n]|$))/uy;
 
 /** Up to white space, a comma or a bracket: what anchors, aliases and tags are made of. */
 const wordPattern = /[^\s,[\]{}]+/uy;

@@ -5,11 +5,41 @@ import { blockValue, fold, unescapeDouble, type Chomping } from './yaml-text.ts'
 export const indicators = new Set('-?:,[]{}#&*!|>\'"%@`');
 /** Indentation and chomping of a block scalar, and a comment. */
 const headerPattern = /((?:[-+]?[1-9]?|[1-9][-+]))(?: +(?:#[^\n]*)?)?(?=\n|$)/uy;
+/** A word without anything that needs a closer look, and the end of its line. */
+const commonLine = /[\w./](?:[\w./@=+-]|:(?=[\w./])){0,999}\n/uy;
+const commonFlowWord = /[\w./](?:[\w./@=+-]|:(?=[\w./])){0,999}(?= ?[,\]}])/uy;
+const commonQuotes = /"[^"\\\n]{0,999}"/uy;
 /** A plain scalar within brackets: a colon only before what is no space or bracket, `#` only behind what is no space. */
-const flowPlainPattern = /(?:[^ \t\n,[\]{}:#]|:(?![ \t\n,[\]{}]|$)|(?<![ \n])#| +(?![ #\n]))+/uy;
+const flowPlainPattern = /(?:[^ \t\n,[\]{}:#]+|:(?![ \t\n,[\]{}]|$)|(?<![ \n])#| +(?![ #\n]))+/uy;
 
 /** Reads the scalars of YAML text. */
 export class ScalarReader extends Cursor {
+  /**
+   * A plain scalar as nearly all are, with the position behind it: a word, and what is on the next line is not indented
+   * more than `parent`. Undefined, with the position where it was, for any other.
+   */
+  protected commonPlain(parent: number): string | undefined {
+    const { text, position } = this;
+    commonLine.lastIndex = position;
+    if (!commonLine.test(text)) return undefined;
+    const nextLine = commonLine.lastIndex;
+    let next = nextLine;
+    let code = text.charCodeAt(next);
+    while (code === 32) code = text.charCodeAt(++next);
+    if (next - nextLine > parent || code === 10 || code === 35 || code === 9) return undefined;
+    this.position = nextLine - 1;
+    return text.slice(position, this.position);
+  }
+
+  /** The same within brackets, where a comma or a bracket must follow on the line. */
+  protected commonFlow(): string | undefined {
+    const { text, position } = this;
+    commonFlowWord.lastIndex = position;
+    if (!commonFlowWord.test(text)) return undefined;
+    this.position = commonFlowWord.lastIndex;
+    return text.slice(position, this.position);
+  }
+
   /** A plain scalar of one line or more, with the position behind it. */
   protected plain(parent: number): string {
     this.checkPlainStart(false);
@@ -84,6 +114,13 @@ export class ScalarReader extends Cursor {
   /** What stands between quotes. `isKey`: undefined unless it ends on the line. */
   protected quoted(quote: string, parent: number, isKey: boolean): string | undefined {
     const from = this.position + 1;
+    if (quote === '"') {
+      commonQuotes.lastIndex = this.position;
+      if (commonQuotes.test(this.text)) {
+        this.position = commonQuotes.lastIndex;
+        return this.text.slice(from, this.position - 1);
+      }
+    }
     const end = this.closingQuote(quote, from);
     if (end < 0) this.stop(`a ${quote} is never closed`);
     this.checkLength(end - from);
@@ -170,11 +207,12 @@ export class ScalarReader extends Cursor {
   protected flowPlain(): string {
     this.checkPlainStart(true);
     flowPlainPattern.lastIndex = this.position;
-    const found = flowPlainPattern.exec(this.text)?.[0] ?? '';
-    const text = trimmedEnd(found);
+    const { position } = this;
+    const end = flowPlainPattern.test(this.text) ? flowPlainPattern.lastIndex : position;
+    const text = trimmedEnd(this.text.slice(position, end));
     if (text === '') this.stop('a value is missing');
-    this.checkLength(found.length);
-    this.position += found.length;
+    this.checkLength(end - position);
+    this.position = end;
     return text;
   }
 }

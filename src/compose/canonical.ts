@@ -1,8 +1,8 @@
 import type { Attribute } from './attribute.ts';
 import { forms, type FormContext } from './forms.ts';
 import { withoutRepeats } from './merge-lists.ts';
-import type { ListNode, MapEntry, TreeNode } from './tree.ts';
-import { withTagOf } from './tree.ts';
+import type { ListNode, MapEntry, Plain, TreeNode } from './tree.ts';
+import { copyOf, newRecord, newTable, withTagOf } from './tree.ts';
 
 /**
  * The tree in canonical form: short ways of writing become long ones and values their own type, as far as they can be
@@ -30,12 +30,12 @@ function canonicalMap(
   let entries: Map<string, MapEntry> | undefined;
   node.entries.forEach((entry, key) => {
     const child = attributeOf(attribute, key);
-    if (child === undefined) return;
+    if (child === undefined || (child.form === undefined && entry.value.kind === 'scalar')) return;
     context.path.push(key);
     const value = canonicalise(entry.value, child, context);
     context.path.pop();
     if (value === entry.value) return;
-    entries ??= new Map(node.entries);
+    entries ??= copyOf(node.entries);
     entries.set(key, { keyAt: entry.keyAt, value });
   });
   return entries === undefined ? node : { ...node, entries };
@@ -57,6 +57,17 @@ function hasVariable(node: TreeNode): boolean {
   if (node.kind === 'scalar') return typeof node.value === 'string' && node.value.includes('$');
   const children = node.kind === 'list' ? node.items : [...node.entries.values()].map(({ value }) => value);
   return children.some(hasVariable);
+}
+
+/** A canonical tree as plain data. */
+export function plainOf(node: TreeNode, attribute: Attribute | undefined): Plain {
+  if (node.kind === 'scalar') return node.value;
+  if (node.kind === 'list') return node.items.map((item) => plainOf(item, attribute?.items));
+  const plain = attribute?.properties === undefined ? newTable<Plain>() : newRecord<Plain>();
+  node.entries.forEach((entry, key) => {
+    plain[key] = plainOf(entry.value, attribute && attributeOf(attribute, key));
+  });
+  return plain;
 }
 
 /** The attribute under a key; undefined for extensions and keys that are not known. */

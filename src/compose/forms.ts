@@ -101,6 +101,7 @@ function onScalar(convert: (value: Scalar) => Scalar | undefined): Form {
 }
 
 function canonicalDuration(value: Scalar): Scalar | undefined {
+  if (typeof value === 'string' && /^[1-5]?[0-9]s$/u.test(value)) return undefined; // nearly all are canonical
   const nanoseconds = typeof value === 'string' ? parseDuration(value) : undefined;
   return nanoseconds === undefined ? undefined : formatDuration(nanoseconds);
 }

@@ -1,7 +1,7 @@
 import type { Diagnostics } from './diagnostic.ts';
 import { substitute, type Lookup } from './template.ts';
 import type { MapEntry, TreeNode, PathSegment } from './tree.ts';
-import { markInvalid } from './tree.ts';
+import { copyOf, markInvalid } from './tree.ts';
 
 /**
  * The tree with the variables in its string values replaced; keys are left alone. Faults, and variables that are not
@@ -51,7 +51,7 @@ export function interpolate(
       const value = visit(entry.value);
       path.pop();
       if (value === entry.value) return;
-      entries ??= new Map(node.entries);
+      entries ??= copyOf(node.entries);
       entries.set(key, { keyAt: entry.keyAt, value });
     });
     return entries === undefined ? node : { ...node, entries };

@@ -16,11 +16,19 @@ export function joinLists(base: ListNode, over: ListNode, rule: MergeRule | unde
  */
 export function withoutRepeats(node: ListNode, rule: MergeRule | undefined): ListNode {
   if (node.items.length < 2 || rule === 'replace' || rule === 'append') return node;
+  // Entries that are the same have the same key, which takes less to make than all of them as text.
+  if (typeof rule === 'object' && areDistinct(node.items, rule.by)) return node;
   const items =
     typeof rule === 'object' && (rule.by === 'port' || rule.by === 'path')
       ? replace([], node.items, rule.by)
       : distinct(node.items);
   return items.length === node.items.length ? node : { ...node, items };
+}
+
+function areDistinct(items: readonly TreeNode[], by: MergeKey): boolean {
+  const keys = new Set<string>();
+  for (const item of items) keys.add(keyOf(item, by));
+  return keys.size === items.length;
 }
 
 /** The items with each of the others in the place of the one that has the same key, or at the end. */

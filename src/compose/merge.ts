@@ -3,7 +3,7 @@ import { attributeOf } from './canonical.ts';
 import type { Diagnostics } from './diagnostic.ts';
 import { joinLists, keyOf } from './merge-lists.ts';
 import type { ListNode, MapEntry, MergeTag, TreeNode, PathSegment } from './tree.ts';
-import { childOf, isNull, textOf } from './tree.ts';
+import { childOf, copyOf, isNull, textOf } from './tree.ts';
 
 /**
  * One canonical tree laid over another (Compose specification, "Merge"; details as compose-go does them): maps merge by
@@ -34,7 +34,7 @@ export function withoutTags(node: TreeNode): TreeNode {
   node.entries.forEach((entry, key) => {
     const value = entry.value.tag === 'reset' ? undefined : withoutTags(entry.value);
     if (value === entry.value) return;
-    entries ??= new Map(node.entries);
+    entries ??= copyOf(node.entries);
     if (value === undefined) entries.delete(key);
     else entries.set(key, { keyAt: entry.keyAt, value });
   });
@@ -103,7 +103,7 @@ class Merger {
     attribute: Attribute | undefined,
   ): TreeNode {
     if (attribute?.merge === 'driver' && driversDiffer(base, over)) return this.bare(over);
-    const entries = new Map(base.entries);
+    const entries = copyOf(base.entries);
     for (const [key, entry] of over.entries) {
       const below = entries.get(key);
       if (entry.value.tag === 'reset') {

@@ -9,7 +9,7 @@ import type {
   CanonicalVolume,
 } from './model.ts';
 import { sharesOf } from './sharing.ts';
-import type { Plain } from './tree.ts';
+import { isTable, newRecord, newTable, type Plain } from './tree.ts';
 
 /** The model as the schema leaves it: names and defaults are still missing. */
 export type RawModel = Partial<CanonicalModel> & {
@@ -137,11 +137,11 @@ function normalService(
   surroundings: Surroundings,
 ): CanonicalService {
   const service = saying(written);
-  const normal: CanonicalService = {
-    ...resolvedService(service, environment, labels),
-    ...longForms(service),
-    networks: networksOf(service),
-  };
+  const normal: CanonicalService = Object.assign(
+    resolvedService(service, environment, labels),
+    longForms(service),
+    { networks: networksOf(service) },
+  );
   if (service.build !== undefined) normal.build = normalBuild(service.build, surroundings);
   if (service.deploy !== undefined) {
     const { scale, deploy } = service;
@@ -186,11 +186,11 @@ function longForms(service: Partial<CanonicalService>): Partial<CanonicalService
     }));
   }
   if (dependencies !== undefined) {
-    long.depends_on = mapTable(dependencies, ({ restart, ...one }) => ({
-      ...one,
-      ...(restart === true && { restart }),
-      required: one.required ?? true,
-    }));
+    long.depends_on = mapTable(dependencies, (one) => {
+      if (one.restart === undefined && one.required !== undefined) return one;
+      const { restart, ...rest } = one;
+      return { ...rest, ...(restart === true && { restart }), required: one.required ?? true };
+    });
   }
   if (secrets !== undefined) {
     long.secrets = secrets.map((one) => ({ ...one, target: one.target ?? `/run/secrets/${one.source}` }));
@@ -262,14 +262,14 @@ function normalBuild(build: CanonicalBuild, { environment, projectDirectory }: S
 }
 
 function mapTable<From, To>(table: Table<From>, change: (value: From, key: string) => To): Table<To> {
-  const changed = Object.create(null) as Table<To>;
-  for (const [key, value] of Object.entries(table)) changed[key] = change(value, key);
+  const changed = newTable<To>();
+  for (const key in table) changed[key] = change(table[key]!, key);
   return changed;
 }
 
 /** Keys sorted at every depth but the top level's. */
 function sortedModel(model: Record<string, unknown>): Record<string, unknown> {
-  const sorted = Object.create(null) as Record<string, unknown>;
+  const sorted = newTable<unknown>();
   for (const [key, value] of Object.entries(model)) sorted[key] = sortKeys(value);
   return sorted;
 }
@@ -278,17 +278,25 @@ function sortedModel(model: Record<string, unknown>): Record<string, unknown> {
 function sortKeys(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) {
+    for (let index = 0; index < value.length; index += 1) {
+      const item = value[index] as unknown;
       if (item !== null && typeof item === 'object') value[index] = sortKeys(item);
     }
     return value;
   }
   const table = value as Record<string, unknown>;
-  const keys = Object.keys(table);
   let isSorted = true;
-  for (let index = 1; index < keys.length; index += 1) isSorted &&= keys[index - 1]! < keys[index]!;
-  const sorted = isSorted ? table : (Object.create(null) as Record<string, unknown>);
-  if (!isSorted) keys.sort(); // by code units
+  let last = '';
+  for (const key in table) {
+    isSorted &&= last < key;
+    last = key;
+  }
+  if (isSorted) {
+    for (const key in table) table[key] = sortKeys(table[key]);
+    return table;
+  }
+  const sorted = isTable(table) ? newTable<unknown>() : newRecord<unknown>();
+  const keys = Object.keys(table).sort(); // by code units
   for (const key of keys) sorted[key] = sortKeys(table[key]);
   return sorted;
 }

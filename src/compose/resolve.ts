@@ -6,7 +6,7 @@ import type { FileSystem } from './files.ts';
 import type { EnvironmentOfFiles } from './layer.ts';
 import type { CanonicalFile, CanonicalModel, CanonicalService } from './model.ts';
 import type { EnvironmentOfServices, LabelsOfServices, RawModel } from './normalise.ts';
-import { placeOf, type PathSegment, type TreeNode } from './tree.ts';
+import { newTable, placeOf, type PathSegment, type TreeNode } from './tree.ts';
 
 /** What reading the files that an application names needs. */
 export interface ResolveContext {
@@ -44,26 +44,42 @@ export async function serviceEnvironments(
   context: ResolveContext,
 ): Promise<EnvironmentOfServices> {
   const environments = new Map<string, Record<string, string | null>>();
-  for (const [key, service] of Object.entries(model.services ?? {})) {
-    if (service.environment === undefined && service.env_file === undefined) continue;
-    environments.set(key, await serviceEnvironment(key, service, context));
+  const services = model.services ?? {};
+  for (const key of Object.keys(services)) {
+    const service = services[key]!;
+    const { environment, env_file: files } = service;
+    if (environment === undefined && files === undefined) continue;
+    const own = ownEnvironment(key, environment ?? {}, context);
+    const read = files === undefined ? [] : await environmentOfFiles(key, files, own, context);
+    const all = newTable<string | null>();
+    for (const [name, value] of read) all[name] = value;
+    environments.set(key, Object.assign(all, own));
   }
   return environments;
 }
 
-async function serviceEnvironment(
+function ownEnvironment(
   key: string,
-  service: Partial<CanonicalService>,
+  environment: Record<string, string | null>,
   context: ResolveContext,
-): Promise<Record<string, string | null>> {
-  const { fileSystem, tree, diagnostics, projectDirectory } = context;
-  const own = new Map<string, string | null>();
-  for (const [name, value] of Object.entries(service.environment ?? {})) {
+): Record<string, string | null> {
+  const own = newTable<string | null>();
+  for (const name of Object.keys(environment)) {
     const outside = () => environmentAt(context, ['services', key, 'environment', name]).get(name);
-    own.set(name, value ?? outside() ?? null);
+    own[name] = environment[name] ?? outside() ?? null;
   }
+  return own;
+}
+
+async function environmentOfFiles(
+  key: string,
+  files: NonNullable<CanonicalService['env_file']>,
+  own: Readonly<Record<string, string | null>>,
+  context: ResolveContext,
+): Promise<Map<string, string | null>> {
+  const { fileSystem, tree, diagnostics, projectDirectory } = context;
   const read = new Map<string, string | null>();
-  for (const [index, file] of (service.env_file ?? []).entries()) {
+  for (const [index, file] of files.entries()) {
     const path = ['services', key, 'env_file', index, 'path'];
     const environment = environmentAt(context, path);
     const values = await readEnvironmentFile(
@@ -71,7 +87,7 @@ async function serviceEnvironment(
         fileSystem,
         ...pathsOf(file.path, projectDirectory),
         raw: file.format === 'raw',
-        lookup: (name) => environment.get(name) ?? own.get(name) ?? undefined,
+        lookup: (name) => environment.get(name) ?? own[name] ?? undefined,
         earlier: (name) => read.get(name) ?? undefined,
         required: file.required ?? true,
       },
@@ -80,14 +96,16 @@ async function serviceEnvironment(
     );
     for (const [name, value] of values) read.set(name, value);
   }
-  return Object.fromEntries([...read, ...own]);
+  return read;
 }
 
 /** The labels of each service that has label files: those of the files, the later over the earlier, and its own over them. */
 export async function serviceLabels(model: RawModel, context: ResolveContext): Promise<LabelsOfServices> {
   const { fileSystem, tree, diagnostics, projectDirectory } = context;
   const labels = new Map<string, Record<string, string>>();
-  for (const [key, service] of Object.entries(model.services ?? {})) {
+  const services = model.services ?? {};
+  for (const key of Object.keys(services)) {
+    const service = services[key]!;
     if (service.label_file === undefined) continue;
     const read = new Map<string, string>();
     for (const [index, path] of service.label_file.entries()) {

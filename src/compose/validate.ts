@@ -1,6 +1,7 @@
 import type { ErrorObject } from 'ajv';
 import { ShoalError } from '../util/errors.ts';
 import type { Attribute } from './attribute.ts';
+import { plainOf } from './canonical.ts';
 import { compiledFor, wholeAttribute } from './compile.ts';
 import type { Diagnostics } from './diagnostic.ts';
 import { describeNode } from './forms.ts';
@@ -8,7 +9,7 @@ import { refusedPart } from './quick-check.ts';
 import { composeSchema } from './schema.ts';
 import { lookalikeOf, suggest } from './suggest.ts';
 import type { RawModel } from './normalise.ts';
-import { locate, placeOf, toPlain, type Plain, type TreeNode, type PathSegment } from './tree.ts';
+import { locate, placeOf, type Plain, type TreeNode, type PathSegment } from './tree.ts';
 
 /**
  * Checks a canonical tree against the schema and reports everything that is wrong, each with its place. Gives the plain
@@ -19,7 +20,7 @@ export async function validate(
   root: TreeNode,
   diagnostics: Diagnostics,
 ): Promise<{ plain: RawModel; faulty: Set<string>; isComplete: boolean }> {
-  const plain = toPlain(root);
+  const plain = plainOf(root, composeSchema);
   const faulty = new Set<string>();
   const refused = refusedPart(plain, composeSchema);
   if (refused === undefined) return { plain: plain as RawModel, faulty, isComplete: true };

@@ -30,10 +30,12 @@ export async function resolveExtends(
   const scope: Scope = { file: posix.resolve(context.workingDirectory, source.file.name), services };
   const resolver = new Resolver(context);
   const resolved = new Map<string, TreeNode>();
-  for (const [key, { value }] of services.entries) {
-    if (childOf(value, 'extends') === undefined) continue;
-    resolved.set(key, await resolver.resolve(key, value, scope, []));
-  }
+  const extending: [string, TreeNode][] = [];
+  services.entries.forEach(({ value }, key) => {
+    if (childOf(value, 'extends') !== undefined) extending.push([key, value]);
+  });
+  for (const [key, value] of extending) resolved.set(key, await resolver.resolve(key, value, scope, []));
+  if (resolved.size === 0) return layer;
   const next = mapValues(services, (value, key) => resolved.get(key) ?? value);
   return mapValues(layer, (value, key) => (key === 'services' ? next : value));
 }

@@ -35,7 +35,9 @@ export function readLayer(tree: TreeNode, directory: string, context: LayerConte
   context.environments.set(tree.at.file, environment);
   // Where variables stay it is nobody's fault yet that one has no value.
   const complaints = keepVariables ? new Diagnostics() : diagnostics;
-  const interpolated = interpolate(tree, (name) => environment.get(name), complaints, warned);
+  const interpolated = mayHaveVariables(tree.at.file)
+    ? interpolate(tree, (name) => environment.get(name), complaints, warned)
+    : tree;
   const layer = keepVariables ? withFilesOf(tree, interpolated) : interpolated;
   return canonicalise(layer, composeSchema, {
     keepVariables,
@@ -45,6 +47,11 @@ export function readLayer(tree: TreeNode, directory: string, context: LayerConte
     homeDirectory: environment.get('HOME'),
     ...(context.keepPathsFrom !== undefined && { keepPathsFrom: context.keepPathsFrom }),
   });
+}
+
+/** A dollar sign in quotes may also be written as an escape. */
+function mayHaveVariables({ text }: SourceFile): boolean {
+  return text.includes('$') || text.includes('\\');
 }
 
 /** The tree as it is written, with what names other files (`include` and `extends`) as it is interpolated. */

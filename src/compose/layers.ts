@@ -25,11 +25,17 @@ export async function readProject(
     for (const tree of source.trees) {
       const layer = readLayer(tree, context.projectDirectory, context);
       const over = await resolveExtends(await withIncludes(layer, source, context), source, context);
-      project =
-        project === undefined ? withoutTags(over) : mergeTrees(project, over, composeSchema, diagnostics);
+      if (project !== undefined) project = mergeTrees(project, over, composeSchema, diagnostics);
+      else project = mayHaveTags(context) ? withoutTags(over) : over;
     }
   }
   return project;
+}
+
+/** Whether any file that has been read could have a tag; nearly none has. */
+function mayHaveTags({ environments }: LayerContext): boolean {
+  for (const { text } of environments.keys()) if (text.includes('!')) return true;
+  return false;
 }
 
 /**

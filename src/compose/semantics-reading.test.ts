@@ -369,6 +369,11 @@ services: { web: { <<: [*a, *b], image: own, labels: { own: own } } }
     expect(await web('services: { web: { image: a, user: "a\\a" } }')).toMatchObject({ user: 'a\u0007' });
   });
 
+  it('a dollar sign that is written as an escape begins a variable as well', async () => {
+    const text = String.raw`services: { web: { image: nginx, user: "\x24{A}" } }`;
+    expect(await web(text, { environment: { A: 'me' } })).toMatchObject({ user: 'me' });
+  });
+
   it('a key that is given twice is refused, with the line of the first', async () => {
     expect(await faults('services:\n  web:\n    image: a\n    image: b')).toMatch(
       /^4:5 services.web.image: the key "image" is given twice, first on line 3/u,

@@ -1,7 +1,7 @@
 import type { CheckName } from './checks.ts';
 import type { FormName } from './forms.ts';
 
-type JsonType = 'string' | 'number' | 'integer' | 'boolean' | 'null' | 'array' | 'object';
+export type JsonType = 'string' | 'number' | 'integer' | 'boolean' | 'null' | 'array' | 'object';
 
 /**
  * One attribute of the Compose language: a JSON Schema of its canonical form, with what else the stages need to know

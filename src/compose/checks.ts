@@ -1,6 +1,6 @@
 import { ShoalError } from '../util/errors.ts';
 import { isIP, isIPv4 } from 'node:net';
-import { parseSubnet } from '../spec/address.ts';
+import { parseSubnet, type Subnet } from '../spec/address.ts';
 import { capabilityNames } from '../spec/capabilities.ts';
 import { parseTmpfs } from './mounts.ts';
 import { isEveryAddress } from './ports.ts';
@@ -29,7 +29,7 @@ export const checks = {
   duration: onText(isDuration),
   bytes: onText((text) => (parseBytes(text) ?? -1) >= 0),
   fileMode: onText((text) => parseFileMode(text) !== undefined),
-  subnet: onText(isSubnet),
+  subnet: onText((text) => readSubnet(text) !== undefined),
   absolutePath: onText((text) => text.startsWith('/') && !/\p{Cc}/u.test(text)),
   fileName: onText((text) => text !== '' && !/\p{Cc}/u.test(text)),
   imageReference: onText((text) => text.length <= imageReferenceCharactersMax && imageReference.test(text)),
@@ -59,6 +59,7 @@ function onText(check: (text: string) => boolean): (value: unknown) => boolean {
 const durationNanosecondsMax = 365n * 24n * 3_600_000_000_000n;
 
 function isDuration(text: string): boolean {
+  if (/^[0-9]{1,6}m?s$/u.test(text)) return true; // nearly all of them
   const nanoseconds = parseDuration(text) ?? -1n;
   return nanoseconds >= 0n && nanoseconds <= durationNanosecondsMax;
 }
@@ -87,12 +88,12 @@ function isAddressRange(text: string): boolean {
   return version !== 0 && Number(prefix) <= (version === 4 ? 32 : 128);
 }
 
-function isSubnet(text: string): boolean {
+/** An IPv4 subnet; undefined for anything else. */
+export function readSubnet(text: string): Subnet | undefined {
   try {
-    parseSubnet(text);
-    return true;
+    return parseSubnet(text);
   } catch (error) {
-    if (error instanceof ShoalError) return false;
+    if (error instanceof ShoalError) return undefined;
     throw error;
   }
 }

@@ -30,6 +30,7 @@ export function checkDeviceRequests(
   refuse: (path: readonly PathSegment[], message: string, hint?: string) => unknown,
 ): void {
   const reserved = deploy?.resources?.reservations?.devices ?? [];
+  if (gpus.length === 0 && reserved.length === 0) return;
   const reservedPath = [...path, 'deploy', 'resources', 'reservations', 'devices'];
   const all = [
     ...gpus.map((request, index) => ({ request, at: [...path, 'gpus', index], isGpu: true })),

@@ -59,8 +59,13 @@ export function selectProfiles(
 
 /** All profiles that the services name, or only those of some services, sorted. */
 export function profilesOf(model: RawModel, names?: readonly string[]): string[] {
-  const services = Object.entries(model.services ?? {}).filter(([key]) => names?.includes(key) ?? true);
-  return [...new Set(services.flatMap(([, { profiles }]) => profiles ?? []))].toSorted();
+  const services = model.services ?? {};
+  const profiles = new Set<string>();
+  for (const key of names ?? Object.keys(services)) {
+    if (!Object.hasOwn(services, key)) continue;
+    for (const profile of services[key]!.profiles ?? []) profiles.add(profile);
+  }
+  return [...profiles].toSorted();
 }
 
 function absent(name: string, profiles: readonly string[]): string {

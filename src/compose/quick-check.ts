@@ -1,4 +1,4 @@
-import type { Attribute } from './attribute.ts';
+import type { Attribute, JsonType } from './attribute.ts';
 import { checks } from './checks.ts';
 import type { Plain } from './tree.ts';
 
@@ -37,6 +37,7 @@ function withoutRight(value: Plain, attribute: Attribute, budget: { faults: numb
   if (!isMap(value)) return value;
   const refused = Object.create(null) as Record<string, Plain>;
   for (const [key, child] of Object.entries(value)) {
+    if (budget.faults <= 0 && !required.includes(key)) continue;
     const known = attributeUnder(attribute, key) ?? (typeof more === 'object' ? more : undefined);
     const isNamed = propertyNames === undefined || isNamedRightly(key, propertyNames);
     const isUnknown =
@@ -84,13 +85,16 @@ export function isRight(value: Plain, attribute: Attribute): boolean {
 }
 
 function isOfType(value: Plain, type: NonNullable<Attribute['type']>): boolean {
-  const types = typeof type === 'string' ? [type] : type;
-  if (value === null) return types.includes('null');
-  if (Array.isArray(value)) return types.includes('array');
-  if (typeof value === 'number') {
-    return types.includes('number') || (types.includes('integer') && Number.isInteger(value));
-  }
-  return types.includes(typeof value as 'string');
+  if (typeof type === 'string') return isOf(value, type);
+  return type.some((one) => isOf(value, one));
+}
+
+function isOf(value: Plain, type: JsonType): boolean {
+  if (typeof value === 'string') return type === 'string';
+  if (value === null) return type === 'null';
+  if (Array.isArray(value)) return type === 'array';
+  if (typeof value === 'number') return type === 'number' || (type === 'integer' && Number.isInteger(value));
+  return type === typeof value;
 }
 
 /** Whether a key may be one. */
@@ -114,8 +118,8 @@ function isList(value: readonly Plain[], { items, minItems, maxItems }: Attribut
 
 function isTable(value: Record<string, Plain>, attribute: Attribute): boolean {
   const { additionalProperties, required, propertyNames, patternProperties } = attribute;
-  for (const name of required ?? []) if (!Object.hasOwn(value, name)) return false;
-  for (const key of Object.keys(value)) {
+  if (required?.every((name) => Object.hasOwn(value, name)) === false) return false;
+  for (const key in value) {
     if (propertyNames !== undefined && !isNamedRightly(key, propertyNames)) return false;
     const child = attributeUnder(attribute, key);
     if (child !== undefined) {

@@ -56,9 +56,11 @@ function checkDriverOptions(model: CanonicalModel, { refuse }: Speaker): void {
 
 /** Two keys may mean one external network, but not for one service. */
 function checkJoinedTwice(model: CanonicalModel, { refuse }: Speaker): void {
-  for (const [key, service] of Object.entries(model.services)) {
+  for (const key of Object.keys(model.services)) {
+    const networks = Object.keys(model.services[key]!.networks);
+    if (networks.length < 2) continue;
     const joined = new Map<string, string>();
-    for (const network of Object.keys(service.networks)) {
+    for (const network of networks) {
       const name = model.networks?.[network]?.name;
       if (name === undefined) continue;
       const earlier = joined.get(name);

@@ -26,8 +26,9 @@ export async function seccompProfiles(
   severity: 'error' | 'warning',
 ): Promise<Map<string, SeccompProfile>> {
   const profiles = new Map<string, SeccompProfile>();
-  for (const [key, { security_opt: options = [] }] of Object.entries(model.services)) {
-    for (const [index, option] of options.entries()) {
+  for (const key of Object.keys(model.services)) {
+    const { security_opt: options } = model.services[key]!;
+    for (const [index, option] of options?.entries() ?? []) {
       const path = profilePath(option);
       if (path === undefined) continue;
       try {

@@ -31,7 +31,7 @@ export function checkBuild(
   model: CanonicalModel,
   { complain }: Speaker,
 ): void {
-  for (const [index, { action, target }] of (develop?.watch ?? []).entries()) {
+  for (const [index, { action, target }] of develop?.watch?.entries() ?? []) {
     if (target !== undefined || action === 'rebuild' || action === 'restart') continue;
     complain([...path, 'develop', 'watch', index], `${action} needs a target`, 'add target: /path');
   }

@@ -34,7 +34,7 @@ export function checkSharing(
       }
     }
   }
-  if (mountSourcesOf(key, model).length > mountSourcesMax) {
+  if (service.volumes_from !== undefined && mountSourcesOf(key, model).length > mountSourcesMax) {
     const message = `these have mounts of more than ${mountSourcesMax} services, with what they took over themselves`;
     refuse([...path, 'volumes_from'], message, 'use named volumes');
   }

@@ -16,16 +16,27 @@ const namespaces = ['network_mode', 'ipc', 'pid'] as const;
 
 /** Every place where the service says so. */
 export function sharesOf(service: Partial<CanonicalService>): Share[] {
+  if (!mayShare(service)) return [];
   const shares: Share[] = [];
   for (const kind of namespaces) {
     const name = sharedService(service[kind]);
     if (name !== undefined) shares.push({ kind, service: name, path: [kind] });
   }
-  for (const [index, entry] of (service.volumes_from ?? []).entries()) {
+  for (const [index, entry] of service.volumes_from?.entries() ?? []) {
     if (isOfContainer(entry)) continue;
     shares.push({ kind: 'volumes_from', service: mountsSource(entry).name, path: ['volumes_from', index] });
   }
   return shares;
+}
+
+/** Whether the service says anything where it could take something over; nearly none does. */
+function mayShare({
+  network_mode: network,
+  ipc,
+  pid,
+  volumes_from: volumes,
+}: Partial<CanonicalService>): boolean {
+  return (network ?? ipc ?? pid ?? volumes) !== undefined;
 }
 
 /** The NAME of `service:NAME`. */
@@ -45,6 +56,7 @@ function mountsSource(entry: string): { name: string; readOnly: boolean } {
 
 /** Puts into the specs what their tasks take over from others, and beside whom they run. */
 export function addSharing(specs: readonly ServiceSpec[], model: CanonicalModel): void {
+  if (!Object.values(model.services).some(mayShare)) return;
   const leaders = leadersOf(model);
   const owners: Owners = {
     network_mode: ownersOf('network_mode', model),
@@ -78,6 +90,7 @@ function addImageMounts(
 
 /** What tasks of the service take over, with chains followed to their ends; undefined when nothing. */
 function sharingOf(key: string, model: CanonicalModel, owners: Owners): Sharing | undefined {
+  if (!mayShare(model.services[key] ?? {})) return undefined;
   const sharing: Sharing = {};
   for (const [kind, part] of [
     ['network_mode', 'network'],

@@ -83,6 +83,9 @@ function own<T extends { external?: boolean }>(table: Record<string, T> = {}): T
 
 /** Those of the others that a service uses; undefined when there is none. */
 function externalNames(model: CanonicalModel, services: ServiceSpec[]): ExternalNames | undefined {
+  const kinds = ['networks', 'volumes', 'secrets', 'configs'] as const;
+  if (kinds.every((kind) => own(model[kind]).length === Object.keys(model[kind] ?? {}).length))
+    return undefined;
   const tasks = services.map(({ task }) => task);
   const used = {
     networks: tasks.flatMap(({ networks }) => networks.map(({ name }) => name)),
@@ -228,7 +231,10 @@ function networkReferences(service: CanonicalService, names: Names): NetworkRefe
     } = options ?? {};
     return {
       name: names.networks.get(network)!,
-      aliases: [...new Set([...aliases, ...containerNames])],
+      aliases:
+        aliases.length + containerNames.length < 2
+          ? [...aliases, ...containerNames]
+          : [...new Set([...aliases, ...containerNames])],
       ...(address === undefined ? {} : { address }),
       ...(priority === undefined ? {} : { gatewayPriority: priority }),
       ...(name === undefined ? {} : { interfaceName: name }),
@@ -290,11 +296,7 @@ function containerSpec(key: string, service: CanonicalService, names: Names): Co
   const { command, entrypoint, healthcheck, stop_grace_period: grace } = service;
   const spec: ContainerSpec = {
     image: service.image ?? '',
-    environment: Object.fromEntries(
-      Object.entries(service.environment ?? {}).filter(
-        (entry): entry is [string, string] => entry[1] !== null,
-      ),
-    ),
+    environment: setVariables(service.environment),
     labels: { ...service.labels },
     mounts: [
       ...(service.volumes ?? []).map((one) => mount(one, names)),
@@ -313,6 +315,13 @@ function containerSpec(key: string, service: CanonicalService, names: Names): Co
   if (service.stop_signal !== undefined) spec.stopSignal = service.stop_signal;
   if (healthcheck !== undefined) spec.healthcheck = healthcheckSpec(healthcheck);
   return spec;
+}
+
+/** Those that have a value. */
+function setVariables(environment: Record<string, string | null> = {}): Record<string, string> {
+  const set = { ...environment };
+  for (const name in set) if (set[name] === null) delete set[name];
+  return set as Record<string, string>;
 }
 
 function healthcheckSpec(check: CanonicalHealthcheck): Healthcheck {

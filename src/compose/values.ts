@@ -60,6 +60,7 @@ function decimal(value: bigint, unit: bigint): string {
 
 /** A canonical duration (`1m30s`) in whole milliseconds; a positive one is at least 1. */
 export function durationMs(text: string): number {
+  if (/^[0-9]{1,6}s$/u.test(text)) return Number.parseInt(text, 10) * 1000; // nearly all of them
   const nanoseconds = parseDuration(text) ?? 0n;
   if (nanoseconds <= 0n) return 0;
   return Math.max(1, Math.round(Number(nanoseconds) / 1e6));

@@ -31,12 +31,12 @@ function belowOf(attribute: Attribute): Below {
   const before = known.get(attribute);
   if (before !== undefined) return before;
   const { properties = {}, items, additionalProperties: entry } = attribute;
-  const judged = (child: Attribute | boolean | undefined) =>
-    typeof child === 'object' && hasVerdict(child) ? child : undefined;
+  const judged = new Map<string, Attribute>();
+  for (const key in properties) if (hasVerdict(properties[key]!)) judged.set(key, properties[key]!);
   const below: Below = {
-    properties: new Map(Object.entries(properties).filter(([, child]) => hasVerdict(child))),
-    entry: judged(entry),
-    items: judged(items),
+    properties: judged,
+    entry: typeof entry === 'object' && hasVerdict(entry) ? entry : undefined,
+    items: items !== undefined && hasVerdict(items) ? items : undefined,
   };
   known.set(attribute, below);
   return below;
@@ -44,7 +44,7 @@ function belowOf(attribute: Attribute): Below {
 
 function hasVerdict(attribute: Attribute): boolean {
   const { refused, runs, runsNames, warns } = attribute;
-  if ([refused, runs, runsNames, warns].some((verdict) => verdict !== undefined)) return true;
+  if ((refused ?? runs ?? runsNames ?? warns) !== undefined) return true;
   const { properties, entry, items } = belowOf(attribute);
   return properties.size > 0 || entry !== undefined || items !== undefined;
 }
@@ -99,13 +99,13 @@ class Judge {
   private judgeItems(list: readonly Plain[], attribute: Attribute): void {
     const { items } = belowOf(attribute);
     if (items === undefined) return;
-    for (const [index, item] of list.entries()) this.judgeAt(index, item, items);
+    list.forEach((item, index) => this.judgeAt(index, item, items));
   }
 
   private judgeEntries(table: Record<string, Plain>, attribute: Attribute): void {
     const { runsNames } = attribute;
     const { properties, entry } = belowOf(attribute);
-    for (const key of Object.keys(table)) {
+    for (const key in table) {
       if (runsNames !== undefined && !isNamedRightly(key, runsNames)) this.refuseName(key, runsNames.says);
       const child =
         properties.get(key) ?? (entry === undefined || isNamed(attribute, key) ? undefined : entry);

@@ -6,14 +6,21 @@ export interface Subnet {
   prefix: number;
 }
 
+const byteDigits = '(0|[1-9][0-9]{0,2})';
+const addressParts = new RegExp(`^${Array(4).fill(byteDigits).join('\\.')}$`, 'u');
+
 /** `10.1.2.3` as a 32-bit number; throws `invalid_argument`. */
 export function parseAddress(text: string): number {
-  const parts = text.split('.');
-  const bytes = parts.map((part) => (/^(0|[1-9]\d{0,2})$/.test(part) ? Number(part) : 256));
-  if (bytes.length !== 4 || bytes.some((byte) => byte > 255)) {
-    throw new ShoalError('invalid_argument', `Cannot read ${JSON.stringify(text)} as an IPv4 address`);
+  const parts = addressParts.exec(text);
+  let address = 0;
+  for (let index = 1; index <= 4; index += 1) {
+    const byte = parts === null ? 256 : Number(parts[index]);
+    if (byte > 255) {
+      throw new ShoalError('invalid_argument', `Cannot read ${JSON.stringify(text)} as an IPv4 address`);
+    }
+    address = address * 256 + byte;
   }
-  return bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+  return address;
 }
 
 export function formatAddress(address: number): string {

@@ -2,8 +2,9 @@ import { parseConstraint } from '../spec/constraint.ts';
 import { parseSpread } from '../spec/spread.ts';
 import { ShoalError } from '../util/errors.ts';
 import { checks } from './checks.ts';
+import { findCircles } from './circles.ts';
 import { checkMode } from './deploy-checks.ts';
-import { chainText, placeText, type Diagnostics } from './diagnostic.ts';
+import { placeText, type Diagnostics } from './diagnostic.ts';
 import type { CanonicalModel, CanonicalMount, CanonicalService } from './model.ts';
 import { fileTarget, parseTmpfs } from './mounts.ts';
 import { checkNetworking } from './network-checks.ts';
@@ -17,6 +18,8 @@ import { locate, placeOf, type TreeNode, type PathSegment } from './tree.ts';
 /** What a check needs: the model, and how to speak about a path in it. */
 interface Context extends Speaker {
   model: CanonicalModel;
+  /** Those of the model: a large table takes long to be listed. */
+  services: readonly [string, CanonicalService][];
   tree: TreeNode;
   /** `services.web` and so on, when the schema has complained: what is missing there may have been written wrong. */
   faulty: ReadonlySet<string>;
@@ -34,19 +37,23 @@ export function checkConsistency(
   faulty: ReadonlySet<string>,
   diagnostics: Diagnostics,
 ): void {
-  const context: Context = { model, tree, faulty, ...speakerOf(tree, diagnostics) };
+  const services = Object.entries(model.services);
+  const context: Context = { model, services, tree, faulty, ...speakerOf(tree, diagnostics) };
   const { complain } = context;
-  for (const [key, service] of Object.entries(model.services)) {
+  for (const [key, service] of services) {
+    if (context.isFull()) return;
     checkService(key, service, context);
     checkReferences(key, service, context);
     checkMounts(key, service, context);
     checkSharing(key, service, context);
   }
-  checkCycles(context);
+  if (context.isFull()) return;
+  checkCircles(context);
   checkFiles(context);
-  checkNetworking(model, context);
+  checkNetworking(context);
+  if (context.isFull()) return;
   checkNames(context);
-  if (Object.keys(model.services).length === 0 && !diagnostics.hasErrors()) {
+  if (services.length === 0 && !diagnostics.hasErrors()) {
     // Compose takes a file that says anything; there may be none whose profile is active.
     const saysNothing = tree.kind !== 'map' || [...tree.entries.keys()].every((key) => key === 'version');
     const report = saysNothing ? complain : context.refuse;
@@ -58,11 +65,13 @@ function checkService(key: string, service: CanonicalService, context: Context):
   const { model, faulty, complain, refuse } = context;
   const path = ['services', key];
   if (!faulty.has(`services.${key}`)) checkOrigin(path, service, context);
-  checkBuild(path, service, model, context);
+  if (service.build !== undefined || service.develop !== undefined) {
+    checkBuild(path, service, model, context);
+  }
   checkUses(path, service, model, context);
   const { deploy } = service;
   checkMode(path, service, context);
-  checkPlacement([...path, 'deploy', 'placement'], service, complain);
+  checkPlacement(path, service, complain);
   if (deploy?.endpoint_mode === 'dnsrr') {
     const index = (service.ports ?? []).findIndex((port) => port.mode === 'ingress');
     if (index >= 0) {
@@ -75,7 +84,8 @@ function checkService(key: string, service: CanonicalService, context: Context):
   }
   checkTwins(key, service, context);
   checkSettings(path, service, context);
-  const { limits, reservations } = deploy?.resources ?? {};
+  if (deploy?.resources === undefined) return;
+  const { limits, reservations } = deploy.resources;
   for (const name of ['cpus', 'memory'] as const) {
     const [limit, reserved] = [Number(limits?.[name] ?? 0), Number(reservations?.[name] ?? 0)];
     if (limit > 0 && reserved > limit) {
@@ -98,10 +108,11 @@ function checkPlacement(
       parse();
     } catch (error) {
       if (!(error instanceof ShoalError)) throw error;
-      complain([...path, ...place], lowerFirst(error.message), error.next);
+      complain([...path, 'deploy', 'placement', ...place], lowerFirst(error.message), error.next);
     }
   };
-  const { constraints = [], preferences = [] } = deploy?.placement ?? {};
+  if (deploy?.placement === undefined) return;
+  const { constraints = [], preferences = [] } = deploy.placement;
   for (const [index, constraint] of constraints.entries()) {
     read(['constraints', index], () => parseConstraint(constraint));
   }
@@ -113,11 +124,10 @@ function checkPlacement(
 /** Attributes that say the same as one under `deploy` must say the same. */
 function checkTwins(key: string, service: CanonicalService, { tree, complain }: Context): void {
   const { deploy, scale, cpus, mem_limit: memory, mem_reservation: reserved, pids_limit: pids } = service;
-  const isSaid = (value: unknown) => value !== undefined;
-  if (![scale, cpus, memory, reserved, pids].some(isSaid)) return;
-  const { limits, reservations } = deploy?.resources ?? {};
+  if (deploy === undefined || (scale ?? cpus ?? memory ?? reserved ?? pids) === undefined) return;
+  const { limits, reservations } = deploy.resources ?? {};
   const twins = [
-    ['scale', scale, 'deploy.replicas', deploy?.replicas, undefined],
+    ['scale', scale, 'deploy.replicas', deploy.replicas, undefined],
     ['cpus', cpus, 'deploy.resources.limits.cpus', limits?.cpus, limits],
     ['mem_limit', memory, 'deploy.resources.limits.memory', limits?.memory, limits],
     ['mem_reservation', reserved, 'deploy.resources.reservations.memory', reservations?.memory, reservations],
@@ -147,7 +157,7 @@ function checkReferences(key: string, service: CanonicalService, { model, compla
     if (has(model.networks, name)) continue;
     complain([...path, 'networks', name], `no network is called ${name}`, `define ${name} under networks`);
   }
-  for (const [index, mount] of (service.volumes ?? []).entries()) {
+  for (const [index, mount] of service.volumes?.entries() ?? []) {
     if (mount.type !== 'volume' || mount.source === undefined || has(model.volumes, mount.source)) continue;
     complain(
       [...path, 'volumes', index, 'source'],
@@ -156,8 +166,9 @@ function checkReferences(key: string, service: CanonicalService, { model, compla
     );
   }
   for (const kind of ['secrets', 'configs'] as const) {
+    if (service[kind] === undefined) continue;
     const noun = kind.slice(0, -1);
-    for (const [index, { source }] of (service[kind] ?? []).entries()) {
+    for (const [index, { source }] of service[kind].entries()) {
       if (has(model[kind], source)) continue;
       complain(
         [...path, kind, index, 'source'],
@@ -166,8 +177,10 @@ function checkReferences(key: string, service: CanonicalService, { model, compla
       );
     }
   }
+  const { depends_on: dependencies } = service;
+  if (dependencies === undefined) return;
   // One that is not required may be left out by its profile, and is gone by now; what is here must be there.
-  for (const name of Object.keys(service.depends_on ?? {})) {
+  for (const name of Object.keys(dependencies)) {
     if (has(model.services, name)) {
       if (name === key) complain([...path, 'depends_on', name], 'a service cannot depend on itself');
       continue;
@@ -206,6 +219,8 @@ function checkSource(
 const mountOptions = ['bind', 'volume', 'tmpfs', 'image'] as const;
 
 function checkMounts(key: string, service: CanonicalService, context: Context): void {
+  const { volumes, tmpfs, secrets, configs } = service;
+  if ((volumes ?? tmpfs ?? secrets ?? configs) === undefined) return;
   const { complain, refuse } = context;
   const taken = new Map<string, string>();
   const take = (path: PathSegment[], target: string, what: string) => {
@@ -215,7 +230,7 @@ function checkMounts(key: string, service: CanonicalService, context: Context): 
       complain(path, `${target} is taken already, by ${earlier}`, 'give each its own path');
     else taken.set(target, what);
   };
-  for (const [index, mount] of (service.volumes ?? []).entries()) {
+  for (const [index, mount] of volumes?.entries() ?? []) {
     const path = ['services', key, 'volumes', index];
     take([...path, 'target'], mount.target, `a ${mount.type === 'volume' ? 'volume' : mount.type}`);
     checkSource(path, mount, context);
@@ -228,54 +243,26 @@ function checkMounts(key: string, service: CanonicalService, context: Context): 
       );
     }
   }
-  for (const [index, text] of (service.tmpfs ?? []).entries()) {
+  for (const [index, text] of tmpfs?.entries() ?? []) {
     take(['services', key, 'tmpfs', index], parseTmpfs(text)?.target ?? text, 'a tmpfs');
   }
   for (const kind of ['secrets', 'configs'] as const) {
-    for (const [index, file] of (service[kind] ?? []).entries()) {
+    for (const [index, file] of service[kind]?.entries() ?? []) {
       take(['services', key, kind, index], fileTarget(kind, file), `a ${kind.slice(0, -1)}`);
     }
   }
 }
 
-/** Where many services depend on one another there may be more circles than anyone could read. */
-const circlesMax = 10;
-
-/** Depth-first search for a way from a service back to itself. */
-function checkCycles({ model, complain }: Context): void {
-  let circles = 0;
-  const state = new Map<string, 'open' | 'done'>();
-  const dependenciesOf = (key: string) =>
-    Object.keys(model.services[key]?.depends_on ?? {}).filter(
-      (name) => has(model.services, name) && name !== key,
-    );
-  for (const start of Object.keys(model.services)) {
-    if (state.has(start)) continue;
-    state.set(start, 'open');
-    const stack = [{ key: start, rest: dependenciesOf(start) }];
-    while (stack.length > 0) {
-      const top = stack.at(-1)!;
-      const next = top.rest.pop();
-      if (next === undefined) {
-        state.set(top.key, 'done');
-        stack.pop();
-      } else if (state.get(next) === 'open') {
-        circles += 1;
-        if (circles > circlesMax) return;
-        const names = stack.map(({ key }) => key);
-        const cycle = [...names.slice(names.indexOf(next)), next];
-        const share = sharesOf(model.services[top.key]!).find(({ service }) => service === next);
-        complain(
-          ['services', top.key, ...(share?.path ?? ['depends_on', next])],
-          `the services depend on each other in a circle: ${chainText(cycle)}`,
-          'take one of them out',
-        );
-      } else if (!state.has(next)) {
-        state.set(next, 'open');
-        stack.push({ key: next, rest: dependenciesOf(next) });
-      }
-    }
+function checkCircles({ model, services, complain }: Context): void {
+  const dependencies = new Map<string, string[]>();
+  for (const [key, { depends_on: named }] of services) {
+    if (named !== undefined) dependencies.set(key, Object.keys(named));
   }
+  findCircles(dependencies, (circle, message) => {
+    const [from, to] = [circle.at(-2)!, circle.at(-1)!];
+    const share = sharesOf(model.services[from]!).find(({ service }) => service === to);
+    complain(['services', from, ...(share?.path ?? ['depends_on', to])], message, 'take one of them out');
+  });
 }
 
 function checkFiles({ model, faulty, complain }: Context): void {

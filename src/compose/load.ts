@@ -3,6 +3,7 @@ import type { ApplicationSpec } from '../spec/application.ts';
 import { configBytesMax, secretBytesMax } from '../spec/defaults.ts';
 import type { SeccompProfile } from '../spec/seccomp.ts';
 import { ShoalError } from '../util/errors.ts';
+import { isLarge, tellCirclesOf } from './circles.ts';
 import { checkConsistency } from './consistency.ts';
 import { Diagnostics, type Diagnostic } from './diagnostic.ts';
 import { withoutEmptyTexts } from './empty-texts.ts';
@@ -12,7 +13,7 @@ import { readSources, type InputFile, type Source } from './sources.ts';
 import { systemFileSystem, type FileSystem } from './files.ts';
 import type { EnvironmentOfFiles } from './layer.ts';
 import { readProject } from './layers.ts';
-import type { CanonicalModel } from './model.ts';
+import type { CanonicalModel, CanonicalService } from './model.ts';
 import { normalise, withoutDefaults, type RawModel } from './normalise.ts';
 import { profilesOf, selectProfiles } from './profiles.ts';
 import { isProjectName, normaliseProjectName, projectNameOf, projectNameRule } from './project.ts';
@@ -110,19 +111,26 @@ async function readModel(
 ): Promise<{ model: LoadedModel; contents: FileContents }> {
   const project = await readFiles(options, { refusals });
   const { name, tree, environment, environments, fileSystem, projectDirectory, diagnostics } = project;
+  // Of a large project each stage that finds something wrong is the last; of any other all that is wrong is told at once.
+  const stagesMatter = isLarge(tree);
+  const isOver = () => diagnostics.isFull() || (stagesMatter && diagnostics.hasErrors());
+  if (stagesMatter && options.skipConsistency !== true) tellCirclesOf(tree, diagnostics);
+  if (isOver()) throw failure(diagnostics);
   const { plain: whole, faulty, isComplete } = await validate(tree, diagnostics);
-  if (!isComplete || diagnostics.isFull()) throw failure(diagnostics);
+  if (!isComplete || isOver()) throw failure(diagnostics);
   warnOfVersion(tree, whole, diagnostics);
   const active = [...activeProfiles(options, environment), ...profilesOf(whole, options.services ?? [])];
-  const plain = selectProfiles(whole, active, tree, diagnostics);
+  const plain = isSaid(whole, 'profiles') ? selectProfiles(whole, active, tree, diagnostics) : whole;
   const { reads = 'all' } = options;
   const resolve = { fileSystem, environment, environments, tree, diagnostics, projectDirectory };
   const variables = reads === 'none' ? new Map() : await serviceEnvironments(plain, resolve);
-  const labels = reads === 'none' ? new Map() : await serviceLabels(plain, resolve);
+  const labels =
+    reads === 'none' || !isSaid(plain, 'label_file') ? new Map() : await serviceLabels(plain, resolve);
   const model = normalise(plain, name, variables, labels, { environment, projectDirectory });
   if (options.skipConsistency !== true) {
     checkConsistency(model, tree, faulty, diagnostics);
-    checkResources(model, tree, diagnostics);
+    if (!isOver()) checkResources(model, tree, diagnostics);
+    if (isOver()) throw failure(diagnostics);
   }
   const canonical = onlyUsed(model);
   // The canonical model is plain data; its interfaces have no index signature that Plain could see.
@@ -136,12 +144,20 @@ async function readModel(
     const severity = reads === 'all' ? 'error' : 'warning';
     contents.secrets = await fileContents('secrets', canonical, secretBytesMax, resolve, severity);
     contents.configs = await fileContents('configs', canonical, configBytesMax, resolve, severity);
-    contents.seccomp = await seccompProfiles(canonical, resolve, severity);
+    if (isSaid(canonical, 'security_opt')) {
+      contents.seccomp = await seccompProfiles(canonical, resolve, severity);
+    }
   }
   if (diagnostics.hasErrors()) throw failure(diagnostics);
   const merged = () => selectFrom(withoutDefaults(plain, name, variables, labels), canonical);
   const warnings = diagnostics.warnings();
   return { model: { canonical, merged, warnings, environment, profiles: profilesOf(whole) }, contents };
+}
+
+/** Whether any service has the attribute. */
+function isSaid({ services = {} }: RawModel, attribute: keyof CanonicalService): boolean {
+  for (const key in services) if (services[key]![attribute] !== undefined) return true;
+  return false;
 }
 
 /** An application as its files say it, merged into one, with its variables still in it. */

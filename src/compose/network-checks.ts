@@ -5,9 +5,10 @@ import {
   subnetContains,
   subnetSize,
   subnetsOverlap,
+  type Subnet,
 } from '../spec/address.ts';
 import { portName, portsClash, type OpenPort } from '../spec/port.ts';
-import { checks } from './checks.ts';
+import { checks, readSubnet } from './checks.ts';
 import { parseLink } from './links.ts';
 import { serviceMode } from './deploy.ts';
 import type { CanonicalModel, CanonicalNetwork, CanonicalService } from './model.ts';
@@ -17,29 +18,49 @@ import type { Speaker } from './speaker.ts';
 /** Smaller subnets hold too few addresses to divide. */
 const prefixMax = 28;
 
+/** Services by their keys. */
+type Services = readonly [string, CanonicalService][];
+
 /** Checks what must hold between names, addresses and ports of all services and networks. */
-export function checkNetworking(model: CanonicalModel, speaker: Speaker): void {
-  for (const [key, service] of Object.entries(model.services)) {
-    checkLinks(key, service, model, speaker);
-    checkSingle(key, service, speaker);
-    checkInterfaceNames(key, service, speaker);
+export function checkNetworking(context: Speaker & { model: CanonicalModel; services: Services }): void {
+  const { model, services } = context;
+  const withName: [string, CanonicalService][] = [];
+  const withPorts: [string, CanonicalService][] = [];
+  const withAddress: [string, CanonicalService][] = [];
+  for (const [key, service] of services) {
+    const addresses = fixedAddresses(service);
+    if (service.container_name !== undefined) withName.push([key, service]);
+    if (service.ports !== undefined) withPorts.push([key, service]);
+    if (addresses.length > 0) withAddress.push([key, service]);
+    if (service.links !== undefined) checkLinks(key, service, service.links, model, context);
+    if (service.container_name !== undefined || addresses.length > 0) {
+      checkSingle(key, service, addresses, context);
+    }
+    checkInterfaceNames(key, service, context);
   }
-  checkContainerNames(model, speaker);
-  checkPorts(model, speaker);
-  checkSubnets(model, speaker);
-  for (const [key, network] of Object.entries(model.networks ?? {})) checkRanges(key, network, speaker);
-  checkFixedAddresses(model, speaker);
+  checkContainerNames(withName, context);
+  if (withPorts.length > 0) checkPorts(withPorts, context);
+  checkSubnets(model, context);
+  if (context.isFull()) return;
+  for (const [key, network] of Object.entries(model.networks ?? {})) checkRanges(key, network, context);
+  if (withAddress.length > 0) checkFixedAddresses(model, withAddress, context);
+}
+
+/** The networks on which the service has a fixed address. */
+function fixedAddresses({ networks }: CanonicalService): string[] {
+  return Object.keys(networks).filter((name) => networks[name]?.ipv4_address !== undefined);
 }
 
 /** A link leads to another service that shares a network with this one. */
 function checkLinks(
   key: string,
   service: CanonicalService,
+  links: readonly string[],
   model: CanonicalModel,
   { complain, refuse }: Speaker,
 ): void {
   const aliases = new Map<string, string>();
-  for (const [index, text] of (service.links ?? []).entries()) {
+  for (const [index, text] of links.entries()) {
     const path = ['services', key, 'links', index];
     const { service: target, alias } = parseLink(text);
     const other = Object.hasOwn(model.services, target) ? model.services[target]! : undefined;
@@ -57,15 +78,17 @@ function checkLinks(
 }
 
 /** A name of a container, and a fixed address, can only be had once. */
-function checkSingle(key: string, service: CanonicalService, { complain, refuse }: Speaker): void {
+function checkSingle(
+  key: string,
+  service: CanonicalService,
+  addresses: readonly string[],
+  { complain, refuse }: Speaker,
+): void {
   const { deploy } = service;
   const path = ['services', key];
-  const addresses = Object.entries(service.networks).filter(
-    ([, options]) => options?.ipv4_address !== undefined,
-  );
   const single = [
     ...(service.container_name === undefined ? [] : [['container_name']]),
-    ...addresses.map(([name]) => ['networks', name, 'ipv4_address']),
+    ...addresses.map((name) => ['networks', name, 'ipv4_address']),
   ];
   const mode = serviceMode(service);
   const says = service.scale === undefined ? 'deploy.replicas' : 'scale';
@@ -94,8 +117,8 @@ function checkSingle(key: string, service: CanonicalService, { complain, refuse 
 /** Interfaces of a service have names of their own. */
 function checkInterfaceNames(key: string, service: CanonicalService, { refuse }: Speaker): void {
   const taken = new Map<string, string>();
-  for (const [network, options] of Object.entries(service.networks)) {
-    const name = options?.interface_name;
+  for (const network of Object.keys(service.networks)) {
+    const name = service.networks[network]?.interface_name;
     if (name === undefined) continue;
     const earlier = taken.get(name);
     taken.set(name, network);
@@ -109,14 +132,14 @@ function checkInterfaceNames(key: string, service: CanonicalService, { refuse }:
 }
 
 /** A fixed address is one of its network's, and nobody else's. */
-function checkFixedAddresses(model: CanonicalModel, { refuse }: Speaker): void {
+function checkFixedAddresses(model: CanonicalModel, services: Services, { refuse }: Speaker): void {
   const taken = new Map<string, string>();
   for (const [key, network] of Object.entries(model.networks ?? {})) {
     const { gateway, aux_addresses: others } = network.ipam?.config?.[0] ?? {};
     if (gateway !== undefined) taken.set(`${key} ${gateway}`, 'the gateway');
     for (const [name, address] of Object.entries(others ?? {})) taken.set(`${key} ${address}`, name);
   }
-  for (const [key, service] of Object.entries(model.services)) {
+  for (const [key, service] of services) {
     for (const [name, options] of Object.entries(service.networks)) {
       const network = model.networks?.[name];
       const address = options?.ipv4_address;
@@ -137,9 +160,9 @@ function checkFixedAddresses(model: CanonicalModel, { refuse }: Speaker): void {
   }
 }
 
-function checkContainerNames({ services }: CanonicalModel, { complain }: Speaker): void {
+function checkContainerNames(services: Services, { complain }: Speaker): void {
   const taken = new Map<string, string>();
-  for (const [key, { container_name: name }] of Object.entries(services)) {
+  for (const [key, { container_name: name }] of services) {
     if (name === undefined) continue;
     const earlier = taken.get(name);
     if (earlier !== undefined) {
@@ -154,11 +177,11 @@ function checkContainerNames({ services }: CanonicalModel, { complain }: Speaker
 }
 
 /** A port is published in ingress mode by one service only, and in host mode once by a service, on each address. */
-function checkPorts(model: CanonicalModel, { refuse }: Speaker): void {
+function checkPorts(services: Services, { refuse }: Speaker): void {
   const ingress = new Map<string, TakenPort[]>();
-  for (const [key, service] of Object.entries(model.services)) {
+  for (const [key, { ports = [] }] of services) {
     const host = new Map<string, TakenPort[]>();
-    for (const [index, port] of (service.ports ?? []).entries()) {
+    for (const [index, port] of ports.entries()) {
       if (port.published === undefined || port.published === '0' || port.published.includes('-')) continue;
       const taken = port.mode === 'host' ? host : ingress;
       const { protocol, host_ip: address } = port;
@@ -185,10 +208,14 @@ interface TakenPort {
 }
 
 function checkSubnets(model: CanonicalModel, { refuse }: Speaker): void {
-  const all = Object.entries(model.networks ?? {}).flatMap(([key, network]) => {
-    const text = network.external === true ? undefined : network.ipam?.config?.[0]?.subnet;
-    return text === undefined || !checks.subnet(text) ? [] : [{ key, text, subnet: parseSubnet(text) }];
-  });
+  const networks = model.networks ?? {};
+  const all: { key: string; index: number; text: string; subnet: Subnet }[] = [];
+  for (const key of Object.keys(networks)) {
+    const { external, ipam } = networks[key]!;
+    const text = external === true ? undefined : ipam?.config?.[0]?.subnet;
+    const subnet = text === undefined ? undefined : readSubnet(text);
+    if (subnet !== undefined) all.push({ key, index: all.length, text: text!, subnet });
+  }
   const pathOf = (key: string) => ['networks', key, 'ipam', 'config', 0, 'subnet'];
   for (const { key, text, subnet } of all) {
     if (subnet.prefix > prefixMax)
@@ -198,7 +225,7 @@ function checkSubnets(model: CanonicalModel, { refuse }: Speaker): void {
   let furthest = all[0];
   for (const one of all.toSorted((left, right) => left.subnet.base - right.subnet.base)) {
     if (furthest !== undefined && one !== furthest && subnetsOverlap(one.subnet, furthest.subnet)) {
-      const [first, second] = all.indexOf(one) < all.indexOf(furthest) ? [one, furthest] : [furthest, one];
+      const [first, second] = one.index < furthest.index ? [one, furthest] : [furthest, one];
       refuse(pathOf(second.key), `the subnet overlaps that of ${first.key}`, 'keep subnets apart');
     }
     if (furthest === undefined || lastOf(one.subnet) > lastOf(furthest.subnet)) furthest = one;
@@ -221,8 +248,8 @@ function checkRanges(key: string, network: CanonicalNetwork, { refuse }: Speaker
     }
     return;
   }
-  if (!checks.subnet(text)) return;
-  const subnet = parseSubnet(text);
+  const subnet = readSubnet(text);
+  if (subnet === undefined) return;
   for (const [keys, address] of given) {
     if (!checks.ipv4Address(address) || isUsableAddress(subnet, parseAddress(address))) continue;
     refuse([...path, ...keys], `${address} is no address in ${text}`, 'choose one of its subnet');
@@ -236,6 +263,6 @@ function checkRanges(key: string, network: CanonicalNetwork, { refuse }: Speaker
   }
 }
 
-function lastOf(subnet: ReturnType<typeof parseSubnet>): number {
+function lastOf(subnet: Subnet): number {
   return subnet.base + subnetSize(subnet);
 }

@@ -22,40 +22,46 @@ export function checkSettings(
       'leave out one of them',
     );
   }
-  checkNetworkMode(path, service, speaker);
-  for (const [index, { command, image }] of (service.pre_start ?? []).entries()) {
+  if (service.network_mode !== undefined) {
+    checkNetworkMode(path, service, service.network_mode, speaker);
+  }
+  for (const [index, { command, image }] of service.pre_start?.entries() ?? []) {
     if (image !== undefined || (command?.length ?? 0) > 0) continue;
     refuse([...path, 'pre_start', index], 'it would run the service itself', 'add command: or image:');
   }
   checkCpus(path, service, speaker);
   checkDeviceRequests(path, service, refuse);
-  checkSwap(path, service, speaker);
+  if (service.memswap_limit !== undefined) checkSwap(path, service, speaker);
   for (const [name, limit] of Object.entries(service.ulimits ?? {})) {
     const { soft, hard } = bothLimits(limit);
     if (hard === -1 || (soft !== -1 && soft <= hard)) continue;
     refuse([...path, 'ulimits', name], 'the soft limit is above the hard one', 'raise hard or lower soft');
   }
+  if (service.security_opt !== undefined) {
+    checkSecurity([...path, 'security_opt'], service.security_opt, speaker);
+  }
+}
+
+function checkSecurity(path: readonly PathSegment[], options: readonly string[], { refuse }: Speaker): void {
   for (const name of ['seccomp', 'apparmor']) {
-    const said = (service.security_opt ?? []).map(securityOption);
+    const said = options.map(securityOption);
     const ones = new Set(said.filter((option) => option.startsWith(`${name}=`)));
     if (ones.size < 2) continue;
-    refuse([...path, 'security_opt'], `it names more than one ${name} profile`, 'keep one of them');
+    refuse(path, `it names more than one ${name} profile`, 'keep one of them');
   }
-  for (const [index, entry] of (service.security_opt ?? []).entries()) {
+  for (const [index, entry] of options.entries()) {
     if (!/^no-new-privileges[:=]false$/u.test(entry)) continue;
-    const others = service.security_opt!.filter((other) => /^no-new-privileges(?:[:=]true)?$/u.test(other));
-    if (others.length > 0)
-      refuse([...path, 'security_opt', index], 'it is asked for as well', 'keep one of them');
+    const others = options.filter((other) => /^no-new-privileges(?:[:=]true)?$/u.test(other));
+    if (others.length > 0) refuse([...path, index], 'it is asked for as well', 'keep one of them');
   }
 }
 
 function checkNetworkMode(
   path: readonly PathSegment[],
   service: CanonicalService,
+  mode: string,
   { complain, refuse }: Speaker,
 ): void {
-  const mode = service.network_mode;
-  if (mode === undefined) return;
   if (Object.keys(service.networks).length > 0) {
     complain([...path, 'network_mode'], 'the service joins networks as well', 'leave out one of them');
   }

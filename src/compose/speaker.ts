@@ -11,6 +11,8 @@ export interface Speaker {
   refuse: Speak;
   /** Something that was asked for does not happen. */
   warn: Speak;
+  /** Whether so much is wrong that nothing more would be kept. */
+  isFull: () => boolean;
 }
 
 /** Speaks to `diagnostics`, with places from `tree`. What would not be kept costs nothing: no place is looked for. */
@@ -20,5 +22,10 @@ export function speakerOf(tree: TreeNode, diagnostics: Diagnostics): Speaker {
     (path, message, hint) => {
       if (!diagnostics.isFullOf(how)) diagnostics[how](placeOf(tree, path), path, message, hint);
     };
-  return { complain: say('error'), refuse: say('refusal'), warn: say('warning') };
+  return {
+    complain: say('error'),
+    refuse: say('refusal'),
+    warn: say('warning'),
+    isFull: () => diagnostics.isFull(),
+  };
 }

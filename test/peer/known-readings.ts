@@ -46,7 +46,12 @@ export const readings: readonly KnownDifference[] = [
     name: 'secrets of a driver',
     dockerComposeSays: /secret "[^"]+" must declare either `file` or `environment`/u,
   },
-  { name: 'tabs on empty lines', dockerComposeSays: /found a tab character that violates indentation/u },
+  {
+    name: 'tabs on empty lines',
+    where: /^[ \t]*\t[ \t]*$/mu,
+    dockerComposeSays:
+      /found (?:a tab character that violates indentation|character that cannot start any token)/u,
+  },
   {
     name: 'the tag !',
     where: /: ! \d/u,

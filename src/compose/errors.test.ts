@@ -334,6 +334,12 @@ describe('a file that is wrong is refused:', () => {
       ['1:11 : cannot read /app/a.yaml: there is no such file; name a file that can be read'],
     ],
     [
+      'include: ["https://example.org/a.git"]\nservices: { a: { image: b } }',
+      [
+        '1:11 : cannot read /app/https:/example.org/a.git: there is no such file; nothing is fetched: fetch it first, and name the file',
+      ],
+    ],
+    [
       'services: { a: { image: "${X:?say it}" } }',
       [
         '1:25 services.a.image: the required variable X is not set: say it; set X in the environment or in .env',

@@ -37,18 +37,21 @@ export async function readSources(
             posix.resolve(workingDirectory, input.path),
             composeFileBytesMax,
             (message) =>
-              diagnostics.error(
-                input.at ?? { file: source, offset: 0 },
-                [],
-                message,
-                'name a file that can be read',
-              ),
+              diagnostics.error(input.at ?? { file: source, offset: 0 }, [], message, hintFor(input.path)),
           )
         : input.content;
     if (text === undefined) continue;
     sources.push(await parseSource({ name, text: text.replaceAll('\r\n', '\n') }, diagnostics));
   }
   return sources;
+}
+
+/** docker compose fetches repositories of Git and artifacts of registries; what is read here is on this machine. */
+function hintFor(path: string): string {
+  const isElsewhere = /(?:^|\/)(?:(?:https?|ssh|git|oci):\/|git@|github\.com\/)/u.test(path);
+  return isElsewhere
+    ? 'nothing is fetched: fetch it first, and name the file'
+    : 'name a file that can be read';
 }
 
 /** Parses one file; a document that is no map is an error, and a file without any adds nothing, with a warning. */

@@ -207,7 +207,7 @@ interface TakenPort {
   key: string;
 }
 
-function checkSubnets(model: CanonicalModel, { refuse }: Speaker): void {
+function checkSubnets(model: CanonicalModel, { refuse, isFull }: Speaker): void {
   const networks = model.networks ?? {};
   const all: { key: string; index: number; text: string; subnet: Subnet }[] = [];
   for (const key of Object.keys(networks)) {
@@ -224,6 +224,7 @@ function checkSubnets(model: CanonicalModel, { refuse }: Speaker): void {
   // In order of their addresses, whatever overlaps any of those before overlaps the one that reaches furthest.
   let furthest = all[0];
   for (const one of all.toSorted((left, right) => left.subnet.base - right.subnet.base)) {
+    if (isFull()) return;
     if (furthest !== undefined && one !== furthest && subnetsOverlap(one.subnet, furthest.subnet)) {
       const [first, second] = one.index < furthest.index ? [one, furthest] : [furthest, one];
       refuse(pathOf(second.key), `the subnet overlaps that of ${first.key}`, 'keep subnets apart');

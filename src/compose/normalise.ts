@@ -65,7 +65,7 @@ export function normalise(
     ),
   );
   const usesDefault = Object.values(normalServices).some((service) => 'default' in service.networks);
-  const allNetworks: Table<Partial<CanonicalNetwork> | null> = { ...networks };
+  const allNetworks: Table<Partial<CanonicalNetwork> | null> = Object.assign(newTable(), networks);
   if (usesDefault) allNetworks['default'] ??= null;
   else delete allNetworks['default'];
   const nameOf = (key: string, given: { name?: string; external?: boolean } | null) =>

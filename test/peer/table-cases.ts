@@ -11,7 +11,7 @@ import { settingRows } from '../../src/compose/setting-rows.ts';
 import { serviceRows, type Row } from '../../src/compose/table-rows.ts';
 import { topRows } from '../../src/compose/table-rows-top.ts';
 import { rowsWithin } from '../../src/compose/table-rows-within.ts';
-import { given, ofService, ofTop } from '../../src/compose/table-text.ts';
+import { given, ofService, ofTop, using } from '../../src/compose/table-text.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import { corpus, files as corpusFiles } from '../fuzz/compose-corpus.ts';
 import { documentOf } from '../fuzz/compose-worker.ts';
@@ -47,9 +47,7 @@ export function tableCases(): PeerCase[] {
       more,
     ),
   );
-  const top = topLevelRows.map(([row]) =>
-    caseOf(`row ${row}`, `services: { web: { image: nginx } }\n${row}\n`, more),
-  );
+  const top = topLevelRows.map(([row]) => caseOf(`row ${row}`, using(row), more));
   return [
     ...written([...serviceRows, ...rowsWithin], ofService),
     ...written(topRows, ofTop),

@@ -1,4 +1,4 @@
-import type { Plain } from './tree.ts';
+import { newTable, type Plain } from './tree.ts';
 
 /** How a map is printed: its keys in this order, then the others by name, and how what is below it is printed. */
 interface Shape {
@@ -186,7 +186,7 @@ function arranged(value: Plain, shape: Shape, isJson: boolean): Plain {
       .filter((key) => !known.has(key))
       .sort(),
   ];
-  const arrangedTable = Object.create(null) as Record<string, Plain>;
+  const arrangedTable = newTable<Plain>();
   for (const key of keys) arrangedTable[key] = arranged(table[key]!, below[key] ?? each, isJson);
   return arrangedTable;
 }

@@ -1,6 +1,6 @@
 import type { Attribute, JsonType } from './attribute.ts';
 import { checks } from './checks.ts';
-import type { Plain } from './tree.ts';
+import { isMap, type Plain } from './tree.ts';
 
 const faultsMax = 200;
 const patterns = new Map<string, RegExp>();
@@ -60,10 +60,6 @@ function refusedItems(list: readonly Plain[], items: Attribute, budget: { faults
     refused.push(isRight(item, items) ? item : refusedOf(item, items, budget));
   }
   return refused;
-}
-
-function isMap(value: Plain): value is Record<string, Plain> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 function attributeUnder(attribute: Attribute, key: string): Attribute | undefined {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ShoalError } from '../util/errors.ts';
 import type { CanonicalModel, CanonicalService } from './model.ts';
-import type { Plain } from './tree.ts';
+import { newTable, type Plain } from './tree.ts';
 
 /**
  * The model with the named services and those that they depend on, and of everything else only what these use. Throws
@@ -78,7 +78,7 @@ export function selectFrom(model: Plain, selected: CanonicalModel): Plain {
 }
 
 function keep<T>(table: Record<string, T>, wanted: (key: string) => boolean): Record<string, T> {
-  const kept = Object.create(null) as Record<string, T>;
+  const kept = newTable<T>();
   for (const [key, value] of Object.entries(table)) if (wanted(key)) kept[key] = value;
   return kept;
 }

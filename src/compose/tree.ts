@@ -153,6 +153,11 @@ export function mapValues(
 
 export type Plain = Scalar | Plain[] | { [key: string]: Plain };
 
+/** Whether the data is a map, and no list or scalar. */
+export function isMap(value: Plain | undefined): value is { [key: string]: Plain } {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
 /** A table without entries, for names that people make up. It inherits nothing, so that a key such as `constructor` is only ever what was put in. */
 export function newTable<T>(): Record<string, T> {
   return Object.create(null) as Record<string, T>;

@@ -1,5 +1,5 @@
 import { fullName } from '../spec/names.ts';
-import type { Plain } from './tree.ts';
+import { isMap, type Plain } from './tree.ts';
 
 type Table = Record<string, Plain>;
 
@@ -11,20 +11,20 @@ export function normaliseWritten(written: Table, name: string): Plain {
   const { version: _, include: __, services, ...rest } = written;
   const model: Table = { ...rest, name: written['name'] ?? name, services: {} };
   let usesDefault = false;
-  if (isTable(services)) {
+  if (isMap(services)) {
     const whole = Object.entries(services).map(([key, service]): [string, Plain] => {
-      if (!isTable(service)) return [key, service];
+      if (!isMap(service)) return [key, service];
       const normal = normalService(service);
       const { networks } = normal;
-      usesDefault ||= isTable(networks) && Object.hasOwn(networks, 'default');
+      usesDefault ||= isMap(networks) && Object.hasOwn(networks, 'default');
       return [key, normal];
     });
     model['services'] = Object.fromEntries(whole);
   }
-  if (usesDefault) model['networks'] = { default: null, ...(isTable(rest['networks']) && rest['networks']) };
+  if (usesDefault) model['networks'] = { default: null, ...(isMap(rest['networks']) && rest['networks']) };
   for (const kind of ['networks', 'volumes', 'secrets', 'configs']) {
     const table = model[kind];
-    if (isTable(table)) model[kind] = eachEntry(table, (entry, key) => named(entry, key, name));
+    if (isMap(table)) model[kind] = eachEntry(table, (entry, key) => named(entry, key, name));
   }
   return sorted(model);
 }
@@ -33,9 +33,9 @@ function normalService(service: Table): Table {
   const normal: Table = { ...service };
   delete normal['extends'];
   const { networks, network_mode: mode, provider, depends_on: dependencies, ports, secrets } = service;
-  const isOnNone = networks === undefined || (isTable(networks) && Object.keys(networks).length === 0);
+  const isOnNone = networks === undefined || (isMap(networks) && Object.keys(networks).length === 0);
   if (isOnNone && mode === undefined && provider === undefined) normal['networks'] = { default: null };
-  if (isTable(dependencies)) {
+  if (isMap(dependencies)) {
     normal['depends_on'] = eachEntry(dependencies, (one) => withDefaults(one, { required: true }));
   }
   if (Array.isArray(ports)) {
@@ -43,7 +43,7 @@ function normalService(service: Table): Table {
   }
   if (Array.isArray(secrets)) {
     normal['secrets'] = secrets.map((secret) => {
-      const source = isTable(secret) && secret['source'];
+      const source = isMap(secret) && secret['source'];
       return typeof source === 'string' ? withDefaults(secret, { target: `/run/secrets/${source}` }) : secret;
     });
   }
@@ -51,25 +51,21 @@ function normalService(service: Table): Table {
 }
 
 function named(entry: Plain, key: string, name: string): Plain {
-  if (entry !== null && !isTable(entry)) return entry;
+  if (entry !== null && !isMap(entry)) return entry;
   return withDefaults(entry ?? {}, { name: entry?.['external'] === true ? key : fullName(name, key) });
 }
 
 function withDefaults(value: Plain, defaults: Table): Plain {
-  return isTable(value) ? { ...defaults, ...value } : value;
+  return isMap(value) ? { ...defaults, ...value } : value;
 }
 
 function eachEntry(table: Table, change: (value: Plain, key: string) => Plain): Table {
   return Object.fromEntries(Object.entries(table).map(([key, value]) => [key, change(value, key)]));
 }
 
-function isTable(value: Plain | undefined): value is Table {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
-}
-
 function sorted(value: Plain): Plain {
   if (Array.isArray(value)) return value.map(sorted);
-  if (!isTable(value)) return value;
+  if (!isMap(value)) return value;
   const entries = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1));
   return Object.fromEntries(entries.map(([key, child]) => [key, sorted(child)]));
 }

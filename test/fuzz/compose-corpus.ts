@@ -11,7 +11,7 @@ import { settingRows } from '../../src/compose/setting-rows.ts';
 import { serviceRows, type Row } from '../../src/compose/table-rows.ts';
 import { topRows } from '../../src/compose/table-rows-top.ts';
 import { rowsWithin } from '../../src/compose/table-rows-within.ts';
-import { given, ofService, ofTop } from '../../src/compose/table-text.ts';
+import { given, ofService, ofTop, using } from '../../src/compose/table-text.ts';
 import type { Random } from '../../src/util/random.ts';
 
 /** The documents that mutation begins with, and the mutation. */
@@ -33,11 +33,32 @@ export const files: Record<string, string> = {
   '/app/a.env': 'A=1\nB="two words"\n',
 };
 
-/** All that a table of the language holds: what runs, what is refused, and what is wrong. */
-function written(rows: readonly Row[], text: typeof ofTop): string[] {
-  return rows.flatMap(([path, right, wrong, refused = []]) =>
-    [...right, ...wrong, ...refused].map((value) => text(path, value)),
-  );
+/** A document, and which row of a table it is made of. */
+export interface RowText {
+  name: string;
+  text: string;
+}
+
+/** All that the tables of the language hold: what runs, what is refused, and what is wrong. They name the files `given`. */
+export function tableTexts(): RowText[] {
+  const written = (rows: readonly Row[], write: typeof ofTop) =>
+    rows.flatMap(([path, right, wrong, refused = []]) =>
+      [...right, ...wrong, ...refused].map((value) => ({
+        name: `table ${path}: ${value}`,
+        text: write(path, value),
+      })),
+    );
+  return [...written([...serviceRows, ...rowsWithin], ofService), ...written(topRows, ofTop)];
+}
+
+/** Every row of the attribute tables, at the service or the top level that it is about. They name the files `disk`. */
+export function rowTexts(): RowText[] {
+  const services = [...canonicalRows, ...specRows, ...settingRows].map(([row]) => ({
+    name: `row ${row}`,
+    text: `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${row}\n${surroundings}`,
+  }));
+  const top = topLevelRows.map(([row]) => ({ name: `row ${row}`, text: using(row) }));
+  return [...services, ...top];
 }
 
 /** Every sample, every golden file and every row of the attribute tables, as a document of its own. */
@@ -49,13 +70,8 @@ export function corpus(): string[] {
     .filter((name) => name.endsWith('.compose.yaml'))
     .map((name) => `src/compose/golden/${name}`);
   const whole = [...samples, ...golden].map((path) => readFileSync(join(root, path), 'utf8'));
-  const services = [...canonicalRows, ...specRows, ...settingRows].map(
-    ([row]) =>
-      `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${row}\n${surroundings}`,
-  );
-  const top = topLevelRows.map(([row]) => `services: { web: { image: nginx } }\n${row}\n`);
-  const tables = [...written([...serviceRows, ...rowsWithin], ofService), ...written(topRows, ofTop)];
-  return [...whole, ...handWritten, ...services, ...top, ...tables];
+  const rows = [...rowTexts(), ...tableTexts()].map(({ text }) => text);
+  return [...whole, ...handWritten, ...rows];
 }
 
 /** What YAML is made of, and what it is not. */

@@ -1,19 +1,11 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  canonicalRows,
-  disk,
-  specRows,
-  surroundings,
-  topLevelRows,
-} from '../../src/compose/attribute-rows.ts';
-import { settingRows } from '../../src/compose/setting-rows.ts';
-import { serviceRows, type Row } from '../../src/compose/table-rows.ts';
-import { topRows } from '../../src/compose/table-rows-top.ts';
+import { disk } from '../../src/compose/attribute-rows.ts';
+import { serviceRows } from '../../src/compose/table-rows.ts';
 import { rowsWithin } from '../../src/compose/table-rows-within.ts';
-import { given, ofService, ofTop, using } from '../../src/compose/table-text.ts';
+import { given, ofService } from '../../src/compose/table-text.ts';
 import { seededRandom } from '../../src/util/random.ts';
-import { corpus, files as corpusFiles } from '../fuzz/compose-corpus.ts';
+import { corpus, files as corpusFiles, rowTexts, tableTexts, type RowText } from '../fuzz/compose-corpus.ts';
 import { documentOf } from '../fuzz/compose-worker.ts';
 import { caseOf, type PeerCase } from './case.ts';
 
@@ -28,32 +20,12 @@ function inFolder(files: Readonly<Record<string, string>>): Record<string, strin
   );
 }
 
-function written(rows: readonly Row[], text: typeof ofTop): PeerCase[] {
-  const { environment } = given;
-  return rows.flatMap(([path, right, wrong, refused = []]) =>
-    [...right, ...wrong, ...refused].map((value) =>
-      caseOf(`table ${path}: ${value}`, text(path, value), { files: inFolder(given.disk), environment }),
-    ),
-  );
-}
-
 /** Each row of the tables with each of its values: right, wrong, and refused. */
 export function tableCases(): PeerCase[] {
-  const more = { files: inFolder(disk), environment: given.environment };
-  const services = [...canonicalRows, ...specRows, ...settingRows].map(([row]) =>
-    caseOf(
-      `row ${row}`,
-      `name: app\nservices:\n  db: { image: redis }\n  web:\n    image: nginx\n    ${row}\n${surroundings}`,
-      more,
-    ),
-  );
-  const top = topLevelRows.map(([row]) => caseOf(`row ${row}`, using(row), more));
-  return [
-    ...written([...serviceRows, ...rowsWithin], ofService),
-    ...written(topRows, ofTop),
-    ...services,
-    ...top,
-  ];
+  const { environment } = given;
+  const casesOf = (texts: readonly RowText[], files: Readonly<Record<string, string>>) =>
+    texts.map(({ name, text }) => caseOf(name, text, { files: inFolder(files), environment }));
+  return [...casesOf(tableTexts(), given.disk), ...casesOf(rowTexts(), disk)];
 }
 
 /** Each sample where it lies. */

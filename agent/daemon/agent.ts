@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
+import type { HostConditions } from '../conditions/conditions.ts';
 import type { HostNetwork } from '../network/network.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
 import { changed, noAssignments, type AssignmentChange, type Assignments } from '../session/assignments.ts';
@@ -38,6 +39,8 @@ export interface AgentOptions {
   engine: Engine;
   network: HostNetwork;
   logs: TaskLogs;
+  /** What is wrong with this host: its parts report there, the manager is told. */
+  conditions: HostConditions;
   stateDirectory: string;
   runDirectory: string;
   hostname: string;
@@ -60,6 +63,7 @@ export class Agent {
   readonly #applier: Loop;
   readonly #imageKeeper: Loop;
   readonly #change: Condition;
+  readonly #stopTelling: () => void;
   #assignments: Assignments = noAssignments();
   /** Which message the assignments are as of, for telling when the kernel matches them. */
   #told: { epoch: number; sequence: number } | undefined;
@@ -73,10 +77,12 @@ export class Agent {
     this.#files = files;
     this.#change = new Condition(clock);
     this.#store = new TaskStore(join(options.stateDirectory, 'agent', 'agent.db'));
+    this.#stopTelling = options.conditions.onChange(() => this.session.conditionsChanged());
     this.session = new AgentSession({
       addresses: options.managerAddresses,
       credentials: options.credentials,
       describe: () => this.#describe(),
+      conditions: () => options.conditions.list(),
       clock,
       random,
       log,
@@ -149,6 +155,7 @@ export class Agent {
   /** Ends everything of ours; containers, networks and assignments stay as they are. */
   async stop(): Promise<void> {
     this.#streams.close();
+    this.#stopTelling();
     await this.session.stop();
     await Promise.all([this.#worker.stop(), this.#applier.stop(), this.#imageKeeper.stop()]);
     await this.#options.network.stop();

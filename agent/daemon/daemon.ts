@@ -122,6 +122,7 @@ export class Daemon {
       log,
       network: this.#parts.createNetwork(advertiseAddress),
       logs: this.#parts.createLogs(),
+      conditions: this.#parts.conditions,
       managerAddresses: () => this.#identity?.membership.managerAddresses ?? [],
       credentials: () => this.#identity?.credentials ?? identity.credentials,
     });

@@ -1,5 +1,6 @@
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { HostConditions } from '../conditions/conditions.ts';
 import { createContainerdEngine } from '../engine/containerd.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ensureContainerd, type ContainerdProcess } from '../engine/process.ts';
@@ -19,6 +20,8 @@ const defaultCgroupParent = '/shoal';
 
 /** What a daemon is made of beside its own logic. */
 export interface DaemonParts {
+  /** What is wrong with this host; the other parts report there. */
+  conditions: HostConditions;
   /** Where the engine is, or will be. */
   engineAddress(): string;
   /** Makes sure that there is an engine and connects to it. May be called again after it threw. */
@@ -54,6 +57,7 @@ export function productionParts(settings: PartSettings): DaemonParts {
       log,
     });
   return {
+    conditions: new HostConditions(log),
     engineAddress: () => address,
     startEngine: async () => {
       address = settings.engine ?? (await chooseEngine(stateDirectory, ownAddress, connectTo));

@@ -26,6 +26,7 @@ import {
 } from '../../src/wire/session.ts';
 import { FakeEngine } from '../worker/fake-engine.ts';
 import type { AssignmentChange } from './assignments.ts';
+import type { ReportedCondition } from '../conditions/conditions.ts';
 import { AgentSession, type Credentials } from './session.ts';
 import { StreamServer } from './streams.ts';
 
@@ -114,6 +115,7 @@ let manager: FakeManager;
 let session: AgentSession;
 let credentials: Credentials;
 const changes: AssignmentChange[] = [];
+let conditions: ReportedCondition[] = [];
 const engine = new FakeEngine();
 const streams = new StreamServer({
   removeVolume: () => Promise.resolve(),
@@ -131,6 +133,7 @@ function sessionTo(address: string): AgentSession {
     addresses: () => [address],
     credentials: () => credentials,
     describe: () => Promise.resolve({ hostname: 'h' } as NodeDescription),
+    conditions: () => conditions,
     clock: systemClock,
     random: seededRandom(1),
     log: silentLogger,
@@ -141,6 +144,7 @@ function sessionTo(address: string): AgentSession {
 
 beforeEach(async () => {
   changes.length = 0;
+  conditions = [];
   credentials = await selfSigned(managerServerName);
   manager = new FakeManager(credentials);
   session = sessionTo(await manager.listen());
@@ -180,6 +184,18 @@ test('tells a status that was not acknowledged again in the next session, and on
     ]),
   );
   expect(told).toHaveLength(2);
+});
+
+test('tells what is wrong with the host after the greeting, and again when it has changed', async () => {
+  conditions = [{ type: 'DiskFull', message: 'full' }];
+  session.start();
+  const told = () =>
+    manager.received.flatMap((message) => (message.type === 'conditions' ? [message.conditions] : []));
+  await waitFor(() => expect(told()).toEqual([conditions]));
+  conditions = [];
+  session.conditionsChanged();
+  await waitFor(() => expect(told()).toHaveLength(2));
+  expect(told()[1]).toEqual([]);
 });
 
 test('asks for everything at a gap', async () => {

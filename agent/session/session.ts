@@ -1,6 +1,7 @@
 import { WebSocket } from 'ws';
 import { heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeDescription } from '../../src/spec/node.ts';
+import type { ReportedCondition } from '../conditions/conditions.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf, unreachable } from '../../src/util/errors.ts';
@@ -36,6 +37,8 @@ export interface SessionOptions {
   addresses: () => string[];
   credentials: () => Credentials;
   describe: () => Promise<NodeDescription>;
+  /** What is wrong with the host now. */
+  conditions: () => ReportedCondition[];
   clock: Clock;
   random: Random;
   log: Logger;
@@ -84,6 +87,11 @@ export class AgentSession {
   report(taskId: string, status: TaskStatus): void {
     this.#outbox.put(taskId, status);
     this.#connection?.flushSoon();
+  }
+
+  /** The host's conditions are others now. */
+  conditionsChanged(): void {
+    this.#connection?.tellConditions();
   }
 
   /** Nothing more is to be told of the task. */
@@ -141,6 +149,7 @@ export class AgentSession {
     const connection = new Connection({
       socket,
       description,
+      conditions: this.#options.conditions,
       outbox: this.#outbox,
       clock,
       onWelcome: () => {
@@ -179,6 +188,7 @@ export class AgentSession {
 interface ConnectionOptions {
   socket: WebSocket;
   description: NodeDescription;
+  conditions: () => ReportedCondition[];
   outbox: StatusOutbox;
   clock: Clock;
   onWelcome: () => void;
@@ -243,6 +253,11 @@ class Connection {
     });
   }
 
+  /** Sends the host's conditions, once the manager has greeted. */
+  tellConditions(): void {
+    if (this.#welcomed) this.send({ type: 'conditions', conditions: this.#options.conditions() });
+  }
+
   #flush(): void {
     if (!this.#welcomed) return;
     const batch = this.#options.outbox.take();
@@ -268,6 +283,7 @@ class Connection {
         this.#welcomed = true;
         this.#beat(message.heartbeatIntervalMs > 0 ? message.heartbeatIntervalMs : heartbeatIntervalMs);
         this.#options.onWelcome();
+        this.tellConditions();
         return this.flushSoon();
       }
       case 'assignments': {

@@ -10,6 +10,7 @@ import type { Random } from '../../src/util/random.ts';
 import type { AgentMessage, StreamRequest } from '../../src/wire/session.ts';
 import type { Database } from '../store/objects.ts';
 import { assignmentsFor, overviewOf } from './assignments.ts';
+import { ConditionWriter } from './conditions.ts';
 import { planDrain } from './drain.ts';
 import { Session } from './session.ts';
 import { countsFromAfter, planSilence } from './silence.ts';
@@ -63,6 +64,7 @@ class SessionDispatcher implements Dispatcher {
   readonly #closedAt = new Map<string, number>();
   readonly #streams: StreamBroker;
   readonly #writer: StatusWriter;
+  readonly #conditions: ConditionWriter;
   readonly #assigning: Loop;
   readonly #listening: Loop;
   #countsFrom = 0;
@@ -78,6 +80,7 @@ class SessionDispatcher implements Dispatcher {
     this.#options = options;
     this.#streams = new StreamBroker(clock, random);
     this.#writer = new StatusWriter(database, clock, log);
+    this.#conditions = new ConditionWriter(database, clock, log);
     this.#assigning = new Loop({
       name: 'dispatcher',
       clock,
@@ -98,6 +101,7 @@ class SessionDispatcher implements Dispatcher {
     this.#countsFrom = this.#lastCheck = this.#options.clock.now();
     this.#unsubscribe = this.#options.database.onChange(() => this.#assigning.poke());
     this.#writer.start();
+    this.#conditions.start();
     this.#assigning.start();
     this.#listening.start();
   }
@@ -108,7 +112,7 @@ class SessionDispatcher implements Dispatcher {
     this.#cancelLook?.();
     await Promise.all([this.#assigning.stop(), this.#listening.stop()]);
     for (const session of this.#sessions.values()) session.close('the manager stops');
-    await this.#writer.stop();
+    await Promise.all([this.#writer.stop(), this.#conditions.stop()]);
   }
 
   acceptSession(socket: WebSocket, nodeId: string): void {
@@ -166,6 +170,8 @@ class SessionDispatcher implements Dispatcher {
       case 'hello':
         this.#greet(session, message.description).catch((error: unknown) => session.close(messageOf(error)));
         return;
+      case 'conditions':
+        return this.#conditions.report(session.nodeId, 'agent', message.conditions);
       case 'status':
         return this.#report(session, message);
       case 'applied':

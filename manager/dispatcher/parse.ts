@@ -1,4 +1,4 @@
-import type { NodeDescription } from '../../src/spec/node.ts';
+import { nodeConditions, type NodeDescription } from '../../src/spec/node.ts';
 import { taskStates } from '../../src/spec/task.ts';
 import type { AgentMessage } from '../../src/wire/session.ts';
 
@@ -6,6 +6,9 @@ import type { AgentMessage } from '../../src/wire/session.ts';
 const batchTasksMax = 10_000;
 /** More runtimes or devices than this no host has. */
 const featuresMax = 1_000;
+const conditionTypes: ReadonlySet<unknown> = new Set(Object.keys(nodeConditions));
+/** Longer words on a condition an agent of ours does not send. */
+const conditionMessageMax = 2_000;
 const states: ReadonlySet<unknown> = new Set(taskStates);
 
 /** What an agent sent, checked; undefined when it is not a session message. */
@@ -24,6 +27,12 @@ function isMessage(value: Record<string, unknown>): boolean {
     case 'heartbeat':
     case 'resync':
       return true;
+    case 'conditions':
+      return (
+        Array.isArray(value.conditions) &&
+        value.conditions.length <= conditionTypes.size &&
+        value.conditions.every(isCondition)
+      );
     case 'applied':
       return isCount(value.sequence);
     case 'status':
@@ -44,6 +53,11 @@ function isTaskReport(value: unknown): boolean {
   if (!isObject(value) || typeof value.taskId !== 'string' || !isObject(value.status)) return false;
   const { state, at, message } = value.status;
   return states.has(state) && typeof at === 'number' && typeof message === 'string';
+}
+
+function isCondition(value: unknown): boolean {
+  if (!isObject(value) || !conditionTypes.has(value.type)) return false;
+  return typeof value.message === 'string' && value.message.length <= conditionMessageMax;
 }
 
 function isDescription(value: unknown): value is NodeDescription {

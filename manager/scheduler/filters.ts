@@ -1,5 +1,6 @@
 import { describeConstraint, nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
 import { hostNeeds } from '../../src/spec/host-features.ts';
+import { nodeConditions, type NodeConditionType } from '../../src/spec/node.ts';
 import { portName, portsClash } from '../../src/spec/port.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { assert } from '../../src/util/errors.ts';
@@ -38,8 +39,17 @@ export function filtersFor(serviceId: string, template: TaskTemplate, view: View
   };
 }
 
+/** The conditions for which no new task goes to a node, by their name in `shoal node ls`. */
+const keepingAway = (Object.keys(nodeConditions) as NodeConditionType[]).filter(
+  (type) => nodeConditions[type].keepsTasksAway,
+);
+
 const stateFilters: Filter[] = [
   { explain: 'not ready', fits: ({ node }) => node.status.state === 'ready' },
+  ...keepingAway.map((type) => ({
+    explain: type,
+    fits: ({ node }: NodeUse) => node.conditions?.some((condition) => condition.type === type) !== true,
+  })),
   { explain: 'drained', fits: ({ node }) => node.availability !== 'drain' },
   { explain: 'paused', fits: ({ node }) => node.availability !== 'pause' },
 ];

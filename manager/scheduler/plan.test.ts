@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { NodeConditionType } from '../../src/spec/node.ts';
 import type { Volume } from '../../src/spec/resource.ts';
 import type { Mount, Service, TaskTemplate } from '../../src/spec/service.ts';
 import type { ContainerSettings } from '../../src/spec/settings.ts';
@@ -250,6 +251,15 @@ describe('filters', () => {
     expect(reasonFor({}, { nodes })).toBe(
       'no suitable node: not ready on 2 nodes, drained on 1, paused on 1',
     );
+  });
+
+  test('nodes with a condition that keeps tasks away get nothing; other conditions are no reason', () => {
+    const having = (type: NodeConditionType) => ({ conditions: [{ type, since: 0, message: 'why' }] });
+    const nodes = [sampleNode('a', having('DiskFull')), sampleNode('b', having('EngineSlow'))];
+    expect(reasonFor({}, { nodes })).toBe('no suitable node: DiskFull on 1 node, EngineSlow on 1');
+    const task = pending(web, 1);
+    const skewed = { nodes: [sampleNode('a', having('ClockSkewed'))], services: [web], tasks: [task] };
+    expect(nodeOf(scheduled(skewed), task.id)).toBe('a');
   });
 
   test('a constraint that cannot be read is the reason', () => {

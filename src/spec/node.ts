@@ -21,6 +21,40 @@ export interface NodeDescription {
   cdiDevices?: string[];
 }
 
+/**
+ * What can be wrong with a host while its agent is there. `keepsTasksAway`: no new task is placed there meanwhile; what runs
+ * there stays.
+ */
+export const nodeConditions = {
+  /** Too little room for state, logs or images. */
+  DiskFull: { keepsTasksAway: true },
+  /** The kernel's network state is not what the cluster asks for, and could not be repaired yet. */
+  NetworkBroken: { keepsTasksAway: true },
+  /** The engine, or a shim, does not answer. */
+  EngineSlow: { keepsTasksAway: true },
+  /** A firewall that is not Shoal's drops the traffic of containers. */
+  ForeignFirewall: { keepsTasksAway: true },
+  /** The host does not have the address that the cluster knows it by. */
+  AddressChanged: { keepsTasksAway: true },
+  /** The host's clock and the manager's differ. */
+  ClockSkewed: { keepsTasksAway: false },
+  /** The host runs another version of Shoal than the manager. */
+  VersionMismatch: { keepsTasksAway: false },
+  /** The agent is alive, but its main loop stands still. */
+  AgentStalled: { keepsTasksAway: true },
+} as const satisfies Record<string, { keepsTasksAway: boolean }>;
+
+export type NodeConditionType = keyof typeof nodeConditions;
+
+/** Something that is wrong with a host now. */
+export interface NodeCondition {
+  type: NodeConditionType;
+  /** When the manager first heard of it (ms since the epoch, the manager's clock). */
+  since: number;
+  /** What is wrong, and what to do: for a person. */
+  message: string;
+}
+
 export interface Node extends ObjectMeta {
   role: NodeRole;
   availability: NodeAvailability;
@@ -28,4 +62,6 @@ export interface Node extends ObjectMeta {
   /** Absent until the agent's first session. */
   description?: NodeDescription;
   status: { state: NodeState; since: number; message: string };
+  /** Those that hold, at most one of a type; absent when there are none. */
+  conditions?: NodeCondition[];
 }

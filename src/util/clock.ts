@@ -3,8 +3,10 @@
  * `random.ts` are the only places that touch `Date.now`, `setTimeout` and `Math.random` (checked by `test/tidy.test.ts`).
  */
 export interface Clock {
-  /** Milliseconds since the Unix epoch. */
+  /** Milliseconds since the Unix epoch, for time stamps. It steps when the machine's clock is set: durations need `monotonic`. */
   now(): number;
+  /** Milliseconds since some moment of this process. Never steps, and means nothing to any other process. */
+  monotonic(): number;
   /** Resolves after `ms` milliseconds; rejects with the signal's reason when it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Calls `callback` once after `ms` milliseconds; the returned function cancels it. */
@@ -14,6 +16,7 @@ export interface Clock {
 /** The machine's own clock. Timers do not keep the process alive when `unref` is set. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason as Error);

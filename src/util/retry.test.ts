@@ -7,6 +7,7 @@ function instantClock(): Clock & { slept: number[] } {
   const slept: number[] = [];
   return {
     slept,
+    monotonic: () => 0,
     now: () => 0,
     sleep: (ms) => Promise.resolve(void slept.push(ms)),
     after: () => () => undefined,

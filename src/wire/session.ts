@@ -1,4 +1,4 @@
-import type { NodeDescription } from '../spec/node.ts';
+import type { NodeCondition, NodeDescription } from '../spec/node.ts';
 import type { AllocatedPort, ServiceLink, TaskTemplate } from '../spec/service.ts';
 import type { NetworkAttachment, DesiredTaskState, TaskStatus } from '../spec/task.ts';
 
@@ -131,6 +131,8 @@ export type ManagerMessage =
 export type AgentMessage =
   | { type: 'hello'; description: NodeDescription }
   | { type: 'heartbeat' }
+  /** All conditions that hold on the host; replaces what was told before. Sent after `hello` and whenever one changes. */
+  | { type: 'conditions'; conditions: Pick<NodeCondition, 'type' | 'message'>[] }
   | { type: 'status'; batch: number; tasks: { taskId: string; status: TaskStatus }[] }
   /** The kernel's network state now matches this sequence: removed endpoints get no new connection from this node. */
   | { type: 'applied'; sequence: number }

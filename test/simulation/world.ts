@@ -19,10 +19,21 @@ import { sampleContainer, sampleSpec, sampleTemplate } from '../samples.ts';
 /** Time that only moves when it is told to. */
 export class FakeClock implements Clock {
   #now = 1_000_000;
+  /** How far the wall clock has been set away from the time that has passed (ms). */
+  #stepMs = 0;
   #timers: { at: number; callback: () => void }[] = [];
 
   now(): number {
+    return this.#now + this.#stepMs;
+  }
+
+  monotonic(): number {
     return this.#now;
+  }
+
+  /** Sets the wall clock forward or, with a negative number, back; no time passes. */
+  step(ms: number): void {
+    this.#stepMs += ms;
   }
 
   /** Moves the time on and fires what became due, in order. */

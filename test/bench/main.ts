@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/util/errors.ts';
 import { composeTable, measureCompose } from './compose.ts';
+import { controlTable, measureControl } from './control.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultsTable, measureFaults } from './faults.ts';
 import { measurePeer, peerTable } from './peer.ts';
@@ -13,6 +14,7 @@ import { measureStart, startTable } from './start.ts';
 const usage = `Usage:
   npm run bench -- scale [--rounds N] [--json]   real containers on three hosts: 3 → 30 → 60 → 3 replicas
   npm run bench -- failover [--rounds N] [--json] a host is cut off, a program is killed: how long until all runs again
+  npm run bench -- control [--rounds N] [--size TASKSxNODES] [--json] one task changes, one node dies: what it costs the manager's loops
   npm run bench -- compose [--rounds N] [--json] files of 100 to 5,000 services, from text to specs
   npm run bench -- peer --binary PATH [--rounds N] [--json]   shoal config beside docker compose config
   npm run bench -- refusal [--rounds N] [--json] hostile files, until they are refused
@@ -43,6 +45,7 @@ try {
       rounds: { type: 'string' },
       seed: { type: 'string' },
       binary: { type: 'string' },
+      size: { type: 'string' },
     },
     allowPositionals: true,
   });
@@ -51,7 +54,12 @@ try {
   else if (name === 'failover') await report(benches.failover, values);
   else if (name === 'compose') await report(benches.compose, values);
   else if (name === 'refusal') await report(benches.refusal, values);
-  else if (name === 'start') await report(benches.start, values);
+  else if (name === 'control') {
+    const [tasks = NaN, nodes = NaN] = values.size?.split('x').map(Number) ?? [];
+    const sizes = values.size === undefined ? undefined : [{ tasks, nodes }];
+    const measure = (rounds: number) => measureControl(rounds, sizes);
+    await report({ measure, table: controlTable, rounds: 5 }, values);
+  } else if (name === 'start') await report(benches.start, values);
   else if (name === 'peer' && values.binary !== undefined) {
     const { binary } = values;
     const measure = (rounds: number) => measurePeer(rounds, binary);

@@ -71,12 +71,12 @@ export class Agent {
   readonly #networkUp = Promise.withResolvers<void>();
   #networkStarted = false;
 
-  constructor(options: AgentOptions, files: TaskFiles) {
+  constructor(options: AgentOptions, { files, store }: { files: TaskFiles; store: TaskStore }) {
     const { clock, random, log, engine, network, logs } = options;
     this.#options = options;
     this.#files = files;
     this.#change = new Condition(clock);
-    this.#store = new TaskStore(join(options.stateDirectory, 'agent', 'agent.db'));
+    this.#store = store;
     this.#stopTelling = options.conditions.onChange(() => this.session.conditionsChanged());
     this.session = new AgentSession({
       addresses: options.managerAddresses,
@@ -159,7 +159,7 @@ export class Agent {
     await this.session.stop();
     await Promise.all([this.#worker.stop(), this.#applier.stop(), this.#imageKeeper.stop()]);
     await this.#options.network.stop();
-    this.#store.close();
+    await this.#store.close();
   }
 
   /** Stops and removes every task. Throws `deadline_exceeded` when some do not go. */
@@ -285,8 +285,10 @@ function imagesOf({ image, preStart = [], mounts }: ContainerSpec): string[] {
 
 /** Makes the agent of a member and sets it going. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const files = await createTaskFiles(join(options.runDirectory, 'tasks'));
-  const agent = new Agent(options, files);
+  const { clock, log, runDirectory, stateDirectory } = options;
+  const files = await createTaskFiles(join(runDirectory, 'tasks'));
+  const store = await TaskStore.open({ path: join(stateDirectory, 'agent', 'state.jsonl'), clock, log });
+  const agent = new Agent(options, { files, store });
   agent.start();
   return agent;
 }

@@ -8,8 +8,8 @@ import { assignment, TestHost } from './testing.ts';
 
 let host: TestHost;
 
-beforeEach(() => {
-  host = new TestHost().start();
+beforeEach(async () => {
+  host = await new TestHost().start();
 });
 
 afterEach(async () => {
@@ -170,7 +170,7 @@ describe('after a restart', () => {
     await bothRun();
     await host.stop();
     host.engine.exit('db', 1);
-    host.start();
+    await host.start();
     await reaches('db', 'failed');
     await reaches('proxy', 'shutdown');
   });
@@ -179,7 +179,7 @@ describe('after a restart', () => {
     await bothRun();
     await host.stop();
     host.engine.containers.clear();
-    host.start();
+    await host.start();
     await reaches('db', 'failed');
     await reaches('proxy', 'shutdown');
   });

@@ -5,8 +5,8 @@ import { assignment, TestHost } from './testing.ts';
 let host: TestHost;
 let ran: string[];
 
-beforeEach(() => {
-  host = new TestHost().start();
+beforeEach(async () => {
+  host = await new TestHost().start();
   ran = [];
   host.engine.onExec = ({ command, environment }) => {
     ran.push([...command, ...environment].join(' '));

@@ -6,8 +6,8 @@ import { assignment, TestHost } from './testing.ts';
 
 let host: TestHost;
 
-beforeEach(() => {
-  host = new TestHost().start();
+beforeEach(async () => {
+  host = await new TestHost().start();
 });
 
 afterEach(async () => {
@@ -83,7 +83,7 @@ test('an agent that comes back goes on where it was, and runs none twice', async
   await runs('a-init-1');
   await host.stop();
   host.engine.exit('a-init-1', 0);
-  host.start();
+  await host.start();
   await runs('a-init-2');
   await host.restart();
   host.engine.exit('a-init-2', 0);
@@ -128,7 +128,7 @@ test('those of a task whose assignment has gone while no agent was there are rem
   await runs('a-init-0');
   await host.stop();
   host.assign();
-  host.start();
+  await host.start();
   await vi.waitFor(() => expect(host.engine.containers.size).toBe(0), limit);
 });
 

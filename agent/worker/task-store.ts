@@ -1,89 +1,274 @@
-import { chmodSync, mkdirSync } from 'node:fs';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../../src/util/clock.ts';
+import { messageOf } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
+import { systemRandom } from '../../src/util/random.ts';
+import { backoffMs } from '../../src/util/retry.ts';
 import type { AssignmentKind, AssignmentPut } from '../../src/wire/session.ts';
+import { Journal } from './journal.ts';
 import type { LocalTask } from './step.ts';
 
 /** Kinds whose content is never written to a disk: they come again with the next session. */
 const memoryOnly: ReadonlySet<AssignmentKind> = new Set(['secret', 'config']);
+/** The file is written anew once it is this large and four times what it would have to be. */
+const rewriteBytesMin = 1024 * 1024;
+const rewriteGrowth = 4;
+/** About as much is written at a time. */
+const writeBytesMax = 256 * 1024;
+/** A write that takes longer is not waited for: whoever must know that something is on the disk goes on without. */
+export const settleMsMax = 1_000;
+const retryMsMax = 5_000;
+
+export interface TaskStoreOptions {
+  path: string;
+  clock: Clock;
+  log: Logger;
+  /** Told why nothing can be written, again at each attempt, and `undefined` once it can. */
+  onTrouble?: (error: Error | undefined) => void;
+}
+
+type Kind = AssignmentKind | 'local';
+/** One line of the file: what there is under a key now, or that there is nothing any more. */
+type Line = [Kind, string, unknown] | [Kind, string];
 
 /**
- * What the agent must know after a restart: its assignments and how far each task is. SQLite with a write-ahead log: every
- * call is one transaction, whole after a kill at any moment; a power cut loses at most the last moments, after which the
- * containers are gone anyway. A write takes tens of microseconds, so it is not worth making asynchronous.
+ * What the agent must know after a restart: its assignments and how far each task is. All of it is in memory, and follows
+ * to a file of JSON lines of which the last one of a key counts, whole after a kill at any moment. Nothing waits for the
+ * disk unless it asks to (`settled`), and nothing fails with it: what cannot be written is tried again until it can, the
+ * newest of each key only, while the agent goes on from memory.
  */
 export class TaskStore {
-  readonly #database: DatabaseSync;
-  readonly #putAssignment: StatementSync;
-  readonly #removeAssignment: StatementSync;
-  readonly #putTask: StatementSync;
-  readonly #removeTask: StatementSync;
+  readonly #options: TaskStoreOptions;
+  readonly #journal: Journal;
+  readonly #values = new Map<Kind, Map<string, unknown>>();
+  /** Keys whose newest value is not on disk, with their kind and id. */
+  readonly #dirty = new Map<string, [Kind, string]>();
+  readonly #stop = new AbortController();
+  #waiting: { version: number; resolve: () => void }[] = [];
+  /** Counts changes; `#durable` is the one up to which all is on disk. */
+  #version = 0;
+  #durable = 0;
+  /** The disk takes nothing now: it refuses, or it has not answered for a while. */
+  #isStuck = false;
+  /** Size of the file when it was written anew last. */
+  #freshBytes = 0;
+  #flushing: Promise<void> | undefined;
 
-  /** Opens or makes the file, readable by its owner only. */
-  constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    this.#database = new DatabaseSync(path);
-    chmodSync(path, 0o600);
-    this.#database.exec(`
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = NORMAL;
-      CREATE TABLE IF NOT EXISTS assignment (kind TEXT, id TEXT, value TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS task (id TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-    `);
-    const prepare = (sql: string) => this.#database.prepare(sql);
-    this.#putAssignment = prepare('INSERT OR REPLACE INTO assignment VALUES (?, ?, ?)');
-    this.#removeAssignment = prepare('DELETE FROM assignment WHERE kind = ? AND id = ?');
-    this.#putTask = prepare('INSERT OR REPLACE INTO task VALUES (?, ?)');
-    this.#removeTask = prepare('DELETE FROM task WHERE id = ?');
+  private constructor(options: TaskStoreOptions, journal: Journal) {
+    this.#options = options;
+    this.#journal = journal;
+  }
+
+  /** Reads the file, which is made with the first write, readable by its owner only. */
+  static async open(options: TaskStoreOptions): Promise<TaskStore> {
+    await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
+    const { journal, lines } = await Journal.open(options.path);
+    const store = new TaskStore(options, journal);
+    for (const text of lines) store.#read(text);
+    if (lines.length === 0) await store.#importDatabase(`${dirname(options.path)}/agent.db`);
+    return store;
   }
 
   assignments(): AssignmentPut[] {
-    const rows = this.#database.prepare('SELECT kind, value FROM assignment').all();
-    return rows.map(
-      (row) => ({ kind: row['kind'], value: JSON.parse(String(row['value'])) }) as AssignmentPut,
+    return [...this.#values].flatMap(([kind, values]) =>
+      kind === 'local' ? [] : [...values.values()].map((value) => ({ kind, value }) as AssignmentPut),
     );
   }
 
-  /** Writes one message's worth of changes; `replace` drops everything that was there. */
+  /** Takes one message's worth of changes; `replace` drops everything that was there. */
   changeAssignments(
     put: readonly AssignmentPut[],
     remove: readonly { kind: AssignmentKind; id: string }[],
     replace: boolean,
   ): void {
-    this.#transaction(() => {
-      if (replace) this.#database.exec('DELETE FROM assignment');
-      for (const { kind, id } of remove) this.#removeAssignment.run(kind, id);
-      for (const { kind, value } of put) {
-        if (!memoryOnly.has(kind)) this.#putAssignment.run(kind, value.id, JSON.stringify(value));
+    if (replace) {
+      const kept = new Set(put.map(({ kind, value }) => `${kind}/${value.id}`));
+      for (const { kind, value } of this.assignments()) {
+        if (!kept.has(`${kind}/${value.id}`)) this.#remove(kind, value.id);
       }
-    });
+    }
+    for (const { kind, id } of remove) this.#remove(kind, id);
+    for (const { kind, value } of put) if (!memoryOnly.has(kind)) this.#put(kind, value.id, value);
   }
 
   tasks(): Map<string, LocalTask> {
-    const rows = this.#database.prepare('SELECT id, value FROM task').all();
-    return new Map(rows.map((row) => [String(row['id']), JSON.parse(String(row['value'])) as LocalTask]));
+    return new Map(this.#of('local')) as Map<string, LocalTask>;
   }
 
   putTask(id: string, task: LocalTask): void {
-    this.#putTask.run(id, JSON.stringify(task));
+    this.#put('local', id, task);
   }
 
   removeTask(id: string): void {
-    this.#removeTask.run(id);
+    this.#remove('local', id);
   }
 
-  close(): void {
-    this.#database.close();
+  /** Resolves once all that was given so far is on disk, or when the disk takes nothing for `settleMsMax`. */
+  async settled(): Promise<void> {
+    const version = this.#version;
+    if (this.#isStuck || this.#durable >= version) return;
+    await new Promise<void>((resolve) => this.#waiting.push({ version, resolve }));
   }
 
-  #transaction(work: () => void): void {
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
-      work();
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
+  /** Writes what can still be written, and lets go of the file. */
+  async close(): Promise<void> {
+    await this.settled();
+    this.#stop.abort();
+    // A write that hangs in the kernel is not waited for.
+    if (this.#isStuck) return;
+    await this.#flushing;
+    await this.#journal.close();
+  }
+
+  #of(kind: Kind): Map<string, unknown> {
+    const values = this.#values.get(kind) ?? new Map<string, unknown>();
+    this.#values.set(kind, values);
+    return values;
+  }
+
+  #put(kind: Kind, id: string, value: unknown): void {
+    const values = this.#of(kind);
+    // Every new session begins with all of it, and most of that is known.
+    if (isDeepStrictEqual(values.get(id), value)) return;
+    values.set(id, value);
+    this.#changed(kind, id);
+  }
+
+  #remove(kind: Kind, id: string): void {
+    if (this.#of(kind).delete(id)) this.#changed(kind, id);
+  }
+
+  #changed(kind: Kind, id: string): void {
+    this.#version++;
+    this.#dirty.set(`${kind}/${id}`, [kind, id]);
+    this.#flushing ??= this.#flush().finally(() => (this.#flushing = undefined));
+  }
+
+  /** Writes until nothing is left to write, trying again for as long as the disk refuses. Never throws. */
+  async #flush(): Promise<void> {
+    const { clock } = this.#options;
+    await Promise.resolve(); // what changes in the same turn goes together
+    for (let failures = 0; this.#dirty.size > 0 && !this.#stop.signal.aborted;) {
+      const version = this.#version;
+      const keys = new Map<string, [Kind, string]>();
+      const cancel = clock.after(settleMsMax, () => this.#stuck(new Error('the disk does not answer')));
+      try {
+        await this.#journal.append(this.#linesOf(keys));
+        await this.#rewriteIfLarge();
+        failures = 0;
+        this.#unstuck();
+        if (this.#dirty.size === 0) this.#reached(version);
+      } catch (error) {
+        for (const [key, value] of keys) this.#dirty.set(key, value);
+        failures++;
+        this.#stuck(error as Error);
+        cancel();
+        const wait = backoffMs(failures, systemRandom, { maxMs: retryMsMax });
+        await clock.sleep(wait, this.#stop.signal).catch(() => undefined); // ends early only when closing
+      } finally {
+        cancel();
+      }
     }
   }
+
+  /** The lines to write next, whose keys are moved from `#dirty` to `keys`. */
+  #linesOf(keys: Map<string, [Kind, string]>): string {
+    let text = '';
+    for (const [key, value] of this.#dirty) {
+      if (text.length >= writeBytesMax) break;
+      this.#dirty.delete(key);
+      keys.set(key, value);
+      text += this.#lineOf(...value);
+    }
+    return text;
+  }
+
+  #lineOf(kind: Kind, id: string): string {
+    const value = this.#of(kind).get(id);
+    const line: Line = value === undefined ? [kind, id] : [kind, id, value];
+    return `${JSON.stringify(line)}\n`;
+  }
+
+  async #rewriteIfLarge(): Promise<void> {
+    const limit = Math.max(rewriteBytesMin, this.#freshBytes * rewriteGrowth);
+    if (this.#journal.bytes < limit) return;
+    await this.#journal.replace(this.#parts());
+    this.#freshBytes = this.#journal.bytes;
+  }
+
+  /** Everything, as lines. What changes while it is written is written once more afterwards. */
+  *#parts(): Generator<string> {
+    let text = '';
+    for (const [kind, values] of this.#values) {
+      for (const id of values.keys()) {
+        text += this.#lineOf(kind, id);
+        if (text.length < writeBytesMax) continue;
+        yield text;
+        text = '';
+      }
+    }
+    yield text;
+  }
+
+  #reached(version: number): void {
+    this.#durable = version;
+    this.#release(({ version: wanted }) => wanted <= version);
+  }
+
+  #stuck(why: Error): void {
+    const { log, path, onTrouble } = this.#options;
+    if (!this.#isStuck) log.error('the state of this host cannot be written', told(path, why));
+    onTrouble?.(why);
+    this.#isStuck = true;
+    this.#release(() => true);
+  }
+
+  #unstuck(): void {
+    if (!this.#isStuck) return;
+    this.#isStuck = false;
+    this.#options.log.info('the state of this host is written again', { path: this.#options.path });
+    this.#options.onTrouble?.(undefined);
+  }
+
+  #release(isDue: (waiter: { version: number }) => boolean): void {
+    const due = this.#waiting.filter(isDue);
+    this.#waiting = this.#waiting.filter((waiter) => !isDue(waiter));
+    for (const { resolve } of due) resolve();
+  }
+
+  #read(text: string): void {
+    try {
+      const [kind, id, value] = JSON.parse(text) as [Kind, string, unknown?];
+      if (value === undefined) this.#of(kind).delete(id);
+      else this.#of(kind).set(id, value);
+    } catch (error) {
+      this.#options.log.warn(
+        'a line of the state of this host cannot be read',
+        told(this.#options.path, error),
+      );
+    }
+  }
+
+  /** Takes over what an earlier version kept in a database. */
+  async #importDatabase(path: string): Promise<void> {
+    if (!(await stat(path).catch(() => undefined))) return;
+    const database = new DatabaseSync(path);
+    for (const row of database.prepare('SELECT kind, id, value FROM assignment').all()) {
+      this.#put(row['kind'] as Kind, String(row['id']), JSON.parse(String(row['value'])));
+    }
+    for (const row of database.prepare('SELECT id, value FROM task').all()) {
+      this.#put('local', String(row['id']), JSON.parse(String(row['value'])));
+    }
+    database.close();
+    await this.settled();
+    if (this.#isStuck) return; // the next start takes it over again
+    for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
+  }
+}
+
+function told(path: string, error: unknown): { path: string; error: string } {
+  return { path, error: messageOf(error) };
 }

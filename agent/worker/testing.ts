@@ -46,6 +46,8 @@ export class TestHost {
   readonly logs = new Set<string>();
   /** Every status told, in order. */
   readonly told: { taskId: string; status: TaskStatus }[] = [];
+  /** Told when the store cannot write. */
+  onTrouble: (error: Error | undefined) => void = () => undefined;
   #tasks = new Map<string, TaskAssignment>();
   #worker: Worker | undefined;
 
@@ -57,8 +59,14 @@ export class TestHost {
     return this.#worker!;
   }
 
-  start(): this {
-    const store = new TaskStore(join(this.directory, 'agent.db'));
+  async start(): Promise<this> {
+    const path = join(this.directory, 'state.jsonl');
+    const store = await TaskStore.open({
+      path,
+      clock: systemClock,
+      log: silentLogger,
+      onTrouble: (error) => this.onTrouble(error),
+    });
     const files: TaskFiles = {
       write: (task) => {
         this.fileFolders.add(task.id);
@@ -111,12 +119,12 @@ export class TestHost {
   /** Ends the worker and starts another one on what it left. */
   async restart(): Promise<void> {
     await this.stop();
-    this.start();
+    await this.start();
   }
 
   async stop(): Promise<void> {
     await this.#worker?.stop();
-    this.#worker?.options.store.close();
+    await this.#worker?.options.store.close();
     this.#worker = undefined;
   }
 

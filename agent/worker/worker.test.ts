@@ -1,3 +1,5 @@
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { compareTaskStates, type TaskState } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
@@ -8,8 +10,8 @@ import { assignment, TestHost } from './testing.ts';
 
 let host: TestHost;
 
-beforeEach(() => {
-  host = new TestHost().start();
+beforeEach(async () => {
+  host = await new TestHost().start();
 });
 
 afterEach(async () => {
@@ -175,7 +177,7 @@ describe('a worker that is started again', () => {
     await host.stop();
     const calls = host.engine.calls.length;
     host.engine.exit('b', 9);
-    host.start();
+    await host.start();
     await reaches('b', 'failed');
     expect(host.status('b')?.exitCode).toBe(9);
     expect(host.status('a')?.state).toBe('running');
@@ -196,7 +198,7 @@ describe('a worker that is started again', () => {
     await stopped;
     expect(host.engine.containers.get('a')?.state).toBe('created');
     host.engine.before = () => undefined;
-    host.start();
+    await host.start();
     await reaches('a', 'running');
   });
 
@@ -209,7 +211,7 @@ describe('a worker that is started again', () => {
     container('other', {});
     host.network.attached.set('left', { taskId: 'left', serviceId: '', attachments: [], hostPorts: [] });
     host.logs.add('left');
-    host.start();
+    await host.start();
     await vi.waitFor(() => expect(host.engine.containers.has('left')).toBe(false));
     await vi.waitFor(() => expect(host.network.attached.size + host.logs.size).toBe(0));
     expect(host.engine.containers.has('other')).toBe(true);
@@ -220,7 +222,7 @@ describe('a worker that is started again', () => {
     await reaches('a', 'running');
     await host.stop();
     host.engine.containers.clear();
-    host.start();
+    await host.start();
     await reaches('a', 'failed');
     expect(host.status('a')?.error?.code).toBe('lost');
   });
@@ -251,5 +253,26 @@ describe('an engine that goes away', () => {
     };
     host.assign(assignment('a'));
     await reaches('a', 'running');
+  });
+});
+
+describe('a worker whose store cannot write', () => {
+  test('starts and stops tasks all the same, and has written how far they are once it can', async () => {
+    const blocked = join(host.directory, 'state.jsonl');
+    mkdirSync(blocked); // nothing can be written to what is a directory
+    host.assign(assignment('a'), assignment('b'));
+    await reaches('a', 'running');
+    await reaches('b', 'running');
+    host.assign(assignment('a', 'shutdown'), assignment('b'));
+    await reaches('a', 'shutdown');
+    expect(host.engine.calls).toContain('kill 15 a');
+    const recovered = Promise.withResolvers<void>();
+    host.onTrouble = (error) => error ?? recovered.resolve();
+    rmdirSync(blocked);
+    await recovered.promise;
+    await host.restart();
+    await reaches('b', 'running');
+    expect(host.engine.calls.filter((call) => call === 'start b')).toHaveLength(1);
+    expect(host.engine.containers.has('a')).toBe(false);
   });
 });

@@ -30,6 +30,8 @@ const lastLinesRead = 5;
 /** Characters of it that are told. */
 const lastLineMax = 200;
 
+const notWanted = { code: 'aborted', message: 'it is not wanted any more' };
+
 /** What a task needs of the assignments around it. */
 export type TaskSources = Pick<PrepareContext, 'networksReady' | 'contents'>;
 
@@ -253,6 +255,9 @@ export class Worker {
     const start = Symbol('start');
     entry.starting = start;
     try {
+      // A process whose record is older than it would be taken for a leftover after a restart.
+      await this.options.store.settled();
+      if (entry.local.phase.at !== 'starting') return this.dispatch(id, { type: 'failed', error: notWanted });
       const failure =
         (await this.#initialise(id, entry)) ??
         (await this.#startWithHooks(id, entry.local.hooks?.postStart ?? []));
@@ -438,6 +443,8 @@ export class Worker {
     entry.cleaning = true;
     const cancel = clock.after(releaseWaitMs, () => this.dispatch(id, { type: 'released' }));
     try {
+      // Removing it removes what could tell after a restart how it ended.
+      await this.options.store.settled();
       for (let attempt = 1; !this.signal.aborted; attempt++) {
         try {
           await this.preparer.clean(id);

@@ -1,5 +1,6 @@
 import { Daemon } from './daemon/daemon.ts';
 import { lockState } from './daemon/lock.ts';
+import { protectFromOutOfMemory } from './daemon/oom-score.ts';
 import { daemonHelp, parseDaemonOptions } from './daemon/options.ts';
 import { systemClock } from '../src/util/clock.ts';
 import { messageOf, ShoalError } from '../src/util/errors.ts';
@@ -23,6 +24,7 @@ export async function daemon(argv: string[]): Promise<number> {
       log.error('the daemon fails and ends', { error: messageOf(error), stack: error.stack });
     });
     const lock = lockState(options.stateDirectory);
+    protectFromOutOfMemory(log);
     const running = new Daemon({ ...options, clock: systemClock, random: systemRandom, log, writeLine });
     const ended = endAsked();
     await running.start();

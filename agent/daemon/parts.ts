@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { HostConditions } from '../conditions/conditions.ts';
 import { createContainerdEngine } from '../engine/containerd.ts';
 import type { Engine } from '../engine/engine.ts';
-import { ensureContainerd, type ContainerdProcess } from '../engine/process.ts';
+import { ensureContainerd, presenceAt, type ContainerdProcess } from '../engine/process.ts';
 import { readLogs } from '../logs/reader.ts';
 import { LogWriter, removeLogs } from '../logs/writer.ts';
 import { createHostNetwork } from '../network/host-network.ts';
@@ -11,6 +11,7 @@ import type { HostNetwork } from '../network/network.ts';
 import type { TaskLogs } from '../worker/parts.ts';
 import { defaultPaths } from '../../src/spec/defaults.ts';
 import type { Clock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { DaemonOptions } from './options.ts';
 
@@ -60,7 +61,7 @@ export function productionParts(settings: PartSettings): DaemonParts {
     conditions: new HostConditions(log),
     engineAddress: () => address,
     startEngine: async () => {
-      address = settings.engine ?? (await chooseEngine(stateDirectory, ownAddress, connectTo));
+      address = settings.engine ?? (await chooseEngine(stateDirectory, ownAddress, clock));
       if (address === ownAddress) {
         containerd ??= await ensureContainerd({ address, stateDirectory, runDirectory, clock, log });
       }
@@ -90,25 +91,26 @@ export function productionParts(settings: PartSettings): DaemonParts {
  * The machine's containerd when it answers, else one of our own. What was chosen once is kept, for a host's containers
  * are in the one they were made in.
  */
-async function chooseEngine(
-  stateDirectory: string,
-  ownAddress: string,
-  connectTo: (address: string) => Engine,
-): Promise<string> {
+async function chooseEngine(stateDirectory: string, ownAddress: string, clock: Clock): Promise<string> {
   const path = join(stateDirectory, 'engine');
   const kept = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
   if (kept !== undefined) return kept.trim() === 'own' ? ownAddress : kept.trim();
-  const machine = connectTo(defaultPaths.engine);
-  const answers = await machine.info().then(
-    () => true,
-    () => false,
-  );
-  await machine.close();
-  await writeFile(`${path}.new`, answers ? defaultPaths.engine : 'own', { mode: 0o600, flush: true });
+  const presence = await presenceAt(defaultPaths.engine, clock);
+  if (presence === 'slow') {
+    throw new ShoalError(
+      'unavailable',
+      `Cannot choose an engine: containerd at ${defaultPaths.engine} does not answer`,
+      {
+        next: 'Start it again, or name another socket with --engine.',
+      },
+    );
+  }
+  const isThere = presence === 'answers';
+  await writeFile(`${path}.new`, isThere ? defaultPaths.engine : 'own', { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
-  return answers ? defaultPaths.engine : ownAddress;
+  return isThere ? defaultPaths.engine : ownAddress;
 }
 
 function fileLogs(directory: string, { clock, log }: PartSettings): TaskLogs {

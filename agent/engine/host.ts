@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { capabilitiesIn } from './capabilities.ts';
@@ -11,14 +11,26 @@ const cgroup2Magic = 0x63677270;
 /** Looks at this machine. A hybrid layout, version 1 with an empty version 2 tree beside it, counts as version 1. */
 export function hostFeatures(): HostFeatures {
   const status = readFileSync('/proc/self/status', 'utf8');
+  const cgroupVersion = statfsSync(cgroupRoot).type === cgroup2Magic ? 2 : 1;
   return {
-    cgroupVersion: statfsSync(cgroupRoot).type === cgroup2Magic ? 2 : 1,
+    cgroupVersion,
+    swapLimit: canLimitSwap(cgroupRoot, cgroupVersion),
     seccomp: /^Seccomp:/m.test(status),
     architecture: process.arch,
     kernel: release(),
     openFilesMax: openFilesMax(readFileSync('/proc/self/limits', 'utf8')),
     capabilities: capabilitiesIn(/^CapBnd:\s*(\S+)/m.exec(status)?.[1] ?? '0'),
   };
+}
+
+/**
+ * Whether the kernel counts swap for each control group: it can be built or started without. The root of version 2 has no
+ * such file, so any group below it tells.
+ */
+export function canLimitSwap(root: string, version: 1 | 2): boolean {
+  if (version === 1) return existsSync(join(root, 'memory', 'memory.memsw.limit_in_bytes'));
+  const groups = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return groups.some(({ name }) => existsSync(join(root, name, 'memory.swap.max')));
 }
 
 /** The hard limit of open files in the text of /proc/self/limits (proc(5)): nobody without privileges goes beyond it. */

@@ -1,7 +1,9 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
-import { openFilesMax } from './host.ts';
+import { canLimitSwap, openFilesMax } from './host.ts';
 import { containerdConfiguration, ensureContainerd } from './process.ts';
 
 const options = {
@@ -43,4 +45,19 @@ test('the limit of open files is read from what the kernel prints', () => {
   expect(openFilesMax('Max open files            1024                 unlimited            files')).toBe(
     Number.MAX_SAFE_INTEGER,
   );
+});
+
+test('swap can be limited where the kernel has a file for it', async () => {
+  const root = await mkdtemp('/tmp/shoal-cgroup-');
+  try {
+    await mkdir(join(root, 'memory'));
+    await mkdir(join(root, 'some.slice'));
+    expect([canLimitSwap(root, 1), canLimitSwap(root, 2)]).toEqual([false, false]);
+    await writeFile(join(root, 'memory/memory.memsw.limit_in_bytes'), '');
+    expect([canLimitSwap(root, 1), canLimitSwap(root, 2)]).toEqual([true, false]);
+    await writeFile(join(root, 'some.slice/memory.swap.max'), '');
+    expect(canLimitSwap(root, 2)).toBe(true);
+  } finally {
+    await rm(root, { recursive: true });
+  }
 });

@@ -9,13 +9,21 @@ import type { Logger } from '../../src/util/log.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import { checkSocketPath, ContainerdClient } from './client.ts';
+import { boundContainerdLog } from './containerd-log.ts';
 
 /** containerd adds this to its socket's path for the socket that shims report to. */
 const ttrpcSuffix = '.ttrpc';
 const pidFile = 'containerd.pid';
-const startTimeoutMs = 30_000;
+const logName = 'containerd.log';
+/** One that neither answers nor ends within this long after its start is ended; even a machine ten times slower needs less. */
+const startTimeoutMs = 120_000;
 const pollIntervalMs = 20;
-const answerTimeoutMs = 2_000;
+/** One that takes connections and does not answer within this long is slow, not gone. */
+const answerTimeoutMs = 5_000;
+/** A slow one is waited for this long at a time. */
+const slowWaitMs = 60_000;
+/** How long a connection is left alone after one could not be made, though somebody is there. */
+const slowPauseMs = 1_000;
 
 const unusedPlugins = [
   'grpc.v1.cri',
@@ -59,13 +67,18 @@ export async function ensureContainerd(options: ContainerdProcessOptions): Promi
   checkSocketPath(address, ttrpcSuffix.length);
   const stopped = new AbortController();
   const configPath = join(options.stateDirectory, 'containerd.toml');
-  if (await answers(options)) {
+  if (await answersInTime(options)) {
     if (!isReadable(configPath)) return { owned: false, pid: () => undefined, stop: () => Promise.resolve() };
     log.debug('containerd runs already', { address });
   } else {
     await start(options, configPath);
   }
-  const watching = watch(options, configPath, stopped.signal);
+  const { clock } = options;
+  const path = join(options.stateDirectory, logName);
+  const watching = Promise.all([
+    watch(options, configPath, stopped.signal),
+    boundContainerdLog({ path, clock, log, signal: stopped.signal }),
+  ]);
   return {
     owned: true,
     pid: () => readPid(join(options.runDirectory, pidFile)),
@@ -109,7 +122,7 @@ async function start(options: ContainerdProcessOptions, configPath: string): Pro
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
   await writeFile(configPath, containerdConfiguration(options), { mode: 0o600 });
-  const logPath = join(stateDirectory, 'containerd.log');
+  const logPath = join(stateDirectory, logName);
   const logFile = openSync(logPath, 'a', 0o600);
   const child = spawn(binary, ['--config', configPath], {
     detached: true,
@@ -120,11 +133,14 @@ async function start(options: ContainerdProcessOptions, configPath: string): Pro
   child.once('error', (error) => ended.resolve(messageOf(error)));
   child.once('exit', (code, signal) => ended.resolve(`it ended with ${signal ?? code}`));
   child.unref();
-  const deadline = clock.now() + startTimeoutMs;
+  // before it answers: a daemon that is started anew meanwhile must know that it is there
+  if (child.pid !== undefined)
+    await writeFile(join(runDirectory, pidFile), `${child.pid}\n`, { mode: 0o600 });
+  const deadline = clock.monotonic() + startTimeoutMs;
   let reason: string | undefined;
   void ended.promise.then((said) => (reason = said));
-  while (!(await answers(options))) {
-    if (reason === undefined && clock.now() > deadline) {
+  while ((await lookFor(options)) !== 'answers') {
+    if (reason === undefined && clock.monotonic() > deadline) {
       child.kill('SIGKILL');
       reason = `it did not answer within ${startTimeoutMs} ms`;
     }
@@ -133,7 +149,6 @@ async function start(options: ContainerdProcessOptions, configPath: string): Pro
     }
     await clock.sleep(pollIntervalMs);
   }
-  await writeFile(join(runDirectory, pidFile), `${child.pid}\n`, { mode: 0o600 });
   log.info('started containerd', { address, pid: child.pid });
 }
 
@@ -147,7 +162,10 @@ async function watch(
   for (let failures = 0; !signal.aborted;) {
     try {
       if (await untilClosed(address, signal)) failures = 0;
-      if (signal.aborted || (await answers(options))) continue;
+      if (signal.aborted) continue;
+      const presence = await lookFor(options);
+      if (presence === 'slow') await clock.sleep(slowPauseMs, signal).catch(() => undefined); // woken early: stopping
+      if (presence !== 'absent') continue;
       log.warn('containerd has ended, starting it again', { address });
       await start(options, configPath);
     } catch (error) {
@@ -176,17 +194,72 @@ function untilClosed(address: string, signal: AbortSignal): Promise<boolean> {
   });
 }
 
-async function answers({ address, clock }: ContainerdProcessOptions): Promise<boolean> {
+/**
+ * What there is at containerd's socket. `slow`: somebody, who does not answer yet; a second one must not be started beside
+ * it. `absent`: nobody.
+ */
+export type Presence = 'answers' | 'slow' | 'absent';
+
+/** Looks once, for at most `answerTimeoutMs`. */
+export async function presenceAt(address: string, clock: Clock): Promise<Presence> {
+  if (!(await isListening(address))) return 'absent';
   const client = new ContainerdClient({ address, namespace: 'shoal', clock });
   try {
     await client.call('Version.Version', {}, { timeoutMs: answerTimeoutMs });
-    return true;
+    return 'answers';
   } catch (error) {
-    if (error instanceof ShoalError) return false;
-    throw error;
+    if (!(error instanceof ShoalError)) throw error;
+    return (await isListening(address)) ? 'slow' : 'absent';
   } finally {
     client.close();
   }
+}
+
+/** As `presenceAt`; one of our own that was started and does not listen yet is slow as well. */
+async function lookFor({ address, runDirectory, clock }: ContainerdProcessOptions): Promise<Presence> {
+  const presence = await presenceAt(address, clock);
+  return presence === 'absent' && isContainerd(readPid(join(runDirectory, pidFile))) ? 'slow' : presence;
+}
+
+/** Whether containerd answers; false when there is none. Throws `unavailable` when there is one that does not answer. */
+async function answersInTime(options: ContainerdProcessOptions): Promise<boolean> {
+  const { address, clock, log } = options;
+  const limit = clock.monotonic() + slowWaitMs;
+  for (let attempt = 1; ; attempt++) {
+    const presence = await lookFor(options);
+    if (presence !== 'slow') return presence === 'answers';
+    if (attempt === 1) log.warn('containerd does not answer yet', { address });
+    if (clock.monotonic() > limit) {
+      throw new ShoalError(
+        'unavailable',
+        `Cannot use containerd at ${address}: it runs and does not answer`,
+        {
+          next: 'See what it waits for: a full or slow disk, or a stopped process.',
+        },
+      );
+    }
+    await clock.sleep(slowPauseMs);
+  }
+}
+
+/** Whether somebody listens. A socket whose queue of connections is full (EAGAIN) has a slow listener. */
+function isListening(address: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path: address });
+    socket.once('connect', () => resolve(true));
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    );
+    socket.once('close', () => resolve(false)); // what was said before stands
+    socket.once('connect', () => socket.destroy());
+  });
+}
+
+/** Whether the process is a containerd that lives: the number in the file may be another's by now. */
+function isContainerd(pid: number | undefined): boolean {
+  const path = `/proc/${pid}/stat`;
+  if (pid === undefined || !isReadable(path)) return false;
+  return /\(containerd\) [^ZX]/.test(readFileSync(path, 'utf8'));
 }
 
 function readPid(path: string): number | undefined {

@@ -1,16 +1,20 @@
 import type { CpuSettings, MemorySettings } from '../../src/spec/settings.ts';
 import type { ContainerCreate } from './engine.ts';
+import type { HostFeatures } from './specification.ts';
 
 const cpuPeriodUs = 100_000;
 
 /** The control group settings of a container but for its devices (OCI runtime specification, "Control groups"). */
-export function containerResources({
-  limits,
-  reservations,
-  settings,
-}: ContainerCreate): Record<string, object> {
+export function containerResources(
+  { limits, reservations, settings }: ContainerCreate,
+  { swapLimit }: Pick<HostFeatures, 'swapLimit'>,
+): Record<string, object> {
   const memory = {
-    ...(limits.memoryBytes !== undefined && { limit: limits.memoryBytes }),
+    ...(limits.memoryBytes !== undefined && {
+      limit: limits.memoryBytes,
+      // as Docker has it: as much swap as memory; without this line all the swap of the host
+      ...(swapLimit && { swap: 2 * limits.memoryBytes }),
+    }),
     ...(reservations.memoryBytes !== undefined && { reservation: reservations.memoryBytes }),
     ...memorySettings(settings?.memory ?? {}),
   };

@@ -29,6 +29,7 @@ const container: ContainerCreate = {
 };
 const host: HostFeatures = {
   cgroupVersion: 2,
+  swapLimit: true,
   seccomp: true,
   architecture: 'x64',
   kernel: '6.18.0',

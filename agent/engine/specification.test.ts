@@ -33,6 +33,7 @@ const container: ContainerCreate = {
 const root = { uid: 0, gid: 0, additionalGids: [] };
 const host: HostFeatures = {
   cgroupVersion: 2,
+  swapLimit: true,
   seccomp: true,
   architecture: 'x64',
   kernel: '6.18.0',
@@ -121,10 +122,26 @@ test('runtimeSpecification() turns limits and reservations into control group se
   expect(specify(change).linux.resources).toEqual({
     devices: [{ allow: false, access: 'rwm' }],
     cpu: { quota: 150_000, period: 100_000, shares: 512 },
-    memory: { limit: 1000, reservation: 500 },
+    memory: { limit: 1000, swap: 2000, reservation: 500 },
     pids: { limit: 20 },
   });
   expect(specify().linux.resources).toEqual({ devices: [{ allow: false, access: 'rwm' }] });
+});
+
+test('runtimeSpecification() limits memory with swap to twice the memory unless told otherwise or the kernel cannot', () => {
+  const memoryOf = (settings: ContainerCreate['settings'], swapLimit = true) =>
+    specify({ limits: { memoryBytes: 1000 }, settings: settings ?? {} }, { swapLimit }).linux.resources[
+      'memory'
+    ];
+  expect(memoryOf({})).toEqual({ limit: 1000, swap: 2000 });
+  expect(memoryOf({ memory: { withSwapBytes: 1500 } })).toEqual({ limit: 1000, swap: 1500 });
+  expect(memoryOf({ memory: { withSwapBytes: -1 } })).toEqual({ limit: 1000, swap: -1 });
+  expect(memoryOf({}, false)).toEqual({ limit: 1000 });
+});
+
+test('runtimeSpecification() always says what a container is worth when memory runs out', () => {
+  expect(specify().process.oomScoreAdj).toBe(0);
+  expect(specify({ settings: { oomScoreAdjust: -10 } }).process.oomScoreAdj).toBe(-10);
 });
 
 test('an exec is like the container but for what it asks', () => {

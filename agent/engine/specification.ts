@@ -15,6 +15,8 @@ import type { ContainerUser } from './user.ts';
 /** What this machine has, as far as a container's specification depends on it. */
 export interface HostFeatures {
   cgroupVersion: 1 | 2;
+  /** Whether swap can be limited for a control group. */
+  swapLimit: boolean;
   seccomp: boolean;
   /** Node's name of the machine: `x64`, `arm64`, … */
   architecture: string;
@@ -44,7 +46,8 @@ export interface OciProcess {
   rlimits: { type: string; soft: number; hard: number }[];
   noNewPrivileges: boolean;
   apparmorProfile?: string;
-  oomScoreAdj?: number;
+  /** Always there: a container without one inherits what its shim has, which is that of the engine. */
+  oomScoreAdj: number;
 }
 
 export interface OciSpecification {
@@ -128,7 +131,7 @@ export function runtimeSpecification(
       devices: devices.nodes,
       resources: {
         devices: devices.rules,
-        ...containerResources(container),
+        ...containerResources(container, host),
         ...(blockIo && { blockIO: blockIo }),
       },
       maskedPaths: open ? [] : maskedPaths,
@@ -227,7 +230,7 @@ function containerProcess(
     rlimits: resourceLimits(settings, host),
     noNewPrivileges: settings.noNewPrivileges ?? false,
     ...(settings.apparmor !== undefined && { apparmorProfile: settings.apparmor }),
-    ...(settings.oomScoreAdjust !== undefined && { oomScoreAdj: settings.oomScoreAdjust }),
+    oomScoreAdj: settings.oomScoreAdjust ?? 0,
   };
 }
 

@@ -11,6 +11,7 @@ import { StreamCounter, type ApiContext } from './api/context.ts';
 import { createJanitor } from './api/janitor.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import { createApiServer, type ApiServer, type TlsMaterial } from './api/server.ts';
+import { createAdministrators } from './ca/administrators.ts';
 import { certificateLifeMs, createServerCertificate } from './ca/authority.ts';
 import { initialiseCluster } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
@@ -85,6 +86,7 @@ async function run(
     ...named('api'),
     agents: dispatcher,
     joiner: createJoiner(named('ca')),
+    administrators: createAdministrators(named('ca')),
     queue,
     streams: new StreamCounter(),
     addresses: () => [`${options.advertiseAddress}:${port}`],
@@ -92,7 +94,8 @@ async function run(
   const server = createApiServer({
     routes: allRoutes(context),
     upgrades: allUpgrades(context),
-    view: database.view,
+    database,
+    clock,
     log: context.log,
   });
   // Every loop there is, in the order of the path that a change takes; stopped the other way round.

@@ -3,6 +3,7 @@ import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
+import type { AdministratorRole } from '../src/spec/administrator.ts';
 import type { NodeRole } from '../src/spec/node.ts';
 import { systemClock } from '../src/util/clock.ts';
 import { silentLogger } from '../src/util/log.ts';
@@ -21,6 +22,7 @@ import {
 import { StreamCounter, type ApiContext } from './api/context.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import { createApiServer } from './api/server.ts';
+import { createAdministrators } from './ca/administrators.ts';
 import { createServerCertificate } from './ca/authority.ts';
 import { initialiseCluster, joinTokens } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
@@ -39,10 +41,14 @@ export async function until<T>(look: () => T | undefined | false): Promise<T> {
   }
 }
 
-/** What a node has after it joined: its certificate, and the key that belongs to it. */
-export interface TestIdentity extends JoinAnswer {
+/** A client certificate and the key that belongs to it. */
+export interface TestCredentials {
+  certificatePem: string;
   privateKeyPem: string;
 }
+
+/** What a node has after it joined. */
+export type TestIdentity = JoinAnswer & TestCredentials;
 
 export interface TestManager extends AsyncDisposable {
   database: Database;
@@ -52,7 +58,9 @@ export interface TestManager extends AsyncDisposable {
   token(role: NodeRole): string;
   join(role: NodeRole): Promise<TestIdentity>;
   /** A request over TLS, with the node's certificate or none; throws the API's error. */
-  call(path: string, identity?: TestIdentity, body?: unknown): Promise<unknown>;
+  call(path: string, credentials?: TestCredentials, body?: unknown, method?: string): Promise<unknown>;
+  /** Makes an administrator. */
+  administrator(role: AdministratorRole, lifeMs?: number): Promise<TestCredentials & { name: string }>;
   /** An agent session of the node, not greeted yet. */
   agent(identity: TestIdentity): Promise<TestAgent>;
 }
@@ -71,6 +79,7 @@ export async function startTestManager(): Promise<TestManager> {
   const context: ApiContext = {
     ...common,
     database,
+    administrators: createAdministrators({ ...common, database }),
     agents: dispatcher,
     joiner,
     queue: new KeyedQueue(),
@@ -78,7 +87,7 @@ export async function startTestManager(): Promise<TestManager> {
     addresses: () => ['192.0.2.1:2377'],
   };
   const routes = { routes: allRoutes(context), upgrades: allUpgrades(context) };
-  const server = createApiServer({ ...routes, view: database.view, log: silentLogger });
+  const server = createApiServer({ ...routes, ...common, database });
   const own = await createServerCertificate(authority, cluster.clusterId, [], systemClock.now());
   const socketPath = join(folder, 'manager.sock');
   await server.listenLocal(socketPath);
@@ -98,7 +107,14 @@ export async function startTestManager(): Promise<TestManager> {
       const answer = await joiner.join({ token: token(role), certificateRequestPem, hostname: 'host' });
       return { ...answer, privateKeyPem };
     },
-    call: (path, identity, body) => callSecure(target, path, identity, body),
+    call: (path, credentials, body, method) => callSecure(target, path, credentials, body, method),
+    administrator: async (role, lifeMs) => {
+      const name = `${role}-${systemRandom.id()}`;
+      const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
+      const body = { name, role, lifeMs, certificateRequestPem };
+      const { certificatePem } = await context.administrators.create(body);
+      return { name, certificatePem, privateKeyPem };
+    },
     agent: (identity) => TestAgent.open(target, identity),
     [Symbol.asyncDispose]: async () => {
       client.close();
@@ -116,7 +132,7 @@ interface SecureTarget {
   ca: string;
 }
 
-function tlsOptions(target: SecureTarget, identity: TestIdentity | undefined) {
+function tlsOptions(target: SecureTarget, identity: TestCredentials | undefined) {
   const own = identity && { cert: identity.certificatePem, key: identity.privateKeyPem };
   return { ...target, ...own, host: '127.0.0.1', servername: managerServerName };
 }
@@ -124,11 +140,11 @@ function tlsOptions(target: SecureTarget, identity: TestIdentity | undefined) {
 function callSecure(
   target: SecureTarget,
   path: string,
-  identity?: TestIdentity,
+  identity?: TestCredentials,
   body?: unknown,
+  method = body === undefined ? 'GET' : 'POST',
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const method = body === undefined ? 'GET' : 'POST';
     const request = httpsRequest({ ...tlsOptions(target, identity), path, method }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));

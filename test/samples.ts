@@ -1,3 +1,4 @@
+import type { Administrator } from '../src/spec/administrator.ts';
 import type { Cluster } from '../src/spec/cluster.ts';
 import {
   defaultAddressPool,
@@ -47,6 +48,11 @@ export function sampleNode(id: string, changes: Partial<Node> = {}): Node {
     status: { state: 'ready', since: 0, message: '' },
     ...changes,
   };
+}
+
+/** A viewer whose certificate nobody has. */
+export function sampleAdministrator(name: string, changes: Partial<Administrator> = {}): Administrator {
+  return { ...meta(name), name, role: 'viewer', fingerprint: name, expiresAt: 1, ...changes };
 }
 
 /** A container of the image, all else as the image says. */

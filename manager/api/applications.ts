@@ -32,31 +32,31 @@ export function applicationRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/applications',
-      access: 'administrator',
+      access: 'viewer',
       handle: () => summaries(database.view, clock.now()),
     },
     {
       method: 'GET',
       pattern: '/applications/:name',
-      access: 'administrator',
+      access: 'viewer',
       handle: ({ parameters }) => status(parameters.name!),
     },
     {
       method: 'GET',
       pattern: '/applications/:name/watch',
-      access: 'administrator',
+      access: 'viewer',
       handle: (call) => context.streams.run(() => watchApplication(context, call)),
     },
     {
       method: 'PUT',
       pattern: '/applications/:name',
-      access: 'administrator',
+      access: 'operator',
       handle: (call) => putApplication(context, call),
     },
     {
       method: 'DELETE',
       pattern: '/applications/:name',
-      access: 'administrator',
+      access: 'operator',
       status: 202,
       handle: async ({ parameters }) => {
         status(parameters.name!);

@@ -18,25 +18,25 @@ export function clusterRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/version',
-      access: 'administrator',
+      access: 'viewer',
       handle: (): VersionInfo => ({ version, apiVersion: 'v1' }),
     },
     {
       method: 'GET',
       pattern: '/cluster',
-      access: 'administrator',
+      access: 'viewer',
       handle: () => clusterInfo(database.view),
     },
     {
       method: 'GET',
       pattern: '/tokens',
-      access: 'administrator',
+      access: 'admin',
       handle: () => joinTokens(requireCluster(database.view), context.addresses()),
     },
     {
       method: 'POST',
       pattern: '/tokens/:role/rotate',
-      access: 'administrator',
+      access: 'admin',
       handle: ({ parameters }) => rotate(context, parameters.role!),
     },
   ];

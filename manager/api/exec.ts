@@ -13,7 +13,7 @@ import { checkSchema } from './validate.ts';
 export function execRoute(context: ApiContext, prefix: string): UpgradeRoute {
   return {
     pattern: `${prefix}/tasks/:ref/exec`,
-    access: 'administrator',
+    access: 'operator',
     messageBytesMax: 'frame',
     prepare: async (call) => {
       const agent = await openExec(context, call);

@@ -1,48 +1,86 @@
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
+import { roleCovers, type Administrator, type AdministratorRole } from '../../src/spec/administrator.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import { administratorUnit } from '../../src/wire/certificates.ts';
 import type { View } from '../store/objects.ts';
 
-/** Who asks: somebody on the local socket, a node by its certificate, or nobody we know. */
-export type Identity = { kind: 'local' } | { kind: 'node'; node: Node } | { kind: 'anonymous' };
-
-/** What a route wants of its caller. `node`: any node of the cluster; `administrator`: the local socket or a manager node. */
-export type Access = 'anyone' | 'node' | 'administrator';
+/**
+ * Who asks: root on the local socket, an administrator or a node by its certificate, or nobody we know. `revoked`: the
+ * name in a certificate that the cluster's CA signed and that does not count any more.
+ */
+export type Identity =
+  | { kind: 'local' }
+  | { kind: 'administrator'; administrator: Administrator }
+  | { kind: 'node'; node: Node }
+  | { kind: 'anonymous'; revoked?: string };
 
 /**
- * Who sent the request. A certificate counts when the cluster's CA signed it and its node is still in the cluster; the
- * role is the stored one, so that it can be changed without waiting for certificates to run out.
+ * What a route wants of its caller. `node`: the certificate of a node, whatever its role; otherwise the least role that an
+ * administrator must have. The local socket may do all that an `admin` may, and is no node.
  */
-export function identify(request: IncomingMessage, view: View): Identity {
+export type Access = 'anyone' | 'node' | AdministratorRole;
+
+/**
+ * Who sent the request. A certificate counts when the cluster's CA signed it and what it stands for is still in the
+ * cluster; the role is the stored one, so that nothing waits for certificates to run out.
+ */
+export function identify(request: IncomingMessage, view: View, nowMs: number): Identity {
   const { socket } = request;
   if (!(socket instanceof TLSSocket)) return { kind: 'local' };
   if (!socket.authorized) return { kind: 'anonymous' };
-  const { subject } = socket.getPeerCertificate();
-  const node = view.nodes.get(textOf(subject?.CN));
-  if (node === undefined || textOf(subject?.O) !== view.cluster?.clusterId) return { kind: 'anonymous' };
-  return { kind: 'node', node };
+  const { subject, fingerprint256 } = socket.getPeerCertificate();
+  if (subject?.O !== view.cluster?.clusterId) return { kind: 'anonymous' };
+  const name = String(subject.CN);
+  if ([subject.OU].flat()[0] === administratorUnit) {
+    const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase();
+    const administrator = view.administrators.values().find((one) => one.fingerprint === fingerprint);
+    if (administrator === undefined || administrator.expiresAt <= nowMs)
+      return { kind: 'anonymous', revoked: name };
+    return { kind: 'administrator', administrator };
+  }
+  const node = view.nodes.get(name);
+  return node === undefined ? { kind: 'anonymous', revoked: name } : { kind: 'node', node };
 }
 
 /** Throws `unauthenticated` or `permission_denied` when the caller may not have what asks for this access. */
 export function checkAccess(identity: Identity, access: Access): void {
-  if (access === 'anyone' || (identity.kind === 'local' && access === 'administrator')) return;
-  if (identity.kind !== 'node') {
-    throw new ShoalError(
-      'unauthenticated',
-      'Cannot do this without a certificate of a node of this cluster',
-      {
-        next: 'Join the cluster first, or use the local socket of a manager.',
-      },
-    );
+  if (access === 'anyone') return;
+  if (identity.kind === 'anonymous') throw unauthenticated(identity.revoked, access);
+  if (access === 'node') {
+    if (identity.kind === 'node') return;
+    throw new ShoalError('permission_denied', 'Cannot do this without the certificate of a node');
   }
-  if (access === 'administrator' && identity.node.role !== 'manager') {
-    throw new ShoalError('permission_denied', 'Cannot use the API with a worker certificate', {
-      next: 'Run the command on a manager.',
+  if (identity.kind === 'local') return;
+  if (identity.kind === 'node') {
+    throw new ShoalError('permission_denied', 'Cannot use the API with the certificate of a node', {
+      next: 'Use the local socket of a manager, or the context of an administrator (`shoal admin create`).',
     });
   }
+  const { name, role } = identity.administrator;
+  if (roleCovers(role, access)) return;
+  throw new ShoalError(
+    'permission_denied',
+    `Cannot do this as ${name}: it takes the role ${access}, and ${name} is ${role}`,
+    { next: 'Ask somebody with the role admin.' },
+  );
 }
 
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
+function unauthenticated(revoked: string | undefined, access: Access): ShoalError {
+  const whose = access === 'node' ? 'a node' : 'an administrator';
+  if (revoked === undefined) {
+    return new ShoalError('unauthenticated', `Cannot do this without the certificate of ${whose}`, {
+      next:
+        access === 'node'
+          ? 'Join the cluster first.'
+          : 'Use the local socket of a manager, or the context of an administrator (`shoal admin create`).',
+    });
+  }
+  return new ShoalError('unauthenticated', `Cannot do this: the certificate of ${revoked} was revoked`, {
+    next:
+      access === 'node'
+        ? 'Leave and join the cluster again.'
+        : 'Ask for a new context: `shoal admin create` on a manager.',
+  });
 }

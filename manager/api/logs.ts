@@ -19,7 +19,7 @@ export function logRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/logs',
-      access: 'administrator',
+      access: 'viewer',
       handle: (call) => context.streams.run(() => logs(context, call)),
     },
   ];

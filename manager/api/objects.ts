@@ -22,13 +22,13 @@ export function objectRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/services',
-      access: 'administrator',
+      access: 'viewer',
       handle: ({ query }) => [...view.services.values()].filter(({ spec }) => isOf(spec, query)),
     },
     {
       method: 'POST',
       pattern: '/services/:ref/scale',
-      access: 'administrator',
+      access: 'operator',
       handle: async ({ parameters, body }) => {
         const { replicas } = checkSchema<{ replicas: number }>(scaleSchema, await body());
         return await scale(database, parameters.ref!, replicas);
@@ -37,7 +37,7 @@ export function objectRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/tasks',
-      access: 'administrator',
+      access: 'viewer',
       handle: ({ query }) => listTasks(view, query),
     },
     ...nodeRoutes(database),
@@ -47,17 +47,17 @@ export function objectRoutes(context: ApiContext): Route[] {
 function nodeRoutes(database: Database): Route[] {
   const { view } = database;
   return [
-    { method: 'GET', pattern: '/nodes', access: 'administrator', handle: () => [...view.nodes.values()] },
+    { method: 'GET', pattern: '/nodes', access: 'viewer', handle: () => [...view.nodes.values()] },
     {
       method: 'GET',
       pattern: '/nodes/:ref',
-      access: 'administrator',
+      access: 'viewer',
       handle: ({ parameters }) => findNode(view, parameters.ref!),
     },
     {
       method: 'PATCH',
       pattern: '/nodes/:ref',
-      access: 'administrator',
+      access: 'admin',
       handle: async ({ parameters, body }) => {
         const change = checkSchema<NodeChange>(nodeChangeSchema, await body());
         return await changeNode(database, parameters.ref!, change);
@@ -66,7 +66,7 @@ function nodeRoutes(database: Database): Route[] {
     {
       method: 'DELETE',
       pattern: '/nodes/:ref',
-      access: 'administrator',
+      access: 'admin',
       handle: async ({ parameters, query }) => {
         await removeNode(database, parameters.ref!, query.get('force') === 'true');
         return {};

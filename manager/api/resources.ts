@@ -87,7 +87,7 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
     {
       method: 'GET',
       pattern: path,
-      access: 'administrator',
+      access: 'viewer',
       handle: ({ query }) => {
         const application = query.get('application');
         const using = usersByName(database.view, kind.kind);
@@ -100,13 +100,13 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
     {
       method: 'GET',
       pattern: `${path}/:ref`,
-      access: 'administrator',
+      access: 'viewer',
       handle: ({ parameters }) => one(parameters.ref!),
     },
     {
       method: 'POST',
       pattern: path,
-      access: 'administrator',
+      access: 'operator',
       status: 201,
       handle: async ({ body }) => {
         const given = await body();
@@ -117,7 +117,7 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
     {
       method: 'DELETE',
       pattern: `${path}/:ref`,
-      access: 'administrator',
+      access: 'operator',
       // In turn with whole applications: none begins to use meanwhile what nobody uses now.
       handle: ({ parameters, query, signal }) =>
         queue.run(applyQueueKey, () =>

@@ -1,6 +1,7 @@
 import { apiPrefix } from '../../src/wire/api.ts';
 import { sessionPath, streamPath } from '../../src/wire/session.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import { administratorRoutes } from './administrators.ts';
 import { applicationRoutes } from './applications.ts';
 import { clusterRoutes, joinRoutes } from './cluster.ts';
 import type { ApiContext } from './context.ts';
@@ -19,6 +20,7 @@ export function allRoutes(context: ApiContext): Route[] {
     ...objectRoutes(context),
     ...resourceRoutes(context),
     ...logRoutes(context),
+    ...administratorRoutes(context),
   ];
   return [
     ...joinRoutes(context),

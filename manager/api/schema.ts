@@ -1,3 +1,9 @@
+import {
+  administratorLifeMsMax,
+  administratorLifeMsMin,
+  administratorNamePattern,
+  administratorRoles,
+} from '../../src/spec/administrator.ts';
 import type { SchemaObject } from 'ajv';
 
 /**
@@ -379,6 +385,13 @@ export const nodeChangeSchema: SchemaObject = object({
   'availability?': { enum: ['active', 'pause', 'drain'] },
   'role?': { enum: ['manager', 'worker'] },
   'labels?': map({ type: ['string', 'null'], maxLength: 4_096 }),
+});
+
+export const administratorCreateSchema: SchemaObject = object({
+  name: { type: 'string', pattern: administratorNamePattern },
+  role: { enum: [...administratorRoles] },
+  'lifeMs?': { type: 'integer', minimum: administratorLifeMsMin, maximum: administratorLifeMsMax },
+  certificateRequestPem: { type: 'string', maxLength: 8_192 },
 });
 
 export const joinSchema: SchemaObject = object({

@@ -4,6 +4,7 @@ import { Agent, get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { managerServerName } from '../../src/wire/certificates.ts';
 import { viewOf } from '../store/view.ts';
@@ -17,10 +18,11 @@ test('a worker certificate cannot call the API', async () => {
   await expect(manager.call('/api/v1/nodes', worker)).rejects.toMatchObject({ code: 'permission_denied' });
 });
 
-test('a manager certificate can call the API', async () => {
+test('the certificate of a manager node opens agent sessions, not the API', async () => {
   await using manager = await startTestManager();
   const identity = await manager.join('manager');
-  await expect(manager.call('/api/v1/version', identity)).resolves.toMatchObject({ apiVersion: 'v1' });
+  await expect(manager.call('/api/v1/nodes', identity)).rejects.toMatchObject({ code: 'permission_denied' });
+  await (await manager.agent(identity)).greet();
 });
 
 test('without a certificate only the CA can be read', async () => {
@@ -32,7 +34,7 @@ test('without a certificate only the CA can be read', async () => {
 test('a certificate of another cluster is nobody here', async () => {
   await using manager = await startTestManager();
   await using other = await startTestManager();
-  const foreign = await other.join('manager');
+  const foreign = await other.administrator('admin');
   await expect(manager.call('/api/v1/version', foreign)).rejects.toMatchObject({ code: 'unauthenticated' });
 });
 
@@ -52,9 +54,9 @@ test('an agent session needs a certificate', async () => {
 
 test('a connection that resumes its TLS session is still known', async () => {
   await using manager = await startTestManager();
-  const identity = await manager.join('manager');
+  const identity = await manager.administrator('viewer');
   const agent = new Agent({
-    ca: identity.certificateAuthorityPem,
+    ca: manager.database.view.cluster!.certificateAuthority.certificatePem,
     cert: identity.certificatePem,
     key: identity.privateKeyPem,
     servername: managerServerName,
@@ -88,7 +90,14 @@ test('the local socket is for its owner alone, and one that was left behind is r
   const folder = await mkdtemp(join(tmpdir(), 'shoal-manager-'));
   const path = join(folder, 'manager.sock');
   await writeFile(path, '');
-  const server = createApiServer({ routes: [], upgrades: [], view: viewOf({}), log: silentLogger });
+  const database = { view: viewOf({}), onChange: () => () => undefined };
+  const server = createApiServer({
+    routes: [],
+    upgrades: [],
+    database,
+    clock: systemClock,
+    log: silentLogger,
+  });
   await server.listenLocal(path);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(statSync(path).isSocket()).toBe(true);

@@ -8,10 +8,12 @@ import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { frameBytesMax } from '../../src/wire/frames.ts';
 import { sessionMessageBytesMax } from '../../src/wire/session.ts';
-import type { View } from '../store/objects.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import type { Database } from '../store/objects.ts';
 import { apiErrorOf } from '../../src/wire/api-error.ts';
 import { readBody, sendError, sendJson, statusOf } from './http.ts';
-import { checkAccess, identify, type Access, type Identity } from './identity.ts';
+import { Callers } from './callers.ts';
+import { checkAccess, type Access, type Identity } from './identity.ts';
 import { findRoute, matchPattern, streamed, type Call, type Route } from './router.ts';
 
 const limits: http.ServerOptions = {
@@ -68,16 +70,18 @@ export interface ApiServer {
 export function createApiServer(options: {
   routes: readonly Route[];
   upgrades: readonly UpgradeRoute[];
-  view: View;
+  database: Pick<Database, 'view' | 'onChange'>;
+  clock: Clock;
   log: Logger;
 }): ApiServer {
-  return new Server(options.routes, options.upgrades, options.view, options.log);
+  return new Server(options);
 }
 
 class Server implements ApiServer {
   readonly #routes: readonly Route[];
   readonly #upgrades: readonly UpgradeRoute[];
-  readonly #view: View;
+  readonly #callers: Callers;
+  readonly #unsubscribe: () => void;
   readonly #log: Logger;
   readonly #stop = new AbortController();
   readonly #servers: http.Server[] = [];
@@ -91,11 +95,14 @@ class Server implements ApiServer {
   };
   #secure: https.Server | undefined;
 
-  constructor(routes: readonly Route[], upgrades: readonly UpgradeRoute[], view: View, log: Logger) {
+  constructor({ routes, upgrades, database, clock, log }: Parameters<typeof createApiServer>[0]) {
     this.#routes = routes;
     this.#upgrades = upgrades;
-    this.#view = view;
+    this.#callers = new Callers(database.view, clock);
     this.#log = log;
+    this.#unsubscribe = database.onChange((kinds) => {
+      if (kinds.has('administrator') || kinds.has('node')) this.#callers.enforce();
+    });
   }
 
   async listenLocal(socketPath: string): Promise<void> {
@@ -134,6 +141,7 @@ class Server implements ApiServer {
 
   async stop(): Promise<void> {
     this.#stop.abort(new ShoalError('unavailable', 'The manager stops'));
+    this.#unsubscribe();
     const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
     for (const { clients } of Object.values(this.#sockets)) for (const client of clients) client.terminate();
     for (const server of this.#servers) server.closeAllConnections();
@@ -155,7 +163,7 @@ class Server implements ApiServer {
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const url = urlOf(request);
     const { route, parameters } = findRoute(this.#routes, request.method ?? 'GET', url.pathname);
-    const identity = identify(request, this.#view);
+    const identity = this.#callers.identify(request);
     checkAccess(identity, route.access);
     const gone = new AbortController();
     response.on('close', () => gone.abort(new ShoalError('unavailable', 'The caller has gone')));
@@ -182,7 +190,7 @@ class Server implements ApiServer {
     for (const route of this.#upgrades) {
       const parameters = matchPattern(route.pattern, url.pathname);
       if (parameters === undefined) continue;
-      const identity = identify(request, this.#view);
+      const identity = this.#callers.identify(request);
       checkAccess(identity, route.access);
       const prepared = await route.prepare({ identity, parameters, query: url.searchParams });
       let accepted = false;

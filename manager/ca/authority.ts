@@ -1,10 +1,12 @@
 import { webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import { customAlphabet } from 'nanoid';
+import type { AdministratorRole } from '../../src/spec/administrator.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { NodeRole } from '../../src/spec/node.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import {
+  administratorUnit,
   createKeyAndRequest,
   exportPrivateKey,
   keyAlgorithm,
@@ -69,9 +71,32 @@ export async function signNodeCertificate(
   certificateRequestPem: string,
   nowMs: number,
 ): Promise<string> {
-  const { ExtendedKeyUsage } = await loadX509();
   const publicKey = await publicKeyOf(certificateRequestPem);
-  return await sign(authority, identity, publicKey, nowMs, ExtendedKeyUsage.clientAuth, []);
+  const validity = { fromMs: nowMs - backdateMs, toMs: nowMs + certificateLifeMs };
+  return await sign(authority, subjectOf(identity), publicKey, validity, { usage: 'client' });
+}
+
+export interface AdministratorIdentity {
+  clusterId: string;
+  name: string;
+  role: AdministratorRole;
+}
+
+/**
+ * Signs a request as an administrator's client certificate until `expiresAt`: CN is the name, OU says that it is an
+ * administrator's and which role, O the cluster. Throws as `signNodeCertificate` does.
+ */
+export async function signAdministratorCertificate(
+  authority: Authority,
+  identity: AdministratorIdentity,
+  certificateRequestPem: string,
+  validity: { nowMs: number; expiresAt: number },
+): Promise<string> {
+  const publicKey = await publicKeyOf(certificateRequestPem);
+  const { clusterId, name, role } = identity;
+  const subject: Subject = [{ O: [clusterId] }, { OU: [administratorUnit] }, { OU: [role] }, { CN: [name] }];
+  const period = { fromMs: validity.nowMs - backdateMs, toMs: validity.expiresAt };
+  return await sign(authority, subject, publicKey, period, { usage: 'client' });
 }
 
 /** A key and certificate for the manager's own server: the manager's name, and the addresses at which it is reached. */
@@ -81,7 +106,6 @@ export async function createServerCertificate(
   addresses: string[],
   nowMs: number,
 ): Promise<{ certificatePem: string; privateKeyPem: string }> {
-  const { ExtendedKeyUsage } = await loadX509();
   const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
   const publicKey = await publicKeyOf(certificateRequestPem);
   const identity: NodeIdentity = { clusterId, nodeId: 'manager', role: 'manager' };
@@ -93,15 +117,16 @@ export async function createServerCertificate(
       value,
     })),
   ];
-  const certificatePem = await sign(
-    authority,
-    identity,
-    publicKey,
-    nowMs,
-    ExtendedKeyUsage.serverAuth,
-    names,
-  );
+  const validity = { fromMs: nowMs - backdateMs, toMs: nowMs + certificateLifeMs };
+  const what = { usage: 'server' as const, names };
+  const certificatePem = await sign(authority, subjectOf(identity), publicKey, validity, what);
   return { certificatePem, privateKeyPem };
+}
+
+type Subject = Record<string, string[]>[];
+
+function subjectOf({ clusterId, nodeId, role }: NodeIdentity): Subject {
+  return [{ O: [clusterId] }, { OU: [role] }, { CN: [nodeId] }];
 }
 
 async function publicKeyOf(certificateRequestPem: string): Promise<webcrypto.CryptoKey> {
@@ -121,11 +146,10 @@ async function publicKeyOf(certificateRequestPem: string): Promise<webcrypto.Cry
 
 async function sign(
   authority: Authority,
-  identity: NodeIdentity,
+  subject: Subject,
   publicKey: webcrypto.CryptoKey,
-  nowMs: number,
-  usage: string,
-  names: { type: 'dns' | 'ip'; value: string }[],
+  validity: { fromMs: number; toMs: number },
+  { usage, names = [] }: { usage: 'client' | 'server'; names?: { type: 'dns' | 'ip'; value: string }[] },
 ): Promise<string> {
   const x509 = await loadX509();
   const root = new x509.X509Certificate(authority.certificatePem);
@@ -137,17 +161,17 @@ async function sign(
     ['sign'],
   );
   const certificate = await x509.X509CertificateGenerator.create({
-    subject: [{ O: [identity.clusterId] }, { OU: [identity.role] }, { CN: [identity.nodeId] }],
+    subject,
     issuer: root.subject,
     publicKey,
     signingKey,
     signingAlgorithm,
-    notBefore: new Date(nowMs - backdateMs),
-    notAfter: new Date(nowMs + certificateLifeMs),
+    notBefore: new Date(validity.fromMs),
+    notAfter: new Date(validity.toMs),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([usage]),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[`${usage}Auth`]]),
       await x509.AuthorityKeyIdentifierExtension.create(root.publicKey),
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
       ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),

@@ -1,3 +1,4 @@
+import type { Administrator } from '../../src/spec/administrator.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
@@ -15,6 +16,7 @@ export interface ObjectKinds {
   volume: Volume;
   secret: Secret;
   config: Config;
+  administrator: Administrator;
 }
 
 export type ObjectKind = keyof ObjectKinds;
@@ -41,6 +43,7 @@ export interface View {
   readonly volumes: ReadonlyMap<string, Volume>;
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly configs: ReadonlyMap<string, Config>;
+  readonly administrators: ReadonlyMap<string, Administrator>;
   serviceByName(name: string): Service | undefined;
   networkByName(name: string): Network | undefined;
   tasksOfService(serviceId: string): Iterable<Task>;

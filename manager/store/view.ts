@@ -1,3 +1,4 @@
+import type { Administrator } from '../../src/spec/administrator.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
@@ -18,6 +19,7 @@ export const objectKinds: readonly ObjectKind[] = [
   'volume',
   'secret',
   'config',
+  'administrator',
 ];
 
 const knownKinds: ReadonlySet<string> = new Set(objectKinds);
@@ -56,6 +58,7 @@ export class MutableView implements View {
     volume: new Map(),
     secret: new Map(),
     config: new Map(),
+    administrator: new Map(),
   };
   readonly #serviceIds = new Map<string, string>();
   readonly #networkIds = new Map<string, string>();
@@ -85,6 +88,9 @@ export class MutableView implements View {
   }
   get configs(): ReadonlyMap<string, Config> {
     return this.#objects.config;
+  }
+  get administrators(): ReadonlyMap<string, Administrator> {
+    return this.#objects.administrator;
   }
 
   serviceByName(name: string): Service | undefined {
@@ -202,6 +208,7 @@ export interface ViewObjects {
   volumes?: Iterable<Volume>;
   secrets?: Iterable<Secret>;
   configs?: Iterable<Config>;
+  administrators?: Iterable<Administrator>;
 }
 
 /** A view of just these objects, without a store: for the unit tests of pure planners. */
@@ -221,6 +228,7 @@ export function viewOf(objects: ViewObjects): MutableView {
   add('volume', objects.volumes);
   add('secret', objects.secrets);
   add('config', objects.configs);
+  add('administrator', objects.administrators);
   return view;
 }
 

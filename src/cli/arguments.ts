@@ -9,6 +9,10 @@ export const commonOptions: Record<string, OptionSpec> = {
     value: 'ADDRESS',
     help: 'Where the API is (default: $SHOAL_HOST, else the local daemon)',
   },
+  context: {
+    value: 'FILE',
+    help: 'The context of an administrator, for another host (default: $SHOAL_CONTEXT)',
+  },
   help: { short: 'h', help: 'Show this help' },
 };
 

@@ -4,8 +4,6 @@ import type { Output } from './output.ts';
 /** What a command is run with. Tests hand in their own. */
 export interface Context {
   output: Output;
-  /** `--host`, else `SHOAL_HOST`, else the local daemon's socket. */
-  host: string;
   environment: Record<string, string | undefined>;
   workingDirectory: string;
   /** Aborts on Ctrl-C. */

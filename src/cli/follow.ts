@@ -53,7 +53,7 @@ export async function follow(context: Context, options: FollowOptions): Promise<
       if (latest === undefined && now - answeredAt > silenceMs) {
         throw new ShoalError(
           'unavailable',
-          `Cannot follow ${options.application}: no answer from ${context.host} for ${silenceMs / 1000} s`,
+          `Cannot follow ${options.application}: no answer from ${(await context.client()).host} for ${silenceMs / 1000} s`,
           {
             next: 'See `shoal doctor`.',
           },

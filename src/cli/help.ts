@@ -43,7 +43,7 @@ export function renderHelp(commands: Command[]): string {
     '',
     'Every command has --help with examples. SHOAL_HOST or --host says where the API is:',
     '  unix:///run/shoal/shoal.sock   the daemon on this host (default)',
-    '  https://MANAGER:2377           another host, with the certificates in $SHOAL_CERTIFICATES',
+    '  tcp://MANAGER:2377             a manager elsewhere, as the administrator of the file in SHOAL_CONTEXT or --context',
     '',
     'Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 cannot reach the daemon, 130 interrupted.',
   ].join('\n');

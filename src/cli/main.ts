@@ -1,5 +1,4 @@
 import type { Diagnostic } from '../compose/diagnostic.ts';
-import { defaultPaths } from '../spec/defaults.ts';
 import { messageOf, ShoalError } from '../util/errors.ts';
 import { nearest, printable } from '../util/text.ts';
 import type { Client } from '../wire/client.ts';
@@ -7,6 +6,7 @@ import { applicationOptions } from './options.ts';
 import { commonOptions, parseArguments } from './arguments.ts';
 import { exitCodes, type Command, type Context } from './command.ts';
 import { renderCommandHelp, renderHelp } from './help.ts';
+import { targetOf, type TargetWishes } from './target.ts';
 import { paint, terminalOutput, type Output } from './output.ts';
 
 /** Every command, in the order of the help. Loaded on use, so that starting one costs only what that one needs. */
@@ -41,6 +41,9 @@ export const commands: Record<string, () => Promise<{ command: Command }>> = {
   'config ls': async () => ({ command: (await import('./commands/stored-config.ts')).ls }),
   'config inspect': async () => ({ command: (await import('./commands/stored-config.ts')).inspect }),
   'config rm': async () => ({ command: (await import('./commands/stored-config.ts')).rm }),
+  'admin create': async () => ({ command: (await import('./commands/admin.ts')).create }),
+  'admin ls': async () => ({ command: (await import('./commands/admin.ts')).ls }),
+  'admin rm': async () => ({ command: (await import('./commands/admin.ts')).rm }),
   token: () => import('./commands/token.ts'),
   doctor: () => import('./commands/doctor.ts'),
   version: () => import('./commands/version.ts'),
@@ -97,29 +100,21 @@ async function report(output: Output, error: unknown): Promise<number> {
   return error.code === 'unavailable' ? exitCodes.unreachable : exitCodes.failed;
 }
 
-function createContext(
-  output: Output,
-  host: string,
-  environment: Context['environment'],
-  signal: AbortSignal,
-) {
+function createContext(output: Output, wishes: TargetWishes, signal: AbortSignal) {
+  const { environment } = wishes;
   let client: Promise<Client> | undefined;
   const context: Context = {
     output,
-    host,
     environment,
     workingDirectory: process.cwd(),
     signal,
     client: () =>
-      (client ??= import('../wire/client.ts').then(({ connect }) =>
-        connect(host, { certificatesFolder: environment['SHOAL_CERTIFICATES'] }),
-      )),
+      (client ??= import('../wire/client.ts').then(({ connect }) => {
+        const { host, ...options } = targetOf(wishes);
+        return connect(host, options);
+      })),
   };
   return { context, close: async () => (await client?.catch(() => undefined))?.close() };
-}
-
-function defaultHost(environment: Context['environment']): string {
-  return environment['SHOAL_HOST'] || `unix://${defaultPaths.run}/shoal.sock`;
 }
 
 async function runCommand(given: string[], output: Output, signal: AbortSignal): Promise<number> {
@@ -147,8 +142,7 @@ async function runCommand(given: string[], output: Output, signal: AbortSignal):
   }
   const { context, close } = createContext(
     output,
-    parsed.value('host') ?? defaultHost(environment),
-    environment,
+    { host: parsed.value('host'), context: parsed.value('context'), environment },
     signal,
   );
   try {

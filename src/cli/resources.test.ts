@@ -31,7 +31,6 @@ async function session(): Promise<{ manager: TestManager; shoal: (line: string) 
         columns: 0,
         colour: false,
       },
-      host: '',
       environment: {},
       workingDirectory: directory,
       signal: new AbortController().signal,

@@ -1,3 +1,4 @@
+import type { Administrator, AdministratorRole } from '../spec/administrator.ts';
 import type { Network } from '../spec/network.ts';
 import type { NodeAvailability, NodeRole } from '../spec/node.ts';
 import type { Labels } from '../spec/object.ts';
@@ -25,6 +26,7 @@ import type { Task } from '../spec/task.ts';
  *     POST   /networks NetworkCreate           → 201 NetworkInfo    also /volumes VolumeCreate, /secrets and /configs FileCreate
  *     GET    /networks/REF                     → NetworkInfo        also VolumeInfo, SecretInfo, ConfigInfo
  *     DELETE /networks/REF                     → VolumeRemoval      refused while a service uses it; /volumes/REF?force=true
+ *     GET    /administrators → Administrator[] POST /administrators AdministratorCreate → 201 AdministratorAnswer; DELETE /administrators/NAME
  *     GET    /tokens → JoinTokens              POST /tokens/ROLE/rotate → JoinTokens
  */
 export const apiPrefix = '/api/v1';
@@ -80,6 +82,23 @@ export interface FileCreate {
 /** Hosts on which the data of a volume was left. */
 export interface VolumeRemoval {
   keptOn: string[];
+}
+
+/** The key stays with who asks: only the request to sign it is sent. */
+export interface AdministratorCreate {
+  name: string;
+  role: AdministratorRole;
+  /** @default administratorLifeMsDefault */
+  lifeMs?: number;
+  certificateRequestPem: string;
+}
+
+export interface AdministratorAnswer {
+  administrator: Administrator;
+  certificatePem: string;
+  certificateAuthorityPem: string;
+  /** `HOST:PORT` of the managers. */
+  managers: string[];
 }
 
 export interface VersionInfo {

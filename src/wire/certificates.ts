@@ -8,7 +8,13 @@ import { loadX509 } from './x509.ts';
  */
 export const managerServerName = 'manager.shoal';
 
-/** What the files of a certificates folder (mode 0700) are called, the daemon's and that of a remote command line. */
+/**
+ * First organizational unit (OU) in the certificate of an administrator; the second is the role. A node's certificate
+ * has the node's role alone there.
+ */
+export const administratorUnit = 'administrator';
+
+/** What the files of a node's certificates folder (mode 0700) are called. */
 export const certificateFiles = {
   authority: 'ca.pem',
   certificate: 'cert.pem',
@@ -47,7 +53,7 @@ export async function createKeyAndRequest(): Promise<{
   const { Pkcs10CertificateRequestGenerator } = await loadX509();
   const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify']);
   const request = await Pkcs10CertificateRequestGenerator.create({
-    name: 'CN=shoal node',
+    name: 'CN=shoal',
     keys,
     signingAlgorithm,
   });

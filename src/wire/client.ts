@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { managerPort } from '../spec/defaults.ts';
 import { errorCodes, ShoalError, type ErrorCode } from '../util/errors.ts';
 import { apiBodyBytesMax, apiPrefix, localPrefix, type ApiError } from './api.ts';
-import { certificateFiles, managerServerName } from './certificates.ts';
+import { managerServerName } from './certificates.ts';
 import { decodeFrame, encodeFrame, frameBytesMax, type Frame, type FrameType } from './frames.ts';
 import type { StreamRequest } from './session.ts';
 
@@ -43,8 +42,8 @@ export interface Client {
 }
 
 export interface ConnectOptions {
-  /** For `https://`: the folder with `ca.pem`, `cert.pem` and `key.pem`. */
-  certificatesFolder?: string;
+  /** For `tcp://`: the cluster's CA, and the caller's certificate and key, in PEM. */
+  credentials?: { ca: string; cert: string; key: string };
 }
 
 const requestTimeoutMs = 30_000;
@@ -60,8 +59,8 @@ interface Target {
 }
 
 /**
- * A client for `unix:///path/to/socket` or `https://HOST:PORT`. Nothing is connected before the first request.
- * Throws `invalid_argument` for any other host and for certificates that cannot be read.
+ * A client for `unix:///path/to/socket` or `tcp://HOST:PORT` (TLS; `https://` is the same). Nothing is connected before the
+ * first request. Throws `invalid_argument` for any other host, and over TCP without credentials.
  */
 export function connect(host: string, options: ConnectOptions = {}): Client {
   const target = targetOf(host, options);
@@ -79,39 +78,25 @@ function targetOf(host: string, options: ConnectOptions): Target {
     const socketPath = host.slice('unix://'.length);
     return { host, options: { socketPath }, socketUrl: (path) => `ws+unix:${socketPath}:${path}` };
   }
-  const url = URL.canParse(host) ? new URL(host) : undefined;
+  const given = host.replace(/^tcp:/, 'https:');
+  const url = URL.canParse(given) ? new URL(given) : undefined;
   if (url?.protocol !== 'https:' || url.pathname !== '/') {
     throw new ShoalError('invalid_argument', `Cannot connect to ${JSON.stringify(host)}`, {
-      next: 'Give unix:///path/to/shoal.sock or https://HOST:PORT.',
+      next: 'Give unix:///path/to/shoal.sock or tcp://HOST:PORT.',
     });
   }
-  const port = url.port === '' ? '443' : url.port;
+  if (options.credentials === undefined) {
+    throw new ShoalError('invalid_argument', `Cannot connect to ${host} without a client certificate`, {
+      next: 'Name the context of an administrator with --context or SHOAL_CONTEXT.',
+    });
+  }
+  const port = url.port === '' ? String(managerPort) : url.port;
   const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1');
   return {
     host,
-    secure: { ...readCertificates(options.certificatesFolder), servername: managerServerName },
+    secure: { ...options.credentials, servername: managerServerName },
     options: { hostname, port },
     socketUrl: (path) => `wss://${url.hostname}:${port}${path}`,
-  };
-}
-
-function readCertificates(folder: string | undefined): { ca: string; cert: string; key: string } {
-  if (folder === undefined) {
-    throw new ShoalError('invalid_argument', 'Cannot connect over https without a client certificate', {
-      next: 'Name the folder that holds ca.pem, cert.pem and key.pem.',
-    });
-  }
-  const read = (name: string) => {
-    try {
-      return readFileSync(join(folder, name), 'utf8');
-    } catch (cause) {
-      throw new ShoalError('invalid_argument', `Cannot read ${join(folder, name)}`, { cause });
-    }
-  };
-  return {
-    ca: read(certificateFiles.authority),
-    cert: read(certificateFiles.certificate),
-    key: read(certificateFiles.privateKey),
   };
 }
 

@@ -46,7 +46,6 @@ async function config(...words: string[]): Promise<{ out: string; notes: string 
       columns: 0,
       colour: false,
     },
-    host: '',
     environment: { TAG: '1', PORT: '8080' },
     workingDirectory: directory,
     signal: new AbortController().signal,

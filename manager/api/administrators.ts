@@ -1,0 +1,45 @@
+import { ShoalError } from '../../src/util/errors.ts';
+import type { AdministratorAnswer, AdministratorCreate } from '../../src/wire/api.ts';
+import type { ApiContext } from './context.ts';
+import type { Route } from './router.ts';
+import { administratorCreateSchema } from './schema.ts';
+import { checkSchema } from './validate.ts';
+
+/** Routes of those who may drive the cluster from elsewhere. */
+export function administratorRoutes(context: ApiContext): Route[] {
+  const { administrators, database } = context;
+  return [
+    {
+      method: 'GET',
+      pattern: '/administrators',
+      access: 'admin',
+      handle: () =>
+        [...database.view.administrators.values()].sort((left, right) => (left.name < right.name ? -1 : 1)),
+    },
+    {
+      method: 'POST',
+      pattern: '/administrators',
+      access: 'admin',
+      status: 201,
+      handle: async ({ body }): Promise<AdministratorAnswer> => {
+        const given = checkSchema<AdministratorCreate>(administratorCreateSchema, await body());
+        return { ...(await administrators.create(given)), managers: context.addresses() };
+      },
+    },
+    {
+      method: 'DELETE',
+      pattern: '/administrators/:name',
+      access: 'admin',
+      handle: async ({ parameters, identity }) => {
+        const name = parameters.name!;
+        if (identity.kind === 'administrator' && identity.administrator.name === name) {
+          throw new ShoalError('failed_precondition', 'Cannot remove the administrator that asks for it', {
+            next: 'Let another one with the role admin do it, or root on a manager.',
+          });
+        }
+        await administrators.remove(name);
+        return {};
+      },
+    },
+  ];
+}

@@ -9,6 +9,7 @@ import { changed, noAssignments, type AssignmentChange, type Assignments } from 
 import { StreamServer } from '../session/streams.ts';
 import { createVolumes } from '../volumes/volumes.ts';
 import { watchEngine } from '../worker/adoption.ts';
+import { LocalRestarts } from '../worker/local-restarts.ts';
 import { Condition } from '../worker/condition.ts';
 import type { TaskLogs } from '../worker/parts.ts';
 import { createTaskFiles, type FileContent, type TaskFiles } from '../worker/task-files.ts';
@@ -62,6 +63,7 @@ export class Agent {
   readonly #streams: StreamServer;
   readonly #applier: Loop;
   readonly #imageKeeper: Loop;
+  readonly #localRestarts: LocalRestarts;
   readonly #change: Condition;
   readonly #stopTelling: () => void;
   #assignments: Assignments = noAssignments();
@@ -111,6 +113,16 @@ export class Agent {
         contents: (task, signal) => this.#contents(task, signal),
       },
       onStatus: (taskId, status) => this.session.report(taskId, status),
+      onPhase: (taskId) => {
+        if (this.#assignments.endpoint.has(taskId)) this.#applier.poke();
+      },
+    });
+    this.#localRestarts = new LocalRestarts({
+      worker: this.#worker,
+      isConnected: () => this.session.connected,
+      isUntold: (taskId) => this.session.isUntold(taskId),
+      clock,
+      log,
     });
     this.#streams = new StreamServer({
       engine,
@@ -139,8 +151,10 @@ export class Agent {
     });
     for (const [id, local] of this.#store.tasks()) this.#worker.restore(id, local);
     this.#worker.assign(this.#assignments.task);
+    this.#tellWhatIsNew();
     this.#applier.start();
     this.#imageKeeper.start();
+    this.#localRestarts.start();
     this.session.start();
     const stopped = new Promise<void>((resolve) => {
       this.#worker.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -157,7 +171,12 @@ export class Agent {
     this.#streams.close();
     this.#stopTelling();
     await this.session.stop();
-    await Promise.all([this.#worker.stop(), this.#applier.stop(), this.#imageKeeper.stop()]);
+    await Promise.all([
+      this.#localRestarts.stop(),
+      this.#worker.stop(),
+      this.#applier.stop(),
+      this.#imageKeeper.stop(),
+    ]);
     await this.#options.network.stop();
     await this.#store.close();
   }
@@ -213,7 +232,11 @@ export class Agent {
       this.#networkUp.resolve();
     }
     const told = this.#told;
-    const { network: networks, peer: peers, service: services, endpoint: endpoints } = this.#assignments;
+    const { network: networks, peer: peers, service: services } = this.#assignments;
+    // One that has just ended here gets no new connection from here, though the manager may not know yet.
+    const endpoints = new Map(
+      [...this.#assignments.endpoint].filter(([taskId]) => this.#worker.mayServe(taskId)),
+    );
     // What the kernel is losing now is not there any more, though it may come back with the next pass.
     const staying = [...this.#appliedNetworks].filter((id) => networks.has(id));
     this.#appliedNetworks = new Set(staying);

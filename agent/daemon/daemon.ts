@@ -163,10 +163,16 @@ export class Daemon {
       });
     }
     const managers = membership.managerAddresses.join(', ');
-    throw new ShoalError('failed_precondition', 'Cannot do this here: this host is not a manager', {
-      next: `Do it on a manager: ${managers}.`,
-      details: { managers: membership.managerAddresses },
-    });
+    const away = this.#agent !== undefined && !this.#agent.session.connected;
+    const reachable = away ? ', and it cannot reach a manager either: tasks here run on without one' : '';
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot do this here: this host is not a manager${reachable}`,
+      {
+        next: `${away ? 'See whether a manager runs and can be reached' : 'Do it on a manager'}: ${managers}.`,
+        details: { managers: membership.managerAddresses },
+      },
+    );
   }
 
   #managerProcess(advertise: string): ManagerProcess {

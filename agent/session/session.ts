@@ -94,6 +94,11 @@ export class AgentSession {
     this.#connection?.tellConditions();
   }
 
+  /** Whether no manager is known to have the task's latest status. */
+  isUntold(taskId: string): boolean {
+    return this.#outbox.has(taskId);
+  }
+
   /** Nothing more is to be told of the task. */
   drop(taskId: string): void {
     this.#outbox.drop(taskId);

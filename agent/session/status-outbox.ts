@@ -19,6 +19,11 @@ export class StatusOutbox {
     this.#waiting.set(taskId, shortened(status));
   }
 
+  /** Whether a status of the task waits, or is under way and not acknowledged. */
+  has(taskId: string): boolean {
+    return this.#waiting.has(taskId) || this.#inFlight?.tasks.some((told) => told.taskId === taskId) === true;
+  }
+
   /** For a task that is not assigned here any more: nobody wants to know. */
   drop(taskId: string): void {
     this.#waiting.delete(taskId);

@@ -1,6 +1,6 @@
 import { compareTaskStates, isTerminal, moveTask, type DesiredTaskState } from '../../src/spec/task.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { unreachable } from '../../src/util/errors.ts';
+import { assert, unreachable } from '../../src/util/errors.ts';
 import { formatBytes } from '../../src/util/text.ts';
 import type { Hook } from '../../src/spec/settings.ts';
 import type { HealthPlan } from './health.ts';
@@ -32,8 +32,17 @@ export interface LocalTask {
   hooks?: TaskHooks;
   /** Ids of the tasks that it takes something over from: it lives no longer than they do. */
   anchors?: string[];
+  /** Set while it is run again, or has been, without a word from a manager. */
+  again?: Again;
   /** Paths at which its image wants a volume, for those that take over its mounts. Known once prepared. */
   imageVolumes?: string[];
+}
+
+/** A task that its host runs again by itself, for no manager can be asked for a replacement. */
+export interface Again {
+  times: number;
+  /** How it ended the last time: what is told of it until it runs again. */
+  ended: TaskStatus;
 }
 
 /** One init container that a task has on this host. */
@@ -125,6 +134,26 @@ export function firstSight(status: TaskStatus, stopGracePeriodMs: number, now: n
 /** A task as it comes back from disk after a restart: work that was cut off in the middle is done again. */
 export function resumed(task: LocalTask): LocalTask {
   return task.phase.at === 'preparing' ? { ...task, phase: { at: 'idle' } } : task;
+}
+
+/** A task that has ended, as it is run once more. Throws (assertion) unless it has ended. */
+export function again(task: LocalTask, now: number): LocalTask {
+  assert(task.phase.at === 'gone' && isTerminal(task.status.state), 'only what has ended is run again');
+  const { stopSignal, stopGracePeriodMs, anchors } = task;
+  return {
+    stopSignal,
+    stopGracePeriodMs,
+    ...(anchors && { anchors }),
+    status: { state: 'accepted', at: now, message: 'accepted again by its host' },
+    phase: { at: 'idle' },
+    again: { times: (task.again?.times ?? 0) + 1, ended: task.status },
+  };
+}
+
+/** What the manager is told of a task: one that is run again has ended, as long as it does not run. */
+export function toldStatus({ status, again: repeated }: LocalTask): TaskStatus {
+  if (repeated === undefined || compareTaskStates(status.state, 'running') >= 0) return status;
+  return repeated.ended;
 }
 
 const lostEnding: Ending = {
@@ -362,7 +391,11 @@ function withProgress(task: LocalTask, event: TaskEvent & { type: 'progress' }, 
 }
 
 function running(task: LocalTask, message: string, now: number): LocalTask {
-  const status = move(task.status, { state: 'running', at: now, message, startedAt: now });
+  const repeated = task.again && {
+    restarts: task.again.times,
+    message: `${message}; restarted by its host while no manager could be reached (before: ${task.again.ended.message})`,
+  };
+  const status = move(task.status, { state: 'running', at: now, message, startedAt: now, ...repeated });
   return { ...task, status, phase: { at: 'running' } };
 }
 

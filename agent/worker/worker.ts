@@ -3,14 +3,22 @@ import type { Hook } from '../../src/spec/settings.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { codeOf, messageOf, unreachable, type ShoalError } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import { printable } from '../../src/util/text.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { Anchors } from './anchors.ts';
 import { runHealthchecks } from './health-runner.ts';
 import { runHooks } from './hooks.ts';
+import { lastLine } from './last-line.ts';
 import type { WorkerParts } from './parts.ts';
 import { Preparer, type PrepareContext } from './prepare.ts';
-import { firstSight, step, type LocalTask, type TaskAction, type TaskEvent } from './step.ts';
+import {
+  again,
+  firstSight,
+  step,
+  toldStatus,
+  type LocalTask,
+  type TaskAction,
+  type TaskEvent,
+} from './step.ts';
 import type { TaskStore } from './task-store.ts';
 
 /** The kernel ends all processes of a namespace before the one whose it is: only this long after is it known whether that went. */
@@ -25,10 +33,6 @@ const killedExitCode = 128 + sigkill;
 const hooksMs = 10 * 60 * 1000;
 /** What is run before a stop has the grace period, and at least this long. */
 const hooksMsMin = 1_000;
-/** Among this many last lines the one that is told is looked for. */
-const lastLinesRead = 5;
-/** Characters of it that are told. */
-const lastLineMax = 200;
 
 const notWanted = { code: 'aborted', message: 'it is not wanted any more' };
 
@@ -52,6 +56,8 @@ export interface WorkerOptions extends WorkerParts {
   sources: TaskSources;
   /** Called with every new status of a task that is assigned here. */
   onStatus: (taskId: string, status: TaskStatus) => void;
+  /** Called when a task is in another phase. */
+  onPhase?: (taskId: string) => void;
 }
 
 /**
@@ -109,7 +115,23 @@ export class Worker {
   /** The latest status of every task that is assigned here. */
   statuses(): Map<string, TaskStatus> {
     const assigned = [...this.entries].filter(([, entry]) => entry.assignment !== undefined);
-    return new Map(assigned.map(([id, entry]) => [id, entry.local.status]));
+    return new Map(assigned.map(([id, entry]) => [id, toldStatus(entry.local)]));
+  }
+
+  /** Whether new connections may go to the task: false for one of this host that does not run. */
+  mayServe(id: string): boolean {
+    const entry = this.entries.get(id);
+    return entry === undefined || entry.local.phase.at === 'running';
+  }
+
+  /** Runs a task that has ended once more. Does nothing for any other. */
+  runAgain(id: string): void {
+    const entry = this.entries.get(id);
+    if (!entry?.assignment || entry.local.phase.at !== 'gone' || this.signal.aborted) return;
+    entry.local = again(entry.local, this.options.clock.now());
+    this.options.store.putTask(id, entry.local);
+    this.anchors.changed();
+    this.dispatch(id, { type: 'wished' });
   }
 
   /** Ends all work under way, leaving containers as they are. */
@@ -129,11 +151,13 @@ export class Worker {
     const { task, actions } = step(before, entry.assignment?.desiredState ?? 'absent', event, clock.now());
     entry.local = task;
     if (task !== before && event.type !== 'progress') store.putTask(id, task);
-    if (task.status !== before.status && entry.assignment) onStatus(id, task.status);
+    const told = toldStatus(task);
+    if (told !== toldStatus(before) && entry.assignment) onStatus(id, told);
     if (task.phase.at !== before.phase.at) {
       this.options.log.debug('a task moved on', { task: id, phase: task.phase.at, state: task.status.state });
       this.#leave(entry);
       this.anchors.changed();
+      this.options.onPhase?.(id);
       for (const companion of this.anchors.companionsOf(id)) this.#checkAnchors(companion);
     }
     for (const action of actions) this.#perform(id, entry, action);
@@ -285,7 +309,7 @@ export class Worker {
       this.dispatch(id, { type: 'initialised' });
       return undefined;
     }
-    const said = await this.#lastLine(id);
+    const said = await lastLine(id, this.options, this.signal);
     return `pre_start: ${failure.message}${said === undefined ? '' : `: ${said}`}`;
   }
 
@@ -464,26 +488,8 @@ export class Worker {
     }
     const { phase } = entry.local;
     const exited = phase.at === 'cleaning' && phase.ending.error?.code === 'exited';
-    const lastLine = exited ? await this.#lastLine(id) : undefined;
-    this.dispatch(id, { type: 'cleaned', ...(lastLine === undefined ? {} : { lastLine }) });
-  }
-
-  /** What the task's program wrote last. */
-  async #lastLine(id: string): Promise<string | undefined> {
-    try {
-      const query = { follow: false, tail: lastLinesRead, signal: this.signal };
-      const lines = (await Array.fromAsync(this.options.logs.read(id, query))).filter(({ text }) =>
-        /\S/.test(text),
-      );
-      // what went wrong is most often said on standard error, and the two streams have no order between them
-      const last = lines.findLast(({ stream }) => stream === 'stderr') ?? lines.at(-1);
-      const line = printable((last?.text ?? '').trim()).replaceAll('\t', ' ');
-      if (line === '') return undefined;
-      return line.length > lastLineMax ? `${line.slice(0, lastLineMax)}…` : line;
-    } catch (error) {
-      this.options.log.debug('what a task said last cannot be read', { task: id, error: messageOf(error) });
-      return undefined;
-    }
+    const said = exited ? await lastLine(id, this.options, this.signal) : undefined;
+    this.dispatch(id, { type: 'cleaned', ...(said === undefined ? {} : { lastLine: said }) });
   }
 
   async #forget(id: string, entry: Entry): Promise<void> {

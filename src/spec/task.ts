@@ -80,6 +80,8 @@ export interface TaskStatus {
   imageDigest?: string;
   /** Set once the task's init containers have ended well. */
   initialised?: true;
+  /** How often its host has run it again by itself, while no manager could be reached; absent: never. */
+  restarts?: number;
   /** Host-mode ports in use. */
   hostPorts?: AllocatedPort[];
 }

@@ -54,8 +54,8 @@ describe('a host without a manager', () => {
   let untold: boolean;
   let time: number;
 
-  beforeEach(() => {
-    host = new TestHost().start();
+  beforeEach(async () => {
+    host = await new TestHost().start();
     connected = false;
     untold = true;
     time = 0;

@@ -25,7 +25,7 @@ import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
 import { earlierAttemptRemains, shimWasEnding, startError } from './failures.ts';
 import { FifoFolder } from './fifos.ts';
-import { hostFeatures, wasKilledForMemory } from './host.ts';
+import { hostFeatures, wasKilledForMemory, type HostFeatures } from './host.ts';
 import { copyFromRoot } from './image-copy.ts';
 import { ImageMounts } from './image-mounts.ts';
 import { ImageRoots } from './image-root.ts';
@@ -45,7 +45,6 @@ import {
   execProcess,
   runtimeSpecification,
   specificationText,
-  type HostFeatures,
   type OciProcess,
   type OciSpecification,
 } from './specification.ts';

@@ -2,7 +2,22 @@ import { existsSync, readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { capabilitiesIn } from './capabilities.ts';
-import type { HostFeatures } from './specification.ts';
+
+/** What this machine has, as far as a container's specification depends on it. */
+export interface HostFeatures {
+  cgroupVersion: 1 | 2;
+  /** Whether swap can be limited for a control group. */
+  swapLimit: boolean;
+  seccomp: boolean;
+  /** Node's name of the machine: `x64`, `arm64`, … */
+  architecture: string;
+  /** Release of the kernel, `6.18.3`. */
+  kernel: string;
+  /** Hard limit of open files of this process. */
+  openFilesMax: number;
+  /** What this process could give to others, by full name. */
+  capabilities: string[];
+}
 
 const cgroupRoot = '/sys/fs/cgroup';
 /** `CGROUP2_SUPER_MAGIC` (statfs(2)). */

@@ -1,6 +1,6 @@
 import type { CpuSettings, MemorySettings } from '../../src/spec/settings.ts';
 import type { ContainerCreate } from './engine.ts';
-import type { HostFeatures } from './specification.ts';
+import type { HostFeatures } from './host.ts';
 
 const cpuPeriodUs = 100_000;
 

@@ -4,7 +4,8 @@ import { capabilitiesIn, capabilitiesOf } from './capabilities.ts';
 import { devicesOf } from './devices.ts';
 import type { ContainerCreate } from './engine.ts';
 import { isStaticElf } from './init.ts';
-import { runtimeSpecification, specificationText, type HostFeatures } from './specification.ts';
+import { runtimeSpecification, specificationText } from './specification.ts';
+import type { HostFeatures } from './host.ts';
 import { resolveUser } from './user.ts';
 
 const config = { entrypoint: [], command: [], environment: [], workingDirectory: '', user: '' };

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { ContainerCreate } from './engine.ts';
-import { execProcess, runtimeSpecification, type HostFeatures } from './specification.ts';
+import { execProcess, runtimeSpecification } from './specification.ts';
+import type { HostFeatures } from './host.ts';
 
 const container: ContainerCreate = {
   id: 'task1',

@@ -5,28 +5,13 @@ import type { OciBlockIo } from './block-io.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import type { ContainerDevices, DeviceRule, OciDevice } from './devices.ts';
 import type { ContainerCreate, RuntimeMount } from './engine.ts';
+import type { HostFeatures } from './host.ts';
 import { initTarget } from './init.ts';
 import type { NamespacePaths } from './namespaces.ts';
 import { containerResources } from './resources.ts';
 import { seccompProfile } from './seccomp.ts';
 import { seccompFromProfile } from './seccomp-profile.ts';
 import type { ContainerUser } from './user.ts';
-
-/** What this machine has, as far as a container's specification depends on it. */
-export interface HostFeatures {
-  cgroupVersion: 1 | 2;
-  /** Whether swap can be limited for a control group. */
-  swapLimit: boolean;
-  seccomp: boolean;
-  /** Node's name of the machine: `x64`, `arm64`, … */
-  architecture: string;
-  /** Release of the kernel, `6.18.3`. */
-  kernel: string;
-  /** Hard limit of open files of this process. */
-  openFilesMax: number;
-  /** What this process could give to others, by full name. */
-  capabilities: string[];
-}
 
 export interface OciMount {
   destination: string;

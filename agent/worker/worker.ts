@@ -19,20 +19,16 @@ import {
   type TaskAction,
   type TaskEvent,
 } from './step.ts';
+import { stopProcess } from './stopping.ts';
 import type { TaskStore } from './task-store.ts';
 
 /** The kernel ends all processes of a namespace before the one whose it is: only this long after is it known whether that went. */
 const anchorEndMs = 250;
-/** After SIGKILL a process should be gone at once; this long without its exit, the engine is asked and the signal sent again. */
-const killWaitMs = 5_000;
 /** The end of a task is told after this long even when removing what is left of it takes longer. */
 const releaseWaitMs = 2_000;
-const sigkill = 9;
-const killedExitCode = 128 + sigkill;
+const killedExitCode = 128 + 9;
 /** What is run after a start may take this long. */
 const hooksMs = 10 * 60 * 1000;
-/** What is run before a stop has the grace period, and at least this long. */
-const hooksMsMin = 1_000;
 
 const notWanted = { code: 'aborted', message: 'it is not wanted any more' };
 
@@ -325,18 +321,6 @@ export class Worker {
     return failure === undefined ? undefined : `post_start: ${failure}`;
   }
 
-  /** Runs the hooks of a task that is asked to stop. What goes wrong is logged: it is stopped all the same. */
-  async #runPreStop(id: string, { local }: Entry, signal: AbortSignal): Promise<void> {
-    const { engine, clock, log } = this.options;
-    const { hooks, phase, stopGracePeriodMs } = local;
-    if (!hooks?.preStop || phase.at !== 'stopping' || phase.ending.state !== 'shutdown') return;
-    const timeoutMs = Math.max(stopGracePeriodMs, hooksMsMin);
-    const run = { engine, containerId: id, hooks: hooks.preStop, timeoutMs, signal };
-    const failure = await runHooks({ ...run, now: () => clock.now() }).catch(messageOf);
-    signal.throwIfAborted();
-    if (failure !== undefined) log.warn('a command before the stop of a task failed', { task: id, failure });
-  }
-
   /** The engine went away during a start: what became of it shows once the engine answers again. */
   async #observeAfterLoss(id: string, entry: Entry, cause: unknown): Promise<void> {
     this.options.log.warn('the engine went away during a start', { task: id, error: messageOf(cause) });
@@ -413,52 +397,28 @@ export class Worker {
   }
 
   async #stopTask(id: string, entry: Entry, signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.options;
-    const { stopSignal, stopGracePeriodMs } = entry.local;
     try {
-      await this.#companionsEnded(id, signal);
-      await this.#runPreStop(id, entry, signal);
-      await this.#kill(id, stopSignal, signal);
-      await clock.sleep(stopGracePeriodMs, signal);
-      for (;;) {
-        log.info('a task did not stop in its grace period and is killed', { task: id, stopGracePeriodMs });
-        await this.#kill(id, sigkill, signal);
-        await clock.sleep(killWaitMs, signal);
-        await this.observe(id);
-      }
+      const { options, preparer, anchors } = this;
+      const graceOf = (other: string) => this.entries.get(other)?.local.stopGracePeriodMs ?? 0;
+      const observe = () => this.observe(id);
+      await stopProcess({
+        id,
+        local: entry.local,
+        parts: options,
+        preparer,
+        anchors,
+        graceOf,
+        observe,
+        signal,
+      });
     } catch (error) {
       if (signal.aborted) return; // it has ended, as it should
-      log.warn('a task could not be stopped; the next look at the engine tries again', {
+      this.options.log.warn('a task could not be stopped; the next look at the engine tries again', {
         task: id,
         error: messageOf(error),
       });
       if (entry.stopping?.signal === signal) delete entry.stopping;
     }
-  }
-
-  /** Those that share with the task end before it, within their own grace periods. */
-  async #companionsEnded(id: string, signal: AbortSignal): Promise<void> {
-    const companions = this.anchors.companionsOf(id).map((other) => this.entries.get(other)!.local);
-    if (companions.length === 0) return;
-    const graces = companions.map(({ stopGracePeriodMs }) => Math.max(stopGracePeriodMs, hooksMsMin));
-    // Twice, for what is run before a stop has as long again.
-    const timeoutMs = 2 * Math.max(...graces) + killWaitMs;
-    try {
-      await this.anchors.companionsEnded(id, timeoutMs, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      this.options.log.warn('a task is stopped before what shares with it', {
-        task: id,
-        error: messageOf(error),
-      });
-    }
-  }
-
-  async #kill(id: string, signalNumber: number, signal: AbortSignal): Promise<void> {
-    const { engine } = this.options;
-    await this.preparer.surviveEngine(signal, () =>
-      engine.kill(this.preparer.initContainers.running(id) ?? id, signalNumber),
-    );
   }
 
   /** Until it is done: nothing may stay behind. */

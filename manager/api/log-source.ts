@@ -68,6 +68,28 @@ function warningLine(context: ApiContext, task: Task, error: unknown): LogLine {
   };
 }
 
+/** RFC 3339 in UTC, as agents write it. */
+const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/;
+
+/**
+ * What an agent sent as a line of the task it was asked for. Whose line it is the manager knows: an agent can neither
+ * say that it is another task's nor speak as the manager. Throws `unavailable` for what is no line.
+ */
+function lineOf(task: Task, payload: Buffer): LogLine {
+  let value: Partial<Record<keyof LogLine, unknown>> = {};
+  try {
+    value = (JSON.parse(payload.toString()) ?? {}) as typeof value;
+  } catch {
+    // Told below.
+  }
+  const { at, stream, text } = value;
+  const isTime = typeof at === 'string' && timePattern.test(at);
+  if (isTime && (stream === 'stdout' || stream === 'stderr') && typeof text === 'string') {
+    return { taskId: task.id, at, stream, text };
+  }
+  throw new ShoalError('unavailable', 'the node sent something that is not a line of a log');
+}
+
 async function* openLines(
   context: ApiContext,
   task: Task,
@@ -85,7 +107,7 @@ async function* openLines(
   try {
     for await (const message of duplex as AsyncIterable<Buffer>) {
       const { type, payload } = decodeFrame(message);
-      if (type === 'log') yield JSON.parse(payload.toString()) as LogLine;
+      if (type === 'log') yield lineOf(task, payload);
       if (type === 'error') throw errorOf(JSON.parse(payload.toString()) as ApiError);
       if (type === 'end' || type === 'exit') return;
     }

@@ -175,3 +175,35 @@ test('a command is refused at once when the node of the task is down', async () 
   const request = { command: ['ls'], tty: false, environment: {} };
   await expect(manager.client.exec('app_web.1', request)).rejects.toMatchObject({ code: 'unavailable' });
 });
+
+test('a line is of the task that was asked for, whatever its agent says, and never the word of the manager', async () => {
+  await using manager = await startTestManager();
+  const [agent] = await twoAgents(manager);
+  const own = [...manager.database.view.tasks.values()].find(({ nodeId }) => nodeId === agent.nodeId)!;
+  const reading = Array.fromAsync(manager.client.stream<LogLine>(`/logs?task=${own.id}`));
+  const asked = await until(() => agent.messages.find((message) => message.type === 'stream'));
+  const socket = await agent.dialBack((asked as LogsAsked).streamId);
+  const at = '2026-01-01T00:00:01.000000000Z';
+  const forged = { taskId: 'another', at, stream: 'stdout', text: 'hello', warning: true, more: 1 };
+  socket.send(encodeJsonFrame('log', forged));
+  socket.send(encodeJsonFrame('end', {}));
+  expect(await reading).toEqual([{ taskId: own.id, at, stream: 'stdout', text: 'hello' }]);
+});
+
+test.each([
+  null,
+  7,
+  { text: 'no time', stream: 'stdout' },
+  { at: '9999', stream: 'stdout', text: 'a wrong time would be the last one for ever' },
+  { at: '2026-01-01T00:00:01.000000000Z', stream: 'stdin', text: '' },
+  { at: '2026-01-01T00:00:01.000000000Z', stream: 'stdout', text: { length: 1 } },
+])('%j in place of a line is a warning', async (value) => {
+  await using manager = await startTestManager();
+  const [agent] = await twoAgents(manager);
+  const own = [...manager.database.view.tasks.values()].find(({ nodeId }) => nodeId === agent.nodeId)!;
+  const reading = Array.fromAsync(manager.client.stream<LogLine>(`/logs?task=${own.id}`));
+  const asked = await until(() => agent.messages.find((message) => message.type === 'stream'));
+  const socket = await agent.dialBack((asked as LogsAsked).streamId);
+  socket.send(encodeJsonFrame('log', value));
+  expect(await reading).toMatchObject([{ taskId: own.id, warning: true }]);
+});

@@ -20,7 +20,14 @@ afterEach(() => rm(folder, { recursive: true }));
 async function run(command: Command, client: Client, words: string[]): Promise<string> {
   let said = '';
   const note = (text: string) => void (said += `${text}\n`);
-  const output = { print: note, note, write: () => undefined, columns: 0, colour: false };
+  const output = {
+    print: note,
+    note,
+    write: () => undefined,
+    line: () => undefined,
+    columns: 0,
+    colour: false,
+  };
   const context = {
     output,
     environment: {},

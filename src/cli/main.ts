@@ -83,7 +83,7 @@ export function hoistOptions(argv: string[]): string[] {
 }
 
 /** What to tell a person about a failure, and the exit code. */
-async function report(output: Output, error: unknown): Promise<number> {
+export async function report(output: Output, error: unknown): Promise<number> {
   if (!(error instanceof ShoalError)) {
     output.note(paint(output, 'red', `shoal: ${printable(messageOf(error))}`));
     output.note(printable(error instanceof Error ? (error.stack ?? '') : ''));

@@ -14,6 +14,7 @@ function collect(columns: number): Output & { lines: string[] } {
     columns,
     colour: false,
     print: () => undefined,
+    line: () => undefined,
     note: (text) => lines.push(text),
     write: (_, chunk) => lines.push(String(chunk)),
   };

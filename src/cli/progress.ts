@@ -48,7 +48,7 @@ export function renderProgress(
     const counts = `${each.running}/${each.desired}`.padStart(7);
     const since = formatDuration(now - startedAt).padStart(5);
     const room = columns - nameWidth - 20;
-    return ` ${mark} ${each.service.spec.name.padEnd(nameWidth)} ${counts}${since}  ${shorten(printable(describeService(each, now)), room)}`;
+    return ` ${mark} ${printable(each.service.spec.name).padEnd(nameWidth)} ${counts}${since}  ${shorten(printable(describeService(each, now)), room)}`;
   });
 }
 

@@ -28,6 +28,7 @@ async function session(): Promise<{ manager: TestManager; shoal: (line: string) 
         print: (text) => (said += `${text}\n`),
         write: (_, chunk) => (said += String(chunk)),
         note: (text) => (said += `${text}\n`),
+        line: () => undefined,
         columns: 0,
         colour: false,
       },

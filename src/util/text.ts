@@ -62,8 +62,8 @@ export function formatBytes(bytes: number): string {
   return `${Number((bytes / 1024 ** exponent).toFixed(1))} ${units[exponent]}`;
 }
 
-/** Control characters but tab and line feed, and the marks that turn the direction of text around. */
-const unprintable = /[^\P{Cc}\t\n]|[\u202a-\u202e\u2066-\u2069]/gu;
+/** Control characters but tab and line feed, and the marks that turn the direction of text around or break lines. */
+const unprintable = /[^\P{Cc}\t\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 /** Text from elsewhere made safe for a terminal: control characters but tab and line feed are shown as `\xNN`. */
 export function printable(text: string): string {

@@ -243,8 +243,14 @@ export function errorOfAnswer(status: number, text: string): ShoalError {
 
 /** An `ApiError` as an error to throw. */
 export function errorOf(error: ApiError): ShoalError {
-  const code = Object.hasOwn(errorCodes, error.code) ? (error.code as ErrorCode) : 'internal';
-  return new ShoalError(code, error.message, { next: error.next, details: error.details });
+  // It may come from an agent, and an agent may say anything.
+  const { code, message, next, details } = error as Partial<Record<keyof ApiError, unknown>>;
+  const isKnown = typeof code === 'string' && Object.hasOwn(errorCodes, code);
+  return new ShoalError(
+    isKnown ? (code as ErrorCode) : 'internal',
+    typeof message === 'string' ? message : 'The other side gave no reason',
+    { next: typeof next === 'string' ? next : undefined, details },
+  );
 }
 
 function connectionError(target: Target, cause: unknown): ShoalError {

@@ -43,6 +43,7 @@ async function config(...words: string[]): Promise<{ out: string; notes: string 
       print: (line) => (out += `${line}\n`),
       write: (_, chunk) => (out += String(chunk)),
       note: (line) => (notes += `${line}\n`),
+      line: () => undefined,
       columns: 0,
       colour: false,
     },

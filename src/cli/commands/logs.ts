@@ -95,7 +95,7 @@ export const command: Command = {
       else {
         const prefix = parsed.flag('no-log-prefix') ? '' : `${await prefixOf(line.taskId)} `;
         const time = parsed.flag('timestamps') ? `${line.at} ` : '';
-        context.output.write(line.stream, `${prefix}${time}${line.text}\n`);
+        context.output.line(line.stream, `${prefix}${time}`, line.text);
       }
     }
     return exitCodes.done;

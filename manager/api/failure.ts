@@ -16,23 +16,65 @@ const abandonedMs = 3_000;
 /** Reasons for which trying again cannot help. */
 const hopeless: ReadonlySet<string> = new Set(['image_not_found', 'image_invalid', 'command_not_found']);
 
+/** Why a service has failed, and where that began. */
+interface Failure {
+  reason: string;
+  /** The service that failed by itself, by name; this one waits for it, if it is another. */
+  root: string;
+}
+
 /**
- * Why trying on will not help the service, in words; undefined while it may yet come to what was asked. A service that
- * waits for another has failed only when that one has.
+ * Why trying on will not help services, as one view shows it at one time (`now` in ms). Each service is judged once,
+ * however many wait for it, so that the cost grows with the services and their dependencies alone.
  */
-export function failureOf(
-  view: View,
-  service: Service,
-  now: number,
-  visited: ReadonlySet<string> = new Set(),
-): string | undefined {
-  if (visited.has(service.id)) return undefined; // services that wait for each other in a circle
-  return (
-    allocationFailure(view, service) ??
-    updateFailure(service) ??
-    dependencyFailure(view, service, now, new Set([...visited, service.id])) ??
-    taskFailure(view, service, now)
-  );
+export class Failures {
+  readonly #view: View;
+  readonly #now: number;
+  /** By service id. One that is just being judged has not failed: services may wait for each other in a circle. */
+  readonly #known = new Map<string, Failure | undefined>();
+
+  constructor(view: View, now: number) {
+    this.#view = view;
+    this.#now = now;
+  }
+
+  /**
+   * Why trying on will not help the service, in words; undefined while it may yet come to what was asked. A service that
+   * waits for another has failed only when that one has.
+   */
+  of(service: Service): string | undefined {
+    const name = service.spec.name;
+    const failure = this.#failureOf(service);
+    if (failure === undefined || failure.root === name) return failure?.reason;
+    const direct = this.#failedDependency(service)!.spec.name;
+    const chain = direct === failure.root ? '' : `, which waits for ${failure.root}`;
+    return `waiting for ${direct}${chain}, which failed: ${failure.reason}`;
+  }
+
+  #failureOf(service: Service): Failure | undefined {
+    const { id, spec } = service;
+    if (this.#known.has(id)) return this.#known.get(id);
+    this.#known.set(id, undefined);
+    const reason = allocationFailure(this.#view, service) ?? updateFailure(service);
+    const failure = reason === undefined ? this.#laterFailure(service) : { reason, root: spec.name };
+    this.#known.set(id, failure);
+    return failure;
+  }
+
+  #laterFailure(service: Service): Failure | undefined {
+    const dependency = this.#failedDependency(service);
+    if (dependency !== undefined) return this.#failureOf(dependency);
+    const reason = taskFailure(this.#view, service, this.#now);
+    return reason === undefined ? undefined : { reason, root: service.spec.name };
+  }
+
+  /** The first dependency that the service waits for and that has failed. */
+  #failedDependency({ dependenciesMet, spec }: Service): Service | undefined {
+    if (dependenciesMet) return undefined;
+    return spec.dependsOn
+      .map(({ service }) => this.#view.serviceByName(service))
+      .find((dependency) => dependency !== undefined && this.#failureOf(dependency) !== undefined);
+  }
 }
 
 function allocationFailure(view: View, service: Service): string | undefined {
@@ -59,22 +101,6 @@ function updateFailure(service: Service): string | undefined {
     default:
       return unreachable(status.state);
   }
-}
-
-function dependencyFailure(
-  view: View,
-  service: Service,
-  now: number,
-  visited: ReadonlySet<string>,
-): string | undefined {
-  if (service.dependenciesMet) return undefined;
-  for (const { service: name } of service.spec.dependsOn) {
-    const dependency = view.serviceByName(name);
-    if (dependency === undefined) continue;
-    const failure = failureOf(view, dependency, now, visited);
-    if (failure !== undefined) return `waiting for ${name}, which failed: ${failure}`;
-  }
-  return undefined;
 }
 
 function taskFailure(view: View, service: Service, now: number): string | undefined {

@@ -3,6 +3,7 @@ import type { Task, TaskState, TaskStatus } from '../../src/spec/task.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { viewOf, type ViewObjects } from '../store/view.ts';
+import { Failures } from './failure.ts';
 import { applicationStatus, serviceStatus } from './status.ts';
 
 const nodes = [sampleNode('a'), sampleNode('b')];
@@ -24,8 +25,10 @@ function task(
   });
 }
 
-const statusOf = (service: Service, tasks: Task[], now = 0, more: ViewObjects = {}) =>
-  serviceStatus(viewOf({ nodes, services: [service], tasks, ...more }), service, now);
+const statusOf = (service: Service, tasks: Task[], now = 0, more: ViewObjects = {}) => {
+  const view = viewOf({ nodes, services: [service], tasks, ...more });
+  return serviceStatus(view, service, new Failures(view, now));
+};
 
 test('a service has converged when as many tasks of its version run as there should be, and no other is left', () => {
   expect(statusOf(web, [task(web, 'running')])).toMatchObject({ desired: 1, running: 1, converged: true });
@@ -140,6 +143,49 @@ test('a service that waits for another fails only with it', () => {
   expect(statusOf(waiting, [held], 60_000, { services: [waiting, failed] }).failure).toBe(
     'waiting for app_store, which failed: the address pool is exhausted',
   );
+});
+
+/** `layers` of two services each, of which each waits for both of the layer before: 2^layers ways through. */
+function diamonds(layers: number): Service[] {
+  const names = (layer: number) => [`left${layer}`, `right${layer}`];
+  return Array.from({ length: layers }, (_, layer) =>
+    names(layer).map((name) => {
+      const before = layer === 0 ? [] : names(layer - 1);
+      const dependsOn = before.map((key) => ({ service: `app_${key}`, condition: 'started' as const }));
+      return sampleService(name, { dependsOn }, { dependenciesMet: layer === 0 });
+    }),
+  ).flat();
+}
+
+test('a thousand services that wait for each other, layer upon layer, are judged once each', () => {
+  const [first, ...others] = diamonds(500);
+  const broken = { ...first!, allocationError: 'the address pool is exhausted' };
+  let looks = 0;
+  const view = viewOf({ services: [broken, ...others] });
+  const find = view.serviceByName.bind(view);
+  view.serviceByName = (name) => {
+    looks++;
+    return find(name);
+  };
+  const status = applicationStatus(view, 'app', 0)!;
+  expect(status.services.find(({ service }) => service.id === 'right499')?.failure).toBe(
+    'waiting for app_left498, which waits for app_left0, which failed: the address pool is exhausted',
+  );
+  expect(looks).toBeLessThan(20_000);
+});
+
+test('a chain of a thousand services is judged to its end', () => {
+  const chain = Array.from({ length: 1000 }, (_, index) => {
+    const dependsOn = index === 0 ? [] : [{ service: `app_s${index - 1}`, condition: 'healthy' as const }];
+    const more = index === 0 ? { allocationError: 'port 80 is taken' } : { dependenciesMet: false };
+    return sampleService(`s${index}`, { dependsOn }, more);
+  });
+  const failures = new Failures(viewOf({ services: chain.toReversed() }), 0);
+  expect(chain.map((service) => failures.of(service)).slice(1, 3)).toEqual([
+    'waiting for app_s0, which failed: port 80 is taken',
+    'waiting for app_s1, which waits for app_s0, which failed: port 80 is taken',
+  ]);
+  expect(failures.of(chain[999]!)).toContain('which waits for app_s0');
 });
 
 test('services that wait for each other in a circle do not fail for it', () => {

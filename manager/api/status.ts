@@ -1,19 +1,19 @@
-import { nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
+import { GlobalNodes } from '../../src/spec/global-nodes.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { awaitedUpdates } from '../../src/spec/following.ts';
-import { constraintsOf } from '../../src/spec/sharing.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
 import type { View } from '../store/objects.ts';
-import { failureOf } from './failure.ts';
+import { Failures } from './failure.ts';
 import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
 
 /** How far the application is from what was asked; undefined when there is nothing of that name. `now` in ms. */
 export function applicationStatus(view: View, name: string, now: number): ApplicationStatus | undefined {
+  const failures = new Failures(view, now);
   const services = [...view.services.values()]
     .filter(({ spec }) => spec.application === name)
     .sort((left, right) => (left.spec.name < right.spec.name ? -1 : 1))
-    .map((service) => serviceStatus(view, service, now));
+    .map((service) => serviceStatus(view, service, failures));
   const networks = [...view.networks.values()].filter(({ spec }) => spec.application === name);
   const exists = services.length > 0 || networks.length > 0;
   if (!exists) return undefined;
@@ -28,10 +28,11 @@ export function emptyStatus(view: View, name: string): ApplicationStatus {
 /** One line an application, in order of their names. */
 export function summaries(view: View, now: number): ApplicationSummary[] {
   const byName = new Map<string, ApplicationSummary>();
+  const failures = new Failures(view, now);
   for (const service of view.services.values()) {
     const name = service.spec.application;
     const summary = byName.get(name) ?? { name, services: 0, running: 0, desired: 0 };
-    const { running, desired } = serviceStatus(view, service, now);
+    const { running, desired } = serviceStatus(view, service, failures);
     byName.set(name, {
       name,
       services: summary.services + 1,
@@ -43,12 +44,12 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
 }
 
 /** How far one service is. */
-export function serviceStatus(view: View, service: Service, now: number): ServiceStatus {
+export function serviceStatus(view: View, service: Service, failures: Failures): ServiceStatus {
   const all = [...view.tasksOfService(service.id)].sort(newestFirst);
   const slots = groupBySlot(all);
   const desired = desiredTasks(view, service, slots);
   const running = [...slots.values()].filter((tasks) => isDone(service, tasks)).length;
-  const failure = service.removing ? undefined : failureOf(view, service, now);
+  const failure = service.removing ? undefined : failures.of(service);
   const updating =
     service.updateStatus?.state === 'updating' || service.updateStatus?.state === 'rollback_started';
   const leftover = all.some((task) => isLeftover(view, service, task));
@@ -94,14 +95,10 @@ function desiredTasks(view: View, service: Service, slots: Map<string, Task[]>):
   const { mode } = service.spec;
   if (service.removing) return 0;
   if (mode.kind === 'replicated') return mode.replicas;
-  const specOf = (name: string) => view.serviceByName(name)?.spec;
-  const constraints = constraintsOf(service.spec, specOf).map((text) => parseConstraint(text));
-  return [...view.nodes.values()].filter((node) => {
-    if (node.status.state !== 'ready' || node.availability === 'drain') return false;
-    const used = slots.get(node.id)?.some((task) => isCurrent(task)) === true;
-    const open = node.availability === 'active' || used;
-    return open && constraints.every((constraint) => nodeSatisfies(node, constraint));
-  }).length;
+  const eligible = new GlobalNodes(service.spec, (name) => view.serviceByName(name)?.spec);
+  return [...view.nodes.values()].filter((node) =>
+    eligible.expects(node, slots.get(node.id)?.some(isCurrent) === true),
+  ).length;
 }
 
 function nodesOf(view: View): ApplicationStatus['nodes'] {

@@ -1,5 +1,4 @@
-import { hostNeeds } from '../../src/spec/host-features.ts';
-import type { Node } from '../../src/spec/node.ts';
+import { GlobalNodes } from '../../src/spec/global-nodes.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Planning } from './planning.ts';
 import { Slot } from './slot.ts';
@@ -22,12 +21,13 @@ export interface WantedNodes {
 export function chooseNodes(service: Service, slots: Map<string, Slot>, planning: Planning): WantedNodes {
   const open: Slot[] = [];
   const kept: Slot[] = [];
+  const eligible = new GlobalNodes(service.spec, (name) => planning.view.serviceByName(name)?.spec);
   for (const node of planning.view.nodes.values()) {
     const slot = slots.get(node.id);
-    if (isOpen(node, service, planning)) {
+    if (eligible.takes(node)) {
       open.push(slot ?? new Slot(node.id, { slot: 0, nodeId: node.id }, service));
     } else if (slot !== undefined) {
-      if (mayStay(node, service, planning)) kept.push(slot);
+      if (eligible.keeps(node)) kept.push(slot);
       else for (const task of slot.tasks) slot.replace(withDesired(task, 'shutdown'));
     }
   }
@@ -36,18 +36,4 @@ export function chooseNodes(service: Service, slots: Map<string, Slot>, planning
     for (const task of slot.tasks) slot.replace(withDesired(task, 'remove'));
   }
   return { open, kept };
-}
-
-/** Whether the node takes new tasks of the service. */
-export function isOpen(node: Node, service: Service, planning: Planning): boolean {
-  return (
-    node.status.state === 'ready' &&
-    node.availability === 'active' &&
-    planning.suits(node, service, false) &&
-    hostNeeds(service.spec.task).every(({ isMet }) => isMet(node.description))
-  );
-}
-
-function mayStay(node: Node, service: Service, planning: Planning): boolean {
-  return node.availability !== 'drain' && planning.suits(node, service, true);
 }

@@ -1,7 +1,6 @@
 import { nodeSatisfies, parseConstraint, type Constraint } from '../../src/spec/constraint.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
-import { constraintsOf } from '../../src/spec/sharing.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
@@ -68,12 +67,6 @@ export class Planning {
       return true;
     }
     return this.hasLostAnchor(task) || this.#groups.isApart(task);
-  }
-
-  /** Whether the service may run on the node as far as constraints go: its own, and those of what it shares with. */
-  suits(node: Node, service: Service, unreadable: boolean): boolean {
-    const specOf = (name: string) => this.view.serviceByName(name)?.spec;
-    return this.satisfies(node, constraintsOf(service.spec, specOf), unreadable);
   }
 
   /** Whether the constraints allow the node; `unreadable` is the answer when they cannot be read. */

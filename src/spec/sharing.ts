@@ -8,14 +8,11 @@ export function anchorServices({ sharing }: Pick<TaskTemplate, 'sharing'>): stri
   return [...new Set(names.filter((name) => name !== undefined))];
 }
 
-/**
- * The constraints that a node must meet for the service to run there: its own, and those of the services that it shares
- * with, for without them it cannot.
- */
-export function constraintsOf(
+/** The service and those that it shares with, whose placement holds for it as well: without them it cannot run. */
+export function withAnchors(
   spec: ServiceSpec,
   serviceByName: (name: string) => ServiceSpec | undefined,
-): string[] {
+): ServiceSpec[] {
   const specs = new Set([spec]);
   // A set grows while it is gone through, and each service comes once.
   for (const one of specs) {
@@ -24,7 +21,7 @@ export function constraintsOf(
       if (anchor !== undefined) specs.add(anchor);
     }
   }
-  return [...specs].flatMap(({ task }) => task.placement.constraints);
+  return [...specs];
 }
 
 /** Why tasks of the one cannot be paired with tasks of the other, in words that come after the anchor's name; undefined when they can. */

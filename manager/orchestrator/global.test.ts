@@ -24,7 +24,8 @@ function withRuntimes(id: string, runtimes: readonly string[], changes: Partial<
 /** Makes what the orchestrator wants, and lets all of it run. */
 function settle(view: MutableView): void {
   applyPlan(view, planServices(view, 1, seededRandom(1)).plan);
-  for (const task of view.tasks.values()) {
+  // A copy: writing moves a task to the end of the view.
+  for (const task of view.tasks.values().toArray()) {
     view.put('task', { ...task, status: { ...task.status, state: 'running' } });
   }
 }
@@ -36,6 +37,21 @@ test('a global service that asks for a runtime is expected on the nodes that hav
   settle(view);
   expect([...view.tasks.values()].map(({ nodeId }) => nodeId)).toEqual(['a']);
   expect(serviceStatus(view, service, new Failures(view, 1))).toMatchObject({ desired: 1, converged: true });
+});
+
+test('nothing new is expected on a node with a condition that keeps tasks away; what runs there stays', () => {
+  const conditions = [{ type: 'DiskFull' as const, since: 0, message: '' }];
+  const service = sampleService('agent', { mode: { kind: 'global' } });
+  const nodes = [sampleNode('a', { conditions }), sampleNode('b', { conditions }), sampleNode('c')];
+  const status = { state: 'running', at: 0, message: '' } as const;
+  const view = viewOf({
+    nodes,
+    services: [service],
+    tasks: [sampleTask(service, 0, { nodeId: 'a', status })],
+  });
+  settle(view);
+  expect(new Set([...view.tasks.values()].map(({ nodeId }) => nodeId))).toEqual(new Set(['a', 'c']));
+  expect(serviceStatus(view, service, new Failures(view, 1))).toMatchObject({ desired: 2, converged: true });
 });
 
 test('what shares with a global service is expected where that one can run', () => {
@@ -56,6 +72,7 @@ const anyNode = fc.record({
   availability: fc.constantFrom('active', 'pause', 'drain'),
   labels: fc.record({ log: fc.constantFrom('yes', 'no') }),
   runtimes: fc.constantFrom([], ['crun'], ['runc', 'crun']),
+  condition: fc.constantFrom('DiskFull', 'ClockSkewed', undefined),
   /** A task of the service was made there earlier. */
   hasTask: fc.boolean(),
 });
@@ -68,11 +85,12 @@ test('as many tasks of a global service are expected as the orchestrator makes a
   const service = sampleService('agent', { mode: { kind: 'global' }, task });
   fc.assert(
     fc.property(fc.array(anyNode, { maxLength: 5 }), (drawn) => {
-      const nodes = drawn.map(({ state, availability, labels, runtimes }, index) =>
+      const nodes = drawn.map(({ state, availability, labels, runtimes, condition }, index) =>
         withRuntimes(`n${index}`, runtimes, {
           availability,
           labels,
           status: { state, since: 0, message: '' },
+          conditions: condition && [{ type: condition, since: 0, message: '' }],
         }),
       );
       const tasks = drawn.flatMap(({ hasTask }, index) => {

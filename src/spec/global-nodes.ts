@@ -1,7 +1,7 @@
 import { nodeSatisfies, parseConstraint, type Constraint } from './constraint.ts';
 import { ShoalError } from '../util/errors.ts';
 import { hostNeeds, type HostNeed } from './host-features.ts';
-import type { Node } from './node.ts';
+import { keepsTasksAway, type Node } from './node.ts';
 import type { ServiceSpec } from './service.ts';
 import { withAnchors } from './sharing.ts';
 
@@ -25,6 +25,7 @@ export class GlobalNodes {
     return (
       node.status.state === 'ready' &&
       node.availability === 'active' &&
+      !keepsTasksAway(node) &&
       this.#constraints !== undefined &&
       this.#allows(node) &&
       this.#needs.every(({ isMet }) => isMet(node.description))

@@ -65,3 +65,8 @@ export interface Node extends ObjectMeta {
   /** Those that hold, at most one of a type; absent when there are none. */
   conditions?: NodeCondition[];
 }
+
+/** Whether something is wrong with the node for which no new task goes there. */
+export function keepsTasksAway({ conditions = [] }: Node): boolean {
+  return conditions.some(({ type }) => nodeConditions[type].keepsTasksAway);
+}

@@ -3,7 +3,8 @@ import { isIPv4 } from 'node:net';
 import { runCommand } from '../../src/util/command.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 
-const next = 'Give the address of this host that the other hosts reach with --advertise.';
+const next =
+  'Give the address of this host that the other hosts reach: --advertise-address here, or --advertise of the daemon.';
 
 /** Checks an address that was given: one of this host's own IPv4 addresses. Throws `invalid_argument`. */
 export function checkOwnAddress(address: string): string {

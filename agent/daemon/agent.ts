@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
 import type { HostConditions } from '../conditions/conditions.ts';
 import type { HostNetwork } from '../network/network.ts';
+import { addressChange, nodeUnderlay, type Underlay } from '../network/underlay.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
 import { changed, noAssignments, type AssignmentChange, type Assignments } from '../session/assignments.ts';
 import { StreamServer } from '../session/streams.ts';
@@ -70,8 +71,6 @@ export class Agent {
   /** Which message the assignments are as of, for telling when the kernel matches them. */
   #told: { epoch: number; sequence: number } | undefined;
   #appliedNetworks: ReadonlySet<string> = new Set();
-  readonly #networkUp = Promise.withResolvers<void>();
-  #networkStarted = false;
 
   constructor(options: AgentOptions, { files, store }: { files: TaskFiles; store: TaskStore }) {
     const { clock, random, log, engine, network, logs } = options;
@@ -155,15 +154,9 @@ export class Agent {
     this.#applier.start();
     this.#imageKeeper.start();
     this.#localRestarts.start();
+    this.#options.network.watch((underlay) => this.#onUnderlay(underlay));
     this.session.start();
-    const stopped = new Promise<void>((resolve) => {
-      this.#worker.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    this.#worker.background('watching the engine', async () => {
-      // What has a namespace here can be told only once the network has taken over what was left.
-      await Promise.race([this.#networkUp.promise, stopped]);
-      await watchEngine(this.#worker);
-    });
+    this.#worker.background('watching the engine', () => watchEngine(this.#worker));
   }
 
   /** Ends everything of ours; containers, networks and assignments stay as they are. */
@@ -224,13 +217,28 @@ export class Agent {
     }
   }
 
+  /** The host's own network is another one now: the kernel is to follow, and the managers are to know. */
+  #onUnderlay(underlay: Underlay): void {
+    const problem = addressChange(underlay, this.#options.advertiseAddress);
+    if (problem === undefined) this.#options.conditions.clear('AddressChanged', 'host');
+    else this.#options.conditions.set('AddressChanged', 'host', problem);
+    this.#applier.poke();
+    this.session.descriptionChanged();
+  }
+
   async #applyNetwork(): Promise<void> {
-    const { network } = this.#options;
-    if (!this.#networkStarted) {
-      await network.start();
-      this.#networkStarted = true;
-      this.#networkUp.resolve();
+    const { conditions } = this.#options;
+    try {
+      await this.#matchNetwork();
+      conditions.clear('NetworkBroken', 'assignments');
+    } catch (error) {
+      conditions.set('NetworkBroken', 'assignments', messageOf(error));
+      throw error;
     }
+  }
+
+  async #matchNetwork(): Promise<void> {
+    const { network } = this.#options;
     const told = this.#told;
     const { network: networks, peer: peers, service: services } = this.#assignments;
     // One that has just ended here gets no new connection from here, though the manager may not know yet.
@@ -275,7 +283,7 @@ export class Agent {
   }
 
   async #describe(): Promise<NodeDescription> {
-    const { engine, hostname, advertiseAddress, log } = this.#options;
+    const { engine, network, hostname, advertiseAddress, log } = this.#options;
     const info = await withDeadline(describeMs, 'Asking the engine', () => engine.info()).catch(
       (error: unknown) => {
         log.warn('the engine does not say what it is', { error: messageOf(error) });
@@ -285,6 +293,9 @@ export class Agent {
     const features = await engine.features().catch((error: unknown) => {
       log.warn('what this host has cannot be told', { error: messageOf(error) });
       return { runtimes: [], cdiDevices: [] };
+    });
+    const underlay = await network.underlay().catch((error: unknown) => {
+      log.warn("the host's own network cannot be told", { error: messageOf(error) });
     });
     return {
       hostname,
@@ -296,6 +307,7 @@ export class Agent {
       engine: { ...info, labels: {} },
       shoalVersion: version,
       ...features,
+      ...(underlay && { underlay: nodeUnderlay(underlay, advertiseAddress) }),
     };
   }
 }

@@ -59,7 +59,8 @@ export class Daemon {
 
   /** Serves the local API and takes up the membership on disk; what takes longer goes on in the background. */
   async start(): Promise<void> {
-    this.#identity = await this.#memberships.load();
+    const identity = await this.#memberships.load();
+    this.#identity = identity && (await this.#atAskedAddress(identity));
     if (this.#identity?.membership.role === 'manager') {
       this.#manager = this.#managerProcess(this.#identity.membership.advertiseAddress);
       this.#manager.start();
@@ -88,6 +89,22 @@ export class Daemon {
     await this.#manager?.stop();
     await this.#engine?.close();
     await this.#parts.close();
+  }
+
+  /** A host that has got another address keeps its place in the cluster: the one that the daemon is started with counts. */
+  async #atAskedAddress(identity: Identity): Promise<Identity> {
+    const { advertiseAddress: asked, log } = this.#settings;
+    const { advertiseAddress: known } = identity.membership;
+    if (asked === undefined || asked === known) return identity;
+    try {
+      const membership = { ...identity.membership, advertiseAddress: checkOwnAddress(asked) };
+      await this.#memberships.save({ ...identity, membership });
+      log.info('this host has another address now', { from: known, to: asked });
+      return { ...identity, membership };
+    } catch (error) {
+      log.warn('this host keeps its address in the cluster', { address: known, error: messageOf(error) });
+      return identity;
+    }
   }
 
   /** Until there is an engine nothing can run; it is tried for as long as the daemon lives. */

@@ -29,7 +29,8 @@ Usage: shoal daemon [OPTIONS]
   --engine SOCKET          containerd's socket (default ${defaultPaths.engine}; a containerd
                            of our own is started when none answers there)
   --listen ADDRESS:PORT    Where a manager listens for other hosts (default 0.0.0.0:${managerPort})
-  --advertise ADDRESS      Address of this host that the other hosts reach (default: that of the default route)
+  --advertise ADDRESS      Address of this host that the other hosts reach (default: that of the default route);
+                           a host that is in a cluster goes on in it with this address
   --data-port PORT         UDP port of the overlay network, the same on all hosts (default ${vxlanPort})
   --insecure-registry HOST[:PORT]
                            A registry spoken to without TLS; may be given several times

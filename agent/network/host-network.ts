@@ -29,6 +29,7 @@ import { TaskRecords } from './records.ts';
 import { ruleset } from './rules.ts';
 import type { Elements, LinkState } from './state.ts';
 import { checkPorts, PublishedPortWatch } from './taken-ports.ts';
+import { underlayMtu, UnderlayWatch, type Underlay } from './underlay.ts';
 
 export interface HostNetworkOptions {
   /** The address other hosts reach this one at; VXLAN leaves from it. */
@@ -72,7 +73,7 @@ const gatherMs = 2;
 /** And this much longer while only removals wait: 57 replicas on three hosts went in 33 ms each instead of 42. */
 const gatherDetachesMs = 25;
 
-/** Makes the driver; nothing happens before `start`. */
+/** Makes the driver; nothing happens before its first call. */
 export function createHostNetwork(options: HostNetworkOptions): HostNetwork {
   return new KernelNetwork(options);
 }
@@ -83,6 +84,7 @@ class KernelNetwork implements HostNetwork {
   readonly #attacher: TaskAttacher;
   readonly #dns: DnsServers;
   readonly #ports: PublishedPortWatch;
+  readonly #underlay: UnderlayWatch;
   readonly #pending: Pending[] = [];
   #running: Promise<void> | undefined;
   /** What the kernel has, as far as we applied it; absent when it must be read again. */
@@ -94,27 +96,24 @@ class KernelNetwork implements HostNetwork {
   #networks = new Map<string, NetworkAssignment>();
   #tasks = new Map<string, TaskNetwork>();
   #underlayMtu = 0;
+  #tookOver = false;
 
   constructor(options: HostNetworkOptions) {
     this.#options = options;
     this.#records = new TaskRecords(join(options.stateDirectory, 'tasks'), options.log);
     this.#attacher = new TaskAttacher(options.log);
     this.#ports = new PublishedPortWatch(options.log);
-    this.#dns = new DnsServers({
-      clock: options.clock,
-      log: options.log,
-      resolverFile: options.resolverFile ?? '/etc/resolv.conf',
-    });
+    const { clock, log, resolverFile = '/etc/resolv.conf' } = options;
+    this.#dns = new DnsServers({ clock, log, resolverFile });
+    this.#underlay = new UnderlayWatch({ clock, log, resolverFile });
   }
 
-  async start(): Promise<void> {
-    await prepareHost();
-    this.#underlayMtu = (await readLinks(this.#options.hostAddress)).underlayMtu;
-    const [records, namespaces] = await Promise.all([this.#records.load(), listNamespaces()]);
-    for (const task of records.values()) {
-      if (namespaces.includes(task.taskId)) this.#tasks.set(task.taskId, task);
-      else await this.#records.remove(task.taskId);
-    }
+  watch(onChange: (underlay: Underlay) => void): void {
+    this.#underlay.start(onChange);
+  }
+
+  underlay(): Promise<Underlay> {
+    return this.#underlay.latest();
   }
 
   apply(assignments: NetworkAssignments): Promise<void> {
@@ -150,6 +149,7 @@ class KernelNetwork implements HostNetwork {
   }
 
   async stop(): Promise<void> {
+    await this.#underlay.stop();
     await this.#running;
     await this.#dns.stop();
   }
@@ -174,21 +174,33 @@ class KernelNetwork implements HostNetwork {
       const next = this.#pending[0]!.request.kind;
       if (next === 'attach' || next === 'detach') await this.#gather();
       const pass = takePass(this.#pending);
-      const first = pass[0]!.request;
-      if (first.kind === 'attach' || first.kind === 'detach') {
-        await this.#changeTasks(pass);
-        continue;
-      }
       try {
-        // Of several whole assignments only the last one counts.
-        const last = pass.at(-1)!.request;
-        if (last.kind === 'apply') await this.#apply(last.assignments);
-        else await this.#purge();
-        for (const { resolve } of pass) resolve();
+        await this.#takeOver();
+        await this.#serve(pass);
       } catch (error) {
         for (const { reject } of pass) reject(error);
       }
     }
+  }
+
+  async #serve(pass: Pending[]): Promise<void> {
+    // Of several whole assignments only the last one counts.
+    const last = pass.at(-1)!.request;
+    if (last.kind === 'attach' || last.kind === 'detach') return await this.#changeTasks(pass);
+    if (last.kind === 'apply') await this.#apply(last.assignments);
+    else await this.#purge();
+    for (const { resolve } of pass) resolve();
+  }
+
+  /** Learns once what an earlier process attached. Needs the disk only: what of the network is broken is no hindrance. */
+  async #takeOver(): Promise<void> {
+    if (this.#tookOver) return;
+    const [records, namespaces] = await Promise.all([this.#records.load(), listNamespaces()]);
+    for (const task of records.values()) {
+      if (namespaces.includes(task.taskId)) this.#tasks.set(task.taskId, task);
+      else await this.#records.remove(task.taskId);
+    }
+    this.#tookOver = true;
   }
 
   /** Waits for more of what has come; only while nothing but removals waits, which nobody is in a hurry for, a little longer. */
@@ -204,6 +216,8 @@ class KernelNetwork implements HostNetwork {
     this.#assignments = assignments;
     this.#networks = networks;
     try {
+      await prepareHost();
+      this.#underlayMtu = underlayMtu(await this.#underlay.latest(), this.#options.hostAddress);
       const plan = await this.#plan(wanted);
       await this.#applyLinks(plan.links);
       const ports = await this.#dns.listen([...networks.values()].map((network) => network.bridgeAddress));
@@ -240,7 +254,7 @@ class KernelNetwork implements HostNetwork {
 
   async #applyLinks(wanted: LinkState): Promise<void> {
     if (!this.#links) {
-      const found = await readLinks(this.#options.hostAddress);
+      const found = await readLinks();
       this.#links = found.links;
       await this.#attacher.removeStrayInterfaces(found.veths, [
         ...this.#tasks.keys(),

@@ -85,24 +85,21 @@ export interface FoundLinks {
   links: LinkState;
   /** Host ends of tasks' interfaces. */
   veths: string[];
-  /** MTU of the interface that has the host's address. */
-  underlayMtu: number;
 }
 
-/** Reads our links, neighbours and forwarding entries, and the underlay's MTU. Throws when the host has no such address. */
-export async function readLinks(hostAddress: string): Promise<FoundLinks> {
+/** Whether a link with this name is of ours. */
+export function isOwnLink(name: string): boolean {
+  return linkPrefixes.some((prefix) => name.startsWith(prefix));
+}
+
+/** Reads our links, neighbours and forwarding entries. */
+export async function readLinks(): Promise<FoundLinks> {
   const [addresses, neighbours, forwards] = await Promise.all([
     runCommand('ip', ['-j', '-d', 'addr', 'show']),
     runCommand('ip', ['-j', '-4', 'neigh', 'show', 'nud', 'permanent']),
     runCommand('bridge', ['-j', 'fdb', 'show']),
   ]);
   const rows = parseRows<LinkRow>(addresses);
-  const underlay = rows.find((row) => row.addr_info?.some(({ local }) => local === hostAddress));
-  if (!underlay) {
-    throw new ShoalError('failed_precondition', `Cannot find an interface with the address ${hostAddress}`, {
-      next: "Give the daemon an address of this host with '--address'.",
-    });
-  }
   const links = emptyLinks();
   for (const row of rows) {
     if (row.ifname.startsWith('shb')) links.bridges.set(row.ifname, bridgeOf(row));
@@ -115,7 +112,7 @@ export async function readLinks(hostAddress: string): Promise<FoundLinks> {
     if (row.ifname.startsWith('shx') && row.dst) links.forwards.set(`${row.ifname} ${row.mac}`, row.dst);
   }
   const veths = rows.map((row) => row.ifname).filter((name) => name.startsWith('shv'));
-  return { links, veths, underlayMtu: underlay.mtu };
+  return { links, veths };
 }
 
 function parseRows<T>(text: string): T[] {
@@ -147,9 +144,7 @@ function vxlanOf(row: LinkRow) {
 /** Names of every link of ours. */
 export async function listOwnLinks(): Promise<string[]> {
   const rows = parseRows<LinkRow>(await runCommand('ip', ['-j', 'link', 'show']));
-  return rows
-    .map((row) => row.ifname)
-    .filter((name) => linkPrefixes.some((prefix) => name.startsWith(prefix)));
+  return rows.map((row) => row.ifname).filter(isOwnLink);
 }
 
 /** Ids of the tasks that have a namespace. */

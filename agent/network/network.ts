@@ -6,6 +6,7 @@ import type {
 } from '../../src/wire/session.ts';
 import type { NetworkAttachment } from '../../src/spec/task.ts';
 import type { AllocatedPort } from '../../src/spec/service.ts';
+import type { Underlay } from './underlay.ts';
 
 /** What the manager says of networks, by id within each kind; the whole of it. */
 export interface NetworkAssignments {
@@ -25,11 +26,19 @@ export interface TaskNetwork {
   dnsServers?: string[];
 }
 
-/** The host's part of the overlay: bridges, VXLAN ports, namespaces of tasks, nftables, DNS. One user at a time per host. */
+/**
+ * The host's part of the overlay: bridges, VXLAN ports, namespaces of tasks, nftables, DNS. One user at a time per host.
+ * What an earlier process left is taken over by the first call.
+ */
 export interface HostNetwork {
-  /** Finds what an earlier process left and takes it over; sets the kernel's switches; starts the DNS server. */
-  start(): Promise<void>;
-  /** Makes the kernel match. Resolves when it does: an endpoint that is gone gets no new connection from this host. Calls are serialised. */
+  /**
+   * Watches the host's own network from now on: `onChange` is told what is there, and then of each change, which the next
+   * `apply` takes up.
+   */
+  watch(onChange: (underlay: Underlay) => void): void;
+  /** The host's own network, as last seen. */
+  underlay(): Promise<Underlay>;
+  /** Sets the kernel's switches and makes it match. Resolves when it does: an endpoint that is gone gets no new connection from this host. Calls are serialised. */
   apply(assignments: NetworkAssignments): Promise<void>;
   /**
    * Makes the task's namespace with its interfaces, addresses and routes, ready before the process starts. Idempotent.
@@ -41,7 +50,7 @@ export interface HostNetwork {
   detach(taskId: string): Promise<void>;
   /** Ids of the tasks that have a namespace here, whoever made it. */
   list(): Promise<string[]>;
-  /** Stops the DNS server; leaves the kernel's state as it is, for containers live on. */
+  /** Stops watching and the DNS server; leaves the kernel's state as it is, for containers live on. */
   stop(): Promise<void>;
   /** Removes every trace from the kernel: for leaving a cluster. */
   purge(): Promise<void>;

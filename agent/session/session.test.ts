@@ -116,6 +116,7 @@ let session: AgentSession;
 let credentials: Credentials;
 const changes: AssignmentChange[] = [];
 let conditions: ReportedCondition[] = [];
+let hostname = 'h';
 const engine = new FakeEngine();
 const streams = new StreamServer({
   removeVolume: () => Promise.resolve(),
@@ -132,7 +133,7 @@ function sessionTo(address: string): AgentSession {
   return new AgentSession({
     addresses: () => [address],
     credentials: () => credentials,
-    describe: () => Promise.resolve({ hostname: 'h' } as NodeDescription),
+    describe: () => Promise.resolve({ hostname } as NodeDescription),
     conditions: () => conditions,
     clock: systemClock,
     random: seededRandom(1),
@@ -145,6 +146,7 @@ function sessionTo(address: string): AgentSession {
 beforeEach(async () => {
   changes.length = 0;
   conditions = [];
+  hostname = 'h';
   credentials = await selfSigned(managerServerName);
   manager = new FakeManager(credentials);
   session = sessionTo(await manager.listen());
@@ -196,6 +198,18 @@ test('tells what is wrong with the host after the greeting, and again when it ha
   session.conditionsChanged();
   await waitFor(() => expect(told()).toHaveLength(2));
   expect(told()[1]).toEqual([]);
+});
+
+test('describes the host again when it has changed, and only then', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  const told = () =>
+    manager.received.flatMap((message) => (message.type === 'hello' ? [message.description.hostname] : []));
+  session.descriptionChanged();
+  hostname = 'renamed';
+  session.descriptionChanged();
+  session.descriptionChanged();
+  await waitFor(() => expect(told()).toEqual(['h', 'renamed']));
 });
 
 test('asks for everything at a gap', async () => {

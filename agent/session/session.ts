@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { WebSocket } from 'ws';
 import { heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeDescription } from '../../src/spec/node.ts';
@@ -89,6 +90,13 @@ export class AgentSession {
     this.#connection?.flushSoon();
   }
 
+  /** The host is not what was said of it in the hello: it is said again. */
+  descriptionChanged(): void {
+    this.#connection?.tellDescription().catch((error: unknown) => {
+      this.#connection?.end(`the host cannot be described: ${messageOf(error)}`);
+    });
+  }
+
   /** The host's conditions are others now. */
   conditionsChanged(): void {
     this.#connection?.tellConditions();
@@ -154,6 +162,7 @@ export class AgentSession {
     const connection = new Connection({
       socket,
       description,
+      describe,
       conditions: this.#options.conditions,
       outbox: this.#outbox,
       clock,
@@ -193,6 +202,7 @@ export class AgentSession {
 interface ConnectionOptions {
   socket: WebSocket;
   description: NodeDescription;
+  describe: () => Promise<NodeDescription>;
   conditions: () => ReportedCondition[];
   outbox: StatusOutbox;
   clock: Clock;
@@ -207,6 +217,7 @@ class Connection {
   readonly #options: ConnectionOptions;
   readonly #timers = new Map<string, () => void>();
   #intake: Intake = freshIntake;
+  #description: NodeDescription;
   #welcomed = false;
   #heardAt: number;
   #flushing = false;
@@ -215,12 +226,13 @@ class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     const { socket, clock } = options;
+    this.#description = options.description;
     this.#heardAt = clock.now();
     const { promise, resolve } = Promise.withResolvers<string>();
     this.closed = promise;
     socket.on('open', () => {
       this.#heardAt = clock.now();
-      this.send({ type: 'hello', description: options.description });
+      this.send({ type: 'hello', description: this.#description });
       this.#timer('welcome', welcomeMs, () => this.end('the manager did not greet'));
     });
     socket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary));
@@ -256,6 +268,14 @@ class Connection {
       this.#flushing = false;
       this.#flush();
     });
+  }
+
+  /** Sends another hello when the host is described otherwise now than in the last one. */
+  async tellDescription(): Promise<void> {
+    const description = await this.#options.describe();
+    if (isDeepStrictEqual(description, this.#description)) return;
+    this.#description = description; // while there is no hello yet, it goes out with that
+    this.send({ type: 'hello', description });
   }
 
   /** Sends the host's conditions, once the manager has greeted. */

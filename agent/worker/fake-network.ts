@@ -1,4 +1,5 @@
 import type { HostNetwork, NetworkAssignments, TaskNetwork } from '../network/network.ts';
+import type { Underlay } from '../network/underlay.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 
 /** A host network in memory that keeps the contract of `HostNetwork`, for unit tests. */
@@ -8,8 +9,10 @@ export class FakeNetwork implements HostNetwork {
   /** Called before each operation; may throw or wait. */
   before: (operation: string, id: string) => Promise<void> | void = () => undefined;
 
-  async start(): Promise<void> {
-    await this.before('start', '');
+  watch(): void {}
+
+  underlay(): Promise<Underlay> {
+    return Promise.resolve({ addresses: [], connected: [], routed: [] });
   }
 
   async apply(assignments: NetworkAssignments): Promise<void> {

@@ -19,7 +19,22 @@ export interface NodeDescription {
   runtimes?: string[];
   /** Devices by full name, `vendor.com/class=name`, that can be asked for. */
   cdiDevices?: string[];
+  /** The network that the host itself is on. */
+  underlay?: NodeUnderlay;
 }
+
+/** IPv4 only, and without what Shoal made there. Networks are in CIDR form, the widest first. */
+export interface NodeUnderlay {
+  /** What the interface with the host's address carries. */
+  mtuBytes: number;
+  /** Networks that the host is on, and its addresses, gateways and resolvers where they are on none of them. */
+  connected: string[];
+  /** Networks that it reaches through a gateway, other than by its default route. */
+  routed: string[];
+}
+
+/** More networks of one kind than this are not told: the widest are. */
+export const underlayNetworksMax = 64;
 
 /**
  * What can be wrong with a host while its agent is there. `keepsTasksAway`: no new task is placed there meanwhile; what runs

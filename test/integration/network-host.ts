@@ -29,7 +29,6 @@ function byId<T extends { id: string }>(values: T[]): Map<string, T> {
   return new Map(values.map((value) => [value.id, value]));
 }
 
-await network.start();
 await serveLines({
   ready: () => Promise.resolve(),
   apply: (lists: AssignmentLists) =>

@@ -4,8 +4,8 @@ import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { NetworkAssignment } from '../../src/wire/session.ts';
-import { attachLines, deleteLines, insideLines } from './commands.ts';
-import { ipBatch, ipInside, listNamespaces, namespacePrefix } from './kernel.ts';
+import { attachLines, deleteLines, insideLines, portEntryLines } from './commands.ts';
+import { bridgeBatch, ipBatch, ipInside, listNamespaces, namespacePrefix } from './kernel.ts';
 import type { TaskNetwork } from './network.ts';
 import { planTask, vethName, type TaskInterface } from './plan.ts';
 
@@ -90,7 +90,17 @@ export class TaskAttacher {
         failures.set(taskId, kernelRefused(taskId, messageOf(error)));
       }
     };
-    await Promise.all(made.filter(({ taskId }) => !failures.has(taskId)).map(configure));
+    const entries = made
+      .filter(({ taskId }) => !failures.has(taskId))
+      .flatMap(({ taskId, interfaces }) => portEntryLines(interfaces).map((line) => ({ taskId, line })));
+    const [notEntered] = await Promise.all([
+      bridgeBatch(entries.map(({ line }) => line)),
+      ...made.filter(({ taskId }) => !failures.has(taskId)).map(configure),
+    ]);
+    for (const [index, said] of notEntered) {
+      const { taskId, line } = entries[index]!;
+      if (!failures.has(taskId)) failures.set(taskId, kernelRefused(taskId, `'${line}': ${said}`));
+    }
     return failures;
   }
 }

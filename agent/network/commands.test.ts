@@ -27,7 +27,7 @@ test('a peer that moves to another host changes one forwarding entry', () => {
     ip: [],
     bridge: [
       'fdb replace 0a:53:0a:40:00:09 dev shxa dst 192.0.2.3 self permanent',
-      'fdb replace 0a:53:0a:40:00:09 dev shxa master static',
+      'fdb replace 0a:53:0a:40:00:09 dev shxa master static sticky',
     ],
     bridges: [],
   });

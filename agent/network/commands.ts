@@ -46,7 +46,8 @@ export function linkCommands(from: LinkState, to: LinkState): LinkCommands {
     if (from.forwards.get(key) === host && !gone.has(vxlan)) continue;
     bridge.push(
       `fdb replace ${mac} dev ${vxlan} dst ${host} self permanent`,
-      `fdb replace ${mac} dev ${vxlan} master static`,
+      // sticky: no frame from another port moves it
+      `fdb replace ${mac} dev ${vxlan} master static sticky`,
     );
   }
   for (const [key] of neighbours.remove) {
@@ -124,10 +125,22 @@ export function attachLines(namespace: string, interfaces: readonly TaskInterfac
     `netns add ${namespace}`,
     ...interfaces.flatMap((each) => [
       `link add ${each.hostName} mtu ${each.mtu} master ${each.bridge} up type veth peer name ${each.taskName} netns ${namespace} address ${each.mac} mtu ${each.mtu}`,
-      // A task that reaches itself through its virtual IP leaves by the port it came from.
-      `link set ${each.hostName} type bridge_slave hairpin on`,
+      portLine(each.hostName),
     ]),
   ];
+}
+
+/**
+ * A task that reaches itself through its virtual IP leaves by the port it came from. What is behind the port is known,
+ * and not learned from whatever is sent there.
+ */
+function portLine(name: string): string {
+  return `link set ${name} type bridge_slave hairpin on learning off`;
+}
+
+/** The lines for `bridge -batch` that say which address is behind each port. */
+export function portEntryLines(interfaces: readonly TaskInterface[]): string[] {
+  return interfaces.map(({ mac, hostName }) => `fdb replace ${mac} dev ${hostName} master static sticky`);
 }
 
 /** The lines inside the namespace. */

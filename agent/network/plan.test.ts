@@ -222,5 +222,6 @@ test('tasks here are known to answer, to reach themselves, and by their host por
     host_ports: [['udp . 53', '10.64.0.9 . 5353']],
     address_host_ports: [['127.0.0.1 . sctp . 54', '10.64.0.9 . 5354']],
     dns: [['10.64.0.1', '10053']],
+    sources: [['"shvabcdefghij0" . 0a:53:0a:40:00:09 . 10.64.0.9', '']],
   });
 });

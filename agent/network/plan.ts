@@ -168,9 +168,10 @@ function addressesOn(networkId: string, endpoints: EndpointAssignment[]): string
 export function planLocal(tasks: Iterable<TaskNetwork>, dnsPorts: ReadonlyMap<string, number>): Elements {
   const elements = emptyElements(localSets);
   for (const task of tasks) {
-    for (const { address } of task.attachments) {
+    for (const [index, { address }] of task.attachments.entries()) {
       elements.get('local')!.set(address, '');
       elements.get('hairpin')!.set(`${address} . ${address}`, '');
+      elements.get('sources')!.set(`"${vethName(task.taskId, index)}" . ${macOf(address)} . ${address}`, '');
     }
     const first = task.attachments[0];
     for (const port of first ? task.hostPorts : []) {

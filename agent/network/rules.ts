@@ -41,8 +41,8 @@ export const assignmentSets = [
   'address_port_slots',
 ] as const;
 /** Sets and maps whose elements come from the tasks attached here and the DNS servers that run. */
-export const localSets = ['local', 'hairpin', 'host_ports', 'address_host_ports', 'dns'] as const;
-/** Maps of the `bridge` table. */
+export const localSets = ['local', 'hairpin', 'host_ports', 'address_host_ports', 'dns', 'sources'] as const;
+/** Maps of the `bridge` table whose elements come from the assignments. */
 export const bridgeSets = ['peer_macs'] as const;
 
 export type SetName = (typeof assignmentSets | typeof localSets | typeof bridgeSets)[number];
@@ -208,6 +208,8 @@ const filters = `
     type filter hook forward priority filter; policy accept;
     iifname . oifname @bridge_pairs accept
     iifname != "shb*" oifname != "shb*" accept
+    # it would leave with this host's address, which other hosts take frames of every network from
+    iifname "shb*" ip daddr @hosts udp dport VXLAN_PORT drop
     tcp flags syn tcp option maxseg size set rt mtu
     ct state established,related accept
     iifname "shb*" ct original ip daddr @virtual reject with icmp admin-prohibited
@@ -220,6 +222,18 @@ const filters = `
 
 const bridgeTable = `table bridge shoal {
   map peer_macs { type mark : ether_addr; }
+  # a task's interface on the host, and the only addresses that may send there
+  set sources { type ifname . ether_addr . ipv4_addr; }
+  chain guard {
+    # before bridge netfilter and before the bridge looks at the sender
+    type filter hook prerouting priority -300; policy accept;
+    iifname "shv*" jump from_task
+  }
+  chain from_task {
+    ether type ip iifname . ether saddr . ip saddr @sources accept
+    ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources accept
+    drop
+  }
   chain prerouting {
     # after bridge netfilter (priority 0), which has set the mark: the frame goes to the other host's bridge instead of ours
     type filter hook prerouting priority 10; policy accept;
@@ -247,8 +261,10 @@ ${bridgeTable}`;
 
 /** The table a set lives in, as `nft` names it. */
 export function tableOf(set: SetName): string {
-  return (bridgeSets as readonly string[]).includes(set) ? 'bridge shoal' : 'inet shoal';
+  return inBridgeTable.has(set) ? 'bridge shoal' : 'inet shoal';
 }
+
+const inBridgeTable = new Set([...bridgeTable.matchAll(/^ *(?:map|set) (\w+) /gm)].map(([, name]) => name));
 
 const maps = new Set(
   [...`${declarations}${bridgeTable}`.matchAll(/^ *map (\w+) /gm)].map(([, name]) => name),

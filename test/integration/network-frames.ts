@@ -15,7 +15,7 @@ export interface FrameEnds {
 
 /** An ARP reply: `address` is at `mac`. */
 export function arpReply({ from, to }: FrameEnds, sender: { address: string; mac: string }, target: string) {
-  const head = `${hexOf(to)}${hexOf(from)}0806${'0001080006040002'}`;
+  const head = `${hexOf(to)}${hexOf(from)}08060001080006040002`;
   return `${head}${hexOf(sender.mac)}${hexAddress(sender.address)}${hexOf(to)}${hexAddress(target)}`;
 }
 

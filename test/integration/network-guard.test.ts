@@ -81,7 +81,12 @@ describe('a task that sends with the address of another', () => {
         ),
       );
       const known = await world.hosts.hosts[0]!.run(
-        ...['nsenter', `--net=/run/netns/shoal-${neighbour.id}`, 'ip', 'neigh', 'show', victim],
+        'nsenter',
+        `--net=/run/netns/shoal-${neighbour.id}`,
+        'ip',
+        'neigh',
+        'show',
+        victim,
       );
       expect(known).toContain(macOf(victim));
     }

@@ -1,6 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { isNoSpace } from '../disk/space.ts';
+import type { DiskWatch } from '../disk/watch.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { HostConditions } from '../conditions/conditions.ts';
 import type { HostNetwork } from '../network/network.ts';
@@ -43,6 +45,7 @@ export interface AgentOptions {
   logs: TaskLogs;
   /** What is wrong with this host: its parts report there, the manager is told. */
   conditions: HostConditions;
+  disks: DiskWatch;
   stateDirectory: string;
   runDirectory: string;
   hostname: string;
@@ -107,6 +110,7 @@ export class Agent {
       log,
       cpus: availableParallelism(),
       store: this.#store,
+      onNoSpace: (disk) => options.disks.noSpace(disk),
       sources: {
         networksReady: (ids, signal) => this.#networksReady(ids, signal),
         contents: (task, signal) => this.#contents(task, signal),
@@ -155,6 +159,7 @@ export class Agent {
     this.#imageKeeper.start();
     this.#localRestarts.start();
     this.#options.network.watch((underlay) => this.#onUnderlay(underlay));
+    this.#options.disks.start();
     this.session.start();
     this.#worker.background('watching the engine', () => watchEngine(this.#worker));
   }
@@ -170,7 +175,7 @@ export class Agent {
       this.#applier.stop(),
       this.#imageKeeper.stop(),
     ]);
-    await this.#options.network.stop();
+    await Promise.all([this.#options.network.stop(), this.#options.disks.stop()]);
     await this.#store.close();
   }
 
@@ -320,9 +325,14 @@ function imagesOf({ image, preStart = [], mounts }: ContainerSpec): string[] {
 
 /** Makes the agent of a member and sets it going. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { clock, log, runDirectory, stateDirectory } = options;
+  const { clock, log, runDirectory, stateDirectory, disks } = options;
   const files = await createTaskFiles(join(runDirectory, 'tasks'));
-  const store = await TaskStore.open({ path: join(stateDirectory, 'agent', 'state.jsonl'), clock, log });
+  const store = await TaskStore.open({
+    path: join(stateDirectory, 'agent', 'state.jsonl'),
+    clock,
+    log,
+    onTrouble: (error) => isNoSpace(error) && disks.noSpace('state'),
+  });
   const agent = new Agent(options, { files, store });
   agent.start();
   return agent;

@@ -140,6 +140,7 @@ export class Daemon {
       network: this.#parts.createNetwork(advertiseAddress),
       logs: this.#parts.createLogs(),
       conditions: this.#parts.conditions,
+      disks: this.#parts.createDiskWatch(),
       managerAddresses: () => this.#identity?.membership.managerAddresses ?? [],
       credentials: () => this.#identity?.credentials ?? identity.credentials,
     });

@@ -1,6 +1,7 @@
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HostConditions } from '../conditions/conditions.ts';
+import { DiskWatch } from '../disk/watch.ts';
 import { createContainerdEngine } from '../engine/containerd.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ensureContainerd, presenceAt, type ContainerdProcess } from '../engine/process.ts';
@@ -19,6 +20,9 @@ import type { DaemonOptions } from './options.ts';
 const engineNamespace = 'shoal';
 const defaultCgroupParent = '/shoal';
 
+/** `root` of a machine's own containerd, unless its configuration says otherwise. */
+const machineContent = '/var/lib/containerd';
+
 /** What a daemon is made of beside its own logic. */
 export interface DaemonParts {
   /** What is wrong with this host; the other parts report there. */
@@ -28,6 +32,8 @@ export interface DaemonParts {
   /** Makes sure that there is an engine and connects to it. May be called again after it threw. */
   startEngine(): Promise<Engine>;
   createNetwork(hostAddress: string): HostNetwork;
+  /** Watches over the disks that state, logs and images are on. */
+  createDiskWatch(): DiskWatch;
   createLogs(): TaskLogs;
   /** Stops watching over the engine, which lives on. */
   close(): Promise<void>;
@@ -45,20 +51,34 @@ export function productionParts(settings: PartSettings): DaemonParts {
   const ownAddress = join(runDirectory, 'containerd.sock');
   let address = settings.engine ?? defaultPaths.engine;
   let containerd: ContainerdProcess | undefined;
+  const contentOf = (socket: string) =>
+    socket === ownAddress ? join(stateDirectory, 'containerd') : machineContent;
   const connectTo = (socket: string) =>
     createContainerdEngine({
       address: socket,
       namespace: engineNamespace,
       // a machine's own containerd has its socket there by default
       runtimeDirectory: socket === ownAddress ? join(runDirectory, 'containerd') : dirname(socket),
+      contentDirectory: contentOf(socket),
       stateDirectory: join(runDirectory, 'engine'),
       cgroupParent: settings.cgroupParent ?? defaultCgroupParent,
       insecureRegistries: settings.insecureRegistries,
       clock,
       log,
     });
+  const conditions = new HostConditions(log);
   return {
-    conditions: new HostConditions(log),
+    conditions,
+    createDiskWatch: () =>
+      new DiskWatch({
+        disks: [
+          { name: 'state', path: stateDirectory },
+          { name: 'images', path: contentOf(address) },
+        ],
+        conditions,
+        clock,
+        log,
+      }),
     engineAddress: () => address,
     startEngine: async () => {
       address = settings.engine ?? (await chooseEngine(stateDirectory, ownAddress, clock));

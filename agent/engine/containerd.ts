@@ -70,6 +70,8 @@ export interface ContainerdOptions {
   namespace: string;
   /** containerd's own folder for what lives as long as the machine is up (`state` in its configuration). */
   runtimeDirectory: string;
+  /** containerd's own folder for what it keeps, images above all (`root` in its configuration). */
+  contentDirectory: string;
   /** Holds FIFOs. Survives this process, not the machine. */
   stateDirectory: string;
   /** Control group below which containers are put, `/shoal`. */
@@ -109,10 +111,16 @@ class ContainerdEngine implements Engine {
   readonly #subscriptions = new Set<Promise<void>>();
 
   constructor(options: ContainerdOptions) {
-    const { address, namespace, clock, log, insecureRegistries, stateDirectory } = options;
+    const { address, namespace, clock, log, insecureRegistries, stateDirectory, contentDirectory } = options;
     this.#options = options;
     this.#client = new ContainerdClient({ address, namespace, clock });
-    this.#images = new ImageStore({ client: this.#client, clock, log, insecureRegistries });
+    this.#images = new ImageStore({
+      client: this.#client,
+      clock,
+      log,
+      insecureRegistries,
+      contentDirectory,
+    });
     this.#leases = new Leases(this.#client, clock);
     this.#bundles = new Bundles({
       directory: join(options.runtimeDirectory, 'io.containerd.runtime.v2.task', namespace),

@@ -1,5 +1,5 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
-import { isRetryable, type RepositoryClient } from '../../src/registry/client.ts';
+import { isRetryable, pauseAfter, type RepositoryClient } from '../../src/registry/client.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { retry } from '../../src/util/retry.ts';
@@ -93,6 +93,7 @@ export async function downloadContent(client: ContainerdClient, download: Downlo
     await retry(() => attemptDownload(client, download), {
       attempts: downloadAttempts,
       retryable: isRetryable,
+      pauseMs: pauseAfter,
       signal,
       clock,
     });
@@ -109,11 +110,11 @@ async function attemptDownload(client: ContainerdClient, download: Download): Pr
   if (offset < descriptor.size) {
     const source = await repository.openBlob(descriptor.digest, offset, signal);
     if (source.offset !== offset) {
-      source.stream.destroy();
+      source.close();
       await session.abort();
       throw new ShoalError('unavailable', 'Cannot resume the download: the registry knows no ranges');
     }
-    for await (const chunk of inChunks(source.stream as AsyncIterable<Buffer>)) {
+    for await (const chunk of inChunks(source.chunks)) {
       if (offset + chunk.length > descriptor.size) {
         await session.abort();
         throw new ShoalError(

@@ -1,4 +1,4 @@
-import { isRetryable, pullError, RepositoryClient } from '../../src/registry/client.ts';
+import { isRetryable, pauseAfter, pullError, RepositoryClient } from '../../src/registry/client.ts';
 import { configBytesMax, digestOf, manifestBytesMax } from '../../src/registry/content.ts';
 import { canonicalReference, parseReference, type Reference } from '../../src/registry/reference.ts';
 import type { Clock } from '../../src/util/clock.ts';
@@ -8,8 +8,9 @@ import { KeyedQueue, Limiter } from '../../src/util/queue.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { retry } from '../../src/util/retry.ts';
 import { type ContainerdClient, grpcCodes, grpcStatus, isAlreadyExists, isNotFound } from './client.ts';
+import { isNoSpace } from '../disk/space.ts';
 import { planImages } from './image-use.ts';
-import { downloadContent, keepInLease, readContent, writeContent } from './content.ts';
+import { downloadContent, hasContent, keepInLease, readContent, writeContent } from './content.ts';
 import type { Image, PullProgress } from './engine.ts';
 import {
   chainIds,
@@ -21,6 +22,7 @@ import {
   type ParsedConfig,
 } from './manifest.ts';
 import { SharedPulls, type PullOptions } from './pulls.ts';
+import { ImageRoom } from './room.ts';
 import { makeSnapshot } from './snapshots.ts';
 
 const layersAtOnce = 3;
@@ -57,6 +59,7 @@ export class ImageStore {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #insecureRegistries: readonly string[];
+  readonly #room: ImageRoom;
   readonly #pulls = new SharedPulls<Image>();
   /** An attempt that was given up may still be ending when the next begins; both use the same lease. */
   readonly #leasing = new KeyedQueue();
@@ -72,11 +75,14 @@ export class ImageStore {
     clock: Clock;
     log: Logger;
     insecureRegistries: readonly string[];
+    /** Where containerd keeps its content: what is free there decides whether an image can be pulled. */
+    contentDirectory: string;
   }) {
     this.#client = options.client;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#insecureRegistries = options.insecureRegistries;
+    this.#room = new ImageRoom(options.contentDirectory);
   }
 
   /** The snapshotter in use: overlayfs where containerd has it here, else native. */
@@ -172,31 +178,55 @@ export class ImageStore {
     signal: AbortSignal,
   ): Promise<Image> {
     report({ phase: 'resolving', doneBytes: 0, totalBytes: 0 });
-    const lease = await this.#beginLease(canonicalReference(reference));
+    const name = canonicalReference(reference);
+    const lease = await this.#beginLease(name);
+    let attempt: { digest: string; freeBytes: number | undefined } | undefined;
     try {
       const options = { reference, insecureRegistries: this.#insecureRegistries, clock: this.#clock };
       const repository = new RepositoryClient(options);
       const resolved = await this.#resolve(repository, reference, signal);
       const { digest, config } = resolved;
       const chain = chainIds(config.diffIds);
+      const freeBytes = await this.#room.check(name, digest, await this.#missingBytes(resolved));
+      attempt = { digest, freeBytes };
       await this.#download(repository, resolved, lease, report, signal);
       await this.#store(resolved, chain, lease, signal);
       await this.#unpack(resolved, chain, lease, report, signal);
-      const pulledAt = await this.#record(canonicalReference(reference), resolved);
+      const pulledAt = await this.#record(name, resolved);
+      this.#room.succeeded(digest);
       this.#remember(digest, { config, chain });
       await this.#endLease(lease);
       return { reference: text, digest, config: config.config, pulledAt };
     } catch (error) {
-      const failure = signal.aborted ? signal.reason : pullError(reference, error);
-      // what came so far is worth keeping only when another attempt may succeed
-      if (codeOf(failure).startsWith('image_')) await this.#endLease(lease);
+      const isFull = attempt !== undefined && !signal.aborted && isNoSpace(error);
+      const failure = isFull
+        ? this.#room.failed(name, attempt!.digest, attempt!.freeBytes, error)
+        : signal.aborted
+          ? signal.reason
+          : pullError(reference, error);
+      // what came so far is worth keeping only when another attempt may succeed, and never when the disk is full
+      if (/^image_|^no_space$/.test(codeOf(failure))) await this.#endLease(lease);
       throw failure;
     }
   }
 
+  /** How much of the image is to be downloaded. */
+  async #missingBytes({ manifest }: Resolved): Promise<number> {
+    const sizes = distinct(manifest.layers).map(async ({ digest, size }) =>
+      (await hasContent(this.#client, digest)) ? 0 : size,
+    );
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+  }
+
   /** Manifest and config of the image for this machine, verified. */
   async #resolve(repository: RepositoryClient, reference: Reference, signal: AbortSignal): Promise<Resolved> {
-    const options = { attempts: manifestAttempts, retryable: isRetryable, signal, clock: this.#clock };
+    const options = {
+      attempts: manifestAttempts,
+      retryable: isRetryable,
+      pauseMs: pauseAfter,
+      signal,
+      clock: this.#clock,
+    };
     const fetch = (tagOrDigest: string) => retry(() => repository.manifest(tagOrDigest, signal), options);
     let answer = await fetch(reference.digest ?? reference.tag!);
     let parsed = parseManifest(answer.bytes, answer.contentType);
@@ -414,6 +444,8 @@ export class ImageStore {
 
 function unpackError(error: unknown): Error {
   if (error instanceof ShoalError && error.code === 'unavailable') return error;
+  if (isNoSpace(error))
+    return new ShoalError('no_space', 'Cannot unpack a layer of the image', { cause: error });
   return new ShoalError('image_invalid', 'Cannot unpack a layer of the image', { cause: error });
 }
 

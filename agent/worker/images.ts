@@ -1,5 +1,6 @@
 import type { Engine, Image, PullProgress } from '../engine/engine.ts';
 import type { PullPolicy } from '../../src/spec/settings.ts';
+import { parseReference } from '../../src/registry/reference.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
@@ -7,8 +8,10 @@ import { Limiter } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
 import { retry } from '../../src/util/retry.ts';
 
+/** Pulls at a time from one registry, so that one that answers badly keeps no other waiting. */
+export const pullsPerRegistryMax = 3;
 /** Pulls at a time on one host. */
-const pullsMax = 3;
+const pullsMax = 24;
 /** The engine asks a silent registry several times itself; it is told to do so this often before the task is refused. */
 const pullAttempts = 2;
 
@@ -26,6 +29,8 @@ export class Images {
   readonly #random: Random;
   readonly #log: Logger;
   readonly #limiter = new Limiter(pullsMax);
+  /** By registry, for those that something is pulled from. */
+  readonly #registries = new Map<string, { limiter: Limiter; pulls: number }>();
   readonly #pulls = new Map<string, Pull>();
 
   constructor(parts: { engine: Engine; clock: Clock; random: Random; log: Logger }) {
@@ -75,6 +80,18 @@ export class Images {
     return this.#clock.now() - pulledAt >= intervalMs;
   }
 
+  async #inTurn<T>(reference: string, work: () => Promise<T>): Promise<T> {
+    const name = registryOf(reference);
+    const registry = this.#registries.get(name) ?? { limiter: new Limiter(pullsPerRegistryMax), pulls: 0 };
+    this.#registries.set(name, registry);
+    registry.pulls++;
+    try {
+      return await registry.limiter.run(() => this.#limiter.run(work));
+    } finally {
+      if (--registry.pulls === 0) this.#registries.delete(name);
+    }
+  }
+
   #startPull(reference: string): Pull {
     const controller = new AbortController();
     const listeners = new Set<(progress: PullProgress) => void>();
@@ -82,7 +99,7 @@ export class Images {
       for (const listener of listeners) listener(progress);
     };
     const attempt = () =>
-      this.#limiter.run(() => {
+      this.#inTurn(reference, () => {
         controller.signal.throwIfAborted();
         return this.#engine.pull(reference, { onProgress, signal: controller.signal });
       });
@@ -105,6 +122,15 @@ export class Images {
     controller.signal.addEventListener('abort', forget, { once: true });
     done.then(forget, forget);
     return pull;
+  }
+}
+
+/** The registry that an image comes from; what is no image's name is refused by the engine. */
+function registryOf(reference: string): string {
+  try {
+    return parseReference(reference).registry;
+  } catch {
+    return '';
   }
 }
 

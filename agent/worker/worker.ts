@@ -1,7 +1,8 @@
+import { isNoSpace } from '../disk/space.ts';
 import type { ContainerExit, ContainerInfo } from '../engine/engine.ts';
 import type { Hook } from '../../src/spec/settings.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { codeOf, messageOf, unreachable, type ShoalError } from '../../src/util/errors.ts';
+import { codeOf, messageOf, unreachable, ShoalError } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import { Anchors } from './anchors.ts';
@@ -50,6 +51,8 @@ interface Entry {
 export interface WorkerOptions extends WorkerParts {
   store: TaskStore;
   sources: TaskSources;
+  /** Called when something found no room on the disk of this name. */
+  onNoSpace?: (disk: 'state' | 'images') => void;
   /** Called with every new status of a task that is assigned here. */
   onStatus: (taskId: string, status: TaskStatus) => void;
   /** Called when a task is in another phase. */
@@ -259,16 +262,24 @@ export class Worker {
         signal: controller.signal,
       });
     } catch (error) {
-      event = { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } };
+      event = { type: 'failed', error: this.#failureOf(error) };
       // That an anchor has ended may show here before its end is heard of.
       if (codeOf(error) === 'namespace_gone') this.#endWithAnchor(id, String((error as ShoalError).details));
       if (!controller.signal.aborted) {
-        const told = { task: id, code: codeOf(error), error: messageOf(error) };
-        this.options.log.warn('a task could not be prepared', told);
+        const { code, message } = event.error;
+        this.options.log.warn('a task could not be prepared', { task: id, code, error: message });
       }
     }
     delete entry.preparation;
     this.dispatch(id, event);
+  }
+
+  /** What went wrong, as the task's status says it. A full disk is called one, whoever ran into it. */
+  #failureOf(error: unknown): { code: string; message: string } {
+    const isFull = isNoSpace(error);
+    // what we write ourselves is beside our state, and what the engine writes beside its images
+    if (isFull) this.options.onNoSpace?.(error instanceof ShoalError ? 'images' : 'state');
+    return { code: isFull ? 'no_space' : codeOf(error), message: messageOf(error) };
   }
 
   async #start(id: string, entry: Entry): Promise<void> {
@@ -285,7 +296,7 @@ export class Worker {
       else this.dispatch(id, { type: 'failed', error: { code: 'hook_failed', message: failure } });
     } catch (error) {
       if (codeOf(error) === 'unavailable') await this.#observeAfterLoss(id, entry, error);
-      else this.dispatch(id, { type: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
+      else this.dispatch(id, { type: 'failed', error: this.#failureOf(error) });
     } finally {
       if (entry.starting === start) delete entry.starting;
     }

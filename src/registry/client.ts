@@ -1,12 +1,12 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { Clock } from '../util/clock.ts';
+import { withDeadline, type Clock } from '../util/clock.ts';
 import { ShoalError } from '../util/errors.ts';
 import { acceptedManifests, configBytesMax, digestOf, manifestBytesMax } from './content.ts';
+import { registryLimits, type RegistryLimits } from './limits.ts';
 import { canonicalReference, isLoopback, registryUrl, type Reference } from './reference.ts';
+import { withLeastThroughput } from './throughput.ts';
 
-/** A connection on which nothing comes for this long is given up. */
-const idleTimeoutMs = 30_000;
 const redirectsMax = 5;
 const tokenBytesMax = 1024 * 1024;
 /** A token without a lifetime lives this long (Docker registry token authentication: at least 60 s). */
@@ -26,10 +26,13 @@ interface Token {
 /** A registry answered, but not with what was asked for. */
 export class RegistryError extends Error {
   readonly status: number;
-  constructor(status: number, message: string) {
+  /** How long the registry asks to be left alone, in ms. */
+  readonly retryAfterMs: number | undefined;
+  constructor(status: number, message: string, retryAfterMs?: number) {
     super(message);
     this.name = 'RegistryError';
     this.status = status;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -39,6 +42,21 @@ export function isRetryable(error: unknown): boolean {
   return (
     !(error instanceof RegistryError) || error.status >= 500 || error.status === 429 || error.status === 408
   );
+}
+
+/** For `retry`: how long to leave the registry alone after this error, in ms. */
+export function pauseAfter(error: unknown): number | undefined {
+  return error instanceof RegistryError ? error.retryAfterMs : undefined;
+}
+
+/**
+ * A `Retry-After` header in ms: seconds or a date (RFC 9110, section 10.2.3), at most `max`. Undefined when it is absent or
+ * means nothing.
+ */
+export function retryAfterMs(header: string | undefined, now: number, max: number): number | undefined {
+  if (header === undefined) return undefined;
+  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - now;
+  return Number.isNaN(ms) ? undefined : Math.min(max, Math.max(0, ms));
 }
 
 /** A registry's error in the words that a person gets; `doing` is what was tried, in words that follow "Cannot". */
@@ -73,6 +91,7 @@ export class RepositoryClient {
   readonly #base: URL;
   readonly #clock: Clock;
   readonly #login: Login | undefined;
+  readonly #limits: RegistryLimits;
   #token: Token | undefined;
   /** The registry wants the login itself with each request, not a token. */
   #isBasic = false;
@@ -82,11 +101,14 @@ export class RepositoryClient {
     insecureRegistries: readonly string[];
     clock: Clock;
     login?: Login | undefined;
+    /** @default registryLimits */
+    limits?: RegistryLimits;
   }) {
     this.#reference = options.reference;
     this.#base = registryUrl(options.reference.registry, options.insecureRegistries);
     this.#clock = options.clock;
     this.#login = options.login;
+    this.#limits = options.limits ?? registryLimits;
   }
 
   /** A manifest by tag or digest, verified. */
@@ -94,25 +116,27 @@ export class RepositoryClient {
     tagOrDigest: string,
     signal: AbortSignal,
   ): Promise<{ bytes: Buffer; contentType: string; digest: string }> {
-    const response = await this.#get(`manifests/${tagOrDigest}`, { accept: acceptedManifests }, signal);
-    const bytes = await readAll(response, manifestBytesMax);
+    const path = `manifests/${tagOrDigest}`;
+    const { bytes, headers } = await this.#small(
+      path,
+      { accept: acceptedManifests },
+      manifestBytesMax,
+      signal,
+    );
     const digest = digestOf(bytes);
-    const promised = tagOrDigest.startsWith('sha256:')
-      ? tagOrDigest
-      : response.headers['docker-content-digest'];
+    const promised = tagOrDigest.startsWith('sha256:') ? tagOrDigest : headers['docker-content-digest'];
     if (typeof promised === 'string' && promised.startsWith('sha256:') && promised !== digest) {
       throw new ShoalError(
         'image_invalid',
         `Cannot use the image: its manifest is ${digest} and should be ${promised}`,
       );
     }
-    return { bytes, contentType: response.headers['content-type'] ?? '', digest };
+    return { bytes, contentType: headers['content-type'] ?? '', digest };
   }
 
   /** A small blob whole, verified. */
   async blob(digest: string, signal: AbortSignal): Promise<Buffer> {
-    const response = await this.#get(`blobs/${digest}`, {}, signal);
-    const bytes = await readAll(response, configBytesMax);
+    const { bytes } = await this.#small(`blobs/${digest}`, {}, configBytesMax, signal);
     if (digestOf(bytes) === digest) return bytes;
     throw new ShoalError(
       'image_invalid',
@@ -120,25 +144,71 @@ export class RepositoryClient {
     );
   }
 
-  /** A blob from `offset` on. `offset` in the answer is where it really starts: 0 when the registry knows no ranges. */
+  /**
+   * A blob from `offset` on. `offset` in the answer is where it really starts: 0 when the registry knows no ranges. What
+   * comes too slowly ends with `unavailable`.
+   */
   async openBlob(
     digest: string,
     offset: number,
     signal: AbortSignal,
-  ): Promise<{ stream: IncomingMessage; offset: number }> {
+  ): Promise<{ chunks: AsyncGenerator<Buffer>; offset: number; close: () => void }> {
     const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
-    const stream = await this.#get(`blobs/${digest}`, headers, signal);
-    return { stream, offset: stream.statusCode === 206 ? offset : 0 };
+    const { firstByteMs, throughput } = this.#limits;
+    const stream = await this.#within(firstByteMs, signal, (limited) =>
+      this.#get(`blobs/${digest}`, headers, limited),
+    );
+    return {
+      chunks: withLeastThroughput(stream, throughput, this.#clock),
+      offset: stream.statusCode === 206 ? offset : 0,
+      close: () => void stream.destroy(),
+    };
+  }
+
+  /** An answer that is small enough to be had whole. */
+  async #small(
+    path: string,
+    headers: Record<string, string>,
+    bytesMax: number,
+    signal: AbortSignal,
+  ): Promise<{ bytes: Buffer; headers: IncomingMessage['headers'] }> {
+    return await this.#within(this.#limits.smallAnswerMs, signal, async (limited) => {
+      const response = await this.#get(path, headers, limited);
+      return { bytes: await readAll(response, bytesMax), headers: response.headers };
+    });
+  }
+
+  /** Like `withDeadline`, with a fault of the registry's at its end. */
+  async #within<T>(ms: number, signal: AbortSignal, work: (limited: AbortSignal) => Promise<T>): Promise<T> {
+    const { registry } = this.#reference;
+    let limit: AbortSignal | undefined;
+    try {
+      return await withDeadline(ms, registry, (limited) => work((limit = limited)), signal);
+    } catch (error) {
+      if (signal.aborted || limit?.aborted !== true) throw error;
+      throw new ShoalError(
+        'unavailable',
+        `Cannot read from ${registry}: no whole answer within ${ms / 1000} s`,
+      );
+    }
   }
 
   async #get(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
     const url = new URL(`/v2/${this.#reference.repository}/${path}`, this.#base);
     const authorized = () => ({ ...headers, ...this.#authorization() });
-    const response = await getFollowing(url, authorized(), signal);
-    if (response.statusCode !== 401) return checked(response);
+    const response = await getFollowing(url, authorized(), this.#limits, signal);
+    if (response.statusCode !== 401) return this.#checked(response);
     response.resume();
     await this.#authenticate(response.headers['www-authenticate'] ?? '', signal);
-    return checked(await getFollowing(url, authorized(), signal));
+    return this.#checked(await getFollowing(url, authorized(), this.#limits, signal));
+  }
+
+  #checked(response: IncomingMessage): IncomingMessage {
+    const { statusCode = 0, statusMessage = '', headers } = response;
+    if (statusCode === 200 || statusCode === 206) return response;
+    response.destroy(); // what a server has to say on an error is not worth waiting for
+    const pause = retryAfterMs(headers['retry-after'], this.#clock.now(), this.#limits.retryAfterMsMax);
+    throw new RegistryError(statusCode, `the registry answered ${statusCode} ${statusMessage}`.trim(), pause);
   }
 
   #authorization(): Record<string, string> {
@@ -169,7 +239,7 @@ export class RepositoryClient {
     }
     if (parameters['service']) url.searchParams.set('service', parameters['service']);
     url.searchParams.set('scope', parameters['scope'] ?? `repository:${this.#reference.repository}:pull`);
-    const response = checked(await getFollowing(url, this.#loginFor(url), signal));
+    const response = this.#checked(await getFollowing(url, this.#loginFor(url), this.#limits, signal));
     const answer = parseToken(await readAll(response, tokenBytesMax));
     if (!answer) throw new RegistryError(401, 'the token server gave no token');
     this.#token = { value: answer.token, expiresAtMs: this.#clock.now() + answer.lifetimeS * 1000 };
@@ -199,24 +269,18 @@ function parseToken(bytes: Buffer): { token: string; lifetimeS: number } | undef
   return { token: text, lifetimeS: typeof expires === 'number' ? expires : tokenLifetimeDefaultS };
 }
 
-function checked(response: IncomingMessage): IncomingMessage {
-  const code = response.statusCode ?? 0;
-  if (code === 200 || code === 206) return response;
-  response.resume();
-  throw new RegistryError(code, `the registry answered ${code} ${response.statusMessage ?? ''}`.trim());
-}
-
 /** A GET that follows redirects. Credentials stay with the origin they were meant for, and TLS is never left. */
 async function getFollowing(
   start: URL,
   headers: Record<string, string>,
+  limits: RegistryLimits,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   let url = start;
   for (let redirects = 0; ; redirects++) {
     const { authorization, ...others } = headers;
     const own = url.origin === start.origin && authorization !== undefined;
-    const response = await get(url, own ? { ...others, authorization } : others, signal);
+    const response = await get(url, own ? { ...others, authorization } : others, limits, signal);
     const { location } = response.headers;
     if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined)
       return response;
@@ -230,15 +294,20 @@ async function getFollowing(
   }
 }
 
-function get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
+function get(
+  url: URL,
+  headers: Record<string, string>,
+  { idleMs }: RegistryLimits,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const request = send(
       url,
-      { headers: { 'user-agent': 'shoal', ...headers }, signal, timeout: idleTimeoutMs },
+      { headers: { 'user-agent': 'shoal', ...headers }, signal, timeout: idleMs },
       resolve,
     );
-    request.on('timeout', () => request.destroy(new Error(`${url.host} was silent for ${idleTimeoutMs} ms`)));
+    request.on('timeout', () => request.destroy(new Error(`${url.host} was silent for ${idleMs} ms`)));
     request.on('error', reject);
     request.end();
   });

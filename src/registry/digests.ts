@@ -2,7 +2,7 @@ import { systemClock, withDeadline } from '../util/clock.ts';
 import { ShoalError } from '../util/errors.ts';
 import { Limiter } from '../util/queue.ts';
 import { retry } from '../util/retry.ts';
-import { isRetryable, pullError, RepositoryClient } from './client.ts';
+import { isRetryable, pauseAfter, pullError, RepositoryClient } from './client.ts';
 import type { Logins } from './logins.ts';
 import { canonicalReference, parseReference } from './reference.ts';
 
@@ -52,7 +52,12 @@ async function withDigest(image: string, logins: Logins, parent: AbortSignal): P
   let limit: AbortSignal | undefined;
   const ask = (signal: AbortSignal) => {
     limit = signal;
-    return retry(() => repository.manifest(tag, signal), { attempts, retryable: isRetryable, signal });
+    return retry(() => repository.manifest(tag, signal), {
+      attempts,
+      retryable: isRetryable,
+      pauseMs: pauseAfter,
+      signal,
+    });
   };
   try {
     const { digest } = await withDeadline(imageLimitMs, `The registry ${registry}`, ask, parent);

@@ -12,6 +12,7 @@ export const errorCodes = {
   unauthenticated: 'The caller did not prove who it is.',
   permission_denied: 'The caller may not do this.',
   resource_exhausted: 'A limit was reached.',
+  no_space: 'A disk of the host is full.',
   unavailable: 'The other side cannot be reached now; trying again may help.',
   deadline_exceeded: 'It took too long.',
   image_not_found: 'The registry does not have the image.',

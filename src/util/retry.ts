@@ -22,6 +22,8 @@ export interface RetryOptions extends BackoffOptions {
   attempts: number;
   /** Whether this error is worth another attempt. @default every error is */
   retryable?: (error: unknown) => boolean;
+  /** How long the other side asks to be left alone after this error, in ms; the backoff if that is longer. */
+  pauseMs?: (error: unknown) => number | undefined;
   signal?: AbortSignal;
   clock?: Clock;
   random?: Random;
@@ -29,14 +31,22 @@ export interface RetryOptions extends BackoffOptions {
 
 /** Calls `work` until it succeeds, at most `attempts` times, with backoff between; throws the last error. */
 export async function retry<T>(work: (attempt: number) => Promise<T>, options: RetryOptions): Promise<T> {
-  const { attempts, retryable = () => true, clock = systemClock, random = systemRandom, signal } = options;
+  const {
+    attempts,
+    retryable = () => true,
+    pauseMs,
+    clock = systemClock,
+    random = systemRandom,
+    signal,
+  } = options;
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     try {
       return await work(attempt);
     } catch (error) {
       if (attempt >= attempts || !retryable(error) || signal?.aborted) throw error;
-      await clock.sleep(backoffMs(attempt, random, options), signal);
+      const wait = Math.max(backoffMs(attempt, random, options), pauseMs?.(error) ?? 0);
+      await clock.sleep(wait, signal);
     }
   }
 }

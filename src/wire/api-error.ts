@@ -16,6 +16,7 @@ const statuses: Record<ErrorCode, number> = {
   namespace_gone: 409,
   port_taken: 409,
   resource_exhausted: 429,
+  no_space: 507,
   internal: 500,
   engine_failed: 500,
   network_failed: 500,

@@ -32,6 +32,7 @@ async function main(): Promise<Floor> {
   const engine = createContainerdEngine({
     address,
     runtimeDirectory: join(dirname(address), 'containerd'),
+    contentDirectory: stateDirectory,
     stateDirectory,
     cgroupParent,
     namespace: 'floor',

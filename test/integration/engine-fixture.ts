@@ -52,6 +52,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
       address,
       namespace: 'shoal',
       runtimeDirectory: join(directory, 'run/containerd'),
+      contentDirectory: join(directory, 'state/containerd'),
       stateDirectory,
       cgroupParent,
       insecureRegistries: [],

@@ -11,6 +11,7 @@ import { StreamCounter, type ApiContext } from './api/context.ts';
 import { createJanitor } from './api/janitor.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import { createApiServer, type ApiServer, type TlsMaterial } from './api/server.ts';
+import { Audit } from './audit/audit.ts';
 import { createAdministrators } from './ca/administrators.ts';
 import { certificateLifeMs, createServerCertificate } from './ca/authority.ts';
 import { initialiseCluster } from './ca/cluster.ts';
@@ -81,12 +82,18 @@ async function run(
   const named = (name: string) => ({ database, clock, random, log: log.with({ part: name }) });
   const dispatcher = createDispatcher(named('dispatcher'));
   const queue = new KeyedQueue();
+  const audit = await Audit.open({
+    folder: join(options.stateFolder, 'manager', 'audit'),
+    ...named('audit'),
+  });
+  undo.push(() => audit.stop());
   let port = options.listen.port;
   const context: ApiContext = {
     ...named('api'),
     agents: dispatcher,
     joiner: createJoiner(named('ca')),
     administrators: createAdministrators(named('ca')),
+    audit,
     queue,
     streams: new StreamCounter(),
     addresses: () => [`${options.advertiseAddress}:${port}`],
@@ -96,6 +103,7 @@ async function run(
     upgrades: allUpgrades(context),
     database,
     clock,
+    audit,
     log: context.log,
   });
   // Every loop there is, in the order of the path that a change takes; stopped the other way round.

@@ -22,6 +22,7 @@ import {
 import { StreamCounter, type ApiContext } from './api/context.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import { createApiServer } from './api/server.ts';
+import { Audit } from './audit/audit.ts';
 import { createAdministrators } from './ca/administrators.ts';
 import { createServerCertificate } from './ca/authority.ts';
 import { initialiseCluster, joinTokens } from './ca/cluster.ts';
@@ -52,6 +53,9 @@ export type TestIdentity = JoinAnswer & TestCredentials;
 
 export interface TestManager extends AsyncDisposable {
   database: Database;
+  audit: Audit;
+  /** Holds the audit log, in `audit`. */
+  folder: string;
   /** Over the local socket. */
   client: Client;
   port: number;
@@ -75,10 +79,12 @@ export async function startTestManager(): Promise<TestManager> {
   const cluster = database.view.cluster!;
   const authority = cluster.certificateAuthority;
   const dispatcher = createDispatcher({ ...common, database });
+  const audit = await Audit.open({ ...common, folder: join(folder, 'audit') });
   const joiner = createJoiner({ ...common, database });
   const context: ApiContext = {
     ...common,
     database,
+    audit,
     administrators: createAdministrators({ ...common, database }),
     agents: dispatcher,
     joiner,
@@ -87,7 +93,7 @@ export async function startTestManager(): Promise<TestManager> {
     addresses: () => ['192.0.2.1:2377'],
   };
   const routes = { routes: allRoutes(context), upgrades: allUpgrades(context) };
-  const server = createApiServer({ ...routes, ...common, database });
+  const server = createApiServer({ ...routes, ...common, audit, database });
   const own = await createServerCertificate(authority, cluster.clusterId, [], systemClock.now());
   const socketPath = join(folder, 'manager.sock');
   await server.listenLocal(socketPath);
@@ -99,6 +105,8 @@ export async function startTestManager(): Promise<TestManager> {
   const target = { port, ca: authority.certificatePem };
   return {
     database,
+    audit,
+    folder,
     client,
     port,
     token,
@@ -119,6 +127,7 @@ export async function startTestManager(): Promise<TestManager> {
     [Symbol.asyncDispose]: async () => {
       client.close();
       await server.stop();
+      await audit.stop();
       await dispatcher.stop();
       await database.close();
       await store.close();

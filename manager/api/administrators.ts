@@ -21,8 +21,9 @@ export function administratorRoutes(context: ApiContext): Route[] {
       pattern: '/administrators',
       access: 'admin',
       status: 201,
-      handle: async ({ body }): Promise<AdministratorAnswer> => {
+      handle: async ({ body, objects }): Promise<AdministratorAnswer> => {
         const given = checkSchema<AdministratorCreate>(administratorCreateSchema, await body());
+        objects.push(`create administrator ${given.name} ${given.role}`);
         return { ...(await administrators.create(given)), managers: context.addresses() };
       },
     },

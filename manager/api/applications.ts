@@ -58,7 +58,8 @@ export function applicationRoutes(context: ApiContext): Route[] {
       pattern: '/applications/:name',
       access: 'operator',
       status: 202,
-      handle: async ({ parameters }) => {
+      handle: async ({ parameters, objects }) => {
+        objects.push(`remove application ${parameters.name!}`);
         status(parameters.name!);
         await context.queue.run(applyQueueKey, () => removeApplication(database, parameters.name!));
         return {};
@@ -79,12 +80,19 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
     changes,
     revision: database.view.revision,
   });
-  if (call.query.get('dryRun') === 'true') return result(plan().changes);
+  if (call.query.get('dryRun') === 'true') {
+    call.objects.push('dry run');
+    return result(plan().changes);
+  }
   const deadline = clock.now() + removalWaitMs;
   for (;;) {
     const { revision } = database.view;
     const written = await queue.run(applyQueueKey, () => writeWhole(database, plan));
-    if (written.beingRemoved.length === 0) return result(written.changes);
+    if (written.beingRemoved.length === 0) {
+      const changed = written.changes.filter(({ action }) => action !== 'keep');
+      call.objects.push(...changed.map(({ action, kind, name }) => `${action} ${kind} ${name}`));
+      return result(written.changes);
+    }
     if (clock.now() >= deadline) throw stillRemoved(written.beingRemoved);
     await waitForChange(context, revision, watchLookMs, call.signal);
   }

@@ -31,6 +31,7 @@ export function clusterRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/tokens',
       access: 'admin',
+      audited: true,
       handle: () => joinTokens(requireCluster(database.view), context.addresses()),
     },
     {
@@ -61,7 +62,11 @@ export function joinRoutes(context: ApiContext): Route[] {
       method: 'POST',
       pattern: '/join',
       access: 'anyone',
-      handle: async ({ body }) => await joiner.join(checkSchema<JoinBody>(joinSchema, await body())),
+      handle: async ({ body, objects }) => {
+        const answer = await joiner.join(checkSchema<JoinBody>(joinSchema, await body()));
+        objects.push(`join ${answer.role} ${answer.nodeId}`);
+        return answer;
+      },
     },
     {
       method: 'POST',

@@ -5,6 +5,7 @@ import type { Logger } from '../../src/util/log.ts';
 import type { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { StreamRequest } from '../../src/wire/session.ts';
+import type { Audit } from '../audit/audit.ts';
 import type { Administrators } from '../ca/administrators.ts';
 import type { Joiner } from '../ca/join.ts';
 import type { Database } from '../store/objects.ts';
@@ -29,6 +30,7 @@ export interface ApiContext {
   log: Logger;
   agents: AgentStreams;
   joiner: Joiner;
+  audit: Audit;
   administrators: Administrators;
   /** Writes of whole applications, and the janitor's, take turns in it. */
   queue: KeyedQueue;

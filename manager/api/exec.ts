@@ -14,6 +14,7 @@ export function execRoute(context: ApiContext, prefix: string): UpgradeRoute {
   return {
     pattern: `${prefix}/tasks/:ref/exec`,
     access: 'operator',
+    audited: true,
     messageBytesMax: 'frame',
     prepare: async (call) => {
       const agent = await openExec(context, call);
@@ -37,6 +38,8 @@ export function execRoute(context: ApiContext, prefix: string): UpgradeRoute {
 async function openExec(context: ApiContext, call: UpgradeCall): Promise<WebSocket> {
   const request = checkSchema<ExecRequest>(execSchema, parse(call.query.get('request') ?? ''));
   const task = findTask(context.database.view, call.parameters.ref!);
+  // Arguments may hold secrets; which program it was is enough.
+  call.objects.push(`exec ${request.command[0]} in ${taskName(task)}`);
   if (task.status.state !== 'running') {
     const name = taskName(task);
     throw new ShoalError(

@@ -29,8 +29,9 @@ export function objectRoutes(context: ApiContext): Route[] {
       method: 'POST',
       pattern: '/services/:ref/scale',
       access: 'operator',
-      handle: async ({ parameters, body }) => {
+      handle: async ({ parameters, body, objects }) => {
         const { replicas } = checkSchema<{ replicas: number }>(scaleSchema, await body());
+        objects.push(`scale service ${parameters.ref!} to ${replicas}`);
         return await scale(database, parameters.ref!, replicas);
       },
     },
@@ -58,8 +59,9 @@ function nodeRoutes(database: Database): Route[] {
       method: 'PATCH',
       pattern: '/nodes/:ref',
       access: 'admin',
-      handle: async ({ parameters, body }) => {
+      handle: async ({ parameters, body, objects }) => {
         const change = checkSchema<NodeChange>(nodeChangeSchema, await body());
+        objects.push(...changeWords(change));
         return await changeNode(database, parameters.ref!, change);
       },
     },
@@ -72,6 +74,17 @@ function nodeRoutes(database: Database): Route[] {
         return {};
       },
     },
+  ];
+}
+
+/** What the audit log says of a change to a node. */
+function changeWords({ availability, role, labels = {} }: NodeChange): string[] {
+  return [
+    ...(availability === undefined ? [] : [`availability ${availability}`]),
+    ...(role === undefined ? [] : [`role ${role}`]),
+    ...Object.entries(labels).map(([key, value]) =>
+      value === null ? `no label ${key}` : `label ${key}=${value}`,
+    ),
   ];
 }
 

@@ -108,10 +108,10 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       pattern: path,
       access: 'operator',
       status: 201,
-      handle: async ({ body }) => {
+      handle: async ({ body, objects }) => {
         const given = await body();
         // In turn with whole applications: nobody else makes one of the same name meanwhile.
-        return await queue.run(applyQueueKey, async () => one(await create(context, kind, given)));
+        return await queue.run(applyQueueKey, async () => one(await create(context, kind, given, objects)));
       },
     },
     {
@@ -128,9 +128,15 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
 }
 
 /** Gives the id. */
-async function create<T extends Stored>(context: ApiContext, kind: Kind<T>, body: unknown): Promise<string> {
+async function create<T extends Stored>(
+  context: ApiContext,
+  kind: Kind<T>,
+  body: unknown,
+  objects: string[],
+): Promise<string> {
   const object = kind.create(body);
   const { name } = object.spec;
+  objects.push(`create ${kind.kind} ${name}`);
   if (
     kind
       .stored()

@@ -10,6 +10,8 @@ export interface Call {
   /** Values of the pattern's `:names`, decoded. */
   parameters: Record<string, string>;
   query: URLSearchParams;
+  /** For the audit log: what the call is about, such as `create secret key`. Routes add to it as soon as they know. */
+  objects: string[];
   /** Aborts when the caller has gone or the server stops. */
   signal: AbortSignal;
   /** The body as JSON. */
@@ -25,6 +27,8 @@ export interface Route {
   handle: (call: Call) => unknown;
   /** @default 200 */
   status?: number;
+  /** Whether attempts go into the audit log; refused ones always do. @default all but GET */
+  audited?: boolean;
 }
 
 /** What a route gives that has answered by itself. */

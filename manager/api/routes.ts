@@ -3,6 +3,7 @@ import { sessionPath, streamPath } from '../../src/wire/session.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { administratorRoutes } from './administrators.ts';
 import { applicationRoutes } from './applications.ts';
+import { auditRoutes } from './audit.ts';
 import { clusterRoutes, joinRoutes } from './cluster.ts';
 import type { ApiContext } from './context.ts';
 import { execRoute } from './exec.ts';
@@ -21,6 +22,7 @@ export function allRoutes(context: ApiContext): Route[] {
     ...resourceRoutes(context),
     ...logRoutes(context),
     ...administratorRoutes(context),
+    ...auditRoutes(context),
   ];
   return [
     ...joinRoutes(context),

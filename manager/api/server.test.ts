@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { managerServerName } from '../../src/wire/certificates.ts';
+import { Audit } from '../audit/audit.ts';
 import { viewOf } from '../store/view.ts';
 import { startTestManager } from '../testing.ts';
 import { createApiServer } from './server.ts';
@@ -91,16 +92,13 @@ test('the local socket is for its owner alone, and one that was left behind is r
   const path = join(folder, 'manager.sock');
   await writeFile(path, '');
   const database = { view: viewOf({}), onChange: () => () => undefined };
-  const server = createApiServer({
-    routes: [],
-    upgrades: [],
-    database,
-    clock: systemClock,
-    log: silentLogger,
-  });
+  const common = { clock: systemClock, log: silentLogger };
+  const audit = await Audit.open({ ...common, folder: join(folder, 'audit') });
+  const server = createApiServer({ routes: [], upgrades: [], database, audit, ...common });
   await server.listenLocal(path);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(statSync(path).isSocket()).toBe(true);
   await server.stop();
+  await audit.stop();
   await rm(folder, { recursive: true });
 });

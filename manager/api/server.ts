@@ -11,6 +11,8 @@ import { sessionMessageBytesMax } from '../../src/wire/session.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Database } from '../store/objects.ts';
 import { apiErrorOf } from '../../src/wire/api-error.ts';
+import type { Audit } from '../audit/audit.ts';
+import { recordAttempt, type Attempt } from './audit.ts';
 import { readBody, sendError, sendJson, statusOf } from './http.ts';
 import { Callers } from './callers.ts';
 import { checkAccess, type Access, type Identity } from './identity.ts';
@@ -27,8 +29,11 @@ const limits: http.ServerOptions = {
   maxHeaderSize: 64 * 1024,
 };
 const connectionsMax = 4_096;
+const switchingProtocols = 101;
 
 export interface UpgradeCall {
+  /** As in `Call`. */
+  objects: string[];
   identity: Identity;
   parameters: Record<string, string>;
   query: URLSearchParams;
@@ -38,6 +43,8 @@ export interface UpgradeCall {
 export interface UpgradeRoute {
   pattern: string;
   access: Access;
+  /** Whether attempts go into the audit log; refused ones always do. @default false */
+  audited?: boolean;
   /** Larger messages end the connection. */
   messageBytesMax: 'session' | 'frame';
   /** Everything that may fail, before the connection is accepted. */
@@ -72,6 +79,7 @@ export function createApiServer(options: {
   upgrades: readonly UpgradeRoute[];
   database: Pick<Database, 'view' | 'onChange'>;
   clock: Clock;
+  audit: Audit;
   log: Logger;
 }): ApiServer {
   return new Server(options);
@@ -81,6 +89,7 @@ class Server implements ApiServer {
   readonly #routes: readonly Route[];
   readonly #upgrades: readonly UpgradeRoute[];
   readonly #callers: Callers;
+  readonly #audit: Audit;
   readonly #unsubscribe: () => void;
   readonly #log: Logger;
   readonly #stop = new AbortController();
@@ -95,10 +104,11 @@ class Server implements ApiServer {
   };
   #secure: https.Server | undefined;
 
-  constructor({ routes, upgrades, database, clock, log }: Parameters<typeof createApiServer>[0]) {
+  constructor({ routes, upgrades, database, clock, audit, log }: Parameters<typeof createApiServer>[0]) {
     this.#routes = routes;
     this.#upgrades = upgrades;
     this.#callers = new Callers(database.view, clock);
+    this.#audit = audit;
     this.#log = log;
     this.#unsubscribe = database.onChange((kinds) => {
       if (kinds.has('administrator') || kinds.has('node')) this.#callers.enforce();
@@ -163,16 +173,47 @@ class Server implements ApiServer {
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const url = urlOf(request);
     const { route, parameters } = findRoute(this.#routes, request.method ?? 'GET', url.pathname);
-    const identity = this.#callers.identify(request);
-    checkAccess(identity, route.access);
+    const { audited = route.method !== 'GET' } = route;
+    const attempt = this.#attempt(request, url);
+    const { identity, objects } = attempt;
+    const status = route.status ?? 200;
     const gone = new AbortController();
     response.on('close', () => gone.abort(new ShoalError('unavailable', 'The caller has gone')));
     const signal = AbortSignal.any([gone.signal, this.#stop.signal]);
     const body = () => readBody(request);
-    const call: Call = { request, response, identity, parameters, query: url.searchParams, signal, body };
-    const value = await route.handle(call);
+    const query = url.searchParams;
+    const call: Call = { request, response, identity, parameters, query, objects, signal, body };
+    const value = await this.#audited(
+      attempt,
+      { ...route, audited, status },
+      async () => await route.handle(call),
+    );
     if (value === streamed) response.end();
-    else sendJson(response, route.status ?? 200, value);
+    else sendJson(response, status, value);
+  }
+
+  #attempt(request: http.IncomingMessage, url: URL): Attempt {
+    const identity = this.#callers.identify(request);
+    return { identity, request, method: request.method ?? 'GET', path: url.pathname, objects: [] };
+  }
+
+  /** Does the work if the caller may have it done. How it ends goes into the audit log before the caller is told. */
+  async #audited<T>(
+    attempt: Attempt,
+    { access, audited, status }: { access: Access; audited: boolean; status: number },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    let mayHave = false;
+    try {
+      checkAccess(attempt.identity, access);
+      mayHave = true;
+      const value = await work();
+      if (audited) recordAttempt(this.#audit, attempt, { status });
+      return value;
+    } catch (error) {
+      if (audited || !mayHave) recordAttempt(this.#audit, attempt, { error });
+      throw error;
+    }
   }
 
   #fail(request: http.IncomingMessage, response: http.ServerResponse, error: unknown): void {
@@ -190,9 +231,12 @@ class Server implements ApiServer {
     for (const route of this.#upgrades) {
       const parameters = matchPattern(route.pattern, url.pathname);
       if (parameters === undefined) continue;
-      const identity = this.#callers.identify(request);
-      checkAccess(identity, route.access);
-      const prepared = await route.prepare({ identity, parameters, query: url.searchParams });
+      const attempt = this.#attempt(request, url);
+      const { identity, objects } = attempt;
+      const call: UpgradeCall = { identity, parameters, query: url.searchParams, objects };
+      const { access, audited = false } = route;
+      const how = { access, audited, status: switchingProtocols };
+      const prepared = await this.#audited(attempt, how, () => route.prepare(call));
       let accepted = false;
       this.#sockets[route.messageBytesMax].handleUpgrade(request, socket, head, (connection) => {
         accepted = true;

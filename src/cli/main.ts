@@ -44,6 +44,7 @@ export const commands: Record<string, () => Promise<{ command: Command }>> = {
   'admin create': async () => ({ command: (await import('./commands/admin.ts')).create }),
   'admin ls': async () => ({ command: (await import('./commands/admin.ts')).ls }),
   'admin rm': async () => ({ command: (await import('./commands/admin.ts')).rm }),
+  audit: () => import('./commands/audit.ts'),
   token: () => import('./commands/token.ts'),
   doctor: () => import('./commands/doctor.ts'),
   version: () => import('./commands/version.ts'),

@@ -22,6 +22,18 @@ node.description.engine = { ...node.description.engine, name: hostile, version: 
 const resource = { id: 'x', usedBy: [], driverOptions: {}, subnet: hostile, nodeIds: [hostile] };
 const named = { ...resource, createdAt: 0, spec: { name: hostile, application: hostile, labels: {} } };
 
+const caller = { kind: 'anonymous', revoked: hostile };
+const entry = {
+  id: 1,
+  at: hostile,
+  caller,
+  from: hostile,
+  method: hostile,
+  path: hostile,
+  status: 401,
+  error: hostile,
+};
+
 /** What the API answers, by path. */
 const answers: Record<string, unknown> = {
   '/nodes': [node],
@@ -32,6 +44,7 @@ const answers: Record<string, unknown> = {
   '/volumes': [named],
   '/secrets': [named],
   '/configs': [named],
+  '/audit': { entries: [entry], problem: hostile },
   '/administrators': [sampleAdministrator(hostile)],
 };
 
@@ -87,6 +100,7 @@ describe.each([
   'secret ls',
   'config ls',
   'admin ls',
+  'audit',
   'logs',
 ])('%s', (command) => {
   test('sends a terminal nothing that it obeys', async () => {

@@ -27,6 +27,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /networks/REF                     → NetworkInfo        also VolumeInfo, SecretInfo, ConfigInfo
  *     DELETE /networks/REF                     → VolumeRemoval      refused while a service uses it; /volumes/REF?force=true
  *     GET    /administrators → Administrator[] POST /administrators AdministratorCreate → 201 AdministratorAnswer; DELETE /administrators/NAME
+ *     GET    /audit[?limit=N][&before=ID]       → AuditPage
  *     GET    /tokens → JoinTokens              POST /tokens/ROLE/rotate → JoinTokens
  */
 export const apiPrefix = '/api/v1';

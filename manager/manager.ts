@@ -6,6 +6,7 @@ import type { Logger } from '../src/util/log.ts';
 import { Loop } from '../src/util/loop.ts';
 import { KeyedQueue } from '../src/util/queue.ts';
 import type { Random } from '../src/util/random.ts';
+import { steadyClock } from '../src/util/steady-clock.ts';
 import { createAllocator } from './allocator/allocator.ts';
 import { StreamCounter, type ApiContext } from './api/context.ts';
 import { createJanitor } from './api/janitor.ts';
@@ -61,10 +62,11 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
-    const database = await openDatabase(store, clock);
+    const steady = steadyClock(clock);
+    const database = await openDatabase(store, steady);
     undo.push(() => database.close());
     if (options.initialise) await initialiseCluster(database, options.initialise, { clock, random });
-    const port = await run(options, parts, database, undo);
+    const port = await run(options, parts, { database, steady }, undo);
     return { port, stop: undoAll };
   } catch (error) {
     await undoAll();
@@ -75,24 +77,27 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
 async function run(
   options: ManagerOptions,
   parts: Parts,
-  database: Database,
+  { database, steady }: { database: Database; steady: Clock },
   undo: (() => Promise<void>)[],
 ): Promise<number> {
   const { clock, random, log } = parts;
-  const named = (name: string) => ({ database, clock, random, log: log.with({ part: name }) });
+  // What the loops stamp and measure goes by a clock that never steps; certificates go by the one that others have, too.
+  const named = (name: string) => ({ database, clock: steady, random, log: log.with({ part: name }) });
+  const authority = { database, clock, random, log: log.with({ part: 'ca' }) };
   const dispatcher = createDispatcher(named('dispatcher'));
   const queue = new KeyedQueue();
   const audit = await Audit.open({
     folder: join(options.stateFolder, 'manager', 'audit'),
-    ...named('audit'),
+    ...authority,
+    log: log.with({ part: 'audit' }),
   });
   undo.push(() => audit.stop());
   let port = options.listen.port;
   const context: ApiContext = {
     ...named('api'),
     agents: dispatcher,
-    joiner: createJoiner(named('ca')),
-    administrators: createAdministrators(named('ca')),
+    joiner: createJoiner(authority),
+    administrators: createAdministrators(authority),
     audit,
     queue,
     streams: new StreamCounter(),
@@ -113,7 +118,7 @@ async function run(
     createScheduler(named('scheduler')),
     dispatcher,
     createJanitor({ ...named('janitor'), queue }),
-    certificateLoop(options, named('certificate'), server),
+    certificateLoop(options, authority, server),
   ];
   const tls = await serverTls(options, database, clock);
   for (const loop of loops) {
@@ -147,16 +152,16 @@ function certificateLoop(
   server: ApiServer,
 ): Loop {
   const { database, clock, log } = parts;
-  let madeAt = clock.now();
+  let madeAt = clock.monotonic();
   return new Loop({
     name: 'server certificate',
     clock,
     log,
     intervalMs: certificateCheckMs,
     tick: async () => {
-      if (clock.now() - madeAt < certificateLifeMs / 2) return;
+      if (clock.monotonic() - madeAt < certificateLifeMs / 2) return;
       server.replaceCertificate(await serverTls(options, database, clock));
-      madeAt = clock.now();
+      madeAt = clock.monotonic();
     },
   });
 }

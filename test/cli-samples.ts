@@ -23,5 +23,5 @@ export function shownStatus(changes: Partial<ServiceStatus> = {}): ServiceStatus
 
 /** An application of these services. */
 export function shownApplication(services: ServiceStatus[]): ApplicationStatus {
-  return { name: 'shop', revision: 1, services, networks: [], nodes: [] };
+  return { name: 'shop', revision: 1, now: 0, services, networks: [], nodes: [] };
 }

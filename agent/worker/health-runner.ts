@@ -15,7 +15,7 @@ export interface HealthRun {
   log: Logger;
   containerId: string;
   plan: HealthPlan;
-  /** When the container was started, ms since the epoch. */
+  /** When the container was started, by the host's clock, in ms. */
   startedAt: number;
   /** Whether it has been healthy before, in an earlier life of this process. */
   healthy: boolean;
@@ -26,14 +26,16 @@ export interface HealthRun {
 /** Probes a container until the signal aborts or it is found unhealthy. Never throws. */
 export async function runHealthchecks(run: HealthRun): Promise<void> {
   const { clock, plan, signal } = run;
+  // The clock may have been set since, also while nobody watched: what has passed by then is at least nothing.
+  const startedAt = clock.monotonic() - Math.max(0, clock.now() - run.startedAt);
   let state: HealthState = { healthy: run.healthy, failures: 0, probes: 0 };
   while (!signal.aborted) {
-    const wait = nextProbeMs(plan, state, clock.now() - run.startedAt);
+    const wait = nextProbeMs(plan, state, clock.monotonic() - startedAt);
     await clock.sleep(wait, signal).catch(() => undefined); // it ends early only with the signal, seen below
     if (signal.aborted) return;
     const probe = await probeOnce(run);
     if (signal.aborted || probe === undefined) continue;
-    const judged = judge(plan, state, probe, clock.now() - run.startedAt);
+    const judged = judge(plan, state, probe, clock.monotonic() - startedAt);
     state = judged.state;
     if (judged.verdict) run.onVerdict(judged.verdict, verdictWords(plan.retries, probe.output));
     if (judged.verdict === 'unhealthy') return;
@@ -43,7 +45,7 @@ export async function runHealthchecks(run: HealthRun): Promise<void> {
 /** One check; undefined when the engine could not be asked, which says nothing of the container. */
 async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
   const { engine, clock, plan, containerId, signal } = run;
-  const begin = clock.now();
+  const begin = clock.monotonic();
   try {
     const session = await engine.exec(containerId, {
       command: plan.command,
@@ -58,7 +60,7 @@ async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
     const giveUp = AbortSignal.any([signal, abortAfter(clock, plan.timeoutMs + graceMs)]);
     const exitCode = await Promise.race([session.exit.then((exit) => exit.exitCode), aborted(giveUp)]);
     if (exitCode === undefined) await session.kill(9);
-    const late = exitCode === undefined || (exitCode !== 0 && clock.now() - begin >= plan.timeoutMs);
+    const late = exitCode === undefined || (exitCode !== 0 && clock.monotonic() - begin >= plan.timeoutMs);
     const said = output.text();
     const saying = said === '' ? '' : `: ${said}`;
     if (late) return { ok: false, output: `took longer than ${plan.timeoutMs / 1000} s${saying}` };

@@ -84,7 +84,7 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
     call.objects.push('dry run');
     return result(plan().changes);
   }
-  const deadline = clock.now() + removalWaitMs;
+  const deadline = clock.monotonic() + removalWaitMs;
   for (;;) {
     const { revision } = database.view;
     const written = await queue.run(applyQueueKey, () => writeWhole(database, plan));
@@ -93,7 +93,7 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
       call.objects.push(...changed.map(({ action, kind, name }) => `${action} ${kind} ${name}`));
       return result(written.changes);
     }
-    if (clock.now() >= deadline) throw stillRemoved(written.beingRemoved);
+    if (clock.monotonic() >= deadline) throw stillRemoved(written.beingRemoved);
     await waitForChange(context, revision, watchLookMs, call.signal);
   }
 }
@@ -142,24 +142,24 @@ async function removeApplication(database: Database, name: string): Promise<void
 async function watchApplication(context: ApiContext, call: Call): Promise<typeof streamed> {
   const { database, clock } = context;
   const name = call.parameters.name!;
-  const statusText = (view: View) =>
-    JSON.stringify({
-      ...(applicationStatus(view, name, clock.now()) ?? emptyStatus(view, name)),
-      revision: 0,
-    });
+  const statusText = (view: View, now: number) => {
+    const status = applicationStatus(view, name, now) ?? emptyStatus(view, name, now);
+    return JSON.stringify({ ...status, revision: 0, now: 0 });
+  };
   let last = '';
-  let quietSince = clock.now();
+  let quietSince = clock.monotonic();
   while (!call.signal.aborted) {
     const { view } = database;
     const { revision } = view; // the view goes on changing while a slow reader is waited for
-    // The revision counts what happens elsewhere, too; only the rest decides whether there is news.
-    const text = statusText(view);
-    const quiet = clock.now() - quietSince;
+    const now = clock.now();
+    // The revision counts what happens elsewhere, too, and time passes: only the rest decides whether there is news.
+    const text = statusText(view, now);
+    const quiet = clock.monotonic() - quietSince;
     if (text !== last) {
-      const line = text.replace('"revision":0', `"revision":${revision}`);
+      const line = text.replace('"revision":0,"now":0', `"revision":${revision},"now":${now}`);
       await writeLine(call.response, line, call.signal);
     } else if (quiet > keepAliveMs) await writeLine(call.response, '', call.signal);
-    if (text !== last || quiet > keepAliveMs) quietSince = clock.now();
+    if (text !== last || quiet > keepAliveMs) quietSince = clock.monotonic();
     last = text;
     await waitForChange(context, revision, watchLookMs, call.signal);
     await clock.sleep(watchIntervalMs, call.signal);

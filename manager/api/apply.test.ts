@@ -119,7 +119,13 @@ test.each([
 test('what an update was rolled back to, applied again, is no failure any more', () => {
   const { view, plan } = applied();
   const service = view.serviceByName('app_web')!;
-  const updateStatus = { state: 'rollback_completed' as const, specVersion: 1, startedAt: 0, message: '' };
+  const updateStatus = {
+    id: 'u',
+    state: 'rollback_completed' as const,
+    specVersion: 1,
+    startedAt: 0,
+    message: '',
+  };
   view.put('service', { ...service, updateStatus });
   const again = plan(application());
   expect(changed(again)).toContain('keep service');

@@ -25,7 +25,7 @@ export function clusterRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/cluster',
       access: 'viewer',
-      handle: () => clusterInfo(database.view),
+      handle: () => clusterInfo(database.view, context.clock.now()),
     },
     {
       method: 'GET',
@@ -88,10 +88,11 @@ export function requireCluster(view: View): Cluster {
   });
 }
 
-function clusterInfo(view: View): ClusterInfo {
+function clusterInfo(view: View, now: number): ClusterInfo {
   const nodes = [...view.nodes.values()];
   const tasks = [...view.tasks.values()].filter(({ status }) => !isTerminal(status.state));
   return {
+    now,
     clusterId: requireCluster(view).clusterId,
     nodes: {
       total: nodes.length,

@@ -180,7 +180,7 @@ test('a service uses what it may be rolled back to, until its update is complete
     const view = viewOf({ services: [sampleService('web', {}, { previousSpec: user(), ...changes })] });
     return usersByName(view, 'secret').get('key');
   };
-  const updateStatus = { specVersion: 1, startedAt: 0, message: '' };
+  const updateStatus = { id: 'u', specVersion: 1, startedAt: 0, message: '' };
   expect(users({})).toEqual([{ application: 'app', service: 'app_web', isLeaving: false }]);
   expect(users({ updateStatus: { ...updateStatus, state: 'updating' } })).toHaveLength(1);
   expect(users({ updateStatus: { ...updateStatus, state: 'completed' } })).toBeUndefined();

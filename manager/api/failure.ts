@@ -1,5 +1,6 @@
 import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import { hasPassed } from '../../src/util/steady-clock.ts';
 import { unreachable } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
@@ -125,12 +126,13 @@ function slotFailure(tasks: Task[], now: number): string | undefined {
     const failures = run === -1 ? ended.length : run;
     if (failures >= crashLoopTasks) return `${describe(last)}, ${failures} times in a row`;
     const replaced = tasks.some((task) => isCurrent(task) && !isTerminal(task.status.state));
-    if (!replaced && now - last.updatedAt > abandonedMs) return `${describe(last)}, and is not restarted`;
+    if (!replaced && hasPassed(last.updatedAt, abandonedMs, now))
+      return `${describe(last)}, and is not restarted`;
   }
   const pending = tasks.find((task) => isCurrent(task) && task.status.state === 'pending');
   const unsuitable =
     pending !== undefined && /^(?:no suitable node|must run with)\b/.test(pending.status.message);
-  if (unsuitable && now - pending.updatedAt > unsuitableMs) {
+  if (unsuitable && hasPassed(pending.updatedAt, unsuitableMs, now)) {
     return `${taskName(pending)} cannot be placed: ${pending.status.message}`;
   }
   return undefined;

@@ -49,7 +49,7 @@ test('what is left on a node that is down does not hold convergence up', () => {
 });
 
 test('a service is not converged while it is updated', () => {
-  const updateStatus = { state: 'updating' as const, specVersion: 1, startedAt: 0, message: '' };
+  const updateStatus = { id: 'u', state: 'updating' as const, specVersion: 1, startedAt: 0, message: '' };
   expect(statusOf({ ...web, updateStatus }, [task(web, 'running')]).converged).toBe(false);
 });
 
@@ -124,7 +124,7 @@ test('allocation errors, paused updates and rollbacks are failures in words', ()
   );
   const withUpdate = (state: 'paused' | 'rollback_completed') => ({
     ...web,
-    updateStatus: { state, specVersion: 1, startedAt: 0, message: 'app_web.1 failed: exit code 1' },
+    updateStatus: { id: 'u', state, specVersion: 1, startedAt: 0, message: 'app_web.1 failed: exit code 1' },
   });
   expect(statusOf(withUpdate('paused'), []).failure).toContain('exit code 1');
   expect(statusOf(withUpdate('rollback_completed'), [task(web, 'running')])).toMatchObject({

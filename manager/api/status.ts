@@ -17,12 +17,12 @@ export function applicationStatus(view: View, name: string, now: number): Applic
   const networks = [...view.networks.values()].filter(({ spec }) => spec.application === name);
   const exists = services.length > 0 || networks.length > 0;
   if (!exists) return undefined;
-  return { name, revision: view.revision, services, networks, nodes: nodesOf(view) };
+  return { name, revision: view.revision, now, services, networks, nodes: nodesOf(view) };
 }
 
 /** What is left of an application that is gone: what a watch of it ends with. */
-export function emptyStatus(view: View, name: string): ApplicationStatus {
-  return { name, revision: view.revision, services: [], networks: [], nodes: nodesOf(view) };
+export function emptyStatus(view: View, name: string, now: number): ApplicationStatus {
+  return { name, revision: view.revision, now, services: [], networks: [], nodes: nodesOf(view) };
 }
 
 /** One line an application, in order of their names. */

@@ -208,7 +208,9 @@ test('status batches are written and then acknowledged, whatever is illegal in t
   });
   await until(() => one.messages.some((message) => message.type === 'status-ack' && message.batch === 7));
   const { tasks } = manager.database.view;
-  expect(tasks.get('web-3')?.status).toMatchObject({ state: 'running', startedAt: 5 });
+  expect(tasks.get('web-3')?.status).toMatchObject({ state: 'running' });
+  // By the manager's clock, whatever the agent's shows.
+  expect(tasks.get('web-3')?.status.startedAt).toBeGreaterThan(5);
   expect(tasks.get('web-2')?.status.state).toBe('running');
   expect(tasks.get('web-1')?.status.state).toBe('running');
 });

@@ -12,15 +12,19 @@ export interface StatusReport {
 const groupTasksMax = 50;
 
 /**
- * Writes what agents reported. A report of a task that is not that node's, or of an illegal move, is left out: the
+ * Writes what agents reported, stamped with the manager's own time (`now`, ms). A report of a task that is not that node's, or of an illegal move, is left out: the
  * agent worked from what it knew, and the next assignment puts it right.
  */
-export function planStatuses(view: View, reports: StatusReport[]): { plan: Plan; ignored: StatusReport[] } {
+export function planStatuses(
+  view: View,
+  reports: StatusReport[],
+  now: number,
+): { plan: Plan; ignored: StatusReport[] } {
   const changed = new Map<string, Task>();
   const ignored: StatusReport[] = [];
   for (const report of reports) {
     const task = changed.get(report.taskId) ?? view.tasks.get(report.taskId);
-    const next = task?.nodeId === report.nodeId ? nextStatus(task.status, report.status) : undefined;
+    const next = task?.nodeId === report.nodeId ? receivedStatus(task, report.status, now) : undefined;
     if (task === undefined || next === undefined) ignored.push(report);
     else if (!isDeepStrictEqual(task.status, next)) changed.set(task.id, { ...task, status: next });
   }
@@ -32,8 +36,25 @@ export function planStatuses(view: View, reports: StatusReport[]): { plan: Plan;
   return { plan, ignored };
 }
 
-function nextStatus(before: TaskStatus, reported: TaskStatus): TaskStatus | undefined {
-  if (reported.state === before.state)
-    return isTerminal(before.state) ? undefined : { ...before, ...reported };
-  return mayMove(before.state, reported.state, 'agent') ? { ...before, ...reported } : undefined;
+/**
+ * The task's status after its agent reported another; undefined when that move is illegal. The agent's time stamps are
+ * never compared with the manager's: states are stamped as they are heard of, and only how long the task ran, which the
+ * agent alone has measured, is taken from it.
+ */
+export function receivedStatus(task: Task, reported: TaskStatus, now: number): TaskStatus | undefined {
+  const before = task.status;
+  const startedAt = reported.restarts === before.restarts ? before.startedAt : undefined;
+  if (reported.state === before.state) {
+    if (isTerminal(before.state)) return undefined;
+    return stamped({ ...before, ...reported, at: before.at }, startedAt ?? now);
+  }
+  if (!mayMove(before.state, reported.state, 'agent')) return undefined;
+  const existsMs = Math.max(0, now - task.createdAt);
+  const ranMs = Math.max(0, reported.at - (reported.startedAt ?? reported.at));
+  return stamped({ ...before, ...reported, at: now }, startedAt ?? now - Math.min(ranMs, existsMs));
+}
+
+/** A task that has never run, by its agent's word, has not started at all. */
+function stamped(status: TaskStatus, startedAt: number): TaskStatus {
+  return status.startedAt === undefined ? status : { ...status, startedAt };
 }

@@ -17,6 +17,7 @@ interface Batch {
 /** Writes the agents' status reports: those that come while a write is under way share the next one. */
 export class StatusWriter {
   readonly #database: Database;
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #loop: Loop;
   #batches: Batch[] = [];
@@ -24,6 +25,7 @@ export class StatusWriter {
 
   constructor(database: Database, clock: Clock, log: Logger) {
     this.#database = database;
+    this.#clock = clock;
     this.#log = log;
     this.#loop = new Loop({ name: 'status writer', clock, log, tick: () => this.#tick() });
   }
@@ -64,7 +66,7 @@ export class StatusWriter {
 
   async #write(reports: StatusReport[]): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      const { plan, ignored } = planStatuses(this.#database.view, reports);
+      const { plan, ignored } = planStatuses(this.#database.view, reports, this.#clock.now());
       if (attempt === 1) {
         for (const { nodeId, taskId, status } of ignored) {
           this.#log.debug('status report ignored', { nodeId, taskId, state: status.state });

@@ -4,6 +4,7 @@ import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
+import { hasPassed } from '../../src/util/steady-clock.ts';
 import type { View } from '../store/objects.ts';
 import { Groups } from './groups.ts';
 import { isCurrent } from './tasks.ts';
@@ -29,9 +30,10 @@ export class Planning {
     return this.#wakeAt;
   }
 
-  /** Whether that time has come; if not, the pass is run again then. */
-  isDue(atMs: number): boolean {
-    if (atMs <= this.now) return true;
+  /** Whether the delay has passed since then (`hasPassed`); if not, the pass is run again when it has. */
+  isDue(sinceMs: number, delayMs: number): boolean {
+    if (hasPassed(sinceMs, delayMs, this.now)) return true;
+    const atMs = sinceMs + delayMs;
     this.#wakeAt = Math.min(this.#wakeAt ?? atMs, atMs);
     return false;
   }

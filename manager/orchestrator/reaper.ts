@@ -1,5 +1,6 @@
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
 import { isTerminal, moveTask, type Task } from '../../src/spec/task.ts';
+import { hasPassed } from '../../src/util/steady-clock.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { historyNeeded } from './restart.ts';
 import { inGroups, isCurrent, isUnplaced, newestFirst, placeKey } from './tasks.ts';
@@ -56,8 +57,9 @@ function fateOf(task: Task, view: View, now: number): Fate {
   const node = view.nodes.get(task.nodeId ?? '');
   if (node === undefined) return vanishing ? { kind: 'delete' } : { kind: 'end', task: orphaned(task, now) };
   if (node.status.state !== 'down') return { kind: 'keep' };
-  const untilMs = node.status.since + (vanishing ? removeFromDownNodeAfterMs : orphanAfterMs);
-  if (untilMs > now) return { kind: 'wait', untilMs };
+  const { since } = node.status;
+  const delayMs = vanishing ? removeFromDownNodeAfterMs : orphanAfterMs;
+  if (!hasPassed(since, delayMs, now)) return { kind: 'wait', untilMs: since + delayMs };
   return vanishing ? { kind: 'delete' } : { kind: 'end', task: orphaned(task, now) };
 }
 

@@ -1,5 +1,4 @@
 import type { Task } from '../../src/spec/task.ts';
-import { endedAt } from './tasks.ts';
 
 export type RestartDecision = { restart: false } | { restart: true; delayMs: number };
 
@@ -16,9 +15,10 @@ export function decideRestart(task: Task, slotTasks: readonly Task[]): RestartDe
   if (state === 'shutdown') return { restart: true, delayMs };
   if (condition === 'none' || (condition === 'on-failure' && state === 'complete')) return { restart: false };
   if (maxAttempts === 0) return { restart: true, delayMs };
-  const since = windowMs === 0 ? -Infinity : endedAt(task) - windowMs;
+  // In both directions: after the clock was set back, earlier ends may lie ahead.
+  const isRecent = (other: Task) => Math.abs(other.status.at - task.status.at) <= (windowMs || Infinity);
   const ended = slotTasks.filter(
-    (other) => other.specVersion === task.specVersion && endedByItself(other) && endedAt(other) >= since,
+    (other) => other.specVersion === task.specVersion && endedByItself(other) && isRecent(other),
   );
   return ended.length <= maxAttempts ? { restart: true, delayMs } : { restart: false };
 }

@@ -127,20 +127,6 @@ test('an unreadable constraint holds back its own service and nothing else', () 
   expect(wantedTasks(view).map((each) => each.serviceId)).toEqual(['web']);
 });
 
-test('a clock of an agent that runs ahead does not hold up the update', () => {
-  const updated = service({
-    specVersion: 2,
-    updateStatus: { state: 'updating', specVersion: 2, startedAt: 100, message: '' },
-  });
-  const old = task(1, 'shutdown', { id: 'old', desiredState: 'shutdown' });
-  const status = { state: 'running', at: 9e12, startedAt: 9e12, message: '' } as const;
-  const fresh = task(1, 'running', { id: 'fresh', specVersion: 2, createdAt: 200, updatedAt: 300, status });
-  const view = viewOf({ nodes: [node('n1')], services: [updated], tasks: [old, fresh] });
-  expect(planServices(view, 5_300, random).plan.flat()).toMatchObject([
-    { kind: 'service', object: { updateStatus: { state: 'completed', completedAt: 5_300 } } },
-  ]);
-});
-
 test('a group never has more changes than the store takes', () => {
   const view = viewOf({
     nodes: [node('n1')],

@@ -185,7 +185,7 @@ function mayStopOld(slot: Slot, clean: Task, dirty: Task, rules: SlotRules, plan
   if (compareTaskStates(state, 'ready') >= 0) return true;
   if (!isUnplaced(clean) || !stoppingMayHelp(clean, dirty)) return false;
   if (waitsForInitialisation(slot, clean, planning)) return false;
-  return planning.isDue(clean.createdAt + placementPatienceMs);
+  return planning.isDue(clean.status.at, placementPatienceMs);
 }
 
 /** Whether the old task may hold something that the new one needs before it can be placed. */
@@ -224,15 +224,21 @@ function keepUp(slot: Slot, task: Task, rules: SlotRules, planning: Planning): v
     else slot.retire(task);
   } else if (isTerminal(task.status.state)) {
     // One that failed while it was held back (its image is missing, say) has its delay still to wait for.
-    if (!rules.mayCreate || !planning.isDue(task.startAfter ?? 0)) return;
+    if (!rules.mayCreate || !mayStart(task, planning)) return;
     const decision = decideRestart(task, slot.tasks);
     if (decision.restart) replaceTask(slot, task, decision.delayMs, rules, planning);
   } else if (rules.mayMove && planning.mustLeave(task)) {
     replaceTask(slot, task, 0, rules, planning);
   } else if (task.desiredState === 'ready') {
-    const due = planning.isDue(task.startAfter ?? 0);
+    const due = mayStart(task, planning);
     if (due && !isBlocked(slot, task, rules, planning)) slot.replace(withDesired(task, 'running'));
   }
+}
+
+/** Whether the delay that the task was made with has passed. */
+function mayStart({ startAfter, template }: Task, planning: Planning): boolean {
+  const { delayMs } = template.restart;
+  return startAfter === undefined || planning.isDue(startAfter - delayMs, delayMs);
 }
 
 /** A new task of the same version in the place of one that ended or must leave. */
@@ -242,7 +248,7 @@ function replaceTask(slot: Slot, task: Task, delayMs: number, rules: SlotRules, 
   const held = delayMs > 0 || isBlocked(slot, undefined, rules, planning);
   const startAfter = delayMs > 0 ? planning.now + delayMs : undefined;
   slot.create(planning, { specVersion, template }, held ? 'ready' : 'running', startAfter);
-  if (startAfter !== undefined) planning.isDue(startAfter);
+  if (delayMs > 0) planning.isDue(planning.now, delayMs);
 }
 
 /** Whether another task of the slot may still run, so that a new one must not start yet. */

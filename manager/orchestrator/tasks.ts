@@ -1,7 +1,6 @@
 import { isTerminal, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Random } from '../../src/util/random.ts';
-import { assert } from '../../src/util/errors.ts';
 import type { Change, Plan } from '../store/objects.ts';
 
 const desiredOrder: Record<DesiredTaskState, number> = { ready: 0, running: 1, shutdown: 2, remove: 3 };
@@ -71,6 +70,7 @@ export interface NewTaskOptions {
 export function makeTask(options: NewTaskOptions): Task {
   const { service, place, blueprint, desiredState, now, random, startAfter, after } = options;
   const createdAt = Math.max(now, (after?.createdAt ?? 0) + 1);
+  const updateId = updateMaking(service, blueprint);
   return {
     id: random.id(),
     createdAt,
@@ -82,6 +82,7 @@ export function makeTask(options: NewTaskOptions): Task {
     slot: place.slot,
     ...(place.nodeId === undefined ? {} : { nodeId: place.nodeId }),
     specVersion: blueprint.specVersion,
+    ...(updateId === undefined ? {} : { updateId }),
     template: blueprint.template,
     desiredState,
     status: { state: 'new', at: now, message: 'created' },
@@ -90,22 +91,10 @@ export function makeTask(options: NewTaskOptions): Task {
   };
 }
 
-/**
- * When the task first ran, in ms; undefined when it never did. Agents' clocks may be wrong: the time lies between the
- * manager's own times of making the task and of last writing it.
- */
-export function ranAt(task: Task): number | undefined {
-  return task.status.startedAt === undefined ? undefined : trusted(task, task.status.startedAt);
-}
-
-/** When the task ended, in ms, with the same care as `ranAt`. Only for tasks that have ended. */
-export function endedAt(task: Task): number {
-  assert(isTerminal(task.status.state), `task ${task.id} has ended`);
-  return trusted(task, task.status.at);
-}
-
-function trusted(task: Task, at: number): number {
-  return Math.max(task.createdAt, Math.min(at, Math.max(task.updatedAt, task.createdAt)));
+/** The update under way to whose version the new task belongs. */
+function updateMaking({ updateStatus }: Service, { specVersion }: Blueprint): string | undefined {
+  if (updateStatus?.specVersion !== specVersion || updateStatus.state.endsWith('completed')) return undefined;
+  return updateStatus.id;
 }
 
 /** Independent changes share a transaction up to this many, well under the store's limit. */

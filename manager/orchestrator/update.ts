@@ -3,7 +3,7 @@ import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import type { Planning } from './planning.ts';
 import { endedByItself } from './restart.ts';
 import { isServing, type Slot } from './slot.ts';
-import { endedAt, isAlive, isUnplaced, ranAt } from './tasks.ts';
+import { isAlive, isUnplaced } from './tasks.ts';
 
 /** What the update asks for in this pass. */
 export interface UpdateDecision {
@@ -51,7 +51,7 @@ export function decideUpdate(service: Service, slots: readonly Slot[], planning:
   if (policy.failureAction !== 'continue' && failed.length > tolerated) {
     const latest = failed
       .map((each) => each.failed!)
-      .sort((left, right) => endedAt(right) - endedAt(left))[0]!;
+      .sort((left, right) => right.status.at - left.status.at)[0]!;
     const why = describeFailure(latest, planning);
     const next = mayRollBack(service, policy, rollingBack)
       ? rolledBack(service, why, planning)
@@ -73,7 +73,7 @@ export function decideUpdate(service: Service, slots: readonly Slot[], planning:
 function progressOf(slot: Slot, status: UpdateStatus, policy: UpdatePolicy): Progress {
   const { clean, dirty } = slot.current;
   const made = slot.tasks.filter(
-    (task) => task.specVersion === status.specVersion && task.createdAt >= status.startedAt,
+    (task) => task.specVersion === status.specVersion && task.updateId === status.id,
   );
   const times = made.map(settledTime).filter((time) => time !== undefined);
   return {
@@ -88,21 +88,22 @@ function progressOf(slot: Slot, status: UpdateStatus, policy: UpdatePolicy): Pro
 
 /** When the task ran, or ended without; a task that was told to stop, or lost with its node, says nothing. */
 function settledTime(task: Task): number | undefined {
-  return ranAt(task) ?? (endedByItself(task) ? endedAt(task) : undefined);
+  const { startedAt, at } = task.status;
+  return startedAt ?? (endedByItself(task) ? at : undefined);
 }
 
 /** Whether the task ended wrongly, before it ran or soon enough after for the update to be blamed. */
 function isFailure(task: Task, policy: UpdatePolicy): boolean {
   if (!endedByItself(task)) return false;
   if (task.status.state === 'complete' && task.template.restart.condition !== 'any') return false;
-  const ran = ranAt(task);
-  return ran === undefined || endedAt(task) - ran <= policy.monitorMs;
+  const { startedAt, at } = task.status;
+  return startedAt === undefined || at - startedAt <= policy.monitorMs;
 }
 
 /** Whether the slot still takes up one of the places of `parallelism`. */
 function isBusy(progress: Progress, policy: UpdatePolicy, planning: Planning): boolean {
   if (!progress.begun) return false;
-  return progress.settledAt === undefined || !planning.isDue(progress.settledAt + policy.delayMs);
+  return progress.settledAt === undefined || !planning.isDue(progress.settledAt, policy.delayMs);
 }
 
 /** The next slots, those first that do not work anyway. */
@@ -119,12 +120,13 @@ function slotsToBegin(progress: Progress[], policy: UpdatePolicy, planning: Plan
 function isComplete(progress: Progress[], policy: UpdatePolicy, planning: Planning): boolean {
   const begun = progress.filter((each) => each.begun);
   return begun.every(
-    (each) => each.settledAt !== undefined && planning.isDue(each.settledAt + policy.monitorMs),
+    (each) => each.settledAt !== undefined && planning.isDue(each.settledAt, policy.monitorMs),
   );
 }
 
 function started(service: Service, planning: Planning): Service {
   const updateStatus: UpdateStatus = {
+    id: planning.random.id(),
     state: 'updating',
     specVersion: service.specVersion,
     startedAt: planning.now,
@@ -138,6 +140,7 @@ function retireStale(service: Service, idle: UpdateDecision, planning: Planning)
   const { updateStatus: status, specVersion } = service;
   if (status === undefined || status.specVersion === specVersion) return idle;
   const updateStatus: UpdateStatus = {
+    id: planning.random.id(),
     state: 'completed',
     specVersion,
     startedAt: planning.now,
@@ -156,6 +159,7 @@ function rolledBack(service: Service, why: string, planning: Planning): Service 
   const { previousSpec, ...rest } = service;
   const specVersion = service.specVersion + 1;
   const updateStatus: UpdateStatus = {
+    id: planning.random.id(),
     state: 'rollback_started',
     specVersion,
     startedAt: planning.now,

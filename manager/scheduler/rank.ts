@@ -1,3 +1,4 @@
+import { hasPassed } from '../../src/util/steady-clock.ts';
 import type { View } from '../store/objects.ts';
 import type { Balance } from './balance.ts';
 import type { NodeUse } from './node-use.ts';
@@ -16,7 +17,8 @@ export function recentFailures(
 ): Map<string, number> {
   const failures = new Map<string, number>();
   for (const { nodeId, specVersion: version, status } of view.tasksOfService(serviceId)) {
-    if (nodeId === undefined || version !== specVersion || status.at <= now - failureWindowMs) continue;
+    if (nodeId === undefined || version !== specVersion || hasPassed(status.at, failureWindowMs, now))
+      continue;
     if (status.state !== 'failed' && status.state !== 'rejected') continue;
     failures.set(nodeId, (failures.get(nodeId) ?? 0) + 1);
   }

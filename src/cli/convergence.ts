@@ -1,4 +1,5 @@
 import { compareTaskStates, isTerminal } from '../spec/task.ts';
+import { hasPassed } from '../util/steady-clock.ts';
 import type { ApplicationStatus, ServiceStatus } from '../wire/api.ts';
 
 /**
@@ -13,11 +14,12 @@ function settled(status: ServiceStatus, now: number): boolean {
   const { healthcheck } = status.service.spec.task.container;
   if (healthcheck?.test !== undefined && healthcheck.test[0] !== 'NONE') return true;
   return status.tasks.every(
-    (task) => task.status.state !== 'running' || now - (task.status.startedAt ?? task.status.at) >= settleMs,
+    ({ status: { state, startedAt, at } }) =>
+      state !== 'running' || hasPassed(startedAt ?? at, settleMs, now),
   );
 }
 
-/** How far one service is. `now` in ms, by the same clock as the tasks' times or near it. */
+/** How far one service is. `now` in ms, by the manager's clock, as all times of tasks are. */
 export function progressOf(status: ServiceStatus, now: number): Progress {
   if (status.failure !== undefined) return { state: 'failed', reason: status.failure };
   return status.converged && settled(status, now) ? { state: 'converged' } : { state: 'converging' };
@@ -46,7 +48,7 @@ function isTriedAgain(status: ServiceStatus, kept: Kept): boolean {
 }
 
 /**
- * How far the whole application is. Failures of services that the apply kept do not count while they are tried again:
+ * How far the whole application is (`now` as in `progressOf`). Failures of services that the apply kept do not count while they are tried again:
  * what was missing may be there by now.
  */
 export function assess(status: ApplicationStatus, now: number, kept?: Kept): Assessment {

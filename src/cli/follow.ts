@@ -16,14 +16,14 @@ export interface FollowOptions {
   timeoutMs: number;
   /** Whether to draw progress. */
   quiet: boolean;
-  /** Called with every status; following ends when it says so. */
+  /** Called again and again with the newest status and the manager's time; following ends when it says so. */
   until: (status: ApplicationStatus, now: number) => boolean;
 }
 
 /** Follows an application until `until` holds and gives the last status; throws `deadline_exceeded` after `timeoutMs`. */
 export async function follow(context: Context, options: FollowOptions): Promise<ApplicationStatus> {
-  const startedAt = systemClock.now();
-  const display = new ProgressDisplay(context.output, startedAt);
+  const startedAt = systemClock.monotonic();
+  const display = new ProgressDisplay(context.output);
   const watching = new AbortController();
   const signal = AbortSignal.any([watching.signal, context.signal]);
   let latest: ApplicationStatus | undefined;
@@ -31,17 +31,18 @@ export async function follow(context: Context, options: FollowOptions): Promise<
   let broken: unknown;
   const reader = watchForever(context, options.application, signal, (status) => {
     latest = status;
-    answeredAt = systemClock.now();
+    answeredAt = systemClock.monotonic();
   }).catch((error: unknown) => (broken = error));
   try {
     for (;;) {
-      const now = systemClock.now();
+      const time = systemClock.monotonic();
       if (broken !== undefined) throw broken;
       if (latest && latest.revision >= options.fromRevision) {
-        if (!options.quiet) display.update(latest, now);
+        const now = latest.now + (time - answeredAt);
+        if (!options.quiet) display.update(latest, { now, elapsedMs: time - startedAt });
         if (options.until(latest, now)) return latest;
       }
-      if (now - startedAt > options.timeoutMs) {
+      if (time - startedAt > options.timeoutMs) {
         throw new ShoalError(
           'deadline_exceeded',
           `Cannot say that ${options.application} is as asked: not reached within ${options.timeoutMs / 1000} s`,
@@ -50,7 +51,7 @@ export async function follow(context: Context, options: FollowOptions): Promise<
           },
         );
       }
-      if (latest === undefined && now - answeredAt > silenceMs) {
+      if (latest === undefined && time - answeredAt > silenceMs) {
         throw new ShoalError(
           'unavailable',
           `Cannot follow ${options.application}: no answer from ${(await context.client()).host} for ${silenceMs / 1000} s`,
@@ -69,7 +70,7 @@ export async function follow(context: Context, options: FollowOptions): Promise<
 
 /** What an application that is not there looks like: nothing is left of it. */
 function gone(name: string): ApplicationStatus {
-  return { name, revision: Number.MAX_SAFE_INTEGER, services: [], networks: [], nodes: [] };
+  return { name, revision: Number.MAX_SAFE_INTEGER, now: 0, services: [], networks: [], nodes: [] };
 }
 
 async function watchForever(

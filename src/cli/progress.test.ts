@@ -6,6 +6,7 @@ import type { Output } from './output.ts';
 import { describeService, ProgressDisplay, renderProgress } from './progress.ts';
 
 const later = settleMs + 1;
+const times = { now: later, elapsedMs: later };
 
 function collect(columns: number): Output & { lines: string[] } {
   const lines: string[] = [];
@@ -78,7 +79,13 @@ test('renderProgress() draws a line a service that fits the terminal', () => {
     shownStatus(),
     shownStatus({ converged: false, running: 0, failure: `no suitable node: ${'x'.repeat(100)}` }),
   ]);
-  const lines = renderProgress(status, { startedAt: 0, now: 3_000, columns: 60, frame: 0, colour: false });
+  const lines = renderProgress(status, {
+    elapsedMs: 3_000,
+    now: 3_000,
+    columns: 60,
+    frame: 0,
+    colour: false,
+  });
   expect(lines.join('\n')).toMatchInlineSnapshot(`
     " ✔ shop_web     2/2   3s  running
      ✘ shop_web     0/2   3s  no suitable node: xxxxxxxxxxxxx…"
@@ -88,7 +95,7 @@ test('renderProgress() draws a line a service that fits the terminal', () => {
 
 test('without a terminal a line is printed when something changes, percentages aside', () => {
   const output = collect(0);
-  const display = new ProgressDisplay(output, 0);
+  const display = new ProgressDisplay(output);
   const pulling = (percent: number) =>
     shownApplication([
       shownStatus({
@@ -97,16 +104,16 @@ test('without a terminal a line is printed when something changes, percentages a
         tasks: [shownTask(1, { state: 'preparing', message: `pulling ${percent} %` })],
       }),
     ]);
-  for (const percent of [1, 50, 99]) display.update(pulling(percent), later);
-  display.update(shownApplication([shownStatus()]), later);
+  for (const percent of [1, 50, 99]) display.update(pulling(percent), times);
+  display.update(shownApplication([shownStatus()]), times);
   expect(output.lines).toEqual(['shop_web 0/2 pulling 1 %', 'shop_web 2/2 running']);
 });
 
 test('on a terminal the lines are drawn over the ones before', () => {
   const output = collect(80);
-  const display = new ProgressDisplay(output, 0);
-  display.update(shownApplication([shownStatus()]), later);
-  display.update(shownApplication([shownStatus()]), later);
+  const display = new ProgressDisplay(output);
+  display.update(shownApplication([shownStatus()]), times);
+  display.update(shownApplication([shownStatus()]), times);
   expect(output.lines[0]).not.toContain('\u001b[1A');
   expect(output.lines[1]).toContain('\u001b[1A');
 });

@@ -13,7 +13,13 @@ function slowest(tasks: Task[]): Task | undefined {
     .sort((left, right) => compareTaskStates(left.status.state, right.status.state))[0];
 }
 
-/** What a service is doing now, in a few words. */
+/** The manager's time, and how long the application has been followed (ms). */
+export interface Times {
+  now: number;
+  elapsedMs: number;
+}
+
+/** What a service is doing now (the manager's, in ms), in a few words. */
 export function describeService(status: ServiceStatus, now: number): string {
   const progress = progressOf(status, now);
   if (progress.state === 'failed') return progress.reason;
@@ -33,9 +39,9 @@ function shorten(text: string, width: number): string {
 /** One line a service, no wider than `columns`, for a live display. `frame` turns the spinner. */
 export function renderProgress(
   status: ApplicationStatus,
-  options: { startedAt: number; now: number; columns: number; frame: number; colour: boolean },
+  options: Times & { columns: number; frame: number; colour: boolean },
 ): string[] {
-  const { now, columns, frame, startedAt } = options;
+  const { now, elapsedMs, columns, frame } = options;
   const nameWidth = Math.max(0, ...status.services.map(({ service }) => service.spec.name.length));
   return status.services.map((each) => {
     const progress = progressOf(each, now);
@@ -46,7 +52,7 @@ export function renderProgress(
           ? paint(options, 'red', '✘')
           : paint(options, 'cyan', spinner[frame % spinner.length]!);
     const counts = `${each.running}/${each.desired}`.padStart(7);
-    const since = formatDuration(now - startedAt).padStart(5);
+    const since = formatDuration(elapsedMs).padStart(5);
     const room = columns - nameWidth - 20;
     return ` ${mark} ${printable(each.service.spec.name).padEnd(nameWidth)} ${counts}${since}  ${shorten(printable(describeService(each, now)), room)}`;
   });
@@ -55,26 +61,23 @@ export function renderProgress(
 /** Shows how an application comes up: redrawn in place on a terminal, a line for every change elsewhere. */
 export class ProgressDisplay {
   readonly #output: Output;
-  readonly #startedAt: number;
   readonly #shown = new Map<string, string>();
   #drawn = 0;
   #frame = 0;
 
-  constructor(output: Output, startedAt: number) {
+  constructor(output: Output) {
     this.#output = output;
-    this.#startedAt = startedAt;
   }
 
-  update(status: ApplicationStatus, now: number): void {
-    if (this.#output.columns > 0) this.#redraw(status, now);
-    else this.#printChanges(status, now);
+  update(status: ApplicationStatus, times: Times): void {
+    if (this.#output.columns > 0) this.#redraw(status, times);
+    else this.#printChanges(status, times.now);
   }
 
-  #redraw(status: ApplicationStatus, now: number): void {
+  #redraw(status: ApplicationStatus, times: Times): void {
     const { columns, colour } = this.#output;
     const lines = renderProgress(status, {
-      startedAt: this.#startedAt,
-      now,
+      ...times,
       columns,
       colour,
       frame: this.#frame++,

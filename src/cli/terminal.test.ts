@@ -136,6 +136,7 @@ test('progress sends a terminal nothing that it obeys', () => {
   const status = {
     name: hostile,
     revision: 1,
+    now: 0,
     networks: [],
     nodes: [],
     services: [
@@ -143,7 +144,7 @@ test('progress sends a terminal nothing that it obeys', () => {
       { service, failure: undefined },
     ].map((each) => ({ ...each, desired: 1, running: 0, converged: false, tasks: [task] })),
   };
-  const lines = renderProgress(status, { startedAt: 0, now: 0, columns: 200, frame: 0, colour: true });
+  const lines = renderProgress(status, { elapsedMs: 0, now: 0, columns: 200, frame: 0, colour: true });
   expect(obeyed(lines.join(''))).toEqual([]);
 });
 

@@ -244,6 +244,8 @@ export type UpdateState =
   | 'rollback_completed';
 
 export interface UpdateStatus {
+  /** Tasks that the update makes carry it (`Task.updateId`). */
+  id: string;
   state: UpdateState;
   /** `Service.specVersion` that it rolls to; a status of another version is history. */
   specVersion: number;

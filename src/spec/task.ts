@@ -65,7 +65,10 @@ export function mayMove(from: TaskState, to: TaskState, owner: TaskStateOwner): 
 
 export interface TaskStatus {
   state: TaskState;
-  /** When the state was reached, by the clock of whoever wrote it. */
+  /**
+   * When the state was reached. In the store always by the manager's clock, which stamps what agents report as it comes
+   * (`manager/dispatcher/statuses.ts`); on a host by the host's.
+   */
   at: number;
   /** What is going on, for a person: why it is pending, how far the pull is, how it ended. */
   message: string;
@@ -74,7 +77,7 @@ export interface TaskStatus {
   exitCode?: number;
   /** Its anchor (by the task's id) that ended or was about to, for which its agent stopped it. */
   endedWith?: string;
-  /** When it first reached `running`. */
+  /** When it reached `running`, by the same clock as `at`. */
   startedAt?: number;
   /** The image's digest once it is resolved. */
   imageDigest?: string;
@@ -118,6 +121,8 @@ export interface Task extends ObjectMeta {
    * template (after a rollback), so that lower always means out of date.
    */
   specVersion: number;
+  /** The update of the service that made it; absent when none was under way. */
+  updateId?: string;
   /** Frozen when the task was made. */
   template: TaskTemplate;
   desiredState: DesiredTaskState;
@@ -128,7 +133,10 @@ export interface Task extends ObjectMeta {
   attachments: NetworkAttachment[];
   /** The tasks that it takes something over from, by service. Set by the scheduler with the node; never changes afterwards. */
   anchors?: Record<string, string>;
-  /** A replacement is held at desired `ready` until the task it replaces has stopped and this time (ms) has come. */
+  /**
+   * A replacement is held at desired `ready` until the task it replaces has stopped and this time (ms) has come; it is no
+   * further ahead than the delay of the restart policy.
+   */
   startAfter?: number;
 }
 

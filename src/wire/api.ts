@@ -113,6 +113,8 @@ export interface ClusterInfo {
   services: number;
   tasks: { running: number; total: number };
   revision: number;
+  /** The manager's time, which all stored times are by (ms). */
+  now: number;
 }
 
 export interface JoinTokens {
@@ -161,6 +163,8 @@ export interface ServiceStatus {
 export interface ApplicationStatus {
   name: string;
   revision: number;
+  /** The manager's time as of this status (ms): stored times are by the same clock, and by no other. */
+  now: number;
   services: ServiceStatus[];
   networks: Network[];
   nodes: { id: string; hostname: string; state: string }[];

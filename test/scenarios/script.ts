@@ -22,6 +22,9 @@ import { plainService, World } from '../simulation/world.ts';
  *     fail NAME [exit=N] [message]     its agent reports that it failed
  *     run                              agents do what they are told, at once (images called `missing` are rejected)
  *     stop NAME                        the agent reports that a task it was told to stop has stopped
+ *     clock DURATION                   the manager's wall clock is set forward, or back by a negative one; no time passes
+ *     hostclock DURATION               the clocks of all hosts are that far from the manager's
+ *     restart                          the manager ends and starts again
  *     tick DURATION                    time passes, in steps of the planners' own wake-ups
  *     show                             everything
  */
@@ -77,6 +80,13 @@ export class Script {
         return this.#fail(this.#task(name), rest);
       case 'run':
         return this.#obey();
+      case 'clock':
+        return world.clock.step(readDuration(name));
+      case 'hostclock':
+        world.hostClockMs = readDuration(name);
+        return;
+      case 'restart':
+        return world.restartManager();
       case 'tick':
         return this.#tick(readDuration(name));
       default:
@@ -127,11 +137,12 @@ export class Script {
 
   async #tick(ms: number): Promise<void> {
     const { clock } = this.#world;
-    const end = clock.now() + ms;
+    const end = clock.monotonic() + ms;
     await this.#world.settle();
-    while (clock.now() < end) {
-      const wakeAt = this.#world.wakeAt ?? end;
-      clock.advance(Math.max(1, Math.min(end, wakeAt) - clock.now()));
+    while (clock.monotonic() < end) {
+      const { wakeAt, steady } = this.#world;
+      const left = end - clock.monotonic();
+      clock.advance(Math.max(1, wakeAt === undefined ? left : Math.min(left, wakeAt - steady.now())));
       await this.#world.settle();
     }
   }
@@ -195,7 +206,7 @@ export class Script {
     const node = task.nodeId === undefined ? '' : ` on ${this.#hostname(task.nodeId)}`;
     const said = error?.message ?? (state === 'pending' ? message : '');
     const held = task.desiredState === 'ready' && task.startAfter !== undefined;
-    const delay = held ? ` (in ${task.startAfter! - this.#world.clock.now()} ms)` : '';
+    const delay = held ? ` (in ${task.startAfter! - this.#world.steady.now()} ms)` : '';
     return `v${task.specVersion} ${state}${node}${said === '' ? '' : ` "${said}"`}, to be ${wish[task.desiredState]}${delay}`;
   }
 
@@ -269,7 +280,7 @@ function readNumber(text: string): number {
 }
 
 function readDuration(text: string): number {
-  const [, amount = '', unit = ''] = /^([\d.]+)(ms|s|m|h)$/.exec(text) ?? [];
+  const [, amount = '', unit = ''] = /^(-?[\d.]+)(ms|s|m|h)$/.exec(text) ?? [];
   const factor = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit];
   assert(factor !== undefined, `${text} is a duration`);
   return Number(amount) * factor;

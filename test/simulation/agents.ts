@@ -1,3 +1,4 @@
+import { receivedStatus } from '../../manager/dispatcher/statuses.ts';
 import type { Change, View } from '../../manager/store/objects.ts';
 import { isTerminal, moveTask, taskStates, type Task, type TaskStatus } from '../../src/spec/task.ts';
 import type { Random } from '../../src/util/random.ts';
@@ -18,6 +19,8 @@ interface LocalTask {
 /** The longest that one step of a task takes, and that a container takes to stop. */
 const stepMsMax = 600;
 const stopMsMax = 2_000;
+/** Clocks of hosts are this far from the manager's at most, in either direction. */
+const hostClockMsMax = 3_600_000;
 
 /** How much of what an agent has to say comes a step later. */
 const lateReports = 0.2;
@@ -31,12 +34,15 @@ export class FakeAgent {
   readonly nodeId: string;
   /** Whether the manager and the agent hear each other. */
   connected = true;
+  /** How far the host's clock is from the manager's (ms). */
+  readonly #clockMs: number;
   readonly #random: Random;
   readonly #tasks = new Map<string, LocalTask>();
 
   constructor(nodeId: string, random: Random) {
     this.nodeId = nodeId;
     this.#random = random;
+    this.#clockMs = Math.floor((random.next() - 0.5) * 2 * hostClockMsMax);
   }
 
   /** Tasks whose program runs on the host, whatever the manager knows of it. */
@@ -87,14 +93,15 @@ export class FakeAgent {
   }
 
   /** What the manager does not know yet; some of it is late. */
-  reports(view: View): Change[] {
+  reports(view: View, now: number): Change[] {
     const changes: Change[] = [];
     for (const [id, { status }] of this.#tasks) {
       if (this.#random.next() < lateReports) continue;
       const task = view.tasks.get(id);
-      if (task === undefined || task.status.state === status.state || isTerminal(task.status.state)) continue;
-      const object = { ...task, status: moveTask(task.status, status, 'agent') };
-      changes.push({ kind: 'task', action: 'update', object });
+      if (task === undefined || task.status.state === status.state) continue;
+      const received = receivedStatus(task, status, now);
+      if (received === undefined) continue;
+      changes.push({ kind: 'task', action: 'update', object: { ...task, status: received } });
     }
     return changes;
   }
@@ -150,8 +157,9 @@ export class FakeAgent {
   }
 
   #moved(status: TaskStatus, state: TaskStatus['state'], now: number, message: string): TaskStatus {
-    const started = state === 'running' ? { startedAt: now } : {};
-    return moveTask(status, { ...status, state, at: now, message, ...started }, 'agent');
+    const at = now + this.#clockMs;
+    const started = state === 'running' ? { startedAt: at } : {};
+    return moveTask(status, { ...status, state, at, message, ...started }, 'agent');
   }
 
   #soon(now: number, msMax: number): number {

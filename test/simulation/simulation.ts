@@ -19,6 +19,7 @@ const quietSteps = 3_000;
 /** The manager calls a silent node down after this many steps. */
 const silentSteps = 12;
 const nodesMax = 6;
+const clockStepMs = 3_600_000;
 
 /** Runs one simulation; throws with the seed in the message when a check fails. The same seed does the same again. */
 export async function simulate(seed: number): Promise<{ steps: number }> {
@@ -79,14 +80,16 @@ class Simulation {
     this.steps++;
     clock.advance(stepMs);
     for (const agent of this.#agents.values()) {
-      if (agent.connected) agent.receive(view, clock.now());
-      agent.step(clock.now(), faults);
+      if (agent.connected) agent.receive(view, clock.monotonic());
+      agent.step(clock.monotonic(), faults);
     }
     await this.#watchNodes();
     const heard = [...this.#agents.values()].filter(
       (agent) => agent.connected && this.#nodeOf(agent) !== undefined,
     );
-    const reports = heard.flatMap((agent) => agent.reports(view)).map((change) => [change]);
+    const reports = heard
+      .flatMap((agent) => agent.reports(view, this.#world.steady.now()))
+      .map((change) => [change]);
     const wishes = this.#wishes.map((change) => [change]);
     this.#wishes = [];
     await this.#world.pass([wishes, reports], () => this.#chance(diligence));
@@ -122,11 +125,12 @@ class Simulation {
     const agent = this.#pick([...this.#agents.values()])!;
     const node = this.#nodeOf(agent);
     const service = this.#pick([...this.#world.view.services.values()].filter((each) => !each.removing));
-    const kind = Math.floor(this.#random.next() * 10);
+    const kind = Math.floor(this.#random.next() * 11);
+    if (kind === 10) return this.#disturbTime();
     if (kind <= 1) agent.connected = !agent.connected;
     else if (kind === 2) {
       agent.connected = false;
-      agent.loseEverything(this.#world.clock.now());
+      agent.loseEverything(this.#world.clock.monotonic());
     } else if (kind === 3 && node !== undefined) {
       await this.#world.updateNode(node, {
         availability: this.#pick(['active', 'active', 'pause', 'drain'])!,
@@ -142,6 +146,12 @@ class Simulation {
       }
       await this.#addService();
     }
+  }
+
+  /** The manager's clock is set, or the manager starts anew, maybe after its clock was set. */
+  #disturbTime(): void {
+    if (this.#chance(0.7)) this.#world.clock.step(this.#pick([-clockStepMs, clockStepMs])!);
+    if (this.#chance(0.5)) this.#world.restartManager();
   }
 
   /** The trouble ends: everybody is back, and every service is asked for in a version that works. */

@@ -1,3 +1,4 @@
+import { receivedStatus } from '../../manager/dispatcher/statuses.ts';
 import { planAllocation } from '../../manager/allocator/plan.ts';
 import { planReaping } from '../../manager/orchestrator/reaper.ts';
 import { planRemoval } from '../../manager/orchestrator/removal.ts';
@@ -9,10 +10,11 @@ import type { Change, Database, Plan } from '../../manager/store/objects.ts';
 import { defaultAddressPool } from '../../src/spec/defaults.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
-import { moveTask, type Task, type TaskStatus } from '../../src/spec/task.ts';
+import type { Task, TaskStatus } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
+import { steadyClock } from '../../src/util/steady-clock.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { sampleContainer, sampleSpec, sampleTemplate } from '../samples.ts';
 
@@ -72,20 +74,33 @@ const passesMax = 30;
 /** The manager's real planners over the real view and the in-memory store; everything outside is moved by the test. */
 export class World {
   readonly clock: FakeClock;
+  /** With the clock that the manager stamps and plans by. */
+  readonly #manager: { steady: Clock };
+  /** How far the clocks of the hosts are from the manager's (ms). */
+  hostClockMs = 0;
   readonly random: Random;
   readonly database: Database & { close(): Promise<void> };
   /** When the planners asked to be run again (ms). */
   wakeAt: number | undefined;
 
-  private constructor(clock: FakeClock, random: Random, database: Database & { close(): Promise<void> }) {
+  private constructor(
+    clock: FakeClock,
+    manager: { steady: Clock },
+    random: Random,
+    database: Database & { close(): Promise<void> },
+  ) {
     this.clock = clock;
+    this.#manager = manager;
     this.random = random;
     this.database = database;
   }
 
   static async open(random: Random): Promise<World> {
     const clock = new FakeClock();
-    const world = new World(clock, random, await openDatabase(createMemoryStore(), clock));
+    const manager = { steady: steadyClock(clock) };
+    // The database of a manager that has started anew has that one's clock.
+    const current = { ...manager.steady, now: () => manager.steady.now() };
+    const world = new World(clock, manager, random, await openDatabase(createMemoryStore(), current));
     await world.write([
       {
         kind: 'cluster',
@@ -103,12 +118,21 @@ export class World {
     return world;
   }
 
+  get steady(): Clock {
+    return this.#manager.steady;
+  }
+
   get view(): Database['view'] {
     return this.database.view;
   }
 
+  /** The manager ends and starts again: what it knows is in the store, and its clock begins with the wall clock. */
+  restartManager(): void {
+    this.#manager.steady = steadyClock(this.clock);
+  }
+
   meta(id = this.random.id()) {
-    const now = this.clock.now();
+    const now = this.steady.now();
     return { id, createdAt: now, updatedAt: now, revision: 0 };
   }
 
@@ -124,7 +148,7 @@ export class World {
    */
   async pass(others: Plan[] = [], takesPart: () => boolean = () => true): Promise<boolean> {
     const { view, random } = this;
-    const now = this.clock.now();
+    const now = this.steady.now();
     const planners = [
       () => planServices(view, now, random),
       () => planReaping(view, now),
@@ -162,7 +186,7 @@ export class World {
         engine: { name: 'simulated', version: '1', labels: {} },
         shoalVersion: '0',
       },
-      status: { state: 'ready', since: this.clock.now(), message: '' },
+      status: { state: 'ready', since: this.steady.now(), message: '' },
     };
     await this.write([{ kind: 'node', action: 'create', object: node }]);
     return this.view.nodes.get(node.id)!;
@@ -175,7 +199,7 @@ export class World {
   }
 
   async setNodeState(node: Node, state: Node['status']['state']): Promise<void> {
-    await this.updateNode(node, { status: { state, since: this.clock.now(), message: '' } });
+    await this.updateNode(node, { status: { state, since: this.steady.now(), message: '' } });
   }
 
   async updateNode(node: Node, change: Partial<Node>): Promise<void> {
@@ -216,15 +240,12 @@ export class World {
 
   /** The same as a change, to be written together with others. */
   reported(task: Task, status: Partial<TaskStatus> & { state: TaskStatus['state'] }): Change {
-    const at = this.clock.now();
-    const startedAt = task.status.startedAt ?? (status.state === 'running' ? at : undefined);
-    const next: TaskStatus = { ...task.status, at, message: '', ...status };
-    if (startedAt !== undefined) next.startedAt = startedAt;
-    return {
-      kind: 'task',
-      action: 'update',
-      object: { ...task, status: moveTask(task.status, next, 'agent') },
-    };
+    const at = this.clock.now() + this.hostClockMs;
+    const startedAt = status.state === 'running' ? { startedAt: at } : {};
+    const told: TaskStatus = { ...task.status, at, message: '', ...startedAt, ...status };
+    const next = receivedStatus(task, told, this.steady.now());
+    assert(next !== undefined, `the task may move from ${task.status.state} to ${status.state}`);
+    return { kind: 'task', action: 'update', object: { ...task, status: next } };
   }
 }
 

@@ -8,11 +8,10 @@ import {
   type Administrator,
   type AdministratorRole,
 } from '../../spec/administrator.ts';
-import { systemClock } from '../../util/clock.ts';
 import { ShoalError } from '../../util/errors.ts';
 import { formatDuration } from '../../util/text.ts';
 import type { AdministratorContext } from '../../wire/administrator-context.ts';
-import type { AdministratorAnswer, AdministratorCreate } from '../../wire/api.ts';
+import type { AdministratorAnswer, AdministratorCreate, ClusterInfo } from '../../wire/api.ts';
 import { createKeyAndRequest } from '../../wire/certificates.ts';
 import { exitCodes, type Command, type Context, type ParsedArguments } from '../command.ts';
 import { printList } from '../output.ts';
@@ -132,7 +131,7 @@ export const ls: Command = {
   async run(context, parsed) {
     const client = await context.client();
     const administrators = await client.request<Administrator[]>('GET', '/administrators');
-    const now = systemClock.now();
+    const { now } = await client.request<ClusterInfo>('GET', '/cluster');
     printList(context.output, parsed.flag('json'), administrators, {
       header: ['NAME', 'ROLE', 'CREATED', 'EXPIRES'],
       row: ({ name, role, createdAt, expiresAt }) => [

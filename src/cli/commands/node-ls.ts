@@ -1,6 +1,5 @@
 import type { Node } from '../../spec/node.ts';
-import { systemClock } from '../../util/clock.ts';
-import { formatDuration } from '../../util/text.ts';
+import { agesOf } from '../ages.ts';
 import { exitCodes, type Command } from '../command.ts';
 import { printList } from '../output.ts';
 
@@ -14,7 +13,7 @@ export const command: Command = {
   async run(context, parsed) {
     const client = await context.client();
     const nodes = await client.request<Node[]>('GET', '/nodes');
-    const now = systemClock.now();
+    const age = await agesOf(client);
     printList(context.output, parsed.flag('json'), nodes, {
       header: [
         'ID',
@@ -35,7 +34,7 @@ export const command: Command = {
         description?.address ?? '',
         role,
         status.state,
-        formatDuration(now - status.since),
+        age(status.since),
         conditions.map(({ type }) => type).join(','),
         availability,
         description ? String(description.nanoCpus / 1e9) : '',

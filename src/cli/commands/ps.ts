@@ -1,8 +1,7 @@
 import type { Node } from '../../spec/node.ts';
 import type { Service } from '../../spec/service.ts';
 import { isTerminal, taskName, type Task } from '../../spec/task.ts';
-import { systemClock } from '../../util/clock.ts';
-import { formatDuration } from '../../util/text.ts';
+import { agesOf } from '../ages.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
 import { printList } from '../output.ts';
@@ -100,7 +99,7 @@ export const command: Command = {
   async run(context, parsed) {
     const application = await applicationName(context, parsed);
     const rows = await listTasks(context, application, parsed.positionals, parsed.flag('all'));
-    const now = systemClock.now();
+    const age = await agesOf(await context.client());
     printList(context.output, parsed.flag('json'), rows, {
       header: ['ID', 'NAME', 'NODE', 'DESIRED', 'STATE', 'SINCE', 'MESSAGE'],
       row: (row) => [
@@ -109,7 +108,7 @@ export const command: Command = {
         row.node,
         row.desiredState,
         row.state,
-        formatDuration(now - row.at),
+        age(row.at),
         row.message,
       ],
     });

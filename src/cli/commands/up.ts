@@ -28,7 +28,7 @@ function keptServices({ changes, revision }: ApplyResult): Kept {
 }
 
 function printJson(context: Context, result: ApplyResult, status: ApplicationStatus | undefined): void {
-  const failures = status ? assess(status, systemClock.now()).failures : [];
+  const failures = status ? assess(status, status.now).failures : [];
   context.output.print(JSON.stringify({ ...result, failures }, null, 2));
 }
 
@@ -54,7 +54,7 @@ export const command: Command = {
       1000;
     const { application } = await readApplication(context, parsed);
     const client = await context.client();
-    const startedAt = systemClock.now();
+    const startedAt = systemClock.monotonic();
     const path = `/applications/${encodeURIComponent(application.name)}${parsed.flag('dry-run') ? '?dryRun=true' : ''}`;
     const result = await client.request<ApplyResult>('PUT', path, application);
     const json = parsed.flag('json');
@@ -79,8 +79,8 @@ export const command: Command = {
       until: (latest, now) => assess(latest, now, kept).done,
     });
     if (json) printJson(context, result, status);
-    const { failures } = assess(status, systemClock.now());
-    const took = formatDuration(systemClock.now() - startedAt);
+    const { failures } = assess(status, status.now);
+    const took = formatDuration(systemClock.monotonic() - startedAt);
     if (failures.length === 0) {
       context.output.note(
         paint(

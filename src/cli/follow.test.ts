@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { shownApplication, shownStatus, shownTask } from '../../test/cli-samples.ts';
+import { systemClock } from '../util/clock.ts';
+import type { ApplicationStatus } from '../wire/api.ts';
+import type { Client } from '../wire/client.ts';
+import type { Context } from './command.ts';
+import { assess, settleMs } from './convergence.ts';
+import { follow } from './follow.ts';
+
+/** A context whose manager answers every watch with this status. */
+function contextOf(status: ApplicationStatus): Context {
+  const client = {
+    host: 'unix:///test',
+    stream: async function* (_path: string, signal: AbortSignal) {
+      yield status;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    },
+  } as unknown as Client;
+  return {
+    output: {
+      print: () => undefined,
+      write: () => undefined,
+      note: () => undefined,
+      line: () => undefined,
+      columns: 0,
+      colour: false,
+    },
+    environment: {},
+    workingDirectory: '/',
+    signal: new AbortController().signal,
+    client: () => Promise.resolve(client),
+  };
+}
+
+const hourMs = 3_600_000;
+
+test.each([hourMs, -hourMs])(
+  'an application is found up in time though the manager has its clock %i ms off this machine',
+  async (offMs) => {
+    const now = systemClock.now() + offMs;
+    const startedAt = now - settleMs + 200;
+    const tasks = [1, 2].map((slot) => shownTask(slot, { at: startedAt, startedAt }));
+    const status = { ...shownApplication([shownStatus({ tasks })]), now };
+    const followed = systemClock.monotonic();
+    const options = { application: 'shop', fromRevision: 0, timeoutMs: 5_000, quiet: true };
+    await follow(contextOf(status), { ...options, until: (latest, time) => assess(latest, time).done });
+    expect(systemClock.monotonic() - followed).toBeGreaterThan(200 - 20);
+  },
+);

@@ -7,14 +7,15 @@ import { Loop } from '../../src/util/loop.ts';
 import { formatBytes } from '../../src/util/text.ts';
 import { spaceOf, type Space } from './space.ts';
 
+const mebibyte = 1024 * 1024;
 /** Below this much free room, or this share of a small disk, a disk counts as full. */
-const fullBytes = 256 * 1024 * 1024;
+const fullBytes = 256 * mebibyte;
 const fullShare = 0.05;
 /** A disk that was full must have this many times as much free before it counts as one with room again. */
 const recoveryFactor = 2;
-const lookIntervalMs = 10_000;
+const lookIntervalMs = 5_000;
 /** After a write found no room the disk counts as full at least this long, whatever is free then. */
-export const noSpaceHoldMs = 30_000;
+export const noSpaceHoldMs = 20_000;
 
 export interface WatchedDisk {
   /** What is kept there, for the words of the condition and as its source: `state`, `images`. */
@@ -114,5 +115,6 @@ function fullWords(path: string, { freeBytes, totalBytes, freeFiles, totalFiles 
   const roundUp = (count: number) => (count < 1 ? 1 : 2 ** Math.ceil(Math.log2(count)));
   const fewFiles = freeFiles < totalFiles * fullShare;
   const files = fewFiles ? `, and fewer than ${roundUp(freeFiles + 1)} files` : '';
+  if (freeBytes < mebibyte) return `${path} has no space left of ${formatBytes(totalBytes)}${files}`;
   return `${path} has less than ${formatBytes(roundUp(freeBytes + 1))} of ${formatBytes(totalBytes)} free${files}`;
 }

@@ -9,6 +9,7 @@ import type { Node } from '../../src/spec/node.ts';
 import { systemClock, withDeadline } from '../../src/util/clock.ts';
 import { tryCommand, type CommandOptions, type CommandResult } from '../../src/util/command.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import { mountDisk } from './disk.ts';
 import { leftovers, removeHostCgroups, takeDown } from './down.ts';
 import { checkMachine, daemonCommand, findHosts, projectRoot, startHost, type Host } from './host.ts';
 import type { BuiltImage, BuiltIndex } from './image.ts';
@@ -32,6 +33,8 @@ export interface ClusterOptions {
   hosts?: number;
   /** How many of them are managers; more than one is refused until there is a store for it. @default 1 */
   managers?: number;
+  /** Hosts that have their state on a disk of their own, and its size in MiB. */
+  disks?: Record<string, number>;
   /** Where everything of it lies. @default a new folder among the temporary ones */
   directory?: string;
   /** What every host keeps running instead of the daemon of this clone; no cluster is formed then. */
@@ -203,6 +206,9 @@ async function build(state: ClusterState, options: ClusterOptions & { directory:
     state.hosts = state.hosts.map(({ name }, index) => ({ name, address: addresses.host(subnet, index) }));
     await saveState(directory, state);
   });
+  for (const [name, mebibytes] of Object.entries(options.disks ?? {})) {
+    await mountDisk(directory, name, mebibytes);
+  }
   const registry = runRegistry(directory, state, addresses.switch(subnet));
   const starting = state.hosts.map(({ name }) => {
     const command = options.command ?? daemonCommand(directory, state, name, registryName(state));

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { runCommand } from '../../src/util/command.ts';
 import { retry } from '../../src/util/retry.ts';
 import { clusterProcesses, killUntilGone, readProcess } from './processes.ts';
+import { thawDisks, unmountDisks } from './disk.ts';
 import { cgroupParent, paths, rootLinkName, tryLoadState, type ProcessIdentity } from './state.ts';
 import { removeRootLink } from './underlay.ts';
 
@@ -16,9 +17,11 @@ export async function takeDown(directory: string): Promise<boolean> {
   const state = await tryLoadState(directory);
   if (!state) return false;
   if (state.maker) await endMaker(state.maker);
+  await thawDisks(directory); // what waits for a frozen disk cannot be killed
   await killUntilGone(() => clusterProcesses(state.id));
   await removeRootLink(state.id);
   for (const path of await clusterCgroups(state.id)) await removeCgroup(path);
+  await unmountDisks(directory);
   await removeFiles(resolve(directory));
   return true;
 }
@@ -33,7 +36,7 @@ async function endMaker(maker: ProcessIdentity): Promise<void> {
 
 async function removeFiles(directory: string): Promise<void> {
   const at = paths(directory);
-  const folders = [at.hosts, at.registry, at.images, at.applications];
+  const folders = [at.hosts, at.disks, at.registry, at.images, at.applications];
   for (const path of folders) await rm(path, { recursive: true, force: true });
   await rm(`${at.state}.new`, { force: true });
   await rm(at.state); // last: until here `down` can be run again

@@ -52,6 +52,7 @@ export function paths(directory: string) {
   return {
     state: join(directory, 'state.json'),
     hosts: join(directory, 'hosts'),
+    disks: join(directory, 'disks'),
     registry: join(directory, 'registry'),
     images: join(directory, 'images'),
     applications: join(directory, 'applications'),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import type { AdministratorRole } from '../src/spec/administrator.ts';
-import type { NodeRole } from '../src/spec/node.ts';
+import type { NodeDescription, NodeRole } from '../src/spec/node.ts';
 import { systemClock } from '../src/util/clock.ts';
 import { silentLogger } from '../src/util/log.ts';
 import { KeyedQueue } from '../src/util/queue.ts';
@@ -14,6 +14,7 @@ import { createKeyAndRequest, managerServerName } from '../src/wire/certificates
 import { connect, errorOfAnswer, type Client } from '../src/wire/client.ts';
 import {
   sessionPath,
+  sessionProtocol,
   streamPath,
   type AgentMessage,
   type AssignmentPut,
@@ -202,7 +203,7 @@ export class TestAgent {
   /** Says hello as a host at this address and waits for the complete set. */
   async greet(address = '192.0.2.1'): Promise<void> {
     const description = { ...sampleNode(this.nodeId).description!, address };
-    this.send({ type: 'hello', description });
+    this.send(helloOf(description));
     await until(() => this.sequence > 0);
   }
 
@@ -239,6 +240,16 @@ export class TestAgent {
     for (const { kind, value } of message.put) this.assignments.set(`${kind}/${value.id}`, value);
     for (const { kind, id } of message.remove) this.assignments.delete(`${kind}/${id}`);
   }
+}
+
+/** The hello of a host of its own, whose clock is right. */
+export function helloOf(
+  description: NodeDescription,
+  changes: Partial<Extract<AgentMessage, { type: 'hello' }>> = {},
+): AgentMessage {
+  const { hostname: host } = description;
+  const at = systemClock.now();
+  return { type: 'hello', protocol: sessionProtocol, at, instance: host, host, description, ...changes };
 }
 
 function openSocket(target: SecureTarget, identity: TestIdentity, path: string): WebSocket {

@@ -7,6 +7,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { HostConditions } from '../conditions/conditions.ts';
 import type { HostNetwork } from '../network/network.ts';
 import { addressChange, nodeUnderlay, type Underlay } from '../network/underlay.ts';
+import { hostIdentity, hostNameOf } from './host-identity.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
 import { changed, noAssignments, type AssignmentChange, type Assignments } from '../session/assignments.ts';
 import { StreamServer } from '../session/streams.ts';
@@ -86,6 +87,7 @@ export class Agent {
       addresses: options.managerAddresses,
       credentials: options.credentials,
       describe: () => this.#describe(),
+      host: hostIdentity(),
       conditions: () => options.conditions.list(),
       clock,
       random,
@@ -303,7 +305,7 @@ export class Agent {
       log.warn("the host's own network cannot be told", { error: messageOf(error) });
     });
     return {
-      hostname,
+      hostname: hostNameOf(hostname),
       address: advertiseAddress,
       os: process.platform,
       architecture: process.arch === 'x64' ? 'amd64' : process.arch,

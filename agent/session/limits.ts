@@ -1,7 +1,7 @@
 /** A complete set larger than this is refused: asked for again, for it cannot be right. */
 export const assignmentsBytesMax = 256 * 1024 * 1024;
-/** Statuses in one message; their messages are short, so it stays far below the size limit. */
-export const statusBatchMax = 500;
+/** Bytes of statuses in one message, well under `agentMessageBytesMax`; what is over goes into the next one. */
+export const statusBatchBytesMax = 512 * 1024;
 /** A batch that is not acknowledged for this long ends the session, and is sent again in the next one. */
 export const statusAckMs = 10_000;
 /** The manager must greet within this long after the connection stands. */

@@ -19,6 +19,7 @@ import { decodeFrame, encodeFrame } from '../../src/wire/frames.ts';
 import { loadX509 } from '../../src/wire/x509.ts';
 import {
   sessionPath,
+  sessionProtocol,
   streamPath,
   type AgentMessage,
   type ManagerMessage,
@@ -103,13 +104,21 @@ class FakeManager {
     socket.on('message', (data: Buffer) => {
       const message = JSON.parse(data.toString()) as AgentMessage;
       this.received.push(message);
-      if (message.type === 'hello') this.send({ type: 'welcome', nodeId: 'n', heartbeatIntervalMs: 20 });
+      if (message.type === 'hello') this.send(welcome);
       if (message.type === 'status' && this.acknowledges)
         this.send({ type: 'status-ack', batch: message.batch });
     });
   }
 }
 
+const welcome: ManagerMessage = {
+  type: 'welcome',
+  nodeId: 'n',
+  heartbeatIntervalMs: 20,
+  protocol: sessionProtocol,
+  version: '0',
+  at: 0,
+};
 const status = (message: string): TaskStatus => ({ state: 'running', at: 1, message });
 let manager: FakeManager;
 let session: AgentSession;
@@ -134,6 +143,7 @@ function sessionTo(address: string): AgentSession {
     addresses: () => [address],
     credentials: () => credentials,
     describe: () => Promise.resolve({ hostname } as NodeDescription),
+    host: 'one',
     conditions: () => conditions,
     clock: systemClock,
     random: seededRandom(1),

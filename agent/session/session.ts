@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { WebSocket } from 'ws';
-import { heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
+import { nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeDescription } from '../../src/spec/node.ts';
 import type { ReportedCondition } from '../conditions/conditions.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
@@ -9,9 +9,12 @@ import { messageOf, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import { managerServerName } from '../../src/wire/certificates.ts';
+import { prepareOpen, readMessage } from '../../src/wire/check.ts';
 import {
+  managerMessages,
   sessionMessageBytesMax,
   sessionPath,
+  sessionProtocol,
   streamPath,
   type AgentMessage,
   type ManagerMessage,
@@ -27,6 +30,9 @@ import { StatusOutbox } from './status-outbox.ts';
  */
 const backoffMs = { min: 100, max: 8_000, maxUnopened: nodeSilenceMs / 3 } as const;
 
+// Compiling takes a while: at the start, and not while heartbeats are due.
+prepareOpen(Object.values(managerMessages));
+
 export interface Credentials {
   key: string;
   cert: string;
@@ -38,6 +44,8 @@ export interface SessionOptions {
   addresses: () => string[];
   credentials: () => Credentials;
   describe: () => Promise<NodeDescription>;
+  /** Tells this host from others that have the same certificate. */
+  host: string;
   /** What is wrong with the host now. */
   conditions: () => ReportedCondition[];
   clock: Clock;
@@ -57,6 +65,7 @@ export class AgentSession {
   readonly #options: SessionOptions;
   readonly #outbox = new StatusOutbox();
   readonly #stop = new AbortController();
+  readonly #instance: string;
   #done: Promise<void> | undefined;
   #connection: Connection | undefined;
   #epoch = 0;
@@ -67,6 +76,7 @@ export class AgentSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#instance = options.random.id();
   }
 
   /** Whether a manager has greeted us and is heard. */
@@ -163,6 +173,15 @@ export class AgentSession {
       socket,
       description,
       describe,
+      log,
+      hello: (description) => ({
+        type: 'hello',
+        protocol: sessionProtocol,
+        at: clock.now(),
+        instance: this.#instance,
+        host: this.#options.host,
+        description,
+      }),
       conditions: this.#options.conditions,
       outbox: this.#outbox,
       clock,
@@ -201,6 +220,8 @@ export class AgentSession {
 
 interface ConnectionOptions {
   socket: WebSocket;
+  log: Logger;
+  hello: (description: NodeDescription) => AgentMessage;
   description: NodeDescription;
   describe: () => Promise<NodeDescription>;
   conditions: () => ReportedCondition[];
@@ -222,6 +243,7 @@ class Connection {
   #heardAt: number;
   #flushing = false;
   #reason = '';
+  #passedOver = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -232,7 +254,7 @@ class Connection {
     this.closed = promise;
     socket.on('open', () => {
       this.#heardAt = clock.now();
-      this.send({ type: 'hello', description: this.#description });
+      this.send(options.hello(this.#description));
       this.#timer('welcome', welcomeMs, () => this.end('the manager did not greet'));
     });
     socket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary));
@@ -275,7 +297,7 @@ class Connection {
     const description = await this.#options.describe();
     if (isDeepStrictEqual(description, this.#description)) return;
     this.#description = description; // while there is no hello yet, it goes out with that
-    this.send({ type: 'hello', description });
+    this.send(this.#options.hello(description));
   }
 
   /** Sends the host's conditions, once the manager has greeted. */
@@ -295,10 +317,19 @@ class Connection {
     this.#heardAt = this.#options.clock.now();
     try {
       if (isBinary) throw new Error('a binary message in a session');
-      this.#handle(JSON.parse(data.toString()) as ManagerMessage);
+      const incoming = readMessage(managerMessages, data);
+      if (incoming.kind === 'message') this.#handle(incoming.message);
+      else if (incoming.kind === 'fault') this.end(incoming.why);
+      else this.#passOver(incoming.type);
     } catch (error) {
       this.end(`a message that cannot be handled: ${messageOf(error)}`);
     }
+  }
+
+  /** A message that only newer managers send: told once. */
+  #passOver(type: string): void {
+    if (!this.#passedOver) this.#options.log.info('messages of an unknown type are ignored', { type });
+    this.#passedOver = true;
   }
 
   #handle(message: ManagerMessage): void {
@@ -306,11 +337,13 @@ class Connection {
       case 'welcome': {
         this.#cancel('welcome');
         this.#welcomed = true;
-        this.#beat(message.heartbeatIntervalMs > 0 ? message.heartbeatIntervalMs : heartbeatIntervalMs);
+        this.#beat(message.heartbeatIntervalMs);
         this.#options.onWelcome();
         this.tellConditions();
         return this.flushSoon();
       }
+      case 'refused':
+        return this.end(`the manager refuses this host: ${message.message}`);
       case 'assignments': {
         const { intake, change, resync } = receive(this.#intake, message);
         this.#intake = intake;

@@ -1,5 +1,6 @@
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { statusBatchMax, statusTextMax } from './limits.ts';
+import { statusBatchMax } from '../../src/wire/session.ts';
+import { statusBatchBytesMax, statusTextMax } from './limits.ts';
 
 export interface StatusBatch {
   batch: number;
@@ -32,13 +33,16 @@ export class StatusOutbox {
   /** The next batch to send; undefined while one is under way or when there is nothing to tell. */
   take(): StatusBatch | undefined {
     if (this.#inFlight || this.#waiting.size === 0) return undefined;
-    const chosen = [...this.#waiting].slice(0, statusBatchMax);
-    for (const [taskId] of chosen) this.#waiting.delete(taskId);
+    const chosen: StatusBatch['tasks'] = [];
+    let bytes = 0;
+    for (const [taskId, status] of this.#waiting) {
+      bytes += Buffer.byteLength(JSON.stringify({ taskId, status }));
+      if (chosen.length > 0 && (chosen.length === statusBatchMax || bytes > statusBatchBytesMax)) break;
+      chosen.push({ taskId, status });
+      this.#waiting.delete(taskId);
+    }
     this.#batches++;
-    this.#inFlight = {
-      batch: this.#batches,
-      tasks: chosen.map(([taskId, status]) => ({ taskId, status })),
-    };
+    this.#inFlight = { batch: this.#batches, tasks: chosen };
     return this.#inFlight;
   }
 

@@ -9,6 +9,7 @@ import {
   frameBytesMax,
   type Frame,
 } from '../../src/wire/frames.ts';
+import { readFrame } from '../../src/wire/check.ts';
 import type { LogLine, StreamRequest } from '../../src/wire/session.ts';
 import { streamsMax } from './limits.ts';
 
@@ -171,7 +172,7 @@ export class StreamServer {
         session.stdin?.end();
         return;
       case 'resize': {
-        const { columns, rows } = JSON.parse(frame.payload.toString()) as { columns: number; rows: number };
+        const { columns, rows } = readFrame('resize', frame.payload);
         session.resize(columns, rows).catch((error: unknown) => {
           this.#parts.log.debug('a terminal could not be resized', { error: messageOf(error) });
         });

@@ -1,5 +1,5 @@
 import { ShoalError } from '../../src/util/errors.ts';
-import type { AdministratorAnswer, AdministratorCreate } from '../../src/wire/api.ts';
+import type { AdministratorAnswer } from '../../src/wire/api.ts';
 import type { ApiContext } from './context.ts';
 import type { Route } from './router.ts';
 import { administratorCreateSchema } from './schema.ts';
@@ -22,7 +22,7 @@ export function administratorRoutes(context: ApiContext): Route[] {
       access: 'admin',
       status: 201,
       handle: async ({ body, objects }): Promise<AdministratorAnswer> => {
-        const given = checkSchema<AdministratorCreate>(administratorCreateSchema, await body());
+        const given = checkSchema(administratorCreateSchema, await body());
         objects.push(`create administrator ${given.name} ${given.role}`);
         return { ...(await administrators.create(given)), managers: context.addresses() };
       },

@@ -3,7 +3,7 @@ import { ShoalError } from '../../src/util/errors.ts';
 import { version } from '../../src/spec/version.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { NodeRole } from '../../src/spec/node.ts';
-import type { ClusterInfo, JoinBody, JoinTokens, VersionInfo } from '../../src/wire/api.ts';
+import type { ClusterInfo, JoinTokens, VersionInfo } from '../../src/wire/api.ts';
 import { joinTokens, rotateToken } from '../ca/cluster.ts';
 import type { View } from '../store/objects.ts';
 import type { ApiContext } from './context.ts';
@@ -63,7 +63,7 @@ export function joinRoutes(context: ApiContext): Route[] {
       pattern: '/join',
       access: 'anyone',
       handle: async ({ body, objects }) => {
-        const answer = await joiner.join(checkSchema<JoinBody>(joinSchema, await body()));
+        const answer = await joiner.join(checkSchema(joinSchema, await body()));
         objects.push(`join ${answer.role} ${answer.nodeId}`);
         return answer;
       },
@@ -74,7 +74,7 @@ export function joinRoutes(context: ApiContext): Route[] {
       access: 'node',
       handle: async ({ body, identity }) => {
         if (identity.kind !== 'node') throw new ShoalError('unauthenticated', 'Cannot renew no certificate');
-        return await joiner.renew(identity.node.id, checkSchema<JoinBody>(renewSchema, await body()));
+        return await joiner.renew(identity.node.id, checkSchema(renewSchema, await body()));
       },
     },
   ];

@@ -2,9 +2,8 @@ import { pipeline } from 'node:stream/promises';
 import { createWebSocketStream, type WebSocket } from 'ws';
 import { taskName } from '../../src/spec/task.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
-import type { ExecRequest } from '../../src/wire/client.ts';
+import { execRequest } from '../../src/wire/session.ts';
 import type { ApiContext } from './context.ts';
-import { execSchema } from './schema.ts';
 import type { UpgradeCall, UpgradeRoute } from './server.ts';
 import { findTask } from './tasks.ts';
 import { checkSchema } from './validate.ts';
@@ -36,7 +35,7 @@ export function execRoute(context: ApiContext, prefix: string): UpgradeRoute {
 }
 
 async function openExec(context: ApiContext, call: UpgradeCall): Promise<WebSocket> {
-  const request = checkSchema<ExecRequest>(execSchema, parse(call.query.get('request') ?? ''));
+  const request = checkSchema(execRequest, parse(call.query.get('request') ?? ''));
   const task = findTask(context.database.view, call.parameters.ref!);
   // Arguments may hold secrets; which program it was is enough.
   call.objects.push(`exec ${request.command[0]} in ${taskName(task)}`);

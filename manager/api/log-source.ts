@@ -1,7 +1,7 @@
 import { createWebSocketStream } from 'ws';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
-import type { ApiError } from '../../src/wire/api.ts';
+import { readFrame } from '../../src/wire/check.ts';
 import { errorOf } from '../../src/wire/client.ts';
 import { decodeFrame } from '../../src/wire/frames.ts';
 import type { LogLine } from '../../src/wire/session.ts';
@@ -73,20 +73,11 @@ const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/;
 
 /**
  * What an agent sent as a line of the task it was asked for. Whose line it is the manager knows: an agent can neither
- * say that it is another task's nor speak as the manager. Throws `unavailable` for what is no line.
+ * say that it is another task's nor speak as the manager. Throws for what is no line.
  */
 function lineOf(task: Task, payload: Buffer): LogLine {
-  let value: Partial<Record<keyof LogLine, unknown>> = {};
-  try {
-    value = (JSON.parse(payload.toString()) ?? {}) as typeof value;
-  } catch {
-    // Told below.
-  }
-  const { at, stream, text } = value;
-  const isTime = typeof at === 'string' && timePattern.test(at);
-  if (isTime && (stream === 'stdout' || stream === 'stderr') && typeof text === 'string') {
-    return { taskId: task.id, at, stream, text };
-  }
+  const { at, stream, text } = readFrame('log', payload);
+  if (timePattern.test(at)) return { taskId: task.id, at, stream, text };
   throw new ShoalError('unavailable', 'the node sent something that is not a line of a log');
 }
 
@@ -108,7 +99,7 @@ async function* openLines(
     for await (const message of duplex as AsyncIterable<Buffer>) {
       const { type, payload } = decodeFrame(message);
       if (type === 'log') yield lineOf(task, payload);
-      if (type === 'error') throw errorOf(JSON.parse(payload.toString()) as ApiError);
+      if (type === 'error') throw errorOf(readFrame('error', payload));
       if (type === 'end' || type === 'exit') return;
     }
     if (request.follow) throw new ShoalError('unavailable', 'the connection to the node ended');

@@ -60,7 +60,7 @@ function nodeRoutes(database: Database): Route[] {
       pattern: '/nodes/:ref',
       access: 'admin',
       handle: async ({ parameters, body, objects }) => {
-        const change = checkSchema<NodeChange>(nodeChangeSchema, await body());
+        const change = checkSchema(nodeChangeSchema, await body());
         objects.push(...changeWords(change));
         return await changeNode(database, parameters.ref!, change);
       },

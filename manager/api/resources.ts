@@ -5,7 +5,7 @@ import type { Labels } from '../../src/spec/object.ts';
 import type { Config, FileSpec, Secret, Volume, VolumeSpec } from '../../src/spec/resource.ts';
 import { driverOptionsFault } from '../../src/spec/volume-options.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import type { FileCreate, NetworkCreate, UsedBy, VolumeCreate, VolumeRemoval } from '../../src/wire/api.ts';
+import type { UsedBy, VolumeRemoval } from '../../src/wire/api.ts';
 import type { Change, View } from '../store/objects.ts';
 import type { ApiContext } from './context.ts';
 import { applyQueueKey } from './janitor.ts';
@@ -215,14 +215,14 @@ function withoutData<T extends Stored>(object: T): T {
 }
 
 function newFile(body: unknown, bytesMax: number): FileSpec {
-  const { name, labels = {}, data } = checkSchema<FileCreate>(fileCreateSchema, body);
+  const { name, labels = {}, data } = checkSchema(fileCreateSchema, body);
   if (data === '') throw new ShoalError('invalid_argument', `Cannot make ${name}: it has no content`);
   checkFileContent('/data', data, bytesMax);
   return { name, labels, data };
 }
 
 function newVolume(body: unknown): VolumeSpec {
-  const { name, labels = {}, driverOptions } = checkSchema<VolumeCreate>(volumeCreateSchema, body);
+  const { name, labels = {}, driverOptions } = checkSchema(volumeCreateSchema, body);
   if (driverOptions === undefined) return { name, labels };
   const fault = driverOptionsFault(driverOptions);
   if (fault === undefined) return { name, labels, driverOptions };
@@ -237,7 +237,7 @@ const predefinedNetworks: ReadonlySet<string> = new Set(['host', 'none', 'bridge
 const subnetPrefixMax = 28;
 
 function newNetwork(body: unknown): NetworkSpec {
-  const given = checkSchema<NetworkCreate>(networkCreateSchema, body);
+  const given = checkSchema(networkCreateSchema, body);
   const { name, labels = {}, internal = false, subnet } = given;
   if (predefinedNetworks.has(name)) {
     throw new ShoalError('invalid_argument', `Cannot make a network called ${name}: the name means another`, {

@@ -7,7 +7,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { frameBytesMax } from '../../src/wire/frames.ts';
-import { sessionMessageBytesMax } from '../../src/wire/session.ts';
+import { agentMessageBytesMax } from '../../src/wire/session.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Database } from '../store/objects.ts';
 import { apiErrorOf } from '../../src/wire/api-error.ts';
@@ -98,7 +98,7 @@ class Server implements ApiServer {
     session: new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
-      maxPayload: sessionMessageBytesMax,
+      maxPayload: agentMessageBytesMax,
     }),
     frame: new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: frameBytesMax }),
   };

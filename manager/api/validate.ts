@@ -1,4 +1,3 @@
-import { Ajv, type SchemaObject, type ValidateFunction } from 'ajv';
 import { isUsableAddress, parseAddress, parseSubnet } from '../../src/spec/address.ts';
 import type { ApplicationSpec, ExternalNames } from '../../src/spec/application.ts';
 import { parseConstraint } from '../../src/spec/constraint.ts';
@@ -10,29 +9,24 @@ import { fullName, versionedName } from '../../src/spec/names.ts';
 import { whySingle } from '../../src/spec/single.ts';
 import { driverOptionsFault } from '../../src/spec/volume-options.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import { checkClosed, prepareClosed } from '../../src/wire/check.ts';
+import type { Schema } from '../../src/wire/schema.ts';
 import { applicationSchema } from './schema.ts';
 import { sharingFault } from './sharing.ts';
 
-const ajv = new Ajv({ discriminator: true, allowUnionTypes: true });
-const compiled = new Map<SchemaObject, ValidateFunction>();
-
 // Compiling takes a while: at the start, and not while the first application is waited for.
-compiled.set(applicationSchema, ajv.compile(applicationSchema));
+prepareClosed([applicationSchema]);
 
 /** The value, known to fit the schema; throws `invalid_argument` with the path of the first thing that does not. */
-export function checkSchema<T>(schema: SchemaObject, value: unknown): T {
-  const validate = compiled.get(schema) ?? ajv.compile(schema);
-  compiled.set(schema, validate);
-  if (validate(value)) return value as T;
-  const [first] = validate.errors ?? [];
-  const extra = (first?.params as { additionalProperty?: string } | undefined)?.additionalProperty;
-  const why = extra === undefined ? first?.message : `${JSON.stringify(extra)} is not known`;
-  throw invalid(first?.instancePath ?? '', why ?? 'it is malformed');
+export function checkSchema<T>(schema: Schema<T>, value: unknown): T {
+  const checked = checkClosed(schema, value);
+  if (checked.fault === undefined) return checked.value;
+  throw invalid(checked.fault.path, checked.fault.why);
 }
 
 /** The application, known to be well-formed and consistent; throws `invalid_argument` with the path of what is wrong. */
 export function validateApplication(value: unknown): ApplicationSpec {
-  const spec = checkSchema<ApplicationSpec>(applicationSchema, value);
+  const spec = checkSchema(applicationSchema, value);
   checkNames(spec);
   checkContainerNames(spec);
   for (const [index, network] of spec.networks.entries()) {

@@ -3,7 +3,7 @@ import type { Node } from '../../src/spec/node.ts';
 import type { Volume } from '../../src/spec/resource.ts';
 import { withDeadline } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
-import type { ApiError } from '../../src/wire/api.ts';
+import { readFrame } from '../../src/wire/check.ts';
 import { errorOf } from '../../src/wire/client.ts';
 import { decodeFrame } from '../../src/wire/frames.ts';
 import type { ApiContext } from './context.ts';
@@ -74,7 +74,7 @@ async function removeOn(
     signal.throwIfAborted();
     for await (const message of duplex as AsyncIterable<Buffer>) {
       const { type, payload } = decodeFrame(message);
-      if (type === 'error') throw errorOf(JSON.parse(payload.toString()) as ApiError);
+      if (type === 'error') throw errorOf(readFrame('error', payload));
       if (type === 'exit') return;
     }
     throw new ShoalError('unavailable', 'the connection to the host ended');

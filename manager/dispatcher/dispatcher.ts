@@ -2,12 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import type { WebSocket } from 'ws';
 import { agentReturnMs, heartbeatIntervalMs } from '../../src/spec/defaults.ts';
 import type { Node, NodeDescription } from '../../src/spec/node.ts';
+import { version } from '../../src/spec/version.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { Random } from '../../src/util/random.ts';
-import type { AgentMessage, StreamRequest } from '../../src/wire/session.ts';
+import { sessionProtocol, type AgentMessage, type StreamRequest } from '../../src/wire/session.ts';
 import type { Database } from '../store/objects.ts';
 import { assignmentsFor, overviewOf } from './assignments.ts';
 import { ConditionWriter } from './conditions.ts';
@@ -127,7 +128,6 @@ class SessionDispatcher implements Dispatcher {
       },
     });
     this.#sessions.set(nodeId, session);
-    session.send({ type: 'welcome', nodeId, heartbeatIntervalMs });
   }
 
   expectsStream(streamId: string, nodeId: string): boolean {
@@ -209,7 +209,16 @@ class SessionDispatcher implements Dispatcher {
       if (conflicts === 0) break;
       if (attempt === helloAttemptsMax) throw new ShoalError('conflict', 'the node object keeps changing');
     }
+    if (session.ready) return;
     log.info('node is ready', { nodeId: session.nodeId, hostname: description.hostname });
+    session.send({
+      type: 'welcome',
+      nodeId: session.nodeId,
+      heartbeatIntervalMs,
+      protocol: sessionProtocol,
+      version,
+      at: clock.now(),
+    });
     session.ready = true;
     this.#assigning.poke();
   }

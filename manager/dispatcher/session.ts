@@ -1,14 +1,17 @@
 import type { WebSocket } from 'ws';
 import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
-import type { AgentMessage, ManagerMessage } from '../../src/wire/session.ts';
+import { prepareOpen, readMessage } from '../../src/wire/check.ts';
+import { agentMessages, type AgentMessage, type ManagerMessage } from '../../src/wire/session.ts';
 import { assignmentMessages } from './messages.ts';
 import { diffAssignments, type AssignmentSet } from './assignments.ts';
 import { SentState } from './knowledge.ts';
-import { parseAgentMessage } from './parse.ts';
 
 /** A session that leaves this much unread is closed: the agent reconnects and gets a complete set. */
 const unreadBytesMax = 32 * 1024 * 1024;
+
+// Compiling takes a while: at the start, and not while the first agent waits.
+prepareOpen(Object.values(agentMessages));
 
 export interface SessionEvents {
   message(session: Session, message: AgentMessage): void;
@@ -25,15 +28,18 @@ export class Session {
   wantsComplete = true;
   readonly #socket: WebSocket;
   readonly #log: Logger;
+  #passedOver = false;
 
   constructor(socket: WebSocket, nodeId: string, log: Logger, events: SessionEvents) {
     this.nodeId = nodeId;
     this.#socket = socket;
     this.#log = log.with({ nodeId });
     socket.on('message', (data: Buffer, isBinary: boolean) => {
-      const message = isBinary ? undefined : parseAgentMessage(data.toString());
-      if (message === undefined) this.close('it sent something that is not a session message');
-      else events.message(this, message);
+      if (isBinary) return this.close('it sent a binary message');
+      const incoming = readMessage(agentMessages, data);
+      if (incoming.kind === 'message') events.message(this, incoming.message);
+      else if (incoming.kind === 'fault') this.close(incoming.why);
+      else this.#passOver(incoming.type);
     });
     socket.on('error', (error) => this.#log.debug('session failed', { error: messageOf(error) }));
     socket.on('close', () => events.closed(this));
@@ -67,6 +73,12 @@ export class Session {
   close(why: string): void {
     this.#log.info('session closed by the manager', { why });
     this.#socket.terminate();
+  }
+
+  /** A message that only newer agents know: told once. */
+  #passOver(type: string): void {
+    if (!this.#passedOver) this.#log.info('messages of an unknown type are ignored', { type });
+    this.#passedOver = true;
   }
 
   #write(text: string): void {

@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
+import { sampleService, sampleTask } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
-import { parseAgentMessage } from './parse.ts';
 import { planStatuses, receivedStatus } from './statuses.ts';
 
 const status = (state: TaskStatus['state'], message = ''): TaskStatus => ({ state, at: 1, message });
@@ -65,27 +64,4 @@ test('a task that its host has run again by itself counts as started then', () =
   const again = { ...running, at: 60, startedAt: 60, restarts: 1 };
   expect(receivedStatus(web, again, 1_000)).toMatchObject({ at: 10, startedAt: 1_000, restarts: 1 });
   expect(receivedStatus(web, running, 1_000)).toEqual(running);
-});
-
-test('a host may say which runtimes and devices it has, as lists of names', () => {
-  const hello = (more: object) =>
-    parseAgentMessage(
-      JSON.stringify({ type: 'hello', description: { ...sampleNode('a').description, ...more } }),
-    );
-  expect(hello({})).toBeDefined();
-  expect(hello({ runtimes: ['runc'], cdiDevices: ['a.b/c=d'] })).toBeDefined();
-  expect(hello({ runtimes: 'runc' })).toBeUndefined();
-  expect(hello({ cdiDevices: [5] })).toBeUndefined();
-  expect(hello({ cdiDevices: Array.from({ length: 1_001 }, String) })).toBeUndefined();
-});
-
-test.each([
-  '',
-  'null',
-  '{"type":"unknown"}',
-  '{"type":"applied","sequence":-1}',
-  '{"type":"status","batch":1,"tasks":[{"taskId":"x","status":{"state":"flying","at":1,"message":""}}]}',
-  '{"type":"hello","description":{}}',
-])('%s is no session message', (text) => {
-  expect(parseAgentMessage(text)).toBeUndefined();
 });

@@ -1,168 +1,344 @@
-import type { NodeCondition, NodeDescription } from '../spec/node.ts';
-import type { AllocatedPort, ServiceLink, TaskTemplate } from '../spec/service.ts';
-import type { NetworkAttachment, DesiredTaskState, TaskStatus } from '../spec/task.ts';
+import {
+  nodeConditions,
+  underlayNetworksMax,
+  type NodeConditionType,
+  type NodeDescription,
+} from '../spec/node.ts';
+import type { AllocatedPort } from '../spec/service.ts';
+import { taskStates, type DesiredTaskState, type TaskState, type TaskStatus } from '../spec/task.ts';
+import {
+  also,
+  anything,
+  flag,
+  integer,
+  list,
+  map,
+  number,
+  object,
+  pattern,
+  text,
+  values,
+  variants,
+  type Schema,
+  type TypeOf,
+} from './schema.ts';
+import {
+  address,
+  appliedTemplate,
+  environment,
+  labels,
+  name,
+  port,
+  protocol,
+  subnet,
+} from './template-schema.ts';
 
 /**
  * The agent session: one WebSocket from the agent to any manager, path `sessionPath`, mutual TLS. JSON text messages.
  * Down goes the node's whole assignment and then increments chained by sequence; up go status batches and acknowledgements.
+ *
+ * Every message is described here once: its type follows, and so does its check, which both sides make before anything
+ * acts on it (`check.ts`). The other side may be newer: fields that are not known are left out, and messages of types that
+ * are not known are passed over. Anything else that does not fit ends the session.
  */
 export const sessionPath = '/agent/session';
 /** The agent dials `${streamPath}/STREAM_ID` back for every stream the manager asks for. */
 export const streamPath = '/agent/streams';
-/** A session message larger than this ends the session. Complete sets are split over several messages (`more`). */
+/** A message to an agent larger than this ends the session. Complete sets are split over several messages (`more`). */
 export const sessionMessageBytesMax = 4 * 1024 * 1024;
+/** A message to a manager larger than this ends the session. */
+export const agentMessageBytesMax = 1024 * 1024;
+/** Raised when one side must know which rules the other one follows. */
+export const sessionProtocol = 1;
+
+/** Statuses in one message. */
+export const statusBatchMax = 500;
+/** Characters of the words in a status, and in a condition. */
+export const statusTextMax = 4_096;
+/** Nodes of a cluster, and so bridges of a network. */
+const nodesMax = 10_000;
+/** Puts or removals in one message; its size ends it long before. */
+const changesMax = 100_000;
+/** Longer content no secret or config has, in base64. */
+const contentCharactersMax = 1_500_000;
+
+const id = name;
+/** Milliseconds since the epoch, up to the year 2255. */
+const time = number(0, 9_000_000_000_000);
+const count = integer();
+const shortText = text(255);
+const dnsNames = list(shortText);
+
+const allocatedPort: Schema<AllocatedPort> = object({
+  published: port,
+  protocol,
+  'address?': address,
+  target: port,
+});
+
+/** What is told of a task. */
+export const taskStatus: Schema<TaskStatus> = object({
+  state: values<TaskState>(...taskStates),
+  at: time,
+  message: text(statusTextMax),
+  'error?': object({ code: text(64), message: text(statusTextMax) }),
+  'exitCode?': integer(-1, 2 ** 32 - 1),
+  'endedWith?': id,
+  'startedAt?': time,
+  'imageDigest?': shortText,
+  'initialised?': values(true),
+  'hostPorts?': list(allocatedPort),
+  'restarts?': count,
+});
+
+/** A host name of letters, digits, dots, hyphens and, as Linux takes them, underscores (RFC 1123). */
+export const hostName = pattern('[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9])?', 253);
+
+/** What a host says of itself. Its address is believed only where the manager has other reasons to. */
+export const nodeDescription: Schema<NodeDescription> = object({
+  hostname: hostName,
+  address,
+  os: shortText,
+  architecture: shortText,
+  nanoCpus: count,
+  memoryBytes: count,
+  engine: object({ name: shortText, version: shortText, labels }),
+  shoalVersion: shortText,
+  'runtimes?': list(shortText),
+  'cdiDevices?': list(shortText),
+  'underlay?': object({
+    mtuBytes: integer(68, 65_536),
+    connected: list(subnet, underlayNetworksMax),
+    routed: list(subnet, underlayNetworksMax),
+  }),
+});
+
+/** A place on one network. */
+const attachment = object({
+  networkId: id,
+  address,
+  aliases: dnsNames,
+  'gatewayPriority?': integer(-(2 ** 53), 2 ** 53),
+  'interfaceName?': text(15),
+});
+
+const taskAssignment = object({
+  id,
+  application: name,
+  serviceId: id,
+  serviceName: name,
+  slot: count,
+  template: appliedTemplate,
+  /** What the manager wants now. `shutdown` is sent only after the endpoint's removal was acknowledged by every live node. */
+  desiredState: values<DesiredTaskState>('ready', 'running', 'shutdown', 'remove'),
+  /** The task runs the init containers that run once for its version of the service. */
+  'initialises?': values(true),
+  attachments: list(attachment),
+  /** The tasks of this node that it takes something over from, by service; absent when it shares nothing. */
+  'anchors?': map(id),
+  /** Last status the manager knows. */
+  status: taskStatus,
+});
+
+const networkAssignment = object({
+  id,
+  name,
+  vni: integer(1, 2 ** 24 - 1),
+  subnet,
+  /** Absent: the upper half of the subnet. */
+  'virtualSubnet?': subnet,
+  internal: flag,
+  /** What the interfaces shall have; absent: as much as the hosts' network carries. */
+  'mtuBytes?': integer(68, 65_535),
+  /** The address of this node's own bridge. */
+  bridgeAddress: address,
+  /** The other nodes' bridges: node id, bridge address and underlay address. */
+  peers: list(object({ nodeId: id, bridgeAddress: address, hostAddress: address }), nodesMax),
+});
+
+const peerAssignment = object({
+  /** `NETWORK_ID/TASK_ID` */
+  id: text(512),
+  networkId: id,
+  address,
+  hostAddress: address,
+});
+
+const serviceAssignment = object({
+  id,
+  name,
+  /** DNS name beside the full name. */
+  key: name,
+  application: name,
+  /** Per network id: virtual IP (absent for `dnsrr`) and aliases. */
+  networks: list(object({ networkId: id, 'virtualAddress?': address, aliases: dnsNames })),
+  /** Ingress ports. Their traffic goes to the endpoints' addresses on `ingressNetworkId`. */
+  ports: list(allocatedPort),
+  'ingressNetworkId?': id,
+  /** What its own tasks call other services: DNS name in lower case, and the service's full name. */
+  'links?': list(object({ alias: shortText, service: name })),
+});
+
+const endpointAssignment = object({
+  /** The task's id. */
+  id,
+  serviceId: id,
+  slot: count,
+  nodeId: id,
+  /** Network id to address. */
+  addresses: map(address),
+});
+
+const fileAssignment = object({
+  id,
+  name,
+  /** base64 */
+  data: pattern('[A-Za-z0-9+/]*={0,2}', contentCharactersMax),
+});
 
 /** What the agent is told to run. */
-export interface TaskAssignment {
-  id: string;
-  application: string;
-  serviceId: string;
-  serviceName: string;
-  slot: number;
-  template: TaskTemplate;
-  /** What the manager wants now. `shutdown` is sent only after the endpoint's removal was acknowledged by every live node. */
-  desiredState: DesiredTaskState;
-  /** The task runs the init containers that run once for its version of the service. */
-  initialises?: true;
-  attachments: NetworkAttachment[];
-  /** The tasks of this node that it takes something over from, by service; absent when it shares nothing. */
-  anchors?: Record<string, string>;
-  /** Last status the manager knows. */
-  status: TaskStatus;
-}
-
+export type TaskAssignment = TypeOf<typeof taskAssignment>;
 /** A network this node has tasks on, or serves published ports for. */
-export interface NetworkAssignment {
-  id: string;
-  name: string;
-  vni: number;
-  subnet: string;
-  /** Absent: the upper half of the subnet. */
-  virtualSubnet?: string;
-  internal: boolean;
-  /** What the interfaces shall have; absent: as much as the hosts' network carries. */
-  mtuBytes?: number;
-  /** The address of this node's own bridge. */
-  bridgeAddress: string;
-  /** The other nodes' bridges: node id, bridge address and underlay address. */
-  peers: { nodeId: string; bridgeAddress: string; hostAddress: string }[];
-}
-
+export type NetworkAssignment = TypeOf<typeof networkAssignment>;
 /** A task of another node on a network this node is part of: where frames for its address go. */
-export interface PeerAssignment {
-  /** `NETWORK_ID/TASK_ID` */
-  id: string;
-  networkId: string;
-  address: string;
-  hostAddress: string;
-}
-
+export type PeerAssignment = TypeOf<typeof peerAssignment>;
 /** A service as seen from this node: names and virtual IPs on the networks this node is part of, ports open on every node. */
-export interface ServiceAssignment {
-  id: string;
-  name: string;
-  /** DNS name beside the full name. */
-  key: string;
-  application: string;
-  /** Per network id: virtual IP (absent for `dnsrr`) and aliases. */
-  networks: { networkId: string; virtualAddress?: string; aliases: string[] }[];
-  /** Ingress ports. Their traffic goes to the endpoints' addresses on `ingressNetworkId`. */
-  ports: AllocatedPort[];
-  ingressNetworkId?: string;
-  /** What its own tasks call other services: DNS name in lower case, and the service's full name. */
-  links?: ServiceLink[];
-}
-
+export type ServiceAssignment = TypeOf<typeof serviceAssignment>;
 /** A task that may receive new connections: running, healthy, and not about to be stopped. */
-export interface EndpointAssignment {
-  /** The task's id. */
-  id: string;
-  serviceId: string;
-  slot: number;
-  nodeId: string;
-  /** Network id to address. */
-  addresses: Record<string, string>;
-}
-
+export type EndpointAssignment = TypeOf<typeof endpointAssignment>;
 /** Content of a secret or config that a task of this node uses. */
-export interface FileAssignment {
-  id: string;
-  name: string;
-  /** base64 */
-  data: string;
-}
+export type FileAssignment = TypeOf<typeof fileAssignment>;
 
-/** Everything a node is told, by kind; the object's `id` is the key within its kind. */
-export interface AssignmentKinds {
-  task: TaskAssignment;
-  network: NetworkAssignment;
-  peer: PeerAssignment;
-  service: ServiceAssignment;
-  endpoint: EndpointAssignment;
-  secret: FileAssignment;
-  config: FileAssignment;
-}
+/** Everything a node is told, by kind; the object's `id` is the key within its kind. Each is checked by itself. */
+export const assignmentSchemas = {
+  task: taskAssignment,
+  network: networkAssignment,
+  peer: peerAssignment,
+  service: serviceAssignment,
+  endpoint: endpointAssignment,
+  secret: fileAssignment,
+  config: fileAssignment,
+};
 
+export type AssignmentKinds = {
+  [Kind in keyof typeof assignmentSchemas]: TypeOf<(typeof assignmentSchemas)[Kind]>;
+};
 export type AssignmentKind = keyof AssignmentKinds;
 export type AssignmentPut = {
   [Kind in AssignmentKind]: { kind: Kind; value: AssignmentKinds[Kind] };
 }[AssignmentKind];
-export interface AssignmentRemove {
-  kind: AssignmentKind;
-  id: string;
-}
 
-export type ManagerMessage =
-  | { type: 'welcome'; nodeId: string; heartbeatIntervalMs: number }
-  | {
-      type: 'assignments';
-      /** `complete` replaces everything; `incremental` applies on top of sequence - 1. */
-      mode: 'complete' | 'incremental';
-      /** Counts up by one a message in a session; a gap makes the agent ask for `resync`. */
-      sequence: number;
-      /** A complete set continues in the next message; applied when the last part has come. */
-      more: boolean;
-      put: AssignmentPut[];
-      remove: AssignmentRemove[];
-    }
-  | { type: 'status-ack'; batch: number }
-  | { type: 'stream'; streamId: string; request: StreamRequest };
+const assignmentRemove = object({
+  kind: values('task', 'network', 'peer', 'service', 'endpoint', 'secret', 'config'),
+  id: text(512),
+});
+export type AssignmentRemove = TypeOf<typeof assignmentRemove>;
 
-export type AgentMessage =
-  | { type: 'hello'; description: NodeDescription }
-  | { type: 'heartbeat' }
-  /** All conditions that hold on the host; replaces what was told before. Sent after `hello` and whenever one changes. */
-  | { type: 'conditions'; conditions: Pick<NodeCondition, 'type' | 'message'>[] }
-  | { type: 'status'; batch: number; tasks: { taskId: string; status: TaskStatus }[] }
-  /** The kernel's network state now matches this sequence: removed endpoints get no new connection from this node. */
-  | { type: 'applied'; sequence: number }
-  | { type: 'resync' };
+const taskId = id;
+const longText = text(131_072);
+const terminalSize = object({ columns: integer(0, 65_535), rows: integer(0, 65_535) });
+const execSettings = {
+  command: also(list(longText), { minItems: 1 }),
+  tty: flag,
+  environment,
+  'user?': text(),
+  'workingDirectory?': text(),
+  'size?': terminalSize,
+} as const;
+
+/** What a person asks for in a task. */
+export const execRequest = object(execSettings);
 
 /** What a stream carries. The agent dials back and both sides speak binary frames: one type byte, then the payload. */
-export type StreamRequest =
-  | {
-      kind: 'logs';
-      taskId: string;
-      follow: boolean;
-      /** Last lines; absent: all. */ tail?: number;
-      /** ms since the epoch */ since?: number;
-    }
+const streamRequest = variants(
+  'kind',
+  object({
+    kind: values('logs'),
+    taskId,
+    follow: flag,
+    /** Last lines; absent: all. */
+    'tail?': count,
+    /** Milliseconds since the epoch. */
+    'since?': time,
+  }),
   /** The host lets go of a named volume and its data, and answers with an `exit` frame once nothing can use it any more. */
-  | { kind: 'remove-volume'; name: string }
-  | {
-      kind: 'exec';
-      taskId: string;
-      command: string[];
-      tty: boolean;
-      environment: Record<string, string>;
-      user?: string;
-      workingDirectory?: string;
-      size?: { columns: number; rows: number };
-    };
+  object({ kind: values('remove-volume'), name }),
+  object({ kind: values('exec'), taskId, ...execSettings }),
+);
+export type StreamRequest = TypeOf<typeof streamRequest>;
+
+export const managerMessages = {
+  /** The hello was taken. */
+  welcome: object({
+    type: values('welcome'),
+    nodeId: id,
+    heartbeatIntervalMs: integer(1, 60_000),
+    protocol: integer(1),
+    /** The manager's version of Shoal, and its time (ms since the epoch). */
+    version: shortText,
+    at: time,
+  }),
+  /** The hello was not taken, and the session ends. The agent says why, and tries again later and later. */
+  refused: object({ type: values('refused'), code: text(64), message: text(statusTextMax) }),
+  assignments: object({
+    type: values('assignments'),
+    /** `complete` replaces everything; `incremental` applies on top of sequence - 1. */
+    mode: values('complete', 'incremental'),
+    /** Counts up by one a message in a session; a gap makes the agent ask for `resync`. */
+    sequence: count,
+    /** A complete set continues in the next message; applied when the last part has come. */
+    more: flag,
+    /** Each value is checked by the schema of its kind, and left out by itself when it does not fit. */
+    put: list(object({ kind: text(64), value: anything }), changesMax) as unknown as Schema<AssignmentPut[]>,
+    remove: list(assignmentRemove, changesMax),
+  }),
+  'status-ack': object({ type: values('status-ack'), batch: count }),
+  stream: object({ type: values('stream'), streamId: id, request: streamRequest }),
+};
+
+export const agentMessages = {
+  /** The first message of a session; sent again when the host is described otherwise. */
+  hello: object({
+    type: values('hello'),
+    protocol: integer(1),
+    /** The agent's time (ms since the epoch). */
+    at: time,
+    /** Another one at each start of the agent. */
+    instance: shortText,
+    /** Another one on each running host: two hosts with one certificate are told apart by it. */
+    host: shortText,
+    description: nodeDescription,
+  }),
+  /** `stalledMs`: the agent lives, but its main loop has stood still for so long. */
+  heartbeat: object({ type: values('heartbeat'), 'stalledMs?': count }),
+  /** All conditions that hold on the host; replaces what was told before. Sent after `hello` and whenever one changes. */
+  conditions: object({
+    type: values('conditions'),
+    conditions: list(
+      object({
+        type: values<NodeConditionType>(...(Object.keys(nodeConditions) as NodeConditionType[])),
+        message: text(statusTextMax),
+      }),
+      Object.keys(nodeConditions).length,
+    ),
+  }),
+  status: object({
+    type: values('status'),
+    batch: count,
+    tasks: list(object({ taskId, status: taskStatus }), statusBatchMax),
+  }),
+  /** The kernel's network state now matches this sequence: removed endpoints get no new connection from this node. */
+  applied: object({ type: values('applied'), sequence: count }),
+  resync: object({ type: values('resync') }),
+};
+
+type MessageOf<Messages> = { [Type in keyof Messages]: TypeOf<Messages[Type]> }[keyof Messages];
+export type ManagerMessage = MessageOf<typeof managerMessages>;
+export type AgentMessage = MessageOf<typeof agentMessages>;
 
 /**
- * First byte of every binary frame on a stream. `log` frames: JSON of a `LogLine`. `exit`: JSON `{ exitCode }`.
- * `error`: JSON `{ code, message, next? }`. `resize`: JSON `{ columns, rows }`. `end` closes standard input.
+ * First byte of every binary frame on a stream. `log`, `exit`, `error` and `resize` carry JSON as `frameSchemas` has it;
+ * `end` closes standard input.
  */
 export const frameTypes = {
   stdin: 0,
@@ -175,13 +351,22 @@ export const frameTypes = {
   log: 7,
 } as const;
 
-export interface LogLine {
-  taskId: string;
+const logLine = object({
+  taskId,
   /** RFC 3339 with nanoseconds, UTC. */
-  at: string;
-  stream: 'stdout' | 'stderr';
+  at: text(64),
+  stream: values('stdout', 'stderr'),
   /** Without its line feed. */
-  text: string;
+  text: text(1024 * 1024),
   /** A word from the manager and not from the container, such as a node that cannot be reached. */
-  warning?: true;
-}
+  'warning?': values(true),
+});
+export type LogLine = TypeOf<typeof logLine>;
+
+/** The frames whose payload is JSON. */
+export const frameSchemas = {
+  log: logLine,
+  exit: object({ exitCode: integer(-1, 2 ** 32 - 1) }),
+  error: object({ code: text(64), message: text(65_536), 'next?': text(65_536) }),
+  resize: terminalSize,
+};

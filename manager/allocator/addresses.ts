@@ -74,14 +74,21 @@ export class NetworkAddresses {
     if (value >= part.range.first && value <= part.range.last) part.used.add(value);
   }
 
-  /** Whether `takeForTask` would find nothing. */
-  isFull(): boolean {
-    return this.#tasks.used.size >= this.#tasks.size;
+  /** Why `takeForTask` would find nothing, in words; undefined when it would find something. */
+  whyFull(): string | undefined {
+    const { used, size } = this.#tasks;
+    return used.size < size ? undefined : this.#noneLeft('address', size, 'tasks and hosts');
   }
 
-  /** Whether `takeVirtual` would find nothing. */
-  isVirtualFull(): boolean {
-    return this.#virtual.used.size >= this.#virtual.size;
+  /** Why `takeVirtual` would find nothing, in words; undefined when it would find something. */
+  whyVirtualFull(): string | undefined {
+    const { used, size } = this.#virtual;
+    return used.size < size ? undefined : this.#noneLeft('virtual IP', size, 'services');
+  }
+
+  #noneLeft(what: string, size: number, users: string): string {
+    const subnet = formatSubnet(this.#subnet);
+    return `network ${this.#name} has no free ${what}: its subnet ${subnet} has ${size} for ${users}; give it a larger subnet, or use several networks`;
   }
 
   /** A free address for a task or a bridge, whose name is `holder`; there must be one. */

@@ -74,7 +74,8 @@ function withBridges(
   for (const node of [...view.nodes.values()].sort(byAge)) {
     const known = network.bridgeAddresses[node.id];
     if (known !== undefined) bridgeAddresses[node.id] = known;
-    else if (!addresses.isFull()) bridgeAddresses[node.id] = addresses.takeForTask(bridgeHolder);
+    else if (addresses.whyFull() === undefined)
+      bridgeAddresses[node.id] = addresses.takeForTask(bridgeHolder);
     else allocationError = `subnet ${subnet} has no free address for every node`;
   }
   const same =

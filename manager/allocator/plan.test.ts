@@ -329,7 +329,8 @@ describe('tasks', () => {
     const view = settled({ networks: [sampleNetwork('net', '10.9.0.0/28')], services: [web], tasks });
     expect(view.tasks.get('web-8')?.status).toMatchObject({
       state: 'new',
-      message: 'network app_net has no free address',
+      message:
+        'network app_net has no free address: its subnet 10.9.0.0/28 has 7 for tasks and hosts; give it a larger subnet, or use several networks',
     });
     view.remove('task', 'web-3');
     settle(view);

@@ -78,8 +78,8 @@ function allocateService(
   const taken: AllocatedPort[] = [];
   try {
     checkNetworks(service, view);
-    const full = lacking.find(({ id }) => addresses().get(id)?.isVirtualFull());
-    if (full) throw new Error(`network ${full.spec.name} has no free virtual IP`);
+    const full = lacking.map(({ id }) => addresses().get(id)?.whyVirtualFull()).find(Boolean);
+    if (full !== undefined) throw new Error(full);
     const allocated = kept.map((port, index) => {
       if (port !== undefined) return port;
       const wantedPort = service.spec.ports[index];

@@ -66,9 +66,8 @@ function whyNoAddress(
 ): string | undefined {
   for (const { name, address } of task.template.networks) {
     const pool = addresses().get(view.networkByName(name)?.id ?? '');
-    const reason = address === undefined ? undefined : pool?.whyNot(address);
+    const reason = address === undefined ? pool?.whyFull() : pool?.whyNot(address);
     if (reason !== undefined) return reason;
-    if (address === undefined && pool?.isFull()) return `network ${name} has no free address`;
   }
   return undefined;
 }

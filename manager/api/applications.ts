@@ -123,7 +123,7 @@ function stillRemoved(names: string[]): ShoalError {
     'conflict',
     `Cannot apply the application: ${names.join(', ')} is still being removed`,
     {
-      next: 'Wait until its containers have stopped (`shoal ps` shows them), and try again.',
+      next: 'Wait until its containers have stopped (`shoal ps` shows them), and try again. Of a volume, run `shoal volume rm` again.',
     },
   );
 }

@@ -30,6 +30,7 @@ interface Planner extends ApplyPlan {
 export function planApply(view: View, spec: ApplicationSpec, now: number, random: Random): ApplyPlan {
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, meta };
+  const { beingRemoved } = planner;
   const { services } = withExternal(view, spec);
   for (const network of spec.networks) applyNetwork(planner, network);
   const simple = [
@@ -38,9 +39,14 @@ export function planApply(view: View, spec: ApplicationSpec, now: number, random
     ['config', spec.configs, view.configs],
   ] as const;
   for (const [kind, wished, stored] of simple) {
-    const known = new Map([...stored.values()].map(({ spec }) => [spec.name, spec]));
+    const known = new Map([...stored.values()].map((object) => [object.spec.name, object]));
     for (const spec of wished) {
-      const there = known.get(spec.name);
+      const object = known.get(spec.name);
+      if (object !== undefined && 'removing' in object) {
+        beingRemoved.push(`volume ${spec.name}`);
+        continue;
+      }
+      const there = object?.spec;
       if (there !== undefined) {
         checkSame(kind, there, spec);
         note(planner, kind, spec.name, 'keep');
@@ -54,7 +60,7 @@ export function planApply(view: View, spec: ApplicationSpec, now: number, random
   }
   for (const service of services) applyService(planner, service);
   removeOthers(planner, spec);
-  const { changes, group, beingRemoved } = planner;
+  const { changes, group } = planner;
   return { changes, group, beingRemoved };
 }
 

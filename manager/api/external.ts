@@ -24,7 +24,7 @@ export function withExternal(view: View, spec: ApplicationSpec): ApplicationSpec
   const options = new Map(spec.volumes.map((volume) => [volume.name, volume.driverOptions]));
   for (const name of volumes) {
     const volume = view.volumes.values().find((one) => one.spec.name === name);
-    if (volume === undefined) missing.push({ kind: 'volume', name });
+    if (volume === undefined || volume.removing === true) missing.push({ kind: 'volume', name });
     else options.set(name, volume.spec.driverOptions);
   }
   const find = (kind: 'secret' | 'config', names: string[]) => {

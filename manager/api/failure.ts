@@ -9,7 +9,7 @@ import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
 const crashLoopTasks = 3;
 /** A task that lived longer than this before it ended is no part of a crash loop. */
 const crashLoopLifeMs = 60_000;
-/** A task that no node suits is given this long before it is called failed: a node may just be coming. */
+/** A task that cannot be placed is given this long before it is called failed: a node may just be coming. */
 const unsuitableMs = 10_000;
 /** What ended and is not replaced within this time is not going to be. */
 const abandonedMs = 3_000;
@@ -105,37 +105,53 @@ function updateFailure(service: Service): string | undefined {
 }
 
 function taskFailure(view: View, service: Service, now: number): string | undefined {
-  const tasks = [...view.tasksOfService(service.id)]
-    .filter((task) => task.specVersion === service.specVersion)
-    .sort(newestFirst);
+  const all = [...view.tasksOfService(service.id)];
+  const tasks = all.filter((task) => task.specVersion === service.specVersion).sort(newestFirst);
+  const unplaced: Task[] = [];
   for (const slot of groupBySlot(tasks).values()) {
     if (slot.some((task) => isCurrent(task) && task.status.state === 'running')) continue;
     const failure = slotFailure(slot, now);
     if (failure !== undefined) return failure;
+    unplaced.push(...slot.filter(isHeldUp));
   }
-  return undefined;
+  // What is still stopping may hold what they wait for.
+  if (all.some((task) => isStopping(task, view))) return undefined;
+  // A change of the service may be what they have waited for.
+  const stuck = unplaced.filter((task) =>
+    hasPassed(Math.max(task.updatedAt, service.updatedAt), unsuitableMs, now),
+  );
+  const [first] = stuck;
+  if (first === undefined) return undefined;
+  const others = stuck.length === 1 ? '' : ` and ${stuck.length - 1} more`;
+  return `${taskName(first)}${others} cannot be placed: ${first.status.message}`;
+}
+
+/** Whether the task waits for something that does not come by itself: a node, an address, what it is to run beside. */
+function isHeldUp(task: Task): boolean {
+  const { state, message } = task.status;
+  if (!isCurrent(task) || (state !== 'new' && state !== 'pending')) return false;
+  return message !== '' && message !== 'created' && !message.startsWith('waiting for ');
+}
+
+function isStopping(task: Task, view: View): boolean {
+  const node = view.nodes.get(task.nodeId ?? '');
+  return (
+    !isCurrent(task) && !isTerminal(task.status.state) && node !== undefined && node.status.state !== 'down'
+  );
 }
 
 /** `tasks` are those of one slot and of the current version, newest first; none of them runs. */
 function slotFailure(tasks: Task[], now: number): string | undefined {
   const ended = tasks.filter((task) => isTerminal(task.status.state));
   const last = ended[0];
-  if (last !== undefined && isFailure(last)) {
-    if (hopeless.has(last.status.error?.code ?? '')) return describe(last);
-    const run = ended.findIndex((task) => !isFailure(task) || livedLong(task));
-    const failures = run === -1 ? ended.length : run;
-    if (failures >= crashLoopTasks) return `${describe(last)}, ${failures} times in a row`;
-    const replaced = tasks.some((task) => isCurrent(task) && !isTerminal(task.status.state));
-    if (!replaced && hasPassed(last.updatedAt, abandonedMs, now))
-      return `${describe(last)}, and is not restarted`;
-  }
-  const pending = tasks.find((task) => isCurrent(task) && task.status.state === 'pending');
-  const unsuitable =
-    pending !== undefined && /^(?:no suitable node|must run with)\b/.test(pending.status.message);
-  if (unsuitable && hasPassed(pending.updatedAt, unsuitableMs, now)) {
-    return `${taskName(pending)} cannot be placed: ${pending.status.message}`;
-  }
-  return undefined;
+  if (last === undefined || !isFailure(last)) return undefined;
+  if (hopeless.has(last.status.error?.code ?? '')) return describe(last);
+  const run = ended.findIndex((task) => !isFailure(task) || livedLong(task));
+  const failures = run === -1 ? ended.length : run;
+  if (failures >= crashLoopTasks) return `${describe(last)}, ${failures} times in a row`;
+  const replaced = tasks.some((task) => isCurrent(task) && !isTerminal(task.status.state));
+  const abandoned = !replaced && hasPassed(last.updatedAt, abandonedMs, now);
+  return abandoned ? `${describe(last)}, and is not restarted` : undefined;
 }
 
 function isFailure(task: Task): boolean {

@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import { encodeJsonFrame } from '../../src/wire/frames.ts';
 import type { ConfigInfo, NetworkInfo, SecretInfo, VolumeInfo, VolumeRemoval } from '../../src/wire/api.ts';
 import { sampleContainer, sampleNetwork, sampleService, sampleTemplate } from '../../test/samples.ts';
+import { systemRandom } from '../../src/util/random.ts';
+import { planApply } from './apply.ts';
 import { startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
 
 const text = Buffer.from('very secret').toString('base64');
@@ -123,6 +125,33 @@ test('a volume is removed from every host, and then from the cluster', async () 
   expect(manager.database.view.volumes.size).toBe(0);
 });
 
+test('nobody waits for the hosts of a volume that is being removed, and nothing new may use it', async () => {
+  await using manager = await startTestManager();
+  const { client, database } = manager;
+  const agent = await manager.agent(await manager.join('worker'));
+  await agent.greet();
+  await withVolume(manager, [agent.nodeId]);
+  const removal = client.request<VolumeRemoval>('DELETE', '/volumes/kept');
+  await until(() => agent.messages.some((message) => message.type === 'stream'));
+  await client.request('POST', '/volumes', { name: 'other' });
+  const empty = { name: 'app', services: [], networks: [], volumes: [], secrets: [], configs: [] };
+  await client.request('PUT', '/applications/app', empty);
+  const spec = { name: 'kept', labels: {} };
+  const { beingRemoved } = planApply(database.view, { ...empty, volumes: [spec] }, 0, systemRandom);
+  expect(beingRemoved).toEqual(['volume kept']);
+  expect(() =>
+    planApply(
+      database.view,
+      { ...empty, external: { networks: [], volumes: ['kept'], secrets: [], configs: [] } },
+      0,
+      systemRandom,
+    ),
+  ).toThrow(/volume kept/);
+  await answer(agent, encodeJsonFrame('exit', { exitCode: 0 }));
+  expect(await removal).toEqual({ keptOn: [] });
+  expect([...database.view.volumes.values()].map((volume) => volume.spec.name)).toEqual(['other']);
+});
+
 test('a volume stays when a host cannot remove it', async () => {
   await using manager = await startTestManager();
   const agent = await manager.agent(await manager.join('worker'));
@@ -132,6 +161,7 @@ test('a volume stays when a host cannot remove it', async () => {
   await answer(agent, encodeJsonFrame('error', { code: 'internal', message: 'the disk is broken' }));
   expect(await removal).toMatchObject({ message: expect.stringMatching(/the disk is broken/) as string });
   expect(manager.database.view.volumes.size).toBe(1);
+  expect([...manager.database.view.volumes.values()][0]).not.toHaveProperty('removing');
 });
 
 test('data on a host that is away is left there only by force', async () => {

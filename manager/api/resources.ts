@@ -118,11 +118,14 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       method: 'DELETE',
       pattern: `${path}/:ref`,
       access: 'operator',
-      // In turn with whole applications: none begins to use meanwhile what nobody uses now.
-      handle: ({ parameters, query, signal }) =>
-        queue.run(applyQueueKey, () =>
-          remove(context, kind, parameters.ref!, query.get('force') === 'true', signal),
-        ),
+      handle: ({ parameters, query, signal }): Promise<VolumeRemoval> => {
+        const reference = parameters.ref!;
+        if (kind.kind === 'volume') {
+          return removeVolume(context, reference, { force: query.get('force') === 'true', signal });
+        }
+        // In turn with whole applications: none begins to use meanwhile what nobody uses now.
+        return queue.run(applyQueueKey, () => remove(context, kind, reference));
+      },
     },
   ];
 }
@@ -156,20 +159,50 @@ async function remove<T extends Stored>(
   context: ApiContext,
   kind: Kind<T>,
   reference: string,
-  force: boolean,
-  signal: AbortSignal,
 ): Promise<VolumeRemoval> {
   const { id, spec } = find(kind, reference);
   checkUnused(kind.kind, spec, usersByName(context.database.view, kind.kind).get(spec.name) ?? []);
-  const volume = kind.kind === 'volume' ? context.database.view.volumes.get(id) : undefined;
-  const keptOn = volume === undefined ? [] : await removeVolumeData(context, volume, force, signal);
   // As it is then: the allocator or the scheduler may have written it meanwhile.
   await writeAgain(context.database, () => [kind.change('delete', find(kind, id))]);
-  return { keptOn };
+  return { keptOn: [] };
+}
+
+/**
+ * Removes a volume, its data on the hosts first. Hosts may take long, and applications do not wait for them: it is only
+ * marked in turn with those, and nothing can begin to use it as long as it is marked.
+ */
+async function removeVolume(
+  { database, queue, ...context }: ApiContext,
+  reference: string,
+  { force, signal }: { force: boolean; signal: AbortSignal },
+): Promise<VolumeRemoval> {
+  const volumes = { kind: 'volume' as const, stored: () => database.view.volumes };
+  const { id } = find(volumes, reference);
+  const mark = (removing: true | undefined) =>
+    writeAgain(database, () => {
+      const { removing: _, ...volume } = find(volumes, id);
+      return [{ kind: 'volume', action: 'update', object: removing ? { ...volume, removing } : volume }];
+    });
+  return await queue.run(`volume ${id}`, async () => {
+    await queue.run(applyQueueKey, async () => {
+      const { spec } = find(volumes, id);
+      checkUnused('volume', spec, usersByName(database.view, 'volume').get(spec.name) ?? []);
+      await mark(true);
+    });
+    let keptOn: string[];
+    try {
+      keptOn = await removeVolumeData({ database, queue, ...context }, find(volumes, id), force, signal);
+    } catch (error) {
+      await mark(undefined);
+      throw error;
+    }
+    await writeAgain(database, () => [{ kind: 'volume', action: 'delete', object: find(volumes, id) }]);
+    return { keptOn };
+  });
 }
 
 /** By its id or its full name. Throws `not_found`. */
-function find<T extends Stored>({ kind, stored }: Kind<T>, reference: string): T {
+function find<T extends Stored>({ kind, stored }: Pick<Kind<T>, 'kind' | 'stored'>, reference: string): T {
   const found =
     stored().get(reference) ??
     stored()

@@ -118,6 +118,25 @@ test('a task that no node suits is a failure only after a while', () => {
   expect(statusOf(web, [pending], 20_000).failure).toContain('insufficient memory on 2 nodes');
 });
 
+test('tasks that get no address fail with how many they are, why, and what to do', () => {
+  const three = sampleService('web', { mode: { kind: 'replicated', replicas: 3 } });
+  const message = 'network app_net has no free address: …; give it a larger subnet';
+  const held = [1, 2, 3].map((slot) => task(three, 'new', { createdAt: slot, slot }, { message }));
+  expect(statusOf(three, held, 5_000).failure).toBeUndefined();
+  expect(statusOf(three, held, 20_000).failure).toBe(`app_web.3 and 2 more cannot be placed: ${message}`);
+  const created = task(three, 'new', {}, { message: 'created' });
+  expect(statusOf(three, [created], 20_000).failure).toBeUndefined();
+});
+
+test('a task that could not be placed is judged anew after a change of the service, and while others still stop', () => {
+  const message = 'no suitable node: port 80/tcp in use on 2 nodes';
+  const pending = task(web, 'pending', { createdAt: 1 }, { message });
+  expect(statusOf({ ...web, updatedAt: 50_000 }, [pending], 55_000).failure).toBeUndefined();
+  expect(statusOf({ ...web, updatedAt: 50_000 }, [pending], 60_000).failure).toContain(message);
+  const stopping = task(web, 'running', { createdAt: 0, desiredState: 'shutdown' });
+  expect(statusOf(web, [pending, stopping], 60_000).failure).toBeUndefined();
+});
+
 test('allocation errors, paused updates and rollbacks are failures in words', () => {
   expect(statusOf({ ...web, allocationError: 'port 80 is taken by other_web' }, []).failure).toBe(
     'port 80 is taken by other_web',

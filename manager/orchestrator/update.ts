@@ -1,4 +1,5 @@
-import type { Service, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
+import type { Service, ServiceSpec, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
+import { whySingle } from '../../src/spec/single.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import type { Planning } from './planning.ts';
 import { endedByItself } from './restart.ts';
@@ -166,7 +167,18 @@ function rolledBack(service: Service, why: string, planning: Planning): Service 
     message: 'rollback in progress',
     failure: why,
   };
-  return { ...rest, spec: previousSpec!, specVersion, updateStatus };
+  const spec = { ...previousSpec!, mode: modeAfterRollback(service.spec, previousSpec!) };
+  return { ...rest, spec, specVersion, updateStatus };
+}
+
+/**
+ * How many tasks there are is not what has failed, and may have been changed since: it stays as it is, unless the earlier
+ * version cannot have as many.
+ */
+function modeAfterRollback(current: ServiceSpec, previous: ServiceSpec): ServiceSpec['mode'] {
+  const { with: leader } = previous.task.placement;
+  const isBound = whySingle(previous) !== undefined || leader !== current.task.placement.with;
+  return isBound ? previous.mode : current.mode;
 }
 
 function paused(service: Service, status: UpdateStatus, why: string, rollingBack: boolean): Service {

@@ -24,6 +24,8 @@ export interface Volume extends ObjectMeta {
   spec: VolumeSpec;
   /** Nodes where a task with it has run, and so where its data lies. Written by the scheduler. */
   nodeIds?: string[];
+  /** Its data is being removed from the hosts, and then it goes: nothing new may use it. */
+  removing?: true;
 }
 
 /**

@@ -18,6 +18,7 @@ import { certificateLifeMs, createServerCertificate } from './ca/authority.ts';
 import { initialiseCluster } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
 import { createDispatcher } from './dispatcher/dispatcher.ts';
+import { watchOwnHost } from './dispatcher/own-host.ts';
 import type { ManagerOptions } from './options.ts';
 import { createOrchestrator } from './orchestrator/orchestrator.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
@@ -84,7 +85,8 @@ async function run(
   // What the loops stamp and measure goes by a clock that never steps; certificates go by the one that others have, too.
   const named = (name: string) => ({ database, clock: steady, random, log: log.with({ part: name }) });
   const authority = { database, clock, random, log: log.with({ part: 'ca' }) };
-  const dispatcher = createDispatcher(named('dispatcher'));
+  const ownHost = watchOwnHost(options.advertiseAddress);
+  const dispatcher = createDispatcher({ ...named('dispatcher'), ownHost });
   const queue = new KeyedQueue();
   const audit = await Audit.open({
     folder: join(options.stateFolder, 'manager', 'audit'),

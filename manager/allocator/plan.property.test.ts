@@ -61,7 +61,7 @@ const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
   }),
 );
 
-function perform(view: MutableView, step: Step): void {
+function perform(view: MutableView, step: Step): unknown {
   switch (step.what) {
     case 'node':
       return view.put('node', view.nodes.get(`n${step.n}`) ?? sampleNode(`n${step.n}`));

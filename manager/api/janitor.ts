@@ -62,7 +62,7 @@ export function createJanitor(options: {
   });
   return {
     start: () => {
-      unsubscribe = database.onChange((kinds) => {
+      unsubscribe = database.onChange(({ kinds }) => {
         if (kinds.has('service') || kinds.has('task')) loop.poke();
       });
       loop.start();

@@ -110,7 +110,7 @@ class Server implements ApiServer {
     this.#callers = new Callers(database.view, clock);
     this.#audit = audit;
     this.#log = log;
-    this.#unsubscribe = database.onChange((kinds) => {
+    this.#unsubscribe = database.onChange(({ kinds }) => {
       if (kinds.has('administrator') || kinds.has('node')) this.#callers.enforce();
     });
   }

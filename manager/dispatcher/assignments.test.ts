@@ -4,7 +4,8 @@ import type { Secret } from '../../src/spec/resource.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { viewOf, type ViewObjects } from '../store/view.ts';
-import { assignmentsFor, diffAssignments, overviewOf } from './assignments.ts';
+import { AssignmentIndex, type Changed } from './assignment-index.ts';
+import { assignmentsFromScratch } from './from-scratch.ts';
 
 const meta = { createdAt: 0, updatedAt: 0, revision: 0 };
 const network = (id: string, bridges: string[]): Network => ({
@@ -31,7 +32,7 @@ const nodes = ['a', 'b', 'c'].map((id, index) =>
 );
 
 const setOf = (objects: ViewObjects, nodeId: string, drained: string[] = []) =>
-  assignmentsFor(overviewOf(viewOf({ nodes, ...objects })), nodeId, new Set(drained));
+  assignmentsFromScratch(viewOf({ nodes, ...objects }), nodeId, new Set(drained));
 const keys = (objects: ViewObjects, nodeId: string) => [...setOf(objects, nodeId).keys()].sort();
 
 test('a node learns of the tasks of others only on networks that it is part of', () => {
@@ -202,18 +203,28 @@ test('published ports lead to the network that has the default route of the serv
   expect(setOf(objects, 'a').get('service/web')?.value).toMatchObject({ ingressNetworkId: 'back', ports });
 });
 
-test('the difference of two sets leads from one to the other, and a reported status is no difference', () => {
-  const base: ViewObjects = { networks: [network('front', ['a', 'b'])], services: [web] };
-  const before = setOf({ ...base, tasks: [placed(1, 'a', 'starting')] }, 'a');
-  const after = setOf({ ...base, tasks: [placed(1, 'a', 'running'), placed(2, 'b', 'running')] }, 'a');
-  const forth = diffAssignments(before, after);
-  expect(forth.put.map(({ kind, value }) => `${kind}/${value.id}`).sort()).toEqual([
-    'endpoint/web-1',
-    'endpoint/web-2',
-    'peer/front/web-2',
-  ]);
-  expect(forth.remove).toEqual([]);
-  const back = diffAssignments(after, before);
-  expect(back.put).toEqual([]);
-  expect(back.remove).toHaveLength(3);
+test('a task that begins to run is told to others as an endpoint, and not to its own agent again', () => {
+  const view = viewOf({ nodes, networks: [network('front', ['a', 'b'])], services: [web] });
+  const index = new AssignmentIndex(view);
+  const told = (...tasks: Task[]) => {
+    for (const task of tasks) view.put('task', task);
+    const all = new Set([...view.nodes.keys(), ...view.networks.keys(), ...view.services.keys()]);
+    const ids = new Set(tasks.map(({ id }) => id));
+    const changed: Changed = new Map([
+      ['task', ids],
+      ['node', all],
+      ['network', all],
+      ['service', all],
+    ]);
+    const increments = index.update(changed, () => true);
+    index.tellTasks(new Set(), [], increments, () => true);
+    return increments.get('a');
+  };
+  told(placed(1, 'a', 'starting'));
+  const forth = told(placed(1, 'a', 'running'), placed(2, 'b', 'running'));
+  expect(forth?.puts.map(({ key }) => key)).toEqual(['peer/front/web-2', 'endpoint/web-1', 'endpoint/web-2']);
+  expect(forth?.removals).toEqual([]);
+  const back = told(placed(1, 'a', 'starting'), placed(2, 'b', 'failed'));
+  expect(back?.puts).toEqual([]);
+  expect(back?.removals).toHaveLength(3);
 });

@@ -1,37 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { FileReference, Service } from '../../src/spec/service.ts';
 import { defaultRouteIndex } from '../../src/spec/route.ts';
+import type { Service } from '../../src/spec/service.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
 import type {
-  AssignmentKind,
-  AssignmentPut,
-  AssignmentRemove,
   EndpointAssignment,
-  FileAssignment,
   NetworkAssignment,
   ServiceAssignment,
   TaskAssignment,
 } from '../../src/wire/session.ts';
 import type { View } from '../store/objects.ts';
-
-/** Everything one node is told, by `KIND/ID`. */
-export type AssignmentSet = ReadonlyMap<string, AssignmentPut>;
-
-/** What all nodes' sets are cut from; made once for a view. */
-export interface Overview {
-  view: View;
-  /** Live tasks (assigned and not ended) by each network they are on, and their address there. */
-  liveByNetwork: Map<string, Map<string, Task>>;
-  /** Services by each network they are reachable on. */
-  servicesByNetwork: Map<string, Service[]>;
-  endpointsByService: Map<string, Task[]>;
-  /** Networks by which services with ingress ports are reached: every node is part of them. */
-  ingressNetworks: Set<string>;
-  secretsByName: Map<string, FileAssignment>;
-  configsByName: Map<string, FileAssignment>;
-}
 
 /** Whether an agent has the task and has not finished with it. */
 export function isLive(task: Task): boolean {
@@ -52,107 +31,16 @@ export function isEndpoint(task: Task, nodes: ReadonlyMap<string, Node>): boolea
   );
 }
 
-/** Indexes of the view that every node's set needs. */
-export function overviewOf(view: View): Overview {
-  const overview: Overview = {
-    view,
-    liveByNetwork: new Map(),
-    servicesByNetwork: new Map(),
-    endpointsByService: new Map(),
-    ingressNetworks: new Set(),
-    secretsByName: filesByName(view.secrets.values()),
-    configsByName: filesByName(view.configs.values()),
-  };
-  for (const task of view.tasks.values()) {
-    if (!isLive(task)) continue;
-    for (const { networkId, address } of task.attachments) noteAddress(overview, networkId, address, task);
-    if (isEndpoint(task, view.nodes)) addTo(overview.endpointsByService, task.serviceId, task);
-  }
-  for (const service of view.services.values()) {
-    for (const { name } of service.spec.task.networks) {
-      const network = view.networkByName(name);
-      if (network) addTo(overview.servicesByNetwork, network.id, service);
-    }
-    const ingress = ingressNetworkOf(view, service);
-    if (ingress !== undefined) overview.ingressNetworks.add(ingress);
-  }
-  return overview;
-}
-
-/** A task with a fixed address may have been lost with its host: then its successor has the address. */
-function noteAddress({ liveByNetwork }: Overview, networkId: string, address: string, task: Task): void {
-  const known = liveByNetwork.get(networkId) ?? new Map<string, Task>();
-  liveByNetwork.set(networkId, known);
-  const other = known.get(address);
-  if (other === undefined || other.createdAt < task.createdAt) known.set(address, task);
-}
-
-/**
- * The node's complete set. A task whose desired state says stop is told so only when it is in `drained`; until then the
- * node is told to let it run. Tasks wait here until their networks have what the node needs of them.
- */
-export function assignmentsFor(
-  overview: Overview,
-  nodeId: string,
-  drained: ReadonlySet<string>,
-): Map<string, AssignmentPut> {
-  const { view } = overview;
-  const set = new Map<string, AssignmentPut>();
-  const put = (assignment: AssignmentPut) => set.set(`${assignment.kind}/${assignment.value.id}`, assignment);
-  const tasks = [...view.tasksOfNode(nodeId)].filter(isForAgent);
-  const wanted = new Set(overview.ingressNetworks);
-  for (const task of tasks) {
-    if (isLive(task)) for (const { networkId } of task.attachments) wanted.add(networkId);
-  }
-  const networks = new Set<string>();
-  for (const networkId of wanted) {
-    const network = networkAssignment(view, networkId, nodeId);
-    if (network === undefined) continue;
-    networks.add(networkId);
-    put({ kind: 'network', value: network });
-    for (const [address, peer] of overview.liveByNetwork.get(networkId) ?? []) {
-      const hostAddress = view.nodes.get(peer.nodeId ?? '')?.description?.address;
-      if (peer.nodeId === nodeId || hostAddress === undefined) continue;
-      put({ kind: 'peer', value: { id: `${networkId}/${peer.id}`, networkId, address, hostAddress } });
-    }
-  }
-  putServices(overview, networks, put);
-  for (const task of tasks) {
-    // Only a task the agent does not have yet may wait: leaving out one that runs would end it.
-    const waits = task.status.state === 'assigned' && task.desiredState !== 'shutdown';
-    if (waits && !task.attachments.every(({ networkId }) => networks.has(networkId))) continue;
-    put({ kind: 'task', value: taskAssignment(task, view, drained) });
-    if (isTerminal(task.status.state)) continue;
-    const { secrets, configs } = task.template.container;
-    for (const value of filesOf(secrets, overview.secretsByName)) put({ kind: 'secret', value });
-    for (const value of filesOf(configs, overview.configsByName)) put({ kind: 'config', value });
-  }
-  return set;
-}
-
-function putServices(overview: Overview, networks: Set<string>, put: (value: AssignmentPut) => void): void {
-  const services = new Set<Service>();
-  for (const networkId of networks) {
-    for (const service of overview.servicesByNetwork.get(networkId) ?? []) services.add(service);
-  }
-  for (const service of services) {
-    // A service that wants a virtual IP is not named before it has one, or its name would resolve to tasks.
-    if (service.endpoint === undefined) continue;
-    put({ kind: 'service', value: serviceAssignment(overview.view, service, networks) });
-    for (const task of overview.endpointsByService.get(service.id) ?? []) {
-      const value = endpointAssignment(task, networks);
-      if (value !== undefined) put({ kind: 'endpoint', value });
-    }
-  }
-}
-
 /** Assigned and later, until it has ended and nobody wants to remember it. */
-function isForAgent(task: Task): boolean {
+export function isForAgent(task: Task): boolean {
   if (compareTaskStates(task.status.state, 'assigned') < 0) return false;
   return !(isTerminal(task.status.state) && task.desiredState === 'remove');
 }
 
-function taskAssignment(task: Task, view: View, drained: ReadonlySet<string>): TaskAssignment {
+/**
+ * A task whose desired state says stop is told so only when it is in `drained`; until then its agent is told to let it run.
+ */
+export function taskAssignment(task: Task, view: View, drained: ReadonlySet<string>): TaskAssignment {
   const { id, application, serviceId, serviceName, slot, template, attachments, anchors, status } = task;
   // What runs beside an endpoint may serve its connections, and goes on for as long as it must.
   const started = compareTaskStates(status.state, 'starting') >= 0;
@@ -165,7 +53,7 @@ function taskAssignment(task: Task, view: View, drained: ReadonlySet<string>): T
   return { id, application, serviceId, serviceName, slot, ...rest, ...initialises };
 }
 
-function stops({ desiredState }: Task): boolean {
+export function stops({ desiredState }: Task): boolean {
   return desiredState === 'shutdown' || desiredState === 'remove';
 }
 
@@ -179,7 +67,12 @@ export function needsDrain(task: Task): boolean {
   return task.status.state === 'running' && task.attachments.length > 0;
 }
 
-function networkAssignment(view: View, networkId: string, nodeId: string): NetworkAssignment | undefined {
+/** Undefined as long as the network has no place, or the node no address there. */
+export function networkAssignment(
+  view: View,
+  networkId: string,
+  nodeId: string,
+): NetworkAssignment | undefined {
   const network: Network | undefined = view.networks.get(networkId);
   const bridgeAddress = network?.bridgeAddresses[nodeId];
   if (network?.vni === undefined || network.subnet === undefined || bridgeAddress === undefined)
@@ -214,15 +107,33 @@ function ingressNetworkOf(view: View, service: Service): string | undefined {
   return networks[Math.max(0, defaultRouteIndex(networks))]?.id;
 }
 
-function serviceAssignment(view: View, service: Service, networks: ReadonlySet<string>): ServiceAssignment {
-  const { name, key, application, links } = service.spec;
-  const present = service.spec.task.networks.flatMap((reference) => {
-    const networkId = view.networkByName(reference.name)?.id;
-    if (networkId === undefined || !networks.has(networkId)) return [];
-    const virtualAddress = service.endpoint?.virtualAddresses[networkId];
-    return [{ networkId, virtualAddress, aliases: reference.aliases }];
+/** A service's networks that there are, in the order of its spec; and where its published ports lead to. */
+export interface ServiceNetworks {
+  joined: { networkId: string; aliases: string[] }[];
+  ingressNetworkId: string | undefined;
+}
+
+export function networksOf(view: View, service: Service): ServiceNetworks {
+  const joined = service.spec.task.networks.flatMap(({ name, aliases }) => {
+    const networkId = view.networkByName(name)?.id;
+    return networkId === undefined ? [] : [{ networkId, aliases }];
   });
-  const ingressNetworkId = ingressNetworkOf(view, service);
+  return { joined, ingressNetworkId: ingressNetworkOf(view, service) };
+}
+
+/** The service as a node on these networks sees it. */
+export function serviceAssignment(
+  service: Service,
+  { joined, ingressNetworkId }: ServiceNetworks,
+  networks: ReadonlySet<string>,
+): ServiceAssignment {
+  const { name, key, application, links } = service.spec;
+  const present = joined
+    .filter(({ networkId }) => networks.has(networkId))
+    .map(({ networkId, aliases }) => {
+      const virtualAddress = service.endpoint?.virtualAddresses[networkId];
+      return { networkId, virtualAddress, aliases };
+    });
   const serves = ingressNetworkId !== undefined && networks.has(ingressNetworkId);
   return {
     id: service.id,
@@ -236,58 +147,32 @@ function serviceAssignment(view: View, service: Service, networks: ReadonlySet<s
   };
 }
 
-function endpointAssignment(task: Task, networks: ReadonlySet<string>): EndpointAssignment | undefined {
+/** The task as a node on these networks may send connections to it; undefined when it shares none with it. */
+export function endpointAssignment(
+  task: Task,
+  networks: ReadonlySet<string>,
+): EndpointAssignment | undefined {
   const here = task.attachments.filter(({ networkId }) => networks.has(networkId));
   if (here.length === 0) return undefined;
   const addresses = Object.fromEntries(here.map(({ networkId, address }) => [networkId, address]));
   return { id: task.id, serviceId: task.serviceId, slot: task.slot, nodeId: task.nodeId ?? '', addresses };
 }
 
-function filesOf(references: FileReference[], byName: Map<string, FileAssignment>): FileAssignment[] {
-  return references.flatMap(({ name }) => byName.get(name) ?? []);
+/** Whether the agent does not have the task yet, so that it may wait for its networks. Leaving out one that runs would end it. */
+export function mayWait({ status, desiredState }: Task): boolean {
+  return status.state === 'assigned' && desiredState !== 'shutdown';
 }
 
-function filesByName(
-  files: Iterable<{ id: string; spec: { name: string; data: string } }>,
-): Map<string, FileAssignment> {
-  return new Map([...files].map(({ id, spec }) => [spec.name, { id, name: spec.name, data: spec.data }]));
+/** Whether an agent has to be told again. The status in a task's assignment is what the agent itself reported. */
+export function sameTask(left: TaskAssignment, right: TaskAssignment): boolean {
+  const same =
+    left.desiredState === right.desiredState &&
+    left.template === right.template &&
+    left.attachments === right.attachments;
+  return same || isDeepStrictEqual({ ...left, status: 0 }, { ...right, status: 0 });
 }
 
-function addTo<T>(map: Map<string, T[]>, key: string, value: T): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [value]);
-  else list.push(value);
-}
-
-/** What turns the set that a node has into the one it shall have. Removals name kind and id. */
-export function diffAssignments(
-  before: AssignmentSet,
-  after: AssignmentSet,
-): { put: AssignmentPut[]; remove: AssignmentRemove[] } {
-  const put: AssignmentPut[] = [];
-  const remove: AssignmentRemove[] = [];
-  for (const [key, value] of after) {
-    const old = before.get(key);
-    if (old === undefined || !sameAssignment(old, value)) put.push(value);
-  }
-  for (const [key, { kind, value }] of before) if (!after.has(key)) remove.push({ kind, id: value.id });
-  return { put, remove };
-}
-
-/** The status that a task's assignment carries is what the agent itself reported: no reason to send it again. */
-function sameAssignment(left: AssignmentPut, right: AssignmentPut): boolean {
-  if (left.kind === 'task' && right.kind === 'task') {
-    return (
-      (left.value.desiredState === right.value.desiredState &&
-        left.value.template === right.value.template &&
-        left.value.attachments === right.value.attachments) ||
-      isDeepStrictEqual({ ...left.value, status: 0 }, { ...right.value, status: 0 })
-    );
-  }
-  if (isFile(left.kind)) return left.value.id === right.value.id;
-  return isDeepStrictEqual(left, right);
-}
-
-function isFile(kind: AssignmentKind): boolean {
-  return kind === 'secret' || kind === 'config';
+/** Whether the task has the address that another one has as well: that was lost with its host, and this is its successor. */
+export function isNewer(task: Task, than: Task): boolean {
+  return task.createdAt > than.createdAt || (task.createdAt === than.createdAt && task.id > than.id);
 }

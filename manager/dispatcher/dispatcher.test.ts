@@ -181,13 +181,18 @@ test('a node that falls silent is down, and ready again when its agent comes bac
   await using manager = await startTestManager();
   const identity = await manager.join('worker');
   const agent = await manager.agent(identity);
-  await agent.greet();
-  const state = () => manager.database.view.nodes.get(agent.nodeId)?.status.state;
-  await until(() => state() === 'down');
+  const other = await manager.agent(await manager.join('worker'));
+  await agent.greet('192.0.2.7');
+  await other.greet('192.0.2.8');
+  const stateOf = ({ nodeId }: TestAgent) => manager.database.view.nodes.get(nodeId)?.status.state;
+  await until(() => {
+    other.send({ type: 'heartbeat' });
+    return stateOf(agent) === 'down';
+  });
   await until(() => agent.closed);
   const again = await manager.agent(identity);
-  await again.greet();
-  expect(state()).toBe('ready');
+  await again.greet('192.0.2.7');
+  expect([stateOf(agent), stateOf(other)]).toEqual(['ready', 'ready']);
 });
 
 test('status batches are written and then acknowledged, whatever is illegal in them is left out', async () => {

@@ -10,17 +10,19 @@ import { Loop } from '../../src/util/loop.ts';
 import type { Random } from '../../src/util/random.ts';
 import { sessionProtocol, type AgentMessage, type StreamRequest } from '../../src/wire/session.ts';
 import type { Database } from '../store/objects.ts';
-import { assignmentsFor, overviewOf } from './assignments.ts';
+import { Assigner } from './assigner.ts';
 import { ConditionWriter } from './conditions.ts';
-import { planDrain } from './drain.ts';
+import { Hearing } from './hearing.ts';
 import { Session } from './session.ts';
-import { countsFromAfter, planSilence } from './silence.ts';
+import { planSilence, type OwnHost } from './silence.ts';
 import { StreamBroker } from './streams.ts';
 import { StatusWriter } from './writer.ts';
 
 /** Changes that come this close together go out together. */
 const coalesceMs = 2;
 const helloAttemptsMax = 10;
+/** How often the nodes' silence is looked at. */
+const lookIntervalMs = heartbeatIntervalMs / 3;
 /** How often a stream that waits for an agent to come back looks for it. */
 const returnLookMs = 50;
 
@@ -29,6 +31,8 @@ export interface DispatcherOptions {
   clock: Clock;
   random: Random;
   log: Logger;
+  /** What the manager's host is, and whether its network is up. @default not known, and up */
+  ownHost?: () => OwnHost;
 }
 
 export interface StreamOptions {
@@ -61,17 +65,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 class SessionDispatcher implements Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #sessions = new Map<string, Session>();
-  readonly #lastHeard = new Map<string, number>();
-  readonly #closedAt = new Map<string, number>();
+  readonly #hearing: Hearing;
+  readonly #assigner: Assigner;
   readonly #streams: StreamBroker;
   readonly #writer: StatusWriter;
   readonly #conditions: ConditionWriter;
   readonly #assigning: Loop;
   readonly #listening: Loop;
-  #countsFrom = 0;
-  #lastCheck = 0;
-  #drained: ReadonlySet<string> = new Set();
-  #waiting: ReadonlyMap<string, number> = new Map();
+  #isLost = false;
   #cancelLook: (() => void) | undefined;
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
@@ -79,6 +80,12 @@ class SessionDispatcher implements Dispatcher {
   constructor(options: DispatcherOptions) {
     const { clock, log, random, database } = options;
     this.#options = options;
+    this.#hearing = new Hearing(clock.monotonic(), lookIntervalMs);
+    this.#assigner = new Assigner(database.view);
+    this.#unsubscribe = database.onChange((change) => {
+      this.#assigner.note(change);
+      this.#assigning.poke();
+    });
     this.#streams = new StreamBroker(clock, random);
     this.#writer = new StatusWriter(database, clock, log);
     this.#conditions = new ConditionWriter(database, clock, log);
@@ -93,14 +100,12 @@ class SessionDispatcher implements Dispatcher {
       name: 'silence check',
       clock,
       log,
-      intervalMs: heartbeatIntervalMs / 3,
-      tick: () => this.#listen(),
+      intervalMs: lookIntervalMs,
+      tick: (signal) => this.#listen(signal),
     });
   }
 
   start(): void {
-    this.#countsFrom = this.#lastCheck = this.#options.clock.now();
-    this.#unsubscribe = this.#options.database.onChange(() => this.#assigning.poke());
     this.#writer.start();
     this.#conditions.start();
     this.#assigning.start();
@@ -118,12 +123,18 @@ class SessionDispatcher implements Dispatcher {
 
   acceptSession(socket: WebSocket, nodeId: string): void {
     this.#sessions.get(nodeId)?.close('the agent has opened another one');
-    const session = new Session(socket, nodeId, this.#options.log, {
+    const { clock } = this.#options;
+    const session = new Session(socket, nodeId, this.#options, {
+      heard: (session) => this.#heard(session),
       message: (session, message) => this.#receive(session, message),
+      idle: () => {
+        if (this.#assigner.hasWaiting) this.#assigning.poke();
+      },
       closed: (session) => {
+        this.#assigner.remove(session);
         if (this.#sessions.get(nodeId) !== session) return;
         this.#sessions.delete(nodeId);
-        this.#closedAt.set(nodeId, this.#options.clock.now());
+        this.#hearing.closed(nodeId, clock.monotonic());
         this.#assigning.poke();
       },
     });
@@ -154,16 +165,21 @@ class SessionDispatcher implements Dispatcher {
   /** Resolves when the node's agent is here, or is not expected any more. */
   async #returnOf(nodeId: string): Promise<void> {
     const { database, clock } = this.#options;
-    const until = clock.now() + agentReturnMs;
+    const until = clock.monotonic() + agentReturnMs;
     const isExpected = () =>
-      !this.#stopped && database.view.nodes.get(nodeId)?.status.state === 'ready' && clock.now() < until;
+      !this.#stopped &&
+      database.view.nodes.get(nodeId)?.status.state === 'ready' &&
+      clock.monotonic() < until;
     while (this.#sessions.get(nodeId)?.ready !== true && isExpected()) await clock.sleep(returnLookMs);
+  }
+
+  #heard(session: Session): void {
+    if (this.#sessions.get(session.nodeId) !== session) return;
+    this.#hearing.heard(session.nodeId, this.#options.clock.monotonic());
   }
 
   #receive(session: Session, message: AgentMessage): void {
     if (this.#sessions.get(session.nodeId) !== session) return;
-    this.#lastHeard.set(session.nodeId, this.#options.clock.now());
-    this.#closedAt.delete(session.nodeId);
     switch (message.type) {
       case 'heartbeat':
         return;
@@ -175,7 +191,8 @@ class SessionDispatcher implements Dispatcher {
       case 'status':
         return this.#report(session, message);
       case 'applied':
-        if (session.state.applied(message.sequence) && this.#waiting.size > 0) this.#assigning.poke();
+        if (!this.#assigner.applied(session, message.sequence)) return;
+        if (this.#assigner.awaitsConfirmation) this.#assigning.poke();
         return;
       case 'resync':
         session.wantsComplete = true;
@@ -211,6 +228,7 @@ class SessionDispatcher implements Dispatcher {
     }
     if (session.ready) return;
     log.info('node is ready', { nodeId: session.nodeId, hostname: description.hostname });
+    if (this.#sessions.get(session.nodeId) !== session) return;
     session.send({
       type: 'welcome',
       nodeId: session.nodeId,
@@ -220,46 +238,48 @@ class SessionDispatcher implements Dispatcher {
       at: clock.now(),
     });
     session.ready = true;
+    this.#assigner.add(session);
     this.#assigning.poke();
   }
 
   #assign(): void {
     const { database, clock, log } = this.#options;
-    const { view } = database;
-    const live = new Map(
-      [...this.#sessions].filter(([, { ready }]) => ready).map(([nodeId, { state }]) => [nodeId, state]),
-    );
-    const before = { drained: this.#drained, waiting: this.#waiting };
-    const { drained, waiting, overdue, againInMs } = planDrain(view, live, before, clock.now());
-    for (const taskId of overdue)
-      log.warn('stopping a task whose endpoint is not confirmed removed', { taskId });
-    this.#drained = drained;
-    this.#waiting = waiting;
-    this.#cancelLook?.();
-    if (againInMs !== undefined) {
-      this.#cancelLook = clock.after(againInMs + 1, () => this.#assigning.poke());
-    }
-    const overview = overviewOf(view);
     for (const session of this.#sessions.values()) {
       if (!session.ready) continue;
-      const node = view.nodes.get(session.nodeId);
-      if (node === undefined) session.close('the node was removed from the cluster');
+      const node = database.view.nodes.get(session.nodeId);
+      if (node === undefined) this.#end(session, 'the node was removed from the cluster');
       // Declared down while its agent was just coming back: it says hello again on a new session.
-      else if (node.status.state === 'down') session.close('the node was declared down');
-      else session.assign(assignmentsFor(overview, session.nodeId, drained));
+      else if (node.status.state === 'down') this.#end(session, 'the node was declared down');
     }
+    const { overdue, againInMs } = this.#assigner.pass(clock.monotonic());
+    for (const taskId of overdue)
+      log.warn('stopping a task whose endpoint is not confirmed removed', { taskId });
+    this.#cancelLook?.();
+    this.#cancelLook = undefined;
+    if (againInMs === undefined) return;
+    this.#cancelLook = clock.after(againInMs + 1, () => this.#assigning.poke());
   }
 
-  async #listen(): Promise<void> {
-    const { database, clock, log } = this.#options;
-    const now = clock.now();
-    this.#countsFrom = countsFromAfter(this.#countsFrom, now - this.#lastCheck, now);
-    this.#lastCheck = now;
-    const hearing = { lastHeard: this.#lastHeard, closedAt: this.#closedAt, countsFrom: this.#countsFrom };
-    const plan = planSilence(database.view, hearing, now);
+  #end(session: Session, why: string): void {
+    this.#assigner.remove(session);
+    session.close(why);
+  }
+
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { database, clock, log, ownHost } = this.#options;
+    // What came in while this process was busy, or stood still, is read before anybody is judged.
+    await clock.sleep(1, signal);
+    this.#hearing.look(clock.monotonic());
+    this.#hearing.keep(database.view.nodes);
+    for (const session of this.#sessions.values()) session.checkProgress();
+    const own = ownHost?.() ?? { address: undefined, isAttached: true };
+    const { plan, isLost } = planSilence(database.view, this.#hearing, own, clock.now());
+    if (isLost && !this.#isLost) log.warn('no other host is heard: none of them is called down for that');
+    this.#isLost = isLost;
     for (const [change] of plan) {
       const { id: nodeId, status } = change!.object as Node;
       log.warn('node is down', { nodeId, why: status.message });
+      this.#hearing.calledDown(nodeId);
       this.#sessions.get(nodeId)?.close('the node is down');
     }
     // A conflict needs no care: the next check looks again.

@@ -1,7 +1,5 @@
 import { agentReturnMs } from '../../src/spec/defaults.ts';
 import type { Task } from '../../src/spec/task.ts';
-import type { View } from '../store/objects.ts';
-import { needsDrain } from './assignments.ts';
 
 /**
  * An agent with a live session that does not confirm a removal holds a stop back no longer than this: by then it is
@@ -9,10 +7,12 @@ import { needsDrain } from './assignments.ts';
  */
 export const drainMsMax = 10_000;
 
-/** What is known of the endpoints that one node's kernel may still send new connections to. */
+/** What is known of the endpoints that nodes' kernels may still send new connections to. */
 export interface EndpointKnowledge {
-  /** Whether the node may still use the task as an endpoint. */
-  mayUse(taskId: string): boolean;
+  /** Whether a node with a session may still use the task as an endpoint. */
+  mayBeUsed(taskId: string): boolean;
+  /** Whether a node that counts as ready has no session: it may still balance to any task. */
+  absent: boolean;
 }
 
 /** A task's stop that waits for endpoints to be removed, since when (ms). */
@@ -30,40 +30,32 @@ export interface DrainResult {
 }
 
 /**
- * Which tasks may be told to stop. `sessions` has the nodes with a live session; a node without one may still balance
- * to the task, and counts until it is down, but no longer than it takes to be found down.
+ * Which of the running tasks that are to stop may be told so. A node without a session counts until it is down, but no
+ * longer than it takes to be found down. `now` is monotonic.
  */
 export function planDrain(
-  view: View,
-  sessions: ReadonlyMap<string, EndpointKnowledge>,
+  stopping: Iterable<Task>,
+  knowledge: EndpointKnowledge,
   before: { drained: ReadonlySet<string>; waiting: Drains },
   now: number,
 ): DrainResult {
   const result: DrainResult = { drained: new Set(), waiting: new Map(), overdue: [], againInMs: undefined };
-  const absent = [...view.nodes.values()].some(
-    (node) => node.status.state === 'ready' && !sessions.has(node.id),
-  );
-  for (const task of view.tasks.values()) {
-    if (!isStopping(task) || !needsDrain(task)) continue;
-    if (before.drained.has(task.id)) {
-      result.drained.add(task.id);
+  for (const { id } of stopping) {
+    if (before.drained.has(id)) {
+      result.drained.add(id);
       continue;
     }
-    const since = before.waiting.get(task.id) ?? now;
-    const used = [...sessions.values()].some((session) => session.mayUse(task.id));
-    const limitMs = used ? drainMsMax : absent ? agentReturnMs : 0;
+    const since = before.waiting.get(id) ?? now;
+    const used = knowledge.mayBeUsed(id);
+    const limitMs = used ? drainMsMax : knowledge.absent ? agentReturnMs : 0;
     const leftMs = since + limitMs - now;
     if (leftMs <= 0) {
-      result.drained.add(task.id);
-      if (used) result.overdue.push(task.id);
+      result.drained.add(id);
+      if (used) result.overdue.push(id);
       continue;
     }
-    result.waiting.set(task.id, since);
+    result.waiting.set(id, since);
     result.againInMs = Math.min(result.againInMs ?? leftMs, leftMs);
   }
   return result;
-}
-
-function isStopping(task: Task): boolean {
-  return task.desiredState === 'shutdown' || task.desiredState === 'remove';
 }

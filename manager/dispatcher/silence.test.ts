@@ -3,38 +3,155 @@ import { agentReturnMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeState } from '../../src/spec/node.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
-import { countsFromAfter, planSilence } from './silence.ts';
+import { Hearing, pausesExcusedMax } from './hearing.ts';
+import { crowdSilenceMs, loneSilenceMs, planSilence, type OwnHost } from './silence.ts';
 
-const node = (state: NodeState) =>
-  viewOf({ nodes: [sampleNode('a', { status: { state, since: 0, message: '' } })] });
-const heardAt = (at: number) => ({ lastHeard: new Map([['a', at]]), closedAt: new Map(), countsFrom: 0 });
+const lookMs = 200;
+const own: OwnHost = { address: '192.0.2.1', isAttached: true };
 
-test('a host that closed its connection has time to start its agent again', () => {
-  const hearing = { lastHeard: new Map([['a', 1_000]]), closedAt: new Map([['a', 1_500]]), countsFrom: 0 };
-  expect(planSilence(node('ready'), hearing, 1_499 + agentReturnMs)).toEqual([]);
-  expect(planSilence(node('ready'), hearing, 1_500 + agentReturnMs)).toHaveLength(1);
+/** A cluster whose manager is on `own`, and time that passes with a look every 200 ms. */
+class Cluster {
+  now = 0;
+  readonly states = new Map<string, NodeState>();
+  readonly hearing = new Hearing(0, lookMs);
+  own = own;
+  isLost = false;
+  readonly downAt = new Map<string, number>();
+
+  constructor(...names: string[]) {
+    for (const name of names) this.states.set(name, 'ready');
+  }
+
+  /** Time passes while these nodes are heard; gives who was called down, and when. */
+  pass(ms: number, heard: string[] = []): ReadonlyMap<string, number> {
+    for (const end = this.now + ms; this.now < end;) {
+      this.now += lookMs;
+      for (const name of heard) this.hearing.heard(name, this.now);
+      this.look();
+    }
+    return this.downAt;
+  }
+
+  /** The manager stands still, and then hears these before it judges anybody. */
+  stall(ms: number, heard: string[] = []): void {
+    this.now += ms;
+    for (const name of heard) this.hearing.heard(name, this.now);
+    this.look();
+  }
+
+  look(): void {
+    this.hearing.look(this.now);
+    const nodes = [...this.states].map(([id, state], index) => {
+      const description = { ...sampleNode(id).description!, address: `192.0.2.${index + 1}` };
+      return sampleNode(id, { description, status: { state, since: 0, message: '' } });
+    });
+    const { plan, isLost } = planSilence(viewOf({ nodes }), this.hearing, this.own, 0);
+    this.isLost = isLost;
+    for (const [change] of plan) {
+      this.states.set(change!.object.id, 'down');
+      this.hearing.calledDown(change!.object.id);
+      this.downAt.set(change!.object.id, this.now);
+    }
+  }
+}
+
+test('a host that falls silent is down soon after, and only that one', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(5_000, ['own', 'a', 'b']);
+  expect(cluster.pass(10_000, ['own', 'b'])).toEqual(new Map([['a', 5_000 + nodeSilenceMs]]));
 });
 
-test('a ready node that was silent for long enough is marked down, once', () => {
-  expect(planSilence(node('ready'), heardAt(1_000), 999 + nodeSilenceMs)).toEqual([]);
-  const plan = planSilence(node('ready'), heardAt(1_000), 1_000 + nodeSilenceMs);
-  expect(plan).toMatchObject([
-    [{ kind: 'node', action: 'update', object: { id: 'a', status: { state: 'down' } } }],
-  ]);
-  expect(planSilence(node('down'), heardAt(0), 100_000)).toEqual([]);
+test('a host that closed its connection has time to start its agent again', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(1_000, ['own', 'a', 'b']);
+  cluster.hearing.closed('a', cluster.now);
+  expect(cluster.pass(20_000, ['own', 'b'])).toEqual(new Map([['a', 1_000 + agentReturnMs]]));
 });
 
 test('a node that never reported stays unknown', () => {
-  expect(planSilence(node('unknown'), heardAt(0), 100_000)).toEqual([]);
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.states.set('a', 'unknown');
+  expect(cluster.pass(100_000, ['own', 'b']).size).toBe(0);
 });
 
 test('after a start of the manager nodes have time to come back', () => {
-  const hearing = { lastHeard: new Map<string, number>(), closedAt: new Map(), countsFrom: 50_000 };
-  expect(planSilence(node('ready'), hearing, 49_999 + agentReturnMs)).toEqual([]);
-  expect(planSilence(node('ready'), hearing, 50_000 + agentReturnMs)).toHaveLength(1);
+  const cluster = new Cluster('own', 'a', 'b');
+  expect(cluster.pass(agentReturnMs - lookMs, ['own', 'b']).size).toBe(0);
+  expect(cluster.pass(lookMs, ['own', 'b'])).toEqual(new Map([['a', agentReturnMs]]));
 });
 
-test('a manager that was itself stopped does not blame the nodes', () => {
-  expect(countsFromAfter(0, 200, 9_000)).toBe(0);
-  expect(countsFromAfter(0, nodeSilenceMs, 9_000)).toBe(9_000);
+test('a manager that was itself stopped blames nobody, however long it was', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(2_000, ['own', 'a', 'b']);
+  cluster.stall(3_600_000, ['own', 'b']);
+  expect(cluster.pass(nodeSilenceMs - 2 * lookMs, ['own', 'b']).size).toBe(0);
+  cluster.hearing.heard('a', cluster.now);
+  expect(cluster.pass(1_000, ['own', 'a', 'b']).size).toBe(0);
+});
+
+test('a manager that stalls again and again still finds a dead host', () => {
+  for (const stallMs of [700, 1_300, 4_000, 15_000]) {
+    const cluster = new Cluster('own', 'a', 'b');
+    cluster.pass(2_000, ['own', 'a', 'b']);
+    const from = cluster.now;
+    while (cluster.downAt.size === 0 && cluster.now < 10 * 60_000) cluster.stall(stallMs, ['own', 'b']);
+    expect(cluster.downAt.keys().toArray()).toEqual(['a']);
+    expect(cluster.now - from).toBeLessThanOrEqual(pausesExcusedMax * stallMs + nodeSilenceMs + 2 * stallMs);
+  }
+});
+
+test('short gaps do not delay the finding of a dead host', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(2_000, ['own', 'a', 'b']);
+  const from = cluster.now;
+  while (cluster.downAt.size === 0) cluster.stall(500, ['own', 'b']);
+  expect(cluster.downAt.get('a')! - from).toBeLessThanOrEqual(nodeSilenceMs + 500);
+});
+
+test('a manager that hears nobody has lost itself: nobody is down, not even much later', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(2_000, ['own', 'a', 'b']);
+  expect(cluster.pass(600_000, ['own']).size).toBe(0);
+  expect(cluster.isLost).toBe(true);
+  // One of them is heard again: the other one is judged from then on as always.
+  cluster.pass(1_000, ['own', 'a']);
+  expect(cluster.isLost).toBe(false);
+  expect(cluster.downAt.keys().toArray()).toEqual(['b']);
+});
+
+test('hosts that fall silent within one heartbeat of each other are not called down one by one', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(2_000, ['own', 'a', 'b']);
+  cluster.pass(600, ['own', 'b']);
+  expect(cluster.pass(60_000, ['own']).size).toBe(0);
+});
+
+test('the only other host is called down later, for the manager may be the one that is cut off', () => {
+  const cluster = new Cluster('own', 'a');
+  cluster.pass(1_000, ['own', 'a']);
+  expect(cluster.pass(20_000, ['own'])).toEqual(new Map([['a', 1_000 + loneSilenceMs]]));
+});
+
+test('the only other host is not called down while the manager’s own network is down', () => {
+  const cluster = new Cluster('own', 'a');
+  cluster.pass(1_000, ['own', 'a']);
+  cluster.own = { ...own, isAttached: false };
+  expect(cluster.pass(60_000, ['own']).size).toBe(0);
+  cluster.own = own;
+  expect(cluster.pass(lookMs, ['own']).size).toBe(1);
+});
+
+test('no more than half of the other hosts are called down at once; the rest gets more time', () => {
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  const cluster = new Cluster('own', ...names);
+  cluster.pass(2_000, ['own', ...names]);
+  expect(cluster.pass(crowdSilenceMs - 2 * lookMs, ['own', 'f']).size).toBe(3);
+  expect(cluster.pass(2 * lookMs, ['own', 'f']).size).toBe(5);
+});
+
+test('a manager’s own agent that does not come back is down, whoever else is heard', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(1_000, ['own', 'a', 'b']);
+  cluster.hearing.closed('own', cluster.now);
+  expect(cluster.pass(20_000, ['a', 'b']).get('own')).toBe(1_000 + agentReturnMs);
 });

@@ -1,51 +1,80 @@
-import { agentReturnMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
+import { agentReturnMs, heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
+import type { Hearing } from './hearing.ts';
 
-/** What is known of each node by its session. All times in ms. */
-export interface Hearing {
-  lastHeard: ReadonlyMap<string, number>;
-  /** When the connection of the agent was closed, where it is closed now. */
-  closedAt: ReadonlyMap<string, number>;
-  /** From when on silence counts: this manager's start, or its last long pause. */
-  countsFrom: number;
+/** Every node beats more often than this: one that was heard within it shows that the manager itself can hear. */
+const freshMs = heartbeatIntervalMs * 2;
+/**
+ * When the only other host falls silent, either of the two may be the one that is cut off, and nobody can say which.
+ * Then it has as long as an agent that ended has to come back.
+ */
+export const loneSilenceMs = agentReturnMs;
+/** When more than half of the other hosts are silent at once, those beyond the half are given this long. */
+export const crowdSilenceMs = 60_000;
+
+/** What a check of all nodes finds. */
+export interface SilencePlan {
+  plan: Plan;
+  /** The manager hears no other host, and so calls none of them down: it must be the one that is cut off. */
+  isLost: boolean;
+}
+
+/** What the manager knows of itself. */
+export interface OwnHost {
+  /** Its address; the node that has it is the manager's own. */
+  address: string | undefined;
+  /** Whether the host's own network is up, as far as it can tell. */
+  isAttached: boolean;
 }
 
 /**
  * Marks the nodes down whose hosts have been silent for `nodeSilenceMs`, or whose agents have ended and not come back for
- * `agentReturnMs`. A node that never reported stays unknown.
+ * `agentReturnMs`; more slowly where silence may be the manager's own fault, and not at all when it hears nobody. A node that
+ * never reported stays unknown. `now` is for time stamps; silence is measured by `hearing`.
  */
-export function planSilence(view: View, hearing: Hearing, now: number): Plan {
-  const plan: Plan = [];
-  for (const node of view.nodes.values()) {
-    if (node.status.state !== 'ready') continue;
-    const absence = absenceOf(node.id, hearing);
-    if (now - absence.since >= absence.limitMs) plan.push([markDown(node, absence.message, now)]);
-  }
-  return plan;
+export function planSilence(view: View, hearing: Hearing, own: OwnHost, now: number): SilencePlan {
+  const ready = [...view.nodes.values()].filter(({ status }) => status.state === 'ready');
+  const isOwn = ({ description }: Node) => own.address !== undefined && description?.address === own.address;
+  const others = ready.filter((node) => !isOwn(node));
+  const hearsAnyone = others.some(({ id }) => {
+    const { silentMs, isClosed } = hearing.absenceOf(id);
+    return !isClosed && silentMs < freshMs;
+  });
+  const isLost = others.length > 0 && !hearsAnyone && (others.length > 1 || !own.isAttached);
+  if (isLost) return { plan: [], isLost };
+  const absent = others.filter(({ id }) => isAbsent(hearing, id, others.length === 1 ? loneSilenceMs : 0));
+  const longestFirst = absent.sort((left, right) => silence(hearing, right) - silence(hearing, left));
+  const recent = hearing.calledDownWithin(crowdSilenceMs);
+  const most = Math.max(1, Math.floor((others.length + recent) / 2));
+  const called = longestFirst.filter(
+    (node, index) => recent + index < most || silence(hearing, node) >= crowdSilenceMs,
+  );
+  const ownAbsent = ready.filter((node) => isOwn(node) && isAbsent(hearing, node.id, 0));
+  return { plan: [...called, ...ownAbsent].map((node) => [markDown(node, hearing, now)]), isLost };
 }
 
-function absenceOf(nodeId: string, hearing: Hearing): { since: number; limitMs: number; message: string } {
-  const { countsFrom } = hearing;
-  const heard = hearing.lastHeard.get(nodeId);
-  const closed = hearing.closedAt.get(nodeId);
-  if (heard !== undefined && closed === undefined) {
-    const message = `it has been silent for ${nodeSilenceMs / 1000} s`;
-    return { since: Math.max(heard, countsFrom), limitMs: nodeSilenceMs, message };
-  }
-  const message = `its agent has not come back for ${agentReturnMs / 1000} s`;
-  return { since: Math.max(closed ?? 0, countsFrom), limitMs: agentReturnMs, message };
+function silence(hearing: Hearing, { id }: Node): number {
+  return hearing.absenceOf(id).silentMs;
 }
 
-function markDown(node: Node, message: string, now: number): Change {
-  const object: Node = { ...node, status: { state: 'down', since: now, message } };
-  return { kind: 'node', action: 'update', object };
+function limitMsOf(hearing: Hearing, nodeId: string): number {
+  return hearing.absenceOf(nodeId).isClosed ? agentReturnMs : nodeSilenceMs;
 }
 
-/**
- * From when on silence counts, after a check that comes `lateMs` after the one before: a manager that was itself
- * stopped or starved has not listened in the meantime, and must not blame the nodes for it.
- */
-export function countsFromAfter(countsFrom: number, sinceLastCheckMs: number, now: number): number {
-  return sinceLastCheckMs > nodeSilenceMs / 2 ? now : countsFrom;
+function isAbsent(hearing: Hearing, nodeId: string, leastMs: number): boolean {
+  return hearing.absenceOf(nodeId).silentMs >= Math.max(leastMs, limitMsOf(hearing, nodeId));
+}
+
+function markDown(node: Node, hearing: Hearing, now: number): Change {
+  const { silentMs, isClosed } = hearing.absenceOf(node.id);
+  const seconds = (Math.floor(silentMs / 100) / 10).toString();
+  const message = isClosed
+    ? `its agent has not come back for ${seconds} s`
+    : `it has been silent for ${seconds} s`;
+  return {
+    kind: 'node',
+    action: 'update',
+    object: { ...node, status: { state: 'down', since: now, message } },
+  };
 }

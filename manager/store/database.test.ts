@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import { groupChangesMax, openDatabase } from './database.ts';
 import { createMemoryStore } from './memory.ts';
-import type { Change, Database, ObjectKind } from './objects.ts';
+import type { Change, Database, ViewChange } from './objects.ts';
 import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import type { Store } from './store.ts';
 
@@ -57,9 +57,9 @@ test('an empty plan writes nothing', async () => {
   expect(database.view.revision).toBe(0);
 });
 
-test('listeners hear which kinds changed, until they stop', async () => {
-  const heard: ObjectKind[][] = [];
-  const stop = database.onChange((kinds) => heard.push([...kinds].sort()));
+test('listeners hear what has changed, until they stop', async () => {
+  const heard: ViewChange[] = [];
+  const stop = database.onChange((change) => heard.push(change));
   const service = sampleService('web');
   await database.write([
     [
@@ -69,7 +69,13 @@ test('listeners hear which kinds changed, until they stop', async () => {
   ]);
   stop();
   await database.write([[create('a')]]);
-  expect(heard).toEqual([['service', 'task']]);
+  const [change] = heard;
+  expect(heard).toHaveLength(1);
+  expect([...change!.kinds].sort()).toEqual(['service', 'task']);
+  expect(change!.objects).toMatchObject([
+    { kind: 'service', id: 'web', before: undefined, after: { spec: { name: 'app_web' } } },
+    { kind: 'task', id: 'web-1', before: undefined, after: { slot: 1 } },
+  ]);
 });
 
 test('two databases on one store see each other and agree', async () => {

@@ -2,7 +2,7 @@ import type { Clock } from '../../src/util/clock.ts';
 import { assert, ShoalError } from '../../src/util/errors.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import type { Change, Database, ObjectKind, Plan, View } from './objects.ts';
+import type { Change, Database, Plan, View, ViewChange } from './objects.ts';
 import type { Store, Transaction } from './store.ts';
 import { transactionChangesMax } from './transaction.ts';
 import { encodeObject, keyOf, MutableView } from './view.ts';
@@ -27,7 +27,7 @@ class StoreDatabase implements Database {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #view = new MutableView();
-  readonly #callbacks = new Set<(kinds: ReadonlySet<ObjectKind>) => void>();
+  readonly #callbacks = new Set<(change: ViewChange) => void>();
   readonly #stop = new AbortController();
   /** Writers that wait for the view to reach a revision. */
   #waiting: { revision: number; resolve: () => void; reject: (error: Error) => void }[] = [];
@@ -64,9 +64,9 @@ class StoreDatabase implements Database {
     return { conflicts };
   }
 
-  onChange(callback: (kinds: ReadonlySet<ObjectKind>) => void): () => void {
+  onChange(callback: (change: ViewChange) => void): () => void {
     // Wrapped, so that the same function given twice is called twice and stopped one at a time.
-    const entry = (kinds: ReadonlySet<ObjectKind>) => callback(kinds);
+    const entry = (change: ViewChange) => callback(change);
     this.#callbacks.add(entry);
     return () => this.#callbacks.delete(entry);
   }
@@ -112,13 +112,13 @@ class StoreDatabase implements Database {
     throw error;
   }
 
-  #changed(kinds: ReadonlySet<ObjectKind>): void {
+  #changed(change: ViewChange): void {
     const reached = this.#waiting.filter(({ revision }) => revision <= this.#view.revision);
     if (reached.length > 0) {
       this.#waiting = this.#waiting.filter(({ revision }) => revision > this.#view.revision);
       for (const { resolve } of reached) resolve();
     }
-    if (kinds.size > 0) for (const callback of this.#callbacks) callback(kinds);
+    if (change.objects.length > 0) for (const callback of this.#callbacks) callback(change);
   }
 
   #reached(revision: number): Promise<void> {

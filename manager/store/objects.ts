@@ -29,6 +29,22 @@ export type Change = {
     | { kind: Kind; action: 'delete'; object: ObjectKinds[Kind] };
 }[ObjectKind];
 
+/** One object of the view that is there, gone, or another one now. */
+export type ObjectChange = {
+  [Kind in ObjectKind]: {
+    kind: Kind;
+    id: string;
+    before: ObjectKinds[Kind] | undefined;
+    after: ObjectKinds[Kind] | undefined;
+  };
+}[ObjectKind];
+
+/** What one step of the view has changed. */
+export interface ViewChange {
+  kinds: ReadonlySet<ObjectKind>;
+  objects: readonly ObjectChange[];
+}
+
 /**
  * All objects in memory with their indexes, as of one revision. What the pure functions plan from. Never modified by its
  * readers; objects in it are replaced, not changed.
@@ -61,6 +77,6 @@ export type Plan = Change[][];
 export interface Database {
   readonly view: View;
   write(plan: Plan): Promise<{ conflicts: number }>;
-  /** Calls back after each change of the view with the kinds that changed; returns how to stop. */
-  onChange(callback: (kinds: ReadonlySet<ObjectKind>) => void): () => void;
+  /** Calls back after each change of the view with what has changed; returns how to stop. */
+  onChange(callback: (change: ViewChange) => void): () => void;
 }

@@ -23,7 +23,7 @@ export function createViewLoop({ database, kinds, ...options }: ViewLoopOptions)
   return {
     start: () => {
       unsubscribe ??= database.onChange((changed) => {
-        if (kinds.some((kind) => changed.has(kind))) loop.poke();
+        if (kinds.some((kind) => changed.kinds.has(kind))) loop.poke();
       });
       loop.start();
     },

@@ -15,7 +15,7 @@ const put = (
 
 test('a view holds what the batches told, with the revision of each', () => {
   const view = new MutableView();
-  expect(view.apply({ revision: 3, events: [put('service', web)] })).toEqual(new Set(['service']));
+  expect(view.apply({ revision: 3, events: [put('service', web)] }).kinds).toEqual(new Set(['service']));
   view.apply({ revision: 5, events: [put('task', sampleTask(web, 1)), put('task', sampleTask(web, 2))] });
   expect(view.revision).toBe(5);
   expect(view.serviceByName('app_web')).toEqual({ ...web, revision: 3 });
@@ -51,7 +51,7 @@ test('a name that passed to another object stays found when the first one goes',
 test('keys that are no objects raise the revision and nothing else', () => {
   const view = new MutableView();
   const events: StoreEvent[] = [{ type: 'put', key: 'election/leader', value: 'not json' }];
-  expect(view.apply({ revision: 1, events })).toEqual(new Set());
+  expect(view.apply({ revision: 1, events })).toEqual({ kinds: new Set(), objects: [] });
   expect(view.revision).toBe(1);
 });
 
@@ -67,7 +67,8 @@ test('a reset becomes the listing and tells only the kinds that it changed', () 
   view.apply({ revision: 2, events: [put('task', sampleTask(web, 1))] });
   const before = view.services.get('web');
   const value = encodeObject(web);
-  expect(view.reset(9, [{ key: 'service/web', value, revision: 1 }])).toEqual(new Set(['task']));
+  const { objects } = view.reset(9, [{ key: 'service/web', value, revision: 1 }]);
+  expect(objects).toMatchObject([{ kind: 'task', id: 'web-1', before: { slot: 1 }, after: undefined }]);
   expect(view.services.get('web')).toBe(before);
   expect([view.tasks.size, view.revision]).toEqual([0, 9]);
 });

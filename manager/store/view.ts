@@ -6,7 +6,7 @@ import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
-import type { ObjectKind, ObjectKinds, Plan, View } from './objects.ts';
+import type { ObjectChange, ObjectKind, ObjectKinds, Plan, View, ViewChange } from './objects.ts';
 import type { StoredValue, WatchBatch } from './store.ts';
 
 /** Every kind, in the order in which a reader may want them. */
@@ -109,53 +109,50 @@ export class MutableView implements View {
     return this.#byNode.get(nodeId)?.values() ?? [];
   }
 
-  /** Takes over one transaction's events; gives the kinds that it changed. */
-  apply(batch: WatchBatch): Set<ObjectKind> {
+  /** Takes over one transaction's events; gives what they changed. */
+  apply(batch: WatchBatch): ViewChange {
     assert(batch.revision > this.revision, `revision ${batch.revision} comes after ${this.revision}`);
-    const changed = new Set<ObjectKind>();
+    const objects: ObjectChange[] = [];
     for (const event of batch.events) {
       const parsed = parseKey(event.key);
       if (parsed === undefined) continue;
-      changed.add(parsed.kind);
-      if (event.type === 'delete') this.remove(parsed.kind, parsed.id);
-      else this.#putStored(parsed.kind, event.value, batch.revision);
+      if (event.type === 'delete') objects.push(this.remove(parsed.kind, parsed.id));
+      else objects.push(this.#putStored(parsed.kind, event.value, batch.revision));
     }
     this.revision = batch.revision;
-    return changed;
+    return changeOf(objects);
   }
 
-  /** Becomes exactly what a listing of the whole store holds; gives the kinds in which that changed anything. */
-  reset(revision: number, values: StoredValue[]): Set<ObjectKind> {
-    const changed = new Set<ObjectKind>();
+  /** Becomes exactly what a listing of the whole store holds; gives what that changed. */
+  reset(revision: number, values: StoredValue[]): ViewChange {
+    const objects: ObjectChange[] = [];
     const listed = new Set<string>();
     for (const { key, value, revision } of values) {
       const parsed = parseKey(key);
       if (parsed === undefined) continue;
       listed.add(key);
       if (this.#objects[parsed.kind].get(parsed.id)?.revision === revision) continue;
-      this.#putStored(parsed.kind, value, revision);
-      changed.add(parsed.kind);
+      objects.push(this.#putStored(parsed.kind, value, revision));
     }
     for (const kind of objectKinds) {
       for (const id of this.#objects[kind].keys()) {
         if (listed.has(keyOf(kind, id))) continue;
-        this.remove(kind, id);
-        changed.add(kind);
+        objects.push(this.remove(kind, id));
       }
     }
     this.revision = revision;
-    return changed;
+    return changeOf(objects);
   }
 
-  #putStored<Kind extends ObjectKind>(kind: Kind, text: string, revision: number): void {
+  #putStored<Kind extends ObjectKind>(kind: Kind, text: string, revision: number): ObjectChange {
     const object = JSON.parse(text) as ObjectKinds[Kind];
     object.revision = revision;
-    this.put(kind, object);
+    return this.put(kind, object);
   }
 
   /** Adds or replaces one object as it is. */
-  put<Kind extends ObjectKind>(kind: Kind, object: ObjectKinds[Kind]): void {
-    this.remove(kind, object.id);
+  put<Kind extends ObjectKind>(kind: Kind, object: ObjectKinds[Kind]): ObjectChange {
+    const { before } = this.remove(kind, object.id);
     (this.#objects[kind] as Map<string, ObjectKinds[Kind]>).set(object.id, object);
     if (kind === 'service') this.#serviceIds.set((object as Service).spec.name, object.id);
     if (kind === 'network') this.#networkIds.set((object as Network).spec.name, object.id);
@@ -164,12 +161,14 @@ export class MutableView implements View {
       addTo(this.#byService, task.serviceId, task);
       if (task.nodeId !== undefined) addTo(this.#byNode, task.nodeId, task);
     }
+    return { kind, id: object.id, before, after: object } as ObjectChange;
   }
 
   /** Removes one object; one that is not there is no fault. */
-  remove(kind: ObjectKind, id: string): void {
+  remove(kind: ObjectKind, id: string): ObjectChange {
     const object = this.#objects[kind].get(id);
-    if (object === undefined) return;
+    const change = { kind, id, before: object, after: undefined } as ObjectChange;
+    if (object === undefined) return change;
     this.#objects[kind].delete(id);
     if (kind === 'service') dropName(this.#serviceIds, (object as Service).spec.name, id);
     if (kind === 'network') dropName(this.#networkIds, (object as Network).spec.name, id);
@@ -178,7 +177,12 @@ export class MutableView implements View {
       dropFrom(this.#byService, task.serviceId, id);
       if (task.nodeId !== undefined) dropFrom(this.#byNode, task.nodeId, id);
     }
+    return change;
   }
+}
+
+function changeOf(objects: ObjectChange[]): ViewChange {
+  return { kinds: new Set(objects.map(({ kind }) => kind)), objects };
 }
 
 function addTo(index: Map<string, Map<string, Task>>, key: string, task: Task): void {
@@ -232,13 +236,15 @@ export function viewOf(objects: ViewObjects): MutableView {
   return view;
 }
 
-/** Changes the view as if the plan had been written, one revision a group. For tests of pure planners. */
-export function applyPlan(view: MutableView, plan: Plan): void {
+/** Changes the view as if the plan had been written, one revision a group; gives what has changed. For tests of pure planners. */
+export function applyPlan(view: MutableView, plan: Plan): ViewChange {
+  const objects: ObjectChange[] = [];
   for (const group of plan) {
     view.revision++;
-    for (const change of group) {
-      if (change.action === 'delete') view.remove(change.kind, change.object.id);
-      else view.put(change.kind, { ...change.object, revision: view.revision });
+    for (const { kind, action, object } of group) {
+      if (action === 'delete') objects.push(view.remove(kind, object.id));
+      else objects.push(view.put(kind, { ...object, revision: view.revision }));
     }
   }
+  return changeOf(objects);
 }

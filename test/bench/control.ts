@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { createAllocator } from '../../manager/allocator/allocator.ts';
@@ -37,7 +36,7 @@ export interface ControlResult {
   sizes: {
     tasks: number;
     nodes: number;
-    /** How long the event loop is busy because one task has changed, by the loop that looks at it. */
+    /** What the manager's thread computes because one task has changed, by the loop that looks at it. */
     busyMs: Record<LoopName, number>;
     /** From a node's last heartbeat until it is called down, while tasks change all the time; undefined: not found. */
     findMs: number | undefined;
@@ -75,15 +74,16 @@ export async function measureControl(rounds: number, sizes = allSizes): Promise<
   return result;
 }
 
-/** The median of how long the event loop is busy with one task that begins to run. */
+/** The median of the time that the manager's thread computes for one task that begins to run. */
 async function busyPerChange(database: Database, rounds: number): Promise<number> {
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
     await systemClock.sleep(settleMs);
-    const before = performance.eventLoopUtilization();
+    const before = process.threadCpuUsage();
     await changeOneTask(database);
     await systemClock.sleep(settleMs);
-    times.push(performance.eventLoopUtilization(before).active);
+    const { user, system } = process.threadCpuUsage(before);
+    times.push((user + system) / 1000);
   }
   return median(times);
 }
@@ -176,7 +176,7 @@ async function changeOften(database: Database, signal: AbortSignal): Promise<voi
 export function controlTable({ sizes }: ControlResult): string {
   const show = (value: number | undefined) => (value === undefined ? '—' : value.toFixed(1));
   return [
-    'Milliseconds the manager is busy because one task has changed, by loop; and until a silent node is down while',
+    'Milliseconds of the manager’s processor because one task has changed, by loop; and until a silent node is down while',
     `${changesPerSecond} tasks change a second (— : not within ${findMsMax / 1000} s).`,
     '',
     renderTable([

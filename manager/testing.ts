@@ -59,6 +59,7 @@ export interface TestManager extends AsyncDisposable {
   folder: string;
   /** Over the local socket. */
   client: Client;
+  socketPath: string;
   port: number;
   token(role: NodeRole): string;
   join(role: NodeRole): Promise<TestIdentity>;
@@ -109,6 +110,7 @@ export async function startTestManager(): Promise<TestManager> {
     audit,
     folder,
     client,
+    socketPath,
     port,
     token,
     join: async (role) => {

@@ -1,5 +1,6 @@
 import { ShoalError } from '../../src/util/errors.ts';
 import type { AdministratorAnswer } from '../../src/wire/api.ts';
+import { joinBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import type { Route } from './router.ts';
 import { administratorCreateSchema } from './schema.ts';
@@ -20,6 +21,7 @@ export function administratorRoutes(context: ApiContext): Route[] {
       method: 'POST',
       pattern: '/administrators',
       access: 'admin',
+      bodyBytesMax: joinBodyBytesMax,
       status: 201,
       handle: async ({ body, objects }): Promise<AdministratorAnswer> => {
         const given = checkSchema(administratorCreateSchema, await body());

@@ -1,5 +1,5 @@
 import { ShoalError } from '../../src/util/errors.ts';
-import type { ApplicationStatus, ApplyResult } from '../../src/wire/api.ts';
+import { apiBodyBytesMax, type ApplicationStatus, type ApplyResult } from '../../src/wire/api.ts';
 import { groupChangesMax } from '../store/database.ts';
 import type { Database, View } from '../store/objects.ts';
 import { planApply, planRemove, type ApplyPlan } from './apply.ts';
@@ -49,6 +49,7 @@ export function applicationRoutes(context: ApiContext): Route[] {
     },
     {
       method: 'PUT',
+      bodyBytesMax: apiBodyBytesMax,
       pattern: '/applications/:name',
       access: 'operator',
       handle: (call) => putApplication(context, call),

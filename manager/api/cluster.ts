@@ -6,6 +6,7 @@ import type { NodeRole } from '../../src/spec/node.ts';
 import type { ClusterInfo, JoinTokens, VersionInfo } from '../../src/wire/api.ts';
 import { joinTokens, rotateToken } from '../ca/cluster.ts';
 import type { View } from '../store/objects.ts';
+import { joinBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { streamed, type Route } from './router.ts';
 import { joinSchema, renewSchema } from './schema.ts';
@@ -61,6 +62,7 @@ export function joinRoutes(context: ApiContext): Route[] {
     {
       method: 'POST',
       pattern: '/join',
+      bodyBytesMax: joinBodyBytesMax,
       access: 'anyone',
       handle: async ({ body, objects }) => {
         const answer = await joiner.join(checkSchema(joinSchema, await body()));
@@ -71,6 +73,7 @@ export function joinRoutes(context: ApiContext): Route[] {
     {
       method: 'POST',
       pattern: '/renew',
+      bodyBytesMax: joinBodyBytesMax,
       access: 'node',
       handle: async ({ body, identity }) => {
         if (identity.kind !== 'node') throw new ShoalError('unauthenticated', 'Cannot renew no certificate');

@@ -30,7 +30,7 @@ export function objectRoutes(context: ApiContext): Route[] {
       pattern: '/services/:ref/scale',
       access: 'operator',
       handle: async ({ parameters, body, objects }) => {
-        const { replicas } = checkSchema<{ replicas: number }>(scaleSchema, await body());
+        const { replicas } = checkSchema(scaleSchema, await body());
         objects.push(`scale service ${parameters.ref!} to ${replicas}`);
         return await scale(database, parameters.ref!, replicas);
       },

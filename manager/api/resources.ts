@@ -7,6 +7,7 @@ import { driverOptionsFault } from '../../src/spec/volume-options.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { UsedBy, VolumeRemoval } from '../../src/wire/api.ts';
 import type { Change, View } from '../store/objects.ts';
+import { fileBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { applyQueueKey } from './janitor.ts';
 import { writeAgain } from './objects.ts';
@@ -107,6 +108,7 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       method: 'POST',
       pattern: path,
       access: 'operator',
+      bodyBytesMax: fileBodyBytesMax,
       status: 201,
       handle: async ({ body, objects }) => {
         const given = await body();

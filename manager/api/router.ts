@@ -27,6 +27,8 @@ export interface Route {
   handle: (call: Call) => unknown;
   /** @default 200 */
   status?: number;
+  /** A larger body is refused with 413. @default `bodyBytesMax` in `bodies.ts` */
+  bodyBytesMax?: number;
   /** Whether attempts go into the audit log; refused ones always do. @default all but GET */
   audited?: boolean;
 }

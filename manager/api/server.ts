@@ -1,35 +1,34 @@
-import { chmodSync, rmSync } from 'node:fs';
 import http from 'node:http';
-import https from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type https from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
+import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { frameBytesMax } from '../../src/wire/frames.ts';
-import { agentMessageBytesMax } from '../../src/wire/session.ts';
-import type { Clock } from '../../src/util/clock.ts';
-import type { Database } from '../store/objects.ts';
 import { apiErrorOf } from '../../src/wire/api-error.ts';
+import { frameBytesMax } from '../../src/wire/frames.ts';
+import { refusePages } from '../../src/wire/origin.ts';
+import { agentMessageBytesMax } from '../../src/wire/session.ts';
 import type { Audit } from '../audit/audit.ts';
+import type { Database } from '../store/objects.ts';
+import { Admission } from './admission.ts';
 import { recordAttempt, type Attempt } from './audit.ts';
-import { readBody, sendError, sendJson, statusOf } from './http.ts';
+import { Bodies, bodyBytesMax } from './bodies.ts';
 import { Callers } from './callers.ts';
+import { sendError, sendJson, statusOf } from './http.ts';
 import { checkAccess, type Access, type Identity } from './identity.ts';
+import { connectionKey, listenOnSocket, listenWithTls, secureContext } from './listeners.ts';
+import type { Listener, TlsMaterial } from './listeners.ts';
 import { findRoute, matchPattern, streamed, type Call, type Route } from './router.ts';
 
-const limits: http.ServerOptions = {
-  headersTimeout: 10_000,
-  requestTimeout: 60_000,
-  keepAliveTimeout: 60_000,
-  // A caller that vanished without a word is noticed by the kernel.
-  keepAlive: true,
-  keepAliveInitialDelay: 30_000,
-  // The request of an exec travels in the query.
-  maxHeaderSize: 64 * 1024,
-};
-const connectionsMax = 4_096;
 const switchingProtocols = 101;
+/** A refused upgrade is closed this much later at the latest. */
+const refusedMsMax = 1_000;
+/** An answer that has not been read this long after it was given, and what its size adds, is cut off. */
+const answerMsMin = 60_000;
+const answerBytesPerMsMin = 64;
 
 export interface UpgradeCall {
   /** As in `Call`. */
@@ -55,12 +54,6 @@ export interface PreparedUpgrade {
   accept: (socket: WebSocket) => void;
   /** Called instead of `accept` when the caller has gone in the meantime. */
   abandon?: () => void;
-}
-
-export interface TlsMaterial {
-  certificatePem: string;
-  privateKeyPem: string;
-  certificateAuthorityPem: string;
 }
 
 export interface ApiServer {
@@ -93,7 +86,11 @@ class Server implements ApiServer {
   readonly #unsubscribe: () => void;
   readonly #log: Logger;
   readonly #stop = new AbortController();
-  readonly #servers: http.Server[] = [];
+  readonly #listeners: Listener[] = [];
+  readonly #clock: Clock;
+  readonly #admission: Admission;
+  readonly #bodies = new Bodies();
+  readonly #counted = new WeakSet<Socket>();
   readonly #sockets = {
     session: new WebSocketServer({
       noServer: true,
@@ -110,39 +107,26 @@ class Server implements ApiServer {
     this.#callers = new Callers(database.view, clock);
     this.#audit = audit;
     this.#log = log;
+    this.#clock = clock;
+    this.#admission = new Admission(clock, log);
     this.#unsubscribe = database.onChange(({ kinds }) => {
       if (kinds.has('administrator') || kinds.has('node')) this.#callers.enforce();
     });
   }
 
   async listenLocal(socketPath: string): Promise<void> {
-    rmSync(socketPath, { force: true });
-    const server = http.createServer(limits);
-    this.#serve(server);
-    // Made with mode 0600 from the first moment: nobody else can connect before the mode is set.
-    const before = process.umask(0o177);
-    try {
-      await listen(server, { path: socketPath });
-    } finally {
-      process.umask(before);
-    }
-    chmodSync(socketPath, 0o600);
+    this.#serve(await listenOnSocket(socketPath));
   }
 
   async listenSecure(host: string, port: number, tls: TlsMaterial): Promise<number> {
-    const server = https.createServer({
-      ...limits,
-      ...secureContext(tls),
-      minVersion: 'TLSv1.3',
-      requestCert: true,
-      // Joining works without a certificate; every other route checks who is there.
-      rejectUnauthorized: false,
+    const listener = await listenWithTls({ host, port }, tls, this.#admission, this.#log);
+    this.#secure = listener.server;
+    this.#serve(listener);
+    // A certificate that counts lifts the connection out of the crowd before its first request.
+    listener.server.on('secureConnection', (socket: TLSSocket) => {
+      this.#admit({ socket } as unknown as http.IncomingMessage);
     });
-    this.#secure = server;
-    this.#serve(server);
-    server.on('tlsClientError', (error) => this.#log.debug('TLS refused', { error: error.message }));
-    await listen(server, { host, port });
-    return (server.address() as AddressInfo).port;
+    return listener.port;
   }
 
   replaceCertificate(tls: TlsMaterial): void {
@@ -152,25 +136,40 @@ class Server implements ApiServer {
   async stop(): Promise<void> {
     this.#stop.abort(new ShoalError('unavailable', 'The manager stops'));
     this.#unsubscribe();
-    const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
     for (const { clients } of Object.values(this.#sockets)) for (const client of clients) client.terminate();
-    for (const server of this.#servers) server.closeAllConnections();
-    await Promise.all(closed);
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
   }
 
-  #serve(server: http.Server): void {
-    server.maxConnections = connectionsMax;
+  #serve(listener: Listener): void {
+    const { server } = listener;
     server.on('request', (request, response) => {
       this.#handle(request, response).catch((error: unknown) => this.#fail(request, response, error));
     });
     server.on('upgrade', (request, socket, head) => {
       socket.on('error', (error) => this.#log.debug('connection failed', { error: error.message }));
-      this.#upgrade(request, socket, head).catch((error: unknown) => refuseUpgrade(socket, error));
+      this.#upgrade(request, socket, head).catch((error: unknown) => this.#refuse(socket, error));
     });
-    this.#servers.push(server);
+    this.#listeners.push(listener);
+  }
+
+  /** Who sent the request. Whoever is known has connections of its own, and only so many. */
+  #admit(request: http.IncomingMessage): Identity {
+    const identity = this.#callers.identify(request);
+    const caller = callerKey(identity);
+    const { socket } = request;
+    if (caller === undefined || this.#counted.has(socket)) return identity;
+    this.#counted.add(socket);
+    if (this.#admission.recognise(connectionKey(socket), caller)) {
+      socket.once('close', () => this.#admission.release(caller));
+    } else {
+      this.#log.warn('a connection is refused: the caller has too many', { caller });
+      socket.destroy();
+    }
+    return identity;
   }
 
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    refusePages(request.headers);
     const url = urlOf(request);
     const { route, parameters } = findRoute(this.#routes, request.method ?? 'GET', url.pathname);
     const { audited = route.method !== 'GET' } = route;
@@ -180,7 +179,7 @@ class Server implements ApiServer {
     const gone = new AbortController();
     response.on('close', () => gone.abort(new ShoalError('unavailable', 'The caller has gone')));
     const signal = AbortSignal.any([gone.signal, this.#stop.signal]);
-    const body = () => readBody(request);
+    const body = () => this.#bodies.read(request, route.bodyBytesMax ?? bodyBytesMax);
     const query = url.searchParams;
     const call: Call = { request, response, identity, parameters, query, objects, signal, body };
     const value = await this.#audited(
@@ -189,11 +188,18 @@ class Server implements ApiServer {
       async () => await route.handle(call),
     );
     if (value === streamed) response.end();
-    else sendJson(response, status, value);
+    else this.#answer(response, status, value);
+  }
+
+  /** Whoever does not read the answer in good time does not get the rest of it. */
+  #answer(response: http.ServerResponse, status: number, value: unknown): void {
+    const bytes = sendJson(response, status, value);
+    const cancel = this.#clock.after(answerMsMin + bytes / answerBytesPerMsMin, () => response.destroy());
+    response.once('close', cancel);
   }
 
   #attempt(request: http.IncomingMessage, url: URL): Attempt {
-    const identity = this.#callers.identify(request);
+    const identity = this.#admit(request);
     return { identity, request, method: request.method ?? 'GET', path: url.pathname, objects: [] };
   }
 
@@ -227,6 +233,7 @@ class Server implements ApiServer {
   }
 
   async #upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    refusePages(request.headers);
     const url = urlOf(request);
     for (const route of this.#upgrades) {
       const parameters = matchPattern(route.pattern, url.pathname);
@@ -247,10 +254,19 @@ class Server implements ApiServer {
     }
     throw new ShoalError('not_found', `Cannot open ${url.pathname}: there is no such path`);
   }
-}
 
-function secureContext(tls: TlsMaterial): { cert: string; key: string; ca: string } {
-  return { cert: tls.certificatePem, key: tls.privateKeyPem, ca: tls.certificateAuthorityPem };
+  /** Answers an upgrade that is refused, and closes the connection whether the other side does or not. */
+  #refuse(socket: Duplex, error: unknown): void {
+    const body = JSON.stringify({ error: apiErrorOf(error) });
+    const status = statusOf(error);
+    socket.end(
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Error'}\r\ncontent-type: application/json\r\n` +
+        `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    );
+    socket.resume(); // what it still sends is of no use, and its end must be seen
+    const cancel = this.#clock.after(refusedMsMax, () => socket.destroy());
+    socket.once('close', cancel);
+  }
 }
 
 function urlOf(request: http.IncomingMessage): URL {
@@ -261,25 +277,8 @@ function urlOf(request: http.IncomingMessage): URL {
   }
 }
 
-function refuseUpgrade(socket: Duplex, error: unknown): void {
-  const body = JSON.stringify({ error: apiErrorOf(error) });
-  const status = statusOf(error);
-  socket.end(
-    `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Error'}\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
-}
-
-function listen(
-  server: http.Server,
-  where: { path: string } | { host: string; port: number },
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const place = 'path' in where ? where.path : `${where.host}:${where.port}`;
-      const code = cause.code === 'EADDRINUSE' ? 'port_taken' : 'unavailable';
-      reject(new ShoalError(code, `Cannot listen on ${place}`, { cause }));
-    });
-    server.listen(where, resolve);
-  });
+/** Whose connections are counted together; undefined for the local socket and for those who are not known. */
+function callerKey(identity: Identity): string | undefined {
+  if (identity.kind === 'node') return `node ${identity.node.id}`;
+  return identity.kind === 'administrator' ? `administrator ${identity.administrator.id}` : undefined;
 }

@@ -1,0 +1,106 @@
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { connect as connectTcp } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { expect, test } from 'vitest';
+import { managerServerName } from '../../src/wire/certificates.ts';
+import { sessionPath } from '../../src/wire/session.ts';
+import { startTestManager, until, type TestManager } from '../testing.ts';
+import { strangersOfAddressMax } from './admission.ts';
+import { joinBodyBytesMax } from './bodies.ts';
+
+/** A TLS connection without a certificate of ours. */
+async function stranger(manager: TestManager): Promise<TLSSocket> {
+  const socket = connectTls({
+    port: manager.port,
+    host: '127.0.0.1',
+    servername: managerServerName,
+    rejectUnauthorized: false,
+  });
+  socket.on('error', () => undefined); // closed by the other side
+  await once(socket, 'secureConnect');
+  return socket;
+}
+
+/** Writes a request and gives all that comes back until the other side closes. */
+async function answerTo(socket: TLSSocket, request: string): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  socket.write(request);
+  if (!socket.closed) await once(socket, 'close');
+  return text;
+}
+
+const join = (headers: string, body: string) => `POST /join HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n${body}`;
+
+test('a body that is announced as too large is refused at once, and the connection closed', async () => {
+  await using manager = await startTestManager();
+  const answer = await answerTo(await stranger(manager), join('content-length: 32505856', 'x'.repeat(1_000)));
+  expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+  expect(answer).toContain(`over ${joinBodyBytesMax} bytes`);
+});
+
+test('a body that turns out too large is refused as soon as it is, whatever follows', async () => {
+  await using manager = await startTestManager();
+  const chunk = `${(joinBodyBytesMax + 1).toString(16)}\r\n${'['.repeat(joinBodyBytesMax + 1)}\r\n`;
+  const answer = await answerTo(await stranger(manager), join('transfer-encoding: chunked', chunk));
+  expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+});
+
+test('brackets without an end are refused before they are parsed', async () => {
+  await using manager = await startTestManager();
+  const body = '['.repeat(1_000);
+  const headers = `connection: close\r\ncontent-length: ${body.length}`;
+  const answer = await answerTo(await stranger(manager), join(headers, body));
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+  expect(answer).toContain('nested more than');
+});
+
+test('a refused upgrade is closed, though the other side keeps it open', async () => {
+  await using manager = await startTestManager();
+  const upgrade =
+    `GET ${sessionPath} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n` +
+    'sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
+  const options = { port: manager.port, host: '127.0.0.1', rejectUnauthorized: false, allowHalfOpen: true };
+  const socket = connectTls(options);
+  socket.on('error', () => undefined);
+  await once(socket, 'secureConnect');
+  socket.write(upgrade);
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  expect(answer.toString()).toMatch(/^HTTP\/1\.1 401 /);
+  await until(() => !socket.write('x') || socket.closed); // fails once nobody is there any more
+});
+
+test('silent connections keep nobody out, and do not pile up', async () => {
+  await using manager = await startTestManager();
+  const administrator = await manager.administrator('viewer');
+  const silent = Array.from({ length: strangersOfAddressMax * 3 }, () => {
+    const socket = connectTcp(manager.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    return socket;
+  });
+  await until(() => silent.filter(({ closed }) => closed).length >= strangersOfAddressMax * 2);
+  await expect(manager.call('/api/v1/version', administrator)).resolves.toMatchObject({ apiVersion: 'v1' });
+  for (const socket of silent) socket.destroy();
+});
+
+test('a web page can use neither socket', async () => {
+  await using manager = await startTestManager();
+  const status = (headers: Record<string, string>) =>
+    new Promise((resolve, reject) => {
+      const socketPath = manager.socketPath;
+      httpRequest({ socketPath, path: '/api/v1/version', headers }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      })
+        .on('error', reject)
+        .end();
+    });
+  expect(await status({})).toBe(200);
+  expect(await status({ origin: 'https://example.org' })).toBe(403);
+  expect(await status({ 'sec-fetch-site': 'cross-site' })).toBe(403);
+  const headers = 'origin: null\r\nconnection: close';
+  expect(
+    await answerTo(await stranger(manager), `GET /ca HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n`),
+  ).toMatch(/^HTTP\/1\.1 403 /);
+});

@@ -367,7 +367,7 @@ class Connection {
     if (clock.now() - this.#heardAt > intervalMs * silentHeartbeatsMax) {
       return this.end('the manager has been silent too long');
     }
-    this.send({ type: 'heartbeat' });
+    this.send({ type: 'heartbeat', at: clock.now() });
     if (socket.readyState === WebSocket.OPEN) socket.ping();
     this.#timer('beat', intervalMs, () => this.#beat(intervalMs));
   }

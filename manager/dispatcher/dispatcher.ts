@@ -182,7 +182,7 @@ class SessionDispatcher implements Dispatcher {
     if (this.#sessions.get(session.nodeId) !== session) return;
     switch (message.type) {
       case 'heartbeat':
-        return;
+        return this.#beat(session, message);
       case 'hello':
         this.#greet(session, message.description).catch((error: unknown) => session.close(messageOf(error)));
         return;
@@ -201,6 +201,16 @@ class SessionDispatcher implements Dispatcher {
       default:
         unreachable(message);
     }
+  }
+
+  #beat(session: Session, { at }: Extract<AgentMessage, { type: 'heartbeat' }>): void {
+    const { clock } = this.#options;
+    const isNews = at !== undefined && session.findings.noteTime(at, clock.now(), clock.monotonic());
+    if (isNews && session.ready) this.#tellFindings(session);
+  }
+
+  #tellFindings({ nodeId, findings }: Session): void {
+    this.#conditions.report(nodeId, 'manager', findings.list());
   }
 
   #report(session: Session, message: Extract<AgentMessage, { type: 'status' }>): void {
@@ -237,6 +247,8 @@ class SessionDispatcher implements Dispatcher {
       version,
       at: clock.now(),
     });
+    session.findings.noteVersion(version, description.shoalVersion);
+    this.#tellFindings(session);
     session.ready = true;
     this.#assigner.add(session);
     this.#assigning.poke();

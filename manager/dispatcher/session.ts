@@ -5,6 +5,7 @@ import type { Logger } from '../../src/util/log.ts';
 import { prepareOpen, readMessage } from '../../src/wire/check.ts';
 import { agentMessages, type AgentMessage, type ManagerMessage } from '../../src/wire/session.ts';
 import type { Recipient } from './assigner.ts';
+import { Findings } from './findings.ts';
 import type { Fragment, Increment } from './fragment.ts';
 import { SentState } from './knowledge.ts';
 import { Outgoing, type Batch } from './messages.ts';
@@ -30,6 +31,8 @@ export interface SessionEvents {
 export class Session implements Recipient {
   readonly nodeId: string;
   readonly state = new SentState();
+  /** What the manager sees of the node. */
+  readonly findings = new Findings();
   /** Set once the node's hello is stored; assignments are sent from then on. */
   ready = false;
   /** The agent asks for everything anew. */

@@ -309,8 +309,8 @@ export const agentMessages = {
     host: shortText,
     description: nodeDescription,
   }),
-  /** `stalledMs`: the agent lives, but its main loop has stood still for so long. */
-  heartbeat: object({ type: values('heartbeat'), 'stalledMs?': count }),
+  /** `at`: the agent's time. `stalledMs`: the agent lives, but its main loop has stood still for so long. */
+  heartbeat: object({ type: values('heartbeat'), 'at?': time, 'stalledMs?': count }),
   /** All conditions that hold on the host; replaces what was told before. Sent after `hello` and whenever one changes. */
   conditions: object({
     type: values('conditions'),

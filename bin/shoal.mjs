@@ -13,6 +13,8 @@ const entry = existsSync(source) ? source : path('../dist/src/main.js');
 
 if (Number(process.versions.node.split('.')[0]) >= majorMin) {
   module.enableCompileCache();
+  // Threads that may wait for a disk or a file server that stands still; four would be all too soon taken.
+  if (process.argv[2] === 'daemon') process.env.UV_THREADPOOL_SIZE ??= '16';
   await import(entry);
 } else {
   const newer = path('../node_modules/.bin/node');

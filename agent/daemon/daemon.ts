@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isNoSpace } from '../disk/space.ts';
 import type { Engine } from '../engine/engine.ts';
 import { version } from '../../src/spec/version.ts';
 import { withDeadline } from '../../src/util/clock.ts';
@@ -128,6 +129,7 @@ export class Daemon {
     const { stateDirectory, runDirectory, hostname, clock, random, log } = this.#settings;
     if (this.#agent || !this.#engine) return; // without an engine yet, `#bringUpEngine` comes back to this
     const { advertiseAddress } = identity.membership;
+    const disks = this.#parts.createDiskWatch();
     this.#agent = await startAgent({
       engine: this.#engine,
       stateDirectory,
@@ -138,9 +140,9 @@ export class Daemon {
       random,
       log,
       network: this.#parts.createNetwork(advertiseAddress),
-      logs: this.#parts.createLogs(),
+      logs: this.#parts.createLogs((error) => isNoSpace(error) && disks.noSpace('state')),
       conditions: this.#parts.conditions,
-      disks: this.#parts.createDiskWatch(),
+      disks,
       managerAddresses: () => this.#identity?.membership.managerAddresses ?? [],
       credentials: () => this.#identity?.credentials ?? identity.credentials,
     });

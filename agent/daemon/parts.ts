@@ -1,12 +1,11 @@
-import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HostConditions } from '../conditions/conditions.ts';
 import { DiskWatch } from '../disk/watch.ts';
 import { createContainerdEngine } from '../engine/containerd.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ensureContainerd, presenceAt, type ContainerdProcess } from '../engine/process.ts';
-import { readLogs } from '../logs/reader.ts';
-import { LogWriter, removeLogs } from '../logs/writer.ts';
+import { fileLogs } from '../logs/files.ts';
 import { createHostNetwork } from '../network/host-network.ts';
 import type { HostNetwork } from '../network/network.ts';
 import type { TaskLogs } from '../worker/parts.ts';
@@ -34,7 +33,8 @@ export interface DaemonParts {
   createNetwork(hostAddress: string): HostNetwork;
   /** Watches over the disks that state, logs and images are on. */
   createDiskWatch(): DiskWatch;
-  createLogs(): TaskLogs;
+  /** `onTrouble` is called when output could not be written. */
+  createLogs(onTrouble: (error: unknown) => void): TaskLogs;
   /** Stops watching over the engine, which lives on. */
   close(): Promise<void>;
 }
@@ -102,7 +102,7 @@ export function productionParts(settings: PartSettings): DaemonParts {
         log,
         vxlanPort: dataPort,
       }),
-    createLogs: () => fileLogs(join(stateDirectory, 'logs'), settings),
+    createLogs: (onTrouble) => fileLogs({ directory: join(stateDirectory, 'logs'), clock, log, onTrouble }),
     close: async () => await containerd?.stop(),
   };
 }
@@ -131,17 +131,4 @@ async function chooseEngine(stateDirectory: string, ownAddress: string, clock: C
   await writeFile(`${path}.new`, isThere ? defaultPaths.engine : 'own', { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
   return isThere ? defaultPaths.engine : ownAddress;
-}
-
-function fileLogs(directory: string, { clock, log }: PartSettings): TaskLogs {
-  return {
-    sink: (taskId, limits) => new LogWriter({ directory, taskId, clock, log, limits }),
-    read: (taskId, query) => readLogs(directory, taskId, { ...query, clock }),
-    remove: (taskId) => removeLogs(directory, taskId),
-    list: async () =>
-      await readdir(directory).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return []; // it is made with the first log
-        throw error;
-      }),
-  };
 }

@@ -135,7 +135,8 @@ export interface EngineFeatures {
 export interface OutputSink {
   /** Raw bytes as the container wrote them. A sink that needs time gives a promise; nothing more is read before it resolves. */
   write(stream: 'stdout' | 'stderr', chunk: Buffer): void | Promise<void>;
-  end(): void;
+  /** Nothing more comes. Resolves once everything is where it belongs. */
+  end(): void | Promise<void>;
 }
 
 /**

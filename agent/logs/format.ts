@@ -1,7 +1,7 @@
 /**
  * How output is kept: one record a line, `TIME STREAM TAG TEXT`, as Kubernetes' runtimes write it. TAG is `F` when a line
- * feed ended the text and `P` when more of the line follows in the next record of its stream. Bytes go to disk as they
- * come, so that a crash loses none and no line is held back in memory.
+ * feed ended the text and `P` when more of the line follows in the next record of its stream; `W` is a word of Shoal's own
+ * on what is missing there. Bytes go to disk as they come, so that no line is held back in memory.
  */
 export type OutputStream = 'stdout' | 'stderr';
 
@@ -10,6 +10,8 @@ export interface LogRecord {
   at: string;
   stream: OutputStream;
   full: boolean;
+  /** Said by Shoal and not by the container; ends what its stream has begun. */
+  warning?: true;
   text: Buffer;
 }
 
@@ -25,11 +27,17 @@ export const filesHardMax = 100;
 
 const lineFeed = 0x0a;
 const headerBytesMax = 64;
-const headerPattern = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr) ([FP]) /;
+const headerPattern = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr) ([FPW]) /;
 
 /** Path of a task's files: `log` is being written, `log.1` came before it, `log.2` before that. */
 export function logFileName(age: number): string {
   return age === 0 ? 'log' : `log.${age}`;
+}
+
+/** The reverse; -1 for what is no log file. */
+export function ageOfLogFile(name: string): number {
+  const match = /^log(?:\.(\d{1,3}))?$/.exec(name);
+  return match ? Number(match[1] ?? 0) : -1;
 }
 
 /** Time stamps that only ever grow: milliseconds from the clock, and a count within each for order. */
@@ -83,7 +91,8 @@ export function splitRecords(
 
 /** One record as it is written. */
 export function encodeRecord(record: LogRecord): Buffer {
-  const header = `${record.at} ${record.stream} ${record.full ? 'F' : 'P'} `;
+  const tag = record.warning ? 'W' : record.full ? 'F' : 'P';
+  const header = `${record.at} ${record.stream} ${tag} `;
   return Buffer.concat([Buffer.from(header), record.text, Buffer.of(lineFeed)]);
 }
 
@@ -94,7 +103,8 @@ export function decodeRecord(line: Buffer): LogRecord | undefined {
   return {
     at: match[1]!,
     stream: match[2] as OutputStream,
-    full: match[3] === 'F',
+    full: match[3] !== 'P',
+    ...(match[3] === 'W' && { warning: true }),
     text: line.subarray(match[0].length),
   };
 }

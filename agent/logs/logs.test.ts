@@ -5,13 +5,20 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock, type Clock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
+import { Limiter } from '../../src/util/queue.ts';
 import type { LogLine } from '../../src/wire/session.ts';
 import { fileBytesMax, lineBytesMax, Stamper } from './format.ts';
 import { readLogs, type ReadOptions } from './reader.ts';
-import { LogWriter, removeLogs } from './writer.ts';
+import { LogWriter, removeLogs, type LogWriterOptions } from './writer.ts';
 
 let directory: string;
 let now = 1_700_000_000_000;
+const limiter = new Limiter(1);
+/** Waits until all that was given to a writer is in its file. */
+const settled = async () => {
+  await systemClock.sleep(0);
+  await limiter.run(() => Promise.resolve());
+};
 const clock: Clock = { ...systemClock, now: () => now };
 
 beforeEach(async () => {
@@ -22,16 +29,20 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-const writer = () => new LogWriter({ directory, taskId: 'task', clock, log: silentLogger });
-const read = (options: ReadOptions = {}) => Array.fromAsync(readLogs(directory, 'task', options));
+const writer = (more: Partial<LogWriterOptions> = {}) =>
+  new LogWriter({ directory, taskId: 'task', clock, log: silentLogger, limiter, ...more });
+const read = async (options: ReadOptions = {}) => {
+  await settled();
+  return await Array.fromAsync(readLogs(directory, 'task', options));
+};
 const texts = async (options: ReadOptions = {}) => (await read(options)).map(({ text }) => text);
 
 test('LogWriter and readLogs() give back what was written, line by line, with stream and growing times', async () => {
   const log = writer();
-  log.write('stdout', Buffer.from('one\ntw'));
-  log.write('stderr', Buffer.from('error\n'));
-  log.write('stdout', Buffer.from('o\n\nrest'));
-  log.end();
+  await log.write('stdout', Buffer.from('one\ntw'));
+  await log.write('stderr', Buffer.from('error\n'));
+  await log.write('stdout', Buffer.from('o\n\nrest'));
+  await log.end();
   const lines = await read();
   expect(lines.map(({ stream, text }) => [stream, text])).toEqual([
     ['stdout', 'one'],
@@ -45,10 +56,10 @@ test('LogWriter and readLogs() give back what was written, line by line, with st
 });
 
 test('LogWriter and readLogs() lose nothing that was written when the writer never ends', async () => {
-  writer().write('stdout', Buffer.from('whole\nhal'));
+  await writer().write('stdout', Buffer.from('whole\nhal'));
   expect(await texts()).toEqual(['whole', 'hal']);
   const next = writer();
-  next.write('stdout', Buffer.from('f\nmore\n'));
+  await next.write('stdout', Buffer.from('f\nmore\n'));
   expect(await texts()).toEqual(['whole', 'half', 'more']);
 });
 
@@ -61,8 +72,8 @@ test('LogWriter and readLogs() agree for any output in any pieces', async () => 
     fc.asyncProperty(fc.array(piece, { maxLength: 20 }), fc.nat(30), async (pieces, tail) => {
       await removeLogs(directory, 'task');
       const log = writer();
-      for (const each of pieces) log.write('stdout', Buffer.from(each));
-      log.end();
+      for (const each of pieces) await log.write('stdout', Buffer.from(each));
+      await log.end();
       const written = Buffer.from(pieces.join(''));
       const expected = cut(written);
       expect(await texts()).toEqual(expected);
@@ -75,8 +86,8 @@ test('LogWriter and readLogs() agree for any output in any pieces', async () => 
 test('LogWriter and readLogs() leave a torn character whole when its bytes come apart', async () => {
   const log = writer();
   const bytes = Buffer.from('50 €\n');
-  log.write('stdout', bytes.subarray(0, 4));
-  log.write('stdout', bytes.subarray(4));
+  await log.write('stdout', bytes.subarray(0, 4));
+  await log.write('stdout', bytes.subarray(4));
   expect(await texts()).toEqual(['50 €']);
 });
 
@@ -86,9 +97,9 @@ test('LogWriter and readLogs() keep three files and read across them', async () 
   const count = Math.ceil((fileBytesMax * 3.5) / 1040);
   for (let index = 0; index < count; index += 50) {
     const chunk = Array.from({ length: 50 }, (_, offset) => `${index + offset} ${text}\n`).join('');
-    log.write('stdout', Buffer.from(chunk));
+    await log.write('stdout', Buffer.from(chunk));
   }
-  log.end();
+  await log.end();
   expect((await readdir(join(directory, 'task'))).sort()).toEqual(['log', 'log.1', 'log.2']);
   expect((await stat(join(directory, 'task', 'log.1'))).size).toBeLessThan(fileBytesMax * 1.01);
   const numbers = (await texts()).map((line) => Number.parseInt(line, 10));
@@ -100,9 +111,9 @@ test('LogWriter and readLogs() keep three files and read across them', async () 
 
 test('LogWriter and readLogs() give only what came since', async () => {
   const log = writer();
-  log.write('stdout', Buffer.from('early\n'));
+  await log.write('stdout', Buffer.from('early\n'));
   now += 5000;
-  log.write('stdout', Buffer.from('late\n'));
+  await log.write('stdout', Buffer.from('late\n'));
   expect(await texts({ since: now })).toEqual(['late']);
   expect(await texts({ since: now + 1 })).toEqual([]);
 });
@@ -128,7 +139,7 @@ test('LogWriter and readLogs() follow a log from before it exists and across rot
   const text = 'y'.repeat(1000);
   for (let index = 0; index < count; index += 1000) {
     const chunk = Array.from({ length: 1000 }, (_, offset) => `${index + offset} ${text}\n`).join('');
-    log.write('stdout', Buffer.from(chunk));
+    await log.write('stdout', Buffer.from(chunk));
     // the reader keeps up: more than three files at a time would be gone
     while (seen.length < index) await systemClock.sleep(5);
   }
@@ -139,11 +150,11 @@ test('LogWriter and readLogs() follow a log from before it exists and across rot
 
 test('LogWriter and readLogs() pass over what is no record', async () => {
   const log = writer();
-  log.write('stdout', Buffer.from('good\n'));
-  log.end();
+  await log.write('stdout', Buffer.from('good\n'));
+  await log.end();
   const { appendFile } = await import('node:fs/promises');
   await appendFile(join(directory, 'task', 'log'), Buffer.concat([Buffer.alloc(3000), Buffer.from('\n')]));
-  writer().write('stdout', Buffer.from('after\n'));
+  await writer().write('stdout', Buffer.from('after\n'));
   expect(await texts()).toEqual(['good', 'after']);
 });
 

@@ -11,6 +11,7 @@ import {
 } from '../../src/wire/frames.ts';
 import { readFrame } from '../../src/wire/check.ts';
 import type { LogLine, StreamRequest } from '../../src/wire/session.ts';
+import type { LogQuery } from '../worker/parts.ts';
 import { streamsMax } from './limits.ts';
 
 const sigkill = 9;
@@ -22,10 +23,7 @@ const closeNormally = 1000;
 export interface StreamParts {
   engine: Engine;
   log: Logger;
-  readLogs: (
-    taskId: string,
-    query: { follow: boolean; tail?: number; since?: number; signal: AbortSignal },
-  ) => AsyncIterable<LogLine>;
+  readLogs: (taskId: string, query: LogQuery) => AsyncIterable<LogLine>;
   /** Takes away what this host has of a named volume. */
   removeVolume: (name: string) => Promise<void>;
   /** Whether the task is assigned to this host. */
@@ -38,7 +36,12 @@ export interface StreamParts {
  */
 export class StreamServer {
   readonly #parts: StreamParts;
-  readonly #open = new Set<WebSocket>();
+  /** By kind, so that those who read logs keep nobody from running commands, nor the reverse. */
+  readonly #open: Record<StreamRequest['kind'], Set<WebSocket>> = {
+    logs: new Set(),
+    exec: new Set(),
+    'remove-volume': new Set(),
+  };
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
@@ -47,6 +50,7 @@ export class StreamServer {
   /** Serves one stream to its end. Failures go to the other side as an `error` frame. */
   async serve(request: StreamRequest, dial: () => WebSocket): Promise<void> {
     const socket = dial();
+    const open = this.#open[request.kind];
     const ended = new AbortController();
     socket.on('close', () => ended.abort(new Error('the other side has gone')));
     socket.on('error', (error) => ended.abort(error));
@@ -54,11 +58,11 @@ export class StreamServer {
     socket.on('open', () => request.kind === 'exec' && socket.pause());
     try {
       await opened(socket, ended.signal);
-      this.#open.add(socket);
-      if (this.#open.size > streamsMax) {
+      open.add(socket);
+      if (open.size > streamsMax[request.kind]) {
         throw new ShoalError(
           'resource_exhausted',
-          `Cannot serve more than ${streamsMax} streams on this host`,
+          `Cannot serve more than ${streamsMax[request.kind]} streams of ${request.kind} on this host`,
         );
       }
       await this.#answer(socket, request, ended.signal);
@@ -71,7 +75,7 @@ export class StreamServer {
         await send(socket, told).catch(() => undefined); // gone in this very moment: nobody is left to be told
       }
     } finally {
-      this.#open.delete(socket);
+      open.delete(socket);
       socket.resume(); // the other side's goodbye must be read for the connection to end
       if (socket.readyState === socket.OPEN) socket.close(closeNormally);
       else socket.terminate();
@@ -80,7 +84,7 @@ export class StreamServer {
 
   /** Ends all streams. */
   close(): void {
-    for (const socket of this.#open) socket.terminate();
+    for (const open of Object.values(this.#open)) for (const socket of open) socket.terminate();
   }
 
   async #answer(socket: WebSocket, request: StreamRequest, signal: AbortSignal): Promise<void> {
@@ -100,12 +104,13 @@ export class StreamServer {
     request: StreamRequest & { kind: 'logs' },
     signal: AbortSignal,
   ): Promise<void> {
-    const { follow, tail, since } = request;
+    const { follow, tail, since, after } = request;
     const query = {
       follow,
       signal,
       ...(tail === undefined ? {} : { tail }),
       ...(since === undefined ? {} : { since }),
+      ...(after === undefined ? {} : { after }),
     };
     for await (const line of this.#parts.readLogs(request.taskId, query)) {
       await send(socket, encodeJsonFrame('log', line));

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { VolumeDriverOptions } from '../../src/spec/resource.ts';
 import type { KeyedQueue } from '../../src/util/queue.ts';
 import type { Mounter } from './mount.ts';
+import type { PathProbe } from './probe.ts';
 
 /**
  * Volumes that are mounted while a task of this host uses them. Who uses one is noted in files under `users`, from before
@@ -13,15 +14,23 @@ export class MountedVolumes {
   readonly #users: string;
   readonly #mounter: Mounter;
   readonly #queue: KeyedQueue;
+  readonly #probe: PathProbe;
   /** Those that this process mounted. */
   readonly #own = new Set<string>();
 
   /** `folders` holds a folder for each volume. Work on one volume takes turns in `queue` under its name. */
-  constructor(options: { folders: string; users: string; mounter: Mounter; queue: KeyedQueue }) {
+  constructor(options: {
+    folders: string;
+    users: string;
+    mounter: Mounter;
+    queue: KeyedQueue;
+    probe: PathProbe;
+  }) {
     this.#folders = options.folders;
     this.#users = options.users;
     this.#mounter = options.mounter;
     this.#queue = options.queue;
+    this.#probe = options.probe;
   }
 
   /**
@@ -50,6 +59,7 @@ export class MountedVolumes {
         await this.#mounter.mount(name, options, folder);
         this.#own.add(name);
       }
+      await this.#probe.exists(folder); // a server that is away by now must not hold up all that comes after
       await this.#fill(name, folder, fill);
       return folder;
     });

@@ -8,6 +8,7 @@ import { systemRandom } from '../../src/util/random.ts';
 import { optionList } from '../../src/spec/volume-options.ts';
 import { systemMounter, type Mounter } from './mount.ts';
 import { MountedVolumes } from './mounted.ts';
+import { PathProbe } from './probe.ts';
 import { openBelow, Subpaths } from './subpaths.ts';
 
 /** Puts what the image holds at `path` into `destination` (an empty folder), owner and modes included. */
@@ -62,12 +63,14 @@ export function createVolumes(options: {
   const named = join(options.stateDirectory, 'volumes');
   const anonymous = join(options.stateDirectory, 'anonymous-volumes');
   const queue = new KeyedQueue();
+  const probe = new PathProbe();
   const subpaths = new Subpaths(join(options.stateDirectory, 'subpaths'));
   const mounted = new MountedVolumes({
     folders: named,
     users: join(options.stateDirectory, 'volume-users'),
     mounter: options.mounter ?? systemMounter,
     queue,
+    probe,
   });
   const create = async (folder: string, image: Image, mount: Mount & { type: 'volume' }) => {
     await rm(folder, { recursive: true, force: true });
@@ -121,7 +124,7 @@ export function createVolumes(options: {
       const made = wanted.map(async ({ mount, of }, index) => {
         if (mount.type === 'image') return []; // the engine's part
         if (mount.type === 'volume') return [await volume(taskId, index, image, { mount, of })];
-        return [mount.type === 'bind' ? await hostFolder(mount) : temporary(mount)];
+        return [mount.type === 'bind' ? await hostFolder(mount, probe) : temporary(mount)];
       });
       return (await Promise.all(made)).flat();
     },
@@ -227,8 +230,8 @@ function wantedMounts(mounts: Mount[], imageVolumes: string[], taken: TakenMount
   return [...own.map((mount) => ({ mount, of: undefined })), ...byPath.values()];
 }
 
-async function hostFolder(mount: Mount & { type: 'bind' }): Promise<RuntimeMount> {
-  if (!(await exists(mount.source))) {
+async function hostFolder(mount: Mount & { type: 'bind' }, probe: PathProbe): Promise<RuntimeMount> {
+  if (!(await probe.exists(mount.source))) {
     if (!mount.createHostPath) {
       throw new ShoalError(
         'failed_precondition',

@@ -12,6 +12,8 @@ export interface LogQuery {
   follow: boolean;
   tail?: number;
   since?: number;
+  /** Only lines after the one of this position. */
+  after?: string;
   signal: AbortSignal;
 }
 

@@ -144,7 +144,7 @@ export class TaskStore {
   #changed(kind: Kind, id: string): void {
     this.#version++;
     this.#dirty.set(`${kind}/${id}`, [kind, id]);
-    this.#flushing ??= this.#flush().finally(() => (this.#flushing = undefined));
+    this.#flushing ??= this.#flush();
   }
 
   /** Writes until nothing is left to write, trying again for as long as the disk refuses. Never throws. */
@@ -172,6 +172,7 @@ export class TaskStore {
         cancel();
       }
     }
+    this.#flushing = undefined; // at once with the last look: nothing can have changed in between
   }
 
   /** The lines to write next, whose keys are moved from `#dirty` to `keys`. */

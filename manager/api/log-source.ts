@@ -31,15 +31,13 @@ export async function* taskLines(
   request: LogRequest,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
-  let lastAt: string | undefined;
+  // by place and not by time: the host's clock may have been set back
+  let after: string | undefined;
   let warned = false;
   while (!signal.aborted) {
     try {
-      const since = lastAt === undefined ? request.since : Date.parse(lastAt);
-      const tail = lastAt === undefined ? request.tail : undefined;
-      for await (const line of openLines(context, task, { ...request, tail, since }, signal)) {
-        if (lastAt !== undefined && line.at <= lastAt) continue;
-        lastAt = line.at;
+      for await (const { position, ...line } of openLines(context, task, { ...request, after }, signal)) {
+        after = position ?? after;
         warned = false;
         yield line;
       }
@@ -76,15 +74,16 @@ const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/;
  * say that it is another task's nor speak as the manager. Throws for what is no line.
  */
 function lineOf(task: Task, payload: Buffer): LogLine {
-  const { at, stream, text } = readFrame('log', payload);
-  if (timePattern.test(at)) return { taskId: task.id, at, stream, text };
+  const { at, stream, text, position } = readFrame('log', payload);
+  const place = position === undefined ? {} : { position };
+  if (timePattern.test(at)) return { taskId: task.id, at, stream, text, ...place };
   throw new ShoalError('unavailable', 'the node sent something that is not a line of a log');
 }
 
 async function* openLines(
   context: ApiContext,
   task: Task,
-  request: LogRequest,
+  request: LogRequest & { after: string | undefined },
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
   const socket = await context.agents.openStream(task.nodeId ?? '', {

@@ -260,6 +260,8 @@ const streamRequest = variants(
     'tail?': count,
     /** Milliseconds since the epoch. */
     'since?': time,
+    /** Only lines after the one of this position; `tail` does not count then. */
+    'after?': text(128),
   }),
   /** The host lets go of a named volume and its data, and answers with an `exit` frame once nothing can use it any more. */
   object({ kind: values('remove-volume'), name }),
@@ -360,6 +362,8 @@ const logLine = object({
   text: text(1024 * 1024),
   /** A word from the manager and not from the container, such as a node that cannot be reached. */
   'warning?': values(true),
+  /** Where the line is in its task's log, for going on after it (`after`). Means something to its host alone. */
+  'position?': text(128),
 });
 export type LogLine = TypeOf<typeof logLine>;
 

@@ -8,6 +8,7 @@ import { LogWriter } from '../../agent/logs/writer.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { tryCommand } from '../../src/util/command.ts';
 import { silentLogger } from '../../src/util/log.ts';
+import { Limiter } from '../../src/util/queue.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { startRegistry, type Registry } from '../harness/registry.ts';
 
@@ -82,7 +83,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
       const id = extra.id ?? systemRandom.id();
       return { ...emptyContainer, id, hostname: id, image, args, group: 'tests', ...extra };
     },
-    sink: (taskId) => new LogWriter({ directory: logs, taskId, ...common }),
+    sink: (taskId) => new LogWriter({ directory: logs, taskId, limiter: new Limiter(2), ...common }),
     log: async (id) => {
       const lines = await Array.fromAsync(readLogs(logs, id));
       return lines.map(({ stream, text }) => `${stream} ${text}`);

@@ -37,7 +37,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
-    openStore: (path) => openSqliteStore(path),
+    openStore: (path) => openSqliteStore(path, { memoryFolder: options.runFolder }),
   });
   log.info('manager is ready', { port: manager.port });
   await report({ type: 'ready', port: manager.port });

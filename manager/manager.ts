@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../src/util/clock.ts';
 import { ShoalError } from '../src/util/errors.ts';
@@ -57,7 +57,8 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
   const { clock, random } = parts;
   const folder = join(options.stateFolder, 'manager');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  chmodSync(folder, 0o700);
+  // Not written where it is right already: on a read-only disk a manager still serves reads.
+  if ((statSync(folder).mode & 0o777) !== 0o700) chmodSync(folder, 0o700);
   const store = await parts.openStore(join(folder, 'store.sqlite'));
   const undo: (() => Promise<void>)[] = [() => store.close()];
   const undoAll = async () => {

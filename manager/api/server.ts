@@ -7,6 +7,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { warningHeader } from '../../src/wire/api.ts';
 import { apiErrorOf } from '../../src/wire/api-error.ts';
 import { frameBytesMax } from '../../src/wire/frames.ts';
 import { refusePages } from '../../src/wire/origin.ts';
@@ -70,7 +71,7 @@ export interface ApiServer {
 export function createApiServer(options: {
   routes: readonly Route[];
   upgrades: readonly UpgradeRoute[];
-  database: Pick<Database, 'view' | 'onChange'>;
+  database: Pick<Database, 'view' | 'onChange' | 'problem'>;
   clock: Clock;
   audit: Audit;
   log: Logger;
@@ -81,6 +82,7 @@ export function createApiServer(options: {
 class Server implements ApiServer {
   readonly #routes: readonly Route[];
   readonly #upgrades: readonly UpgradeRoute[];
+  readonly #database: Pick<Database, 'problem'>;
   readonly #callers: Callers;
   readonly #audit: Audit;
   readonly #unsubscribe: () => void;
@@ -104,6 +106,7 @@ class Server implements ApiServer {
   constructor({ routes, upgrades, database, clock, audit, log }: Parameters<typeof createApiServer>[0]) {
     this.#routes = routes;
     this.#upgrades = upgrades;
+    this.#database = database;
     this.#callers = new Callers(database.view, clock);
     this.#audit = audit;
     this.#log = log;
@@ -172,6 +175,9 @@ class Server implements ApiServer {
     refusePages(request.headers);
     const url = urlOf(request);
     const { route, parameters } = findRoute(this.#routes, request.method ?? 'GET', url.pathname);
+    if (this.#database.problem !== undefined) {
+      response.setHeader(warningHeader, encodeURIComponent(messageOf(this.#database.problem)));
+    }
     const { audited = route.method !== 'GET' } = route;
     const attempt = this.#attempt(request, url);
     const { identity, objects } = attempt;

@@ -42,6 +42,10 @@ class StoreDatabase implements Database {
     return this.#view;
   }
 
+  get problem(): ShoalError | undefined {
+    return this.#store.problem;
+  }
+
   async open(): Promise<void> {
     await this.#load();
     this.#following = this.#follow();

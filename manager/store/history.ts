@@ -43,6 +43,19 @@ export class History {
     return revision;
   }
 
+  /**
+   * Forgets what was ever put under a key that is deleted now. A watcher that is behind hears of its deletion at once,
+   * and comes to the same in the end.
+   */
+  forget(key: string): void {
+    for (const batch of this.#batches) {
+      if (!batch.events.some((event) => event.key === key && event.type === 'put')) continue;
+      this.#characters -= sizeOf(batch.events);
+      batch.events = batch.events.map((event) => (event.key === key ? { type: 'delete', key } : event));
+      this.#characters += sizeOf(batch.events);
+    }
+  }
+
   /** Ends every watch with `unavailable`. */
   close(): void {
     this.#closed = true;

@@ -5,6 +5,7 @@ import type { Node } from '../../src/spec/node.ts';
 import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
+import type { ShoalError } from '../../src/util/errors.ts';
 
 /** Everything the store holds, by kind; the key of an object is `KIND/ID`. */
 export interface ObjectKinds {
@@ -76,6 +77,8 @@ export type Plan = Change[][];
  */
 export interface Database {
   readonly view: View;
+  /** Why nothing can be written now; absent when it can. */
+  readonly problem?: ShoalError | undefined;
   write(plan: Plan): Promise<{ conflicts: number }>;
   /** Calls back after each change of the view with what has changed; returns how to stop. */
   onChange(callback: (change: ViewChange) => void): () => void;

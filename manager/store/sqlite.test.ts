@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { seededRandom } from '../../src/util/random.ts';
 import { describeStore } from './contract.ts';
 import { openSqliteStore } from './sqlite.ts';
 import type { Store } from './store.ts';
@@ -94,5 +95,56 @@ describe('the sqlite file', () => {
     expect(await written).toEqual({ committed: true, revision: 1 });
     await expect(store.transact(put('task/b', '2'))).rejects.toMatchObject({ code: 'unavailable' });
     expect((await (await open()).get('task/a'))?.value).toBe('1');
+  });
+});
+
+describe('a deleted secret', () => {
+  let folder: string;
+  let store: Store;
+  const needle = 'very-secret-content';
+  const value = (length: number) => needle.repeat(Math.ceil(length / needle.length));
+  const put = (key: string, text: string) =>
+    store.transact({ compares: [], puts: [{ key, value: text }], deletes: [] });
+  const remove = (key: string) => store.transact({ compares: [], puts: [], deletes: [key] });
+  const filesWith = (text: string) =>
+    readdirSync(folder).filter((name) => readFileSync(join(folder, name)).includes(text));
+
+  beforeEach(async () => {
+    folder = newFolder();
+    store = await openSqliteStore(join(folder, 'store.db'));
+  });
+  afterEach(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  test('is in none of the files, nor in what watchers are told, however pages were split and joined', async () => {
+    const random = seededRandom(20261130);
+    const secrets: string[] = [];
+    for (let round = 0; round < 400; round++) {
+      const roll = random.next();
+      if (roll < 0.4) await put(`task/${random.id()}`, 'x'.repeat(random.next() * 3_000));
+      else if (roll < 0.75) {
+        const key = `secret/${random.id()}`;
+        secrets.push(key);
+        await put(key, value(20 + random.next() ** 4 * 40_000));
+      } else if (secrets.length > 0) await remove(secrets.splice(random.next() * secrets.length, 1)[0]!);
+    }
+    expect(filesWith(needle)).not.toEqual([]);
+    for (const key of secrets) await remove(key);
+    expect(filesWith(needle)).toEqual([]);
+    const heard: string[] = [];
+    const { revision } = await store.list('');
+    for await (const batch of store.watch('', 0, new AbortController().signal)) {
+      heard.push(JSON.stringify(batch.events));
+      if (batch.revision === revision) break;
+    }
+    expect(heard.join('')).not.toContain(needle);
+  });
+
+  test('that was written and deleted in one commit is in none of the files', async () => {
+    await Promise.all([put('secret/a', value(5_000)), put('task/a', '1'), remove('secret/a')]);
+    expect(filesWith(needle)).toEqual([]);
+    expect((await store.get('task/a'))?.value).toBe('1');
   });
 });

@@ -1,9 +1,8 @@
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { ShoalError } from '../../src/util/errors.ts';
+import { systemClock } from '../../src/util/clock.ts';
+import { codeOf, ShoalError } from '../../src/util/errors.ts';
 import { LocalElection } from './election.ts';
 import { History, type HistoryLimits } from './history.ts';
+import { SqliteFile, storedValue, writeFault } from './sqlite-file.ts';
 import type {
   Leadership,
   Store,
@@ -15,64 +14,48 @@ import type {
 } from './store.ts';
 import { checkTransaction, conflictsOf, eventsOf } from './transaction.ts';
 
-/** Layout of the file; a file with a higher one was written by a newer Shoal and is refused. */
-const schemaVersion = 1;
-
 export interface SqliteOptions extends HistoryLimits {
   /** How long opening waits for a manager that is just ending to let go of the file. @default 5000 */
   lockWaitMs?: number;
+  /** A folder in memory, to read the store from when its own disk is read-only. Absent: then it does not open */
+  memoryFolder?: string;
 }
 
 /** Transactions in one commit, and those waiting for the next ones. */
 const commitTransactionsMax = 1_000;
 const waitingTransactionsMax = 50_000;
+/** How often a store that cannot be written looks whether it can. */
+const probeMs = 1_000;
+/** Keys whose values must not be found in the file once they are deleted. */
+const secretPrefix = 'secret/';
 
 /**
  * The store of a cluster with one manager: one SQLite file (WAL, a full sync at every commit). Makes the file, readable by its
  * owner alone, and its folder when they do not exist. The process holds the file alone until `close`. The history for
  * watchers is in memory: after opening, watch from the revision of a listing.
  *
+ * A disk that is full or read-only does not keep it from opening, if the file is there: it serves reads, refuses
+ * transactions with `no_space` or `unavailable`, says so in `problem`, and takes them again as soon as the disk does. A
+ * secret that was deleted is in none of its files.
+ *
  * Throws `failed_precondition` when another process has it open, when a newer version wrote it, or when it is not a store.
  */
 export async function openSqliteStore(path: string, options: SqliteOptions = {}): Promise<Store> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  // SQLite gives the files beside it (-wal) the mode of this one.
-  closeSync(openSync(path, 'a', 0o600));
-  chmodSync(path, 0o600);
-  let database: DatabaseSync | undefined;
+  const { memoryFolder, lockWaitMs = 5_000 } = options;
   try {
-    database = new DatabaseSync(path, { timeout: options.lockWaitMs ?? 5_000 });
-    prepare(database, path);
-    return new SqliteStore(database, options);
-  } catch (cause) {
-    database?.close();
-    if (cause instanceof ShoalError) throw cause;
-    throw new ShoalError('failed_precondition', `Cannot open the store ${path}`, {
-      cause,
-      next: 'See whether another manager runs on this host, and whether the file is whole.',
-    });
+    return new SqliteStore(path, options, SqliteFile.open(path, lockWaitMs));
+  } catch (error) {
+    if (codeOf(error) === 'failed_precondition' || memoryFolder === undefined) throw error;
+    const read = SqliteFile.readCopy(path, memoryFolder);
+    return new SqliteStore(path, options, { ...read, problem: error as ShoalError });
   }
 }
 
-function prepare(database: DatabaseSync, path: string): void {
-  database.exec(`
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA journal_size_limit = ${64 * 1024 * 1024};
-    BEGIN EXCLUSIVE;`);
-  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
-  if (version > schemaVersion) {
-    throw new ShoalError('failed_precondition', `Cannot open the store ${path}: a newer Shoal wrote it`, {
-      next: 'Start the version of Shoal that ran here last, or a newer one.',
-    });
-  }
-  database.exec(`
-    CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS latest (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
-    INSERT OR IGNORE INTO latest VALUES (1, 0);
-    PRAGMA user_version = ${schemaVersion};
-    COMMIT;`);
+/** What was read from a file that cannot be opened for writing. */
+interface ReadOnly {
+  latest: number;
+  values: Map<string, StoredValue>;
+  problem: ShoalError;
 }
 
 interface Waiting {
@@ -82,43 +65,47 @@ interface Waiting {
 }
 
 class SqliteStore implements Store {
-  readonly #database: DatabaseSync;
-  readonly #get: StatementSync;
-  readonly #list: StatementSync;
-  readonly #revision: StatementSync;
-  readonly #put: StatementSync;
-  readonly #delete: StatementSync;
-  readonly #setLatest: StatementSync;
+  readonly #path: string;
   readonly #history: History;
   readonly #election = new LocalElection();
+  /** Absent while the disk is read-only; then `#values` holds everything. */
+  #file: SqliteFile | undefined;
+  #values: Map<string, StoredValue> | undefined;
+  #problem: ShoalError | undefined;
+  #cancelProbe: (() => void) | undefined;
+  /** A secret was deleted whose value may still be in the log beside the file. */
+  #mustWipe = false;
   #waiting: Waiting[] = [];
   #scheduled = false;
   #closed = false;
 
-  constructor(database: DatabaseSync, limits: HistoryLimits) {
-    this.#database = database;
-    this.#get = database.prepare('SELECT key, value, revision FROM object WHERE key = ?');
-    // No key holds the last code point of Unicode, so that this is the end of the prefix.
-    this.#list = database.prepare(
-      'SELECT key, value, revision FROM object WHERE key >= ?1 AND key < ?1 || char(0x10ffff) ORDER BY key',
-    );
-    this.#revision = database.prepare('SELECT revision FROM object WHERE key = ?');
-    this.#put = database.prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?)');
-    this.#delete = database.prepare('DELETE FROM object WHERE key = ?');
-    this.#setLatest = database.prepare('UPDATE latest SET revision = ?');
-    const latest = Number(database.prepare('SELECT revision FROM latest').get()?.['revision']);
-    this.#history = new History(latest, limits);
+  constructor(path: string, options: HistoryLimits, opened: SqliteFile | ReadOnly) {
+    this.#path = path;
+    this.#history = new History(opened.latest, options);
+    if (opened instanceof SqliteFile) this.#file = opened;
+    else {
+      this.#values = opened.values;
+      this.#failed(opened.problem);
+    }
+  }
+
+  get problem(): ShoalError | undefined {
+    return this.#problem;
   }
 
   async get(key: string): Promise<StoredValue | undefined> {
     this.#checkOpen();
-    const row = this.#get.get(key);
+    if (this.#file === undefined) return this.#values?.get(key);
+    const row = this.#file.get.get(key);
     return row && storedValue(row);
   }
 
   async list(prefix: string): Promise<{ revision: number; values: StoredValue[] }> {
     this.#checkOpen();
-    return { revision: this.#history.revision, values: this.#list.all(prefix).map(storedValue) };
+    const { revision } = this.#history;
+    if (this.#file !== undefined) return { revision, values: this.#file.list.all(prefix).map(storedValue) };
+    const values = [...(this.#values?.values() ?? [])].filter(({ key }) => key.startsWith(prefix));
+    return { revision, values };
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
@@ -145,9 +132,10 @@ class SqliteStore implements Store {
     if (this.#closed) return;
     this.#closed = true;
     while (this.#waiting.length > 0) this.#commit();
+    this.#cancelProbe?.();
     this.#history.close();
     this.#election.close();
-    this.#database.close();
+    this.#file?.database.close();
   }
 
   #checkOpen(): void {
@@ -171,41 +159,97 @@ class SqliteStore implements Store {
     const results: TransactionResult[] = [];
     const batches: StoreEvent[][] = [];
     try {
-      this.#database.exec('BEGIN');
+      const file = this.#writable();
+      file.database.exec('BEGIN');
       for (const { transaction } of waiting) {
-        const outcome = this.#execute(transaction, this.#history.revision + batches.length);
+        const outcome = this.#execute(file, transaction, this.#history.revision + batches.length);
         results.push(outcome.result);
         if (outcome.events.length > 0) batches.push(outcome.events);
       }
-      if (batches.length > 0) this.#setLatest.run(this.#history.revision + batches.length);
-      this.#database.exec('COMMIT');
+      if (batches.length > 0) file.setLatest.run(this.#history.revision + batches.length);
+      file.database.exec('COMMIT');
     } catch (cause) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      const error = new ShoalError('unavailable', 'Cannot write to the store', {
-        cause,
-        next: 'See whether the disk that holds the store is full or failing.',
-      });
-      for (const { reject } of waiting) reject(error);
+      if (this.#file?.database.isTransaction) this.#file.database.exec('ROLLBACK');
+      this.#failed(cause instanceof ShoalError ? cause : writeFault(this.#path, cause));
+      for (const { reject } of waiting) reject(this.#problem!);
       return;
     }
+    // A transaction that only compared has proved nothing.
+    if (batches.length > 0) this.#problem = undefined;
     for (const events of batches) this.#history.append(events);
+    this.#wipe(batches.flat());
     for (const [index, { resolve }] of waiting.entries()) resolve(results[index]!);
   }
 
-  #execute(transaction: Transaction, latest: number): { result: TransactionResult; events: StoreEvent[] } {
-    const revisionOf = (key: string) => Number(this.#revision.get(key)?.['revision'] ?? 0);
+  /** The file, opened again where that was not possible. Throws why it is still not. */
+  #writable(): SqliteFile {
+    if (this.#file !== undefined) return this.#file;
+    const file = SqliteFile.open(this.#path, 0);
+    if (file.latest !== this.#history.revision) {
+      file.database.close();
+      throw new ShoalError(
+        'unavailable',
+        `Cannot use the store ${this.#path}: something else has written it`,
+        {
+          next: 'Restart the manager.',
+        },
+      );
+    }
+    this.#values = undefined;
+    return (this.#file = file);
+  }
+
+  /** Remembers why nothing can be written, and looks again until it can. */
+  #failed(problem: ShoalError): void {
+    this.#problem = problem;
+    this.#cancelProbe ??= systemClock.after(probeMs, () => {
+      this.#cancelProbe = undefined;
+      if (this.#problem === undefined || this.#closed) return;
+      try {
+        const file = this.#writable();
+        file.database.exec('BEGIN');
+        file.setLatest.run(this.#history.revision);
+        file.database.exec('COMMIT');
+        this.#problem = undefined;
+        this.#wipe([]);
+      } catch (cause) {
+        if (this.#file?.database.isTransaction) this.#file.database.exec('ROLLBACK');
+        this.#failed(cause instanceof ShoalError ? cause : writeFault(this.#path, cause));
+      }
+    });
+  }
+
+  /**
+   * After a secret was deleted: the file has had its place overwritten, but the log beside it and the history still hold
+   * what was written before. A disk that refuses this now is asked again.
+   */
+  #wipe(events: StoreEvent[]): void {
+    const deleted = events.filter(({ type, key }) => type === 'delete' && key.startsWith(secretPrefix));
+    for (const { key } of deleted) this.#history.forget(key);
+    if (deleted.length > 0) this.#mustWipe = true;
+    if (!this.#mustWipe || this.#file === undefined) return;
+    try {
+      const done = this.#file.database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+      if (Number(done?.['busy']) === 0) this.#mustWipe = false;
+    } catch (cause) {
+      this.#failed(writeFault(this.#path, cause));
+    }
+  }
+
+  #execute(
+    file: SqliteFile,
+    transaction: Transaction,
+    latest: number,
+  ): { result: TransactionResult; events: StoreEvent[] } {
+    const revisionOf = (key: string) => Number(file.revision.get(key)?.['revision'] ?? 0);
     const conflicts = conflictsOf(transaction.compares, revisionOf);
     if (conflicts.length > 0) return { result: { committed: false, conflicts }, events: [] };
     const events = eventsOf(transaction, revisionOf);
     const revision = events.length > 0 ? latest + 1 : latest;
     for (const event of events) {
-      if (event.type === 'delete') this.#delete.run(event.key);
-      else this.#put.run(event.key, event.value, revision);
+      if (event.type === 'delete') file.delete.run(event.key);
+      else file.put.run(event.key, event.value, revision);
     }
     return { result: { committed: true, revision }, events };
   }
-}
-
-function storedValue(row: Record<string, unknown>): StoredValue {
-  return { key: String(row['key']), value: String(row['value']), revision: Number(row['revision']) };
 }

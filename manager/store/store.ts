@@ -1,3 +1,5 @@
+import type { ShoalError } from '../../src/util/errors.ts';
+
 /**
  * The store contract. One global revision counts transactions; every backend passes `contract.ts`.
  * Values are JSON text; keys are `KIND/ID`.
@@ -56,5 +58,7 @@ export interface Store {
   watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
   /** Waits to become the leader. The single-node backend is the leader at once. */
   campaign(candidate: string, signal: AbortSignal): Promise<Leadership>;
+  /** Why nothing can be written now; absent when it can. Reads work all the same. */
+  readonly problem?: ShoalError | undefined;
   close(): Promise<void>;
 }

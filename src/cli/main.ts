@@ -115,7 +115,12 @@ function createContext(output: Output, wishes: TargetWishes, signal: AbortSignal
         return connect(host, options);
       })),
   };
-  return { context, close: async () => (await client?.catch(() => undefined))?.close() };
+  const close = async () => {
+    const used = await client?.catch(() => undefined);
+    if (used?.warning !== undefined) output.note(paint(output, 'yellow', `warning: ${used.warning}`));
+    used?.close();
+  };
+  return { context, close };
 }
 
 async function runCommand(given: string[], output: Output, signal: AbortSignal): Promise<number> {

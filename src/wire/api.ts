@@ -31,6 +31,8 @@ import type { Task } from '../spec/task.ts';
  *     GET    /tokens → JoinTokens              POST /tokens/ROLE/rotate → JoinTokens
  */
 export const apiPrefix = '/api/v1';
+/** Header of an answer: what is wrong with the manager itself, such as a full disk, percent-encoded. */
+export const warningHeader = 'shoal-warning';
 /** A larger request body is refused with 413. */
 export const apiBodyBytesMax = 32 * 1024 * 1024;
 

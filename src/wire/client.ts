@@ -2,7 +2,7 @@ import http from 'node:http';
 import type { Duplex } from 'node:stream';
 import { managerPort } from '../spec/defaults.ts';
 import { errorCodes, ShoalError, type ErrorCode } from '../util/errors.ts';
-import { apiBodyBytesMax, apiPrefix, localPrefix, type ApiError } from './api.ts';
+import { apiBodyBytesMax, apiPrefix, localPrefix, warningHeader, type ApiError } from './api.ts';
 import { managerServerName } from './certificates.ts';
 import { decodeFrame, encodeFrame, frameBytesMax, type Frame, type FrameType } from './frames.ts';
 import type { StreamRequest } from './session.ts';
@@ -32,6 +32,8 @@ export interface ExecConnection {
 export interface Client {
   /** What it was told to connect to. */
   readonly host: string;
+  /** What the manager said is wrong with itself, in its last answer. */
+  readonly warning: string | undefined;
   /** One request, one JSON answer (undefined when there is no body). */
   request<T>(method: Method, path: string, body?: unknown, settings?: RequestSettings): Promise<T>;
   /** A GET whose answer is one JSON value a line. Ends with the answer, or quietly when the signal aborts. */
@@ -54,6 +56,7 @@ interface Target {
   secure?: { ca: string; cert: string; key: string; servername: string };
   options: http.RequestOptions;
   agent?: http.Agent;
+  warning?: string;
   /** What a WebSocket to the path is opened with. */
   socketUrl: (path: string) => string;
 }
@@ -66,6 +69,9 @@ export function connect(host: string, options: ConnectOptions = {}): Client {
   const target = targetOf(host, options);
   return {
     host,
+    get warning() {
+      return target.warning;
+    },
     request: (method, path, body, settings) => requestOnce(target, method, path, body, settings),
     stream: (path, signal) => streamLines(target, path, signal),
     exec: (task, request) => openExec(target, task, request),
@@ -143,8 +149,18 @@ async function open(
     );
     request.end(payload);
   });
+  target.warning = warningOf(answer);
   if ((answer.statusCode ?? 500) < 400) return answer;
   throw errorOfAnswer(answer.statusCode ?? 500, await readText(target, answer));
+}
+
+function warningOf({ headers }: http.IncomingMessage): string | undefined {
+  const text = headers[warningHeader];
+  try {
+    return typeof text === 'string' ? decodeURIComponent(text) : undefined;
+  } catch {
+    return undefined; // not a header of ours
+  }
 }
 
 async function requestOnce<T>(

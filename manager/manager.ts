@@ -15,7 +15,7 @@ import type { TlsMaterial } from './api/listeners.ts';
 import { createApiServer, type ApiServer } from './api/server.ts';
 import { Audit } from './audit/audit.ts';
 import { createAdministrators } from './ca/administrators.ts';
-import { certificateLifeMs, createServerCertificate } from './ca/authority.ts';
+import { createServerCertificate, isDue } from './ca/authority.ts';
 import { initialiseCluster } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
 import { createDispatcher } from './dispatcher/dispatcher.ts';
@@ -27,8 +27,8 @@ import { openDatabase } from './store/database.ts';
 import type { Database } from './store/objects.ts';
 import type { Store } from './store/store.ts';
 
-/** How often the age of the server's certificate is looked at. */
-const certificateCheckMs = 12 * 60 * 60 * 1000;
+/** How often the server's certificate is compared with the clock, which may have been set. */
+const certificateCheckMs = 60 * 1000;
 
 export interface Manager {
   /** The TCP port it listens on. */
@@ -115,6 +115,7 @@ async function run(
     audit,
     log: context.log,
   });
+  const tls = await serverTls(options, database, clock);
   // Every loop there is, in the order of the path that a change takes; stopped the other way round.
   const loops: Part[] = [
     createOrchestrator(named('orchestrator')),
@@ -122,9 +123,8 @@ async function run(
     createScheduler(named('scheduler')),
     dispatcher,
     createJanitor({ ...named('janitor'), queue }),
-    certificateLoop(options, authority, server),
+    certificateLoop(options, authority, server, tls),
   ];
-  const tls = await serverTls(options, database, clock);
   for (const loop of loops) {
     loop.start();
     undo.push(() => loop.stop());
@@ -149,23 +149,25 @@ async function serverTls(options: ManagerOptions, database: Database, clock: Clo
   return { ...own, certificateAuthorityPem: authority.certificatePem };
 }
 
-/** The server's certificate lives in memory alone: it is made at every start, and again when half its life is over. */
+/** The server's certificate lives in memory alone: it is made at every start, and again when its time has come. */
 function certificateLoop(
   options: ManagerOptions,
   parts: { database: Database; clock: Clock; log: Logger },
   server: ApiServer,
+  first: TlsMaterial,
 ): Loop {
   const { database, clock, log } = parts;
-  let madeAt = clock.monotonic();
+  let current = first;
   return new Loop({
     name: 'server certificate',
     clock,
     log,
     intervalMs: certificateCheckMs,
     tick: async () => {
-      if (clock.monotonic() - madeAt < certificateLifeMs / 2) return;
-      server.replaceCertificate(await serverTls(options, database, clock));
-      madeAt = clock.monotonic();
+      if (!isDue(current.certificatePem, clock.now())) return;
+      current = await serverTls(options, database, clock);
+      server.replaceCertificate(current);
+      log.info('the server has a new certificate');
     },
   });
 }

@@ -370,6 +370,8 @@ export class Daemon {
         await this.#memberships.saveCredentials(credentials);
         this.#identity = { ...identity, credentials };
         at = undefined;
+        // One that is to be renewed at once comes from a manager whose clock is far behind.
+        await clock.sleep(renewalRetryMs, signal);
         this.#agent?.session.reconnect();
         log.info('the certificate of this node was renewed');
       } catch (error) {

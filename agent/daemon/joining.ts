@@ -6,6 +6,7 @@ import type { Random } from '../../src/util/random.ts';
 import type { ApiError, JoinAnswer, JoinBody } from '../../src/wire/api.ts';
 import {
   caDigest,
+  certificateLifeMs,
   createKeyAndRequest,
   managerServerName,
   parseJoinToken,
@@ -76,11 +77,13 @@ export async function renewCertificate(
   return { key: privateKeyPem, cert: answer.certificatePem, ca: answer.certificateAuthorityPem };
 }
 
-/** When to renew: at a random 50 to 80 % of the certificate's life (as SwarmKit does), ms since the epoch. */
+/**
+ * When to renew, ms since the epoch: at a random 50 to 80 % of the certificate's life (as SwarmKit does), counted from its
+ * end, for when it was made is not in it.
+ */
 export function renewalTime(certificatePem: string, random: Random): number {
-  const { validFrom, validTo } = new X509Certificate(certificatePem);
-  const from = Date.parse(validFrom);
-  return from + (Date.parse(validTo) - from) * (0.5 + random.next() * 0.3);
+  const { validToDate } = new X509Certificate(certificatePem);
+  return validToDate.getTime() - certificateLifeMs * (0.5 - random.next() * 0.3);
 }
 
 function certificateIn(text: string): string | undefined {

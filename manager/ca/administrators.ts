@@ -42,12 +42,11 @@ export function createAdministrators(options: {
     const expiresAt = now + lifeMs;
     const { certificateAuthority: authority, clusterId } = cluster;
     const identity = { clusterId, name, role };
-    const validity = { nowMs: now, expiresAt };
     const certificatePem = await signAdministratorCertificate(
       authority,
       identity,
       certificateRequestPem,
-      validity,
+      expiresAt,
     );
     const fingerprint = caDigest(certificatePem);
     const meta = { id: random.id(), createdAt: now, updatedAt: now, revision: 0 };

@@ -1,4 +1,4 @@
-import { webcrypto } from 'node:crypto';
+import { webcrypto, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { customAlphabet } from 'nanoid';
 import type { AdministratorRole } from '../../src/spec/administrator.ts';
@@ -7,6 +7,7 @@ import type { NodeRole } from '../../src/spec/node.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import {
   administratorUnit,
+  certificateLifeMs,
   createKeyAndRequest,
   exportPrivateKey,
   keyAlgorithm,
@@ -16,10 +17,16 @@ import {
 import { loadX509 } from '../../src/wire/x509.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
-const rootLifeMs = 20 * 365.25 * dayMs;
-export const certificateLifeMs = 90 * dayMs;
-/** So that a host whose clock is a little behind accepts a fresh certificate. */
-const backdateMs = 60 * 60 * 1000;
+const yearMs = 365.25 * dayMs;
+const rootLifeMs = 20 * yearMs;
+/**
+ * How long before it was made the root is valid, and with it all that it signs. A clock that was ahead when a certificate
+ * was made must not leave one that is not valid yet when the clock is right: nobody could use it to get another. That a
+ * certificate counts is up to the store; only its end is up to the clock.
+ */
+const rootBackdateMs = 10 * yearMs;
+/** A clock that is set by less than this was right. */
+const clockSlackMs = 60 * 60 * 1000;
 /** A request for a P-256 key takes some 400 bytes. */
 const requestBytesMax = 8 * 1024;
 
@@ -39,7 +46,7 @@ export async function createAuthority(clusterId: string, nowMs: number): Promise
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: [{ O: [clusterId] }, { CN: ['Shoal cluster CA'] }],
     keys,
-    notBefore: new Date(nowMs - backdateMs),
+    notBefore: new Date(nowMs - rootBackdateMs),
     notAfter: new Date(nowMs + rootLifeMs),
     signingAlgorithm,
     extensions: [
@@ -72,8 +79,8 @@ export async function signNodeCertificate(
   nowMs: number,
 ): Promise<string> {
   const publicKey = await publicKeyOf(certificateRequestPem);
-  const validity = { fromMs: nowMs - backdateMs, toMs: nowMs + certificateLifeMs };
-  return await sign(authority, subjectOf(identity), publicKey, validity, { usage: 'client' });
+  const what = { usage: 'client' as const, untilMs: nowMs + certificateLifeMs };
+  return await sign(authority, subjectOf(identity), publicKey, what);
 }
 
 export interface AdministratorIdentity {
@@ -90,13 +97,21 @@ export async function signAdministratorCertificate(
   authority: Authority,
   identity: AdministratorIdentity,
   certificateRequestPem: string,
-  validity: { nowMs: number; expiresAt: number },
+  expiresAt: number,
 ): Promise<string> {
   const publicKey = await publicKeyOf(certificateRequestPem);
   const { clusterId, name, role } = identity;
   const subject: Subject = [{ O: [clusterId] }, { OU: [administratorUnit] }, { OU: [role] }, { CN: [name] }];
-  const period = { fromMs: validity.nowMs - backdateMs, toMs: validity.expiresAt };
-  return await sign(authority, subject, publicKey, period, { usage: 'client' });
+  return await sign(authority, subject, publicKey, { usage: 'client', untilMs: expiresAt });
+}
+
+/**
+ * Whether a certificate of this authority is to be made anew: half of its life is over, or it ends later than one made now
+ * would, because the clock was ahead when it was made.
+ */
+export function isDue(certificatePem: string, nowMs: number): boolean {
+  const leftMs = new X509Certificate(certificatePem).validToDate.getTime() - nowMs;
+  return leftMs < certificateLifeMs / 2 || leftMs > certificateLifeMs + clockSlackMs;
 }
 
 /** A key and certificate for the manager's own server: the manager's name, and the addresses at which it is reached. */
@@ -117,9 +132,8 @@ export async function createServerCertificate(
       value,
     })),
   ];
-  const validity = { fromMs: nowMs - backdateMs, toMs: nowMs + certificateLifeMs };
-  const what = { usage: 'server' as const, names };
-  const certificatePem = await sign(authority, subjectOf(identity), publicKey, validity, what);
+  const what = { usage: 'server' as const, names, untilMs: nowMs + certificateLifeMs };
+  const certificatePem = await sign(authority, subjectOf(identity), publicKey, what);
   return { certificatePem, privateKeyPem };
 }
 
@@ -144,12 +158,17 @@ async function publicKeyOf(certificateRequestPem: string): Promise<webcrypto.Cry
   throw refuse('it is not signed by its own key');
 }
 
+interface Certified {
+  usage: 'client' | 'server';
+  untilMs: number;
+  names?: { type: 'dns' | 'ip'; value: string }[];
+}
+
 async function sign(
   authority: Authority,
   subject: Subject,
   publicKey: webcrypto.CryptoKey,
-  validity: { fromMs: number; toMs: number },
-  { usage, names = [] }: { usage: 'client' | 'server'; names?: { type: 'dns' | 'ip'; value: string }[] },
+  { usage, untilMs, names = [] }: Certified,
 ): Promise<string> {
   const x509 = await loadX509();
   const root = new x509.X509Certificate(authority.certificatePem);
@@ -166,8 +185,8 @@ async function sign(
     publicKey,
     signingKey,
     signingAlgorithm,
-    notBefore: new Date(validity.fromMs),
-    notAfter: new Date(validity.toMs),
+    notBefore: root.notBefore,
+    notAfter: new Date(untilMs),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),

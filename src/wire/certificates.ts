@@ -21,6 +21,9 @@ export const certificateFiles = {
   privateKey: 'key.pem',
 } as const;
 
+/** How long the certificates of nodes and of the manager's server are good for. */
+export const certificateLifeMs = 90 * 24 * 60 * 60 * 1000;
+
 /** Keys and signatures of the cluster: ECDSA on P-256 with SHA-256. */
 export const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 export const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' } as const;

@@ -54,8 +54,11 @@ async function stop(): Promise<void> {
 }
 
 async function fill(): Promise<void> {
-  const { bavail, bsize } = await statfs(disk);
-  await writeFile(join(disk, 'filler'), Buffer.alloc(bavail * bsize));
+  // What does not fit is refused after the rest was written.
+  await writeFile(join(disk, 'filler'), Buffer.alloc(diskBytes)).catch((error: NodeJS.ErrnoException) =>
+    expect(error.code).toBe('ENOSPC'),
+  );
+  expect((await statfs(disk)).bavail).toBe(0);
 }
 
 async function volume(name: string): Promise<unknown> {

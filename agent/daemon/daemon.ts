@@ -13,6 +13,7 @@ import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/
 import { connect } from '../../src/wire/client.ts';
 import { startAgent, type Agent } from './agent.ts';
 import { checkOwnAddress, defaultAddress } from './address.ts';
+import { drainByManager } from './leaving.ts';
 import { joinCluster, managerAddress, renewalTime, renewCertificate } from './joining.ts';
 import { serveLocalApi } from './local-api.ts';
 import { ManagerProcess } from './manager-process.ts';
@@ -298,6 +299,7 @@ export class Daemon {
     this.#renewal?.abort();
     const agent = this.#agent;
     if (agent) {
+      await this.#tellManager();
       await agent.drain().catch((error: unknown) => {
         if (!force) throw error;
         log.warn('some tasks could not be stopped before leaving', { error: messageOf(error) });
@@ -312,6 +314,14 @@ export class Daemon {
     await this.#undoMembership();
     log.info('this host has left its cluster', { clusterId: membership.clusterId });
     return await this.#info();
+  }
+
+  /** The tasks of this host go elsewhere first. The manager's own host ends the cluster, and there is no elsewhere. */
+  async #tellManager(): Promise<void> {
+    const { clock, log } = this.#settings;
+    if (this.#identity === undefined || this.#identity.membership.role === 'manager') return;
+    const { membership, credentials } = this.#identity;
+    await drainByManager({ managerAddresses: membership.managerAddresses, credentials, clock, log });
   }
 
   async #undoMembership(): Promise<void> {

@@ -3,7 +3,7 @@ import https from 'node:https';
 import { managerPort } from '../../src/spec/defaults.ts';
 import { errorCodes, messageOf, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
-import type { ApiError, JoinAnswer, JoinBody } from '../../src/wire/api.ts';
+import type { ApiError, JoinAnswer, JoinBody, LeaveAnswer } from '../../src/wire/api.ts';
 import {
   caDigest,
   certificateLifeMs,
@@ -75,6 +75,18 @@ export async function renewCertificate(
   });
   const answer = JSON.parse(text) as JoinAnswer;
   return { key: privateKeyPem, cert: answer.certificatePem, ca: answer.certificateAuthorityPem };
+}
+
+/** Tells the manager that this host leaves; gives how many of its tasks are still here. Can be asked again and again. */
+export async function askToLeave(address: string, credentials: Credentials): Promise<LeaveAnswer> {
+  const text = await request(
+    address,
+    'POST',
+    '/leave',
+    {},
+    { ...credentials, servername: managerServerName },
+  );
+  return JSON.parse(text) as LeaveAnswer;
 }
 
 /**

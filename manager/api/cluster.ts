@@ -2,12 +2,14 @@ import { isTerminal } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { version } from '../../src/spec/version.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
-import type { NodeRole } from '../../src/spec/node.ts';
-import type { ClusterInfo, JoinTokens, VersionInfo } from '../../src/wire/api.ts';
+import type { Node, NodeRole } from '../../src/spec/node.ts';
+import type { ClusterInfo, JoinTokens, LeaveAnswer, VersionInfo } from '../../src/wire/api.ts';
 import { joinTokens, rotateToken } from '../ca/cluster.ts';
 import type { View } from '../store/objects.ts';
 import { joinBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
+import type { Identity } from './identity.ts';
+import { changeNode } from './objects.ts';
 import { streamed, type Route } from './router.ts';
 import { joinSchema, renewSchema } from './schema.ts';
 import { checkSchema } from './validate.ts';
@@ -72,15 +74,31 @@ export function joinRoutes(context: ApiContext): Route[] {
     },
     {
       method: 'POST',
+      pattern: '/leave',
+      access: 'node',
+      handle: async ({ identity, objects }): Promise<LeaveAnswer> => {
+        const { id, availability } = nodeOf(identity);
+        objects.push(`drain node ${id}`);
+        if (availability !== 'drain') await changeNode(database, id, { availability: 'drain' });
+        const tasks = [...database.view.tasksOfNode(id)];
+        return { tasks: tasks.filter(({ status }) => !isTerminal(status.state)).length };
+      },
+    },
+    {
+      method: 'POST',
       pattern: '/renew',
       bodyBytesMax: joinBodyBytesMax,
       access: 'node',
       handle: async ({ body, identity }) => {
-        if (identity.kind !== 'node') throw new ShoalError('unauthenticated', 'Cannot renew no certificate');
-        return await joiner.renew(identity.node.id, checkSchema(renewSchema, await body()));
+        return await joiner.renew(nodeOf(identity).id, checkSchema(renewSchema, await body()));
       },
     },
   ];
+}
+
+function nodeOf(identity: Identity): Node {
+  if (identity.kind === 'node') return identity.node;
+  throw new ShoalError('unauthenticated', 'Cannot do this without the certificate of a node');
 }
 
 /** The cluster object; throws `failed_precondition` while there is none. */

@@ -182,7 +182,8 @@ export function findNode(view: View, reference: string): Node {
   });
 }
 
-async function changeNode(database: Database, reference: string, change: NodeChange): Promise<Node> {
+/** Changes the node's availability, role or labels; gives it as it is then. Throws `not_found`, `not_supported`. */
+export async function changeNode(database: Database, reference: string, change: NodeChange): Promise<Node> {
   const { id } = findNode(database.view, reference);
   await writeAgain(database, () => {
     const node = findNode(database.view, id);

@@ -1,7 +1,12 @@
 import { isUsableAddress, parseAddress, parseSubnet } from '../../src/spec/address.ts';
 import type { ApplicationSpec, ExternalNames } from '../../src/spec/application.ts';
 import { parseConstraint } from '../../src/spec/constraint.ts';
-import { configBytesMax, secretBytesMax } from '../../src/spec/defaults.ts';
+import {
+  applicationObjectsMax,
+  configBytesMax,
+  secretBytesMax,
+  serviceBytesMax,
+} from '../../src/spec/defaults.ts';
 import type { FileSpec } from '../../src/spec/resource.ts';
 import type { ServiceSpec } from '../../src/spec/service.ts';
 import { parseSpread } from '../../src/spec/spread.ts';
@@ -24,9 +29,14 @@ export function checkSchema<T>(schema: Schema<T>, value: unknown): T {
   throw invalid(checked.fault.path, checked.fault.why);
 }
 
-/** The application, known to be well-formed and consistent; throws `invalid_argument` with the path of what is wrong. */
+/**
+ * The application, known to be well-formed and consistent; throws `invalid_argument` with the path of what is wrong, and
+ * `resource_exhausted` for what is too large.
+ */
 export function validateApplication(value: unknown): ApplicationSpec {
+  checkCount(value);
   const spec = checkSchema(applicationSchema, value);
+  checkServiceBytes(spec);
   checkNames(spec);
   checkContainerNames(spec);
   for (const [index, network] of spec.networks.entries()) {
@@ -49,6 +59,32 @@ export function validateApplication(value: unknown): ApplicationSpec {
     throw invalid(`/services/${spec.services.indexOf(fault.service)}${fault.path}`, fault.why);
   }
   return spec;
+}
+
+/** Before the schema is looked at, which has no words for it. */
+function checkCount(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  const { services, networks, volumes, secrets, configs } = value as Partial<ApplicationSpec>;
+  const lists = [services, networks, volumes, secrets, configs].filter((list) => Array.isArray(list));
+  const objects = lists.reduce((sum, list) => sum + list.length, 0);
+  if (objects <= applicationObjectsMax) return;
+  throw new ShoalError(
+    'resource_exhausted',
+    `Cannot take an application of ${objects} objects: ${applicationObjectsMax} is the most`,
+    { next: 'Make several applications of it.' },
+  );
+}
+
+function checkServiceBytes(spec: ApplicationSpec): void {
+  for (const service of spec.services) {
+    const bytes = Buffer.byteLength(JSON.stringify(service));
+    if (bytes <= serviceBytesMax) continue;
+    throw new ShoalError(
+      'resource_exhausted',
+      `Cannot take the service ${service.name}: it is ${bytes} bytes long, and ${serviceBytesMax} is the most`,
+      { next: 'Put long texts into configs, and let the programs read files.' },
+    );
+  }
 }
 
 function checkNames(spec: ApplicationSpec): void {

@@ -1,4 +1,5 @@
 import { parseConstraint } from '../spec/constraint.ts';
+import { applicationObjectsMax } from '../spec/defaults.ts';
 import { parseSpread } from '../spec/spread.ts';
 import { ShoalError } from '../util/errors.ts';
 import { checks } from './checks.ts';
@@ -12,6 +13,7 @@ import { checkBuild, checkOrigin, checkUses } from './service-checks.ts';
 import { checkSettings } from './settings-checks.ts';
 import { checkSharing } from './sharing-checks.ts';
 import { sharesOf } from './sharing.ts';
+import { checkSizes } from './size-checks.ts';
 import { speakerOf, type Speaker } from './speaker.ts';
 import { locate, placeOf, type TreeNode, type PathSegment } from './tree.ts';
 
@@ -53,12 +55,26 @@ export function checkConsistency(
   checkNetworking(context);
   if (context.isFull()) return;
   checkNames(context);
+  checkCount(context);
   if (services.length === 0 && !diagnostics.hasErrors()) {
     // Compose takes a file that says anything; there may be none whose profile is active.
     const saysNothing = tree.kind !== 'map' || [...tree.entries.keys()].every((key) => key === 'version');
     const report = saysNothing ? complain : context.refuse;
     report(['services'], 'the application has no services', 'add one under services');
   }
+}
+
+function checkCount({ model, refuse }: Context): void {
+  const tables = [model.networks, model.volumes, model.secrets, model.configs].map((table) =>
+    Object.values(table ?? {}).filter(({ external }) => external !== true),
+  );
+  const objects = Object.keys(model.services).length + tables.flat().length;
+  if (objects <= applicationObjectsMax) return;
+  refuse(
+    ['services'],
+    `services, networks, volumes, secrets and configs are ${objects} together, and an application has at most ${applicationObjectsMax}`,
+    'make several applications of it',
+  );
 }
 
 function checkService(key: string, service: CanonicalService, context: Context): void {
@@ -84,6 +100,7 @@ function checkService(key: string, service: CanonicalService, context: Context):
   }
   checkTwins(key, service, context);
   checkSettings(path, service, context);
+  checkSizes(path, service, context);
   if (deploy?.resources === undefined) return;
   const { limits, reservations } = deploy.resources;
   for (const name of ['cpus', 'memory'] as const) {

@@ -35,6 +35,12 @@ export const firstVni = 4096;
 export const secretBytesMax = 500 * 1024;
 export const configBytesMax = 1000 * 1024;
 
+/** Services, networks, volumes, secrets and configs of one application: they are written in one transaction. */
+export const applicationObjectsMax = 1_000;
+
+/** A service as JSON; one that is larger would not fit into what is sent to a host at a time. */
+export const serviceBytesMax = 3 * 1024 * 1024;
+
 /** Finished tasks kept per slot, so that `ps` and `logs` can tell what happened. */
 export const taskHistoryPerSlot = 5;
 

@@ -220,6 +220,15 @@ export interface JoinBody {
   hostname: string;
 }
 
+/**
+ * `POST /leave` with a node's certificate → LeaveAnswer: the node is drained from then on. Asked again until no task is left
+ * there.
+ */
+export interface LeaveAnswer {
+  /** Tasks of the node that have not ended. */
+  tasks: number;
+}
+
 export interface JoinAnswer {
   nodeId: string;
   role: NodeRole;

@@ -1,3 +1,4 @@
+import type { ApplicationSpec } from '../../spec/application.ts';
 import { systemClock } from '../../util/clock.ts';
 import { ShoalError } from '../../util/errors.ts';
 import { count, formatDuration } from '../../util/text.ts';
@@ -32,6 +33,23 @@ function printJson(context: Context, result: ApplyResult, status: ApplicationSta
   context.output.print(JSON.stringify({ ...result, failures }, null, 2));
 }
 
+/**
+ * What the file says passed its check, and the manager takes exception to a part of what was made of it: that is no
+ * wrong use of the command. The part is named by its service and not by its place in a list.
+ */
+function asRefusal(error: unknown, { name, services }: ApplicationSpec): unknown {
+  if (!(error instanceof ShoalError) || error.code !== 'invalid_argument') return error;
+  const { path = '' } = (error.details ?? {}) as { path?: string };
+  const [, index = '', rest = ''] = /^\/services\/(\d+)(.*)$/.exec(path) ?? [];
+  const service = index === '' ? undefined : services[Number(index)];
+  const why = error.message.slice(error.message.indexOf(': ') + 2);
+  const message =
+    service === undefined
+      ? error.message
+      : `Cannot apply ${name}: ${rest.slice(1).replaceAll('/', '.')} of service ${service.key}: ${why}`;
+  return new ShoalError('failed_precondition', message, { cause: error, next: error.next });
+}
+
 export const command: Command = {
   name: 'up',
   summary: 'Run the application of a Compose file, or bring it to what the file says now.',
@@ -56,7 +74,9 @@ export const command: Command = {
     const client = await context.client();
     const startedAt = systemClock.monotonic();
     const path = `/applications/${encodeURIComponent(application.name)}${parsed.flag('dry-run') ? '?dryRun=true' : ''}`;
-    const result = await client.request<ApplyResult>('PUT', path, application);
+    const result = await client.request<ApplyResult>('PUT', path, application).catch((error: unknown) => {
+      throw asRefusal(error, application);
+    });
     const json = parsed.flag('json');
     if (parsed.flag('dry-run')) {
       if (json) printJson(context, result, undefined);

@@ -88,7 +88,7 @@ async function run(
   const named = (name: string) => ({ database, clock: steady, random, log: log.with({ part: name }) });
   const authority = { database, clock, random, log: log.with({ part: 'ca' }) };
   const ownHost = watchOwnHost(options.advertiseAddress);
-  const dispatcher = createDispatcher({ ...named('dispatcher'), ownHost });
+  const dispatcher = createDispatcher({ ...named('dispatcher'), wallClock: clock, ownHost });
   const queue = new KeyedQueue();
   const audit = await Audit.open({
     folder: join(options.stateFolder, 'manager', 'audit'),

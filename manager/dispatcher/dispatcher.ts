@@ -28,7 +28,10 @@ const returnLookMs = 50;
 
 export interface DispatcherOptions {
   database: Database;
+  /** What is stored is stamped with it. */
   clock: Clock;
+  /** The machine's own, which the hosts' clocks are compared with. @default clock */
+  wallClock?: Clock;
   random: Random;
   log: Logger;
   /** What the manager's host is, and whether its network is up. @default not known, and up */
@@ -204,8 +207,8 @@ class SessionDispatcher implements Dispatcher {
   }
 
   #beat(session: Session, { at }: Extract<AgentMessage, { type: 'heartbeat' }>): void {
-    const { clock } = this.#options;
-    const isNews = at !== undefined && session.findings.noteTime(at, clock.now(), clock.monotonic());
+    const { clock, wallClock = clock } = this.#options;
+    const isNews = at !== undefined && session.findings.noteTime(at, wallClock.now(), clock.monotonic());
     if (isNews && session.ready) this.#tellFindings(session);
   }
 
@@ -225,7 +228,7 @@ class SessionDispatcher implements Dispatcher {
 
   /** Stores what the node says of itself and that it is ready; only then is it sent anything. */
   async #greet(session: Session, description: NodeDescription): Promise<void> {
-    const { database, clock, log } = this.#options;
+    const { database, clock, wallClock = clock, log } = this.#options;
     for (let attempt = 1; ; attempt++) {
       const node = database.view.nodes.get(session.nodeId);
       if (node === undefined) throw new ShoalError('not_found', 'the node was removed from the cluster');
@@ -245,7 +248,7 @@ class SessionDispatcher implements Dispatcher {
       heartbeatIntervalMs,
       protocol: sessionProtocol,
       version,
-      at: clock.now(),
+      at: wallClock.now(),
     });
     session.findings.noteVersion(version, description.shoalVersion);
     this.#tellFindings(session);

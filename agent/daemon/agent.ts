@@ -24,7 +24,7 @@ import type { ContainerSpec } from '../../src/spec/service.ts';
 import { compareTaskStates } from '../../src/spec/task.ts';
 import { version } from '../../src/spec/version.ts';
 import { withDeadline, type Clock } from '../../src/util/clock.ts';
-import { messageOf } from '../../src/util/errors.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { Random } from '../../src/util/random.ts';
@@ -245,7 +245,7 @@ export class Agent {
   }
 
   async #matchNetwork(): Promise<void> {
-    const { network } = this.#options;
+    const { network, conditions } = this.#options;
     const told = this.#told;
     const { network: networks, peer: peers, service: services } = this.#assignments;
     // One that has just ended here gets no new connection from here, though the manager may not know yet.
@@ -256,7 +256,10 @@ export class Agent {
     const staying = [...this.#appliedNetworks].filter((id) => networks.has(id));
     this.#appliedNetworks = new Set(staying);
     await network.apply({ networks, peers, services, endpoints });
-    this.#appliedNetworks = new Set(networks.keys());
+    const refused = network.refused();
+    this.#appliedNetworks = new Set([...networks.keys()].filter((id) => !refused.has(id)));
+    if (refused.size === 0) conditions.clear('NetworkBroken', 'subnets');
+    else conditions.set('NetworkBroken', 'subnets', [...refused.values()].join('; '));
     this.#change.changed();
     if (told) this.session.applied(told.epoch, told.sequence);
   }
@@ -269,8 +272,14 @@ export class Agent {
   }
 
   async #networksReady(ids: string[], signal: AbortSignal): Promise<void> {
-    const ready = () => (ids.every((id) => this.#appliedNetworks.has(id)) ? true : undefined);
-    await this.#change.until('its networks on this host', sourcesWaitMs, ready, signal);
+    const { network } = this.#options;
+    const ready = () => {
+      const refused = ids.map((id) => network.refused().get(id)).find((reason) => reason !== undefined);
+      if (refused !== undefined) return refused;
+      return ids.every((id) => this.#appliedNetworks.has(id)) ? '' : undefined;
+    };
+    const refused = await this.#change.until('its networks on this host', sourcesWaitMs, ready, signal);
+    if (refused !== '') throw new ShoalError('network_failed', refused);
   }
 
   async #contents(task: TaskAssignment, signal: AbortSignal): Promise<FileContent[]> {

@@ -140,7 +140,7 @@ export class Daemon {
       clock,
       random,
       log,
-      network: this.#parts.createNetwork(advertiseAddress),
+      network: this.#parts.createNetwork(advertiseAddress, this.#managerPorts(identity)),
       logs: this.#parts.createLogs((error) => isNoSpace(error) && disks.noSpace('state')),
       conditions: this.#parts.conditions,
       disks,
@@ -149,6 +149,11 @@ export class Daemon {
     });
     this.#renewal = new AbortController();
     void this.#renewCertificates(this.#renewal.signal);
+  }
+
+  #managerPorts({ membership }: Identity): number[] {
+    const told = membership.managerAddresses.map((address) => Number(address.split(':').at(-1)));
+    return [this.#settings.listen.port, ...told];
   }
 
   async #info(): Promise<LocalInfo> {

@@ -30,7 +30,8 @@ export interface DaemonParts {
   engineAddress(): string;
   /** Makes sure that there is an engine and connects to it. May be called again after it threw. */
   startEngine(): Promise<Engine>;
-  createNetwork(hostAddress: string): HostNetwork;
+  /** `managerPorts`: where managers listen. */
+  createNetwork(hostAddress: string, managerPorts: number[]): HostNetwork;
   /** Watches over the disks that state, logs and images are on. */
   createDiskWatch(): DiskWatch;
   /** `onTrouble` is called when output could not be written. */
@@ -94,9 +95,10 @@ export function productionParts(settings: PartSettings): DaemonParts {
         throw error;
       }
     },
-    createNetwork: (hostAddress) =>
+    createNetwork: (hostAddress, managerPorts) =>
       createHostNetwork({
         hostAddress,
+        managerPorts,
         stateDirectory: join(stateDirectory, 'network'),
         clock,
         log,

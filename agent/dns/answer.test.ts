@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { seededRandom } from '../../src/util/random.ts';
 import type { ServiceAssignment } from '../../src/wire/session.ts';
 import type { NetworkAssignments } from '../network/network.ts';
-import { decide, fitAnswer } from './answer.ts';
+import { decide, fitAnswer, questionBytesMax } from './answer.ts';
 import { parseResolvers } from './forward.ts';
 import { buildNames } from './names.ts';
 
@@ -81,6 +81,8 @@ const names = buildNames(assignments, [
 ]);
 const client = '10.64.0.11';
 
+const asker = { from: client, server: '10.64.0.1', protocol: 'udp' } as const;
+
 function query(name: string, type = 'A', additionals: Answer[] = []): Buffer {
   const questions = [{ name, type, class: 'IN' } as Question];
   return packet.encode({ type: 'query', id: 4711, flags: packet.RECURSION_DESIRED, questions, additionals });
@@ -88,9 +90,10 @@ function query(name: string, type = 'A', additionals: Answer[] = []): Buffer {
 
 function ask(
   name: string,
-  options: { type?: string; from?: string; protocol?: 'udp' | 'tcp'; edns?: number } = {},
+  options: { type?: string; from?: string; server?: string; protocol?: 'udp' | 'tcp'; edns?: number } = {},
 ) {
   const { type = 'A', from = client, protocol = 'udp', edns } = options;
+  const server = options.server ?? (from.startsWith('10.64.32.') ? '10.64.32.1' : '10.64.0.1');
   const additionals: Answer[] =
     edns === undefined
       ? []
@@ -106,7 +109,8 @@ function ask(
             options: [],
           },
         ];
-  const decision = decide({ bytes: query(name, type, additionals), from, protocol }, names, seededRandom(1));
+  const asked = { bytes: query(name, type, additionals), from, server, protocol };
+  const decision = decide(asked, names, seededRandom(1));
   if (decision.kind !== 'answer') return { kind: decision.kind };
   const decoded = packet.decode(decision.packet);
   const data = (decoded.answers ?? []).map((answer) => ('data' in answer ? answer.data : ''));
@@ -173,8 +177,15 @@ test('unknown names go to the resolvers, except for tasks without a way out', ()
   expect(ask('example.org', { from: '10.64.32.5' })).toMatchObject({ code: 2 });
 });
 
-test('whoever is not a task of this host is refused', () => {
+test('whoever is not a task of this host, on the network whose server it asks, is refused', () => {
   expect(ask('web', { from: '10.64.0.99' })).toMatchObject({ code: 5, data: [] });
+  expect(ask('web', { server: '10.64.16.1' })).toMatchObject({ code: 5, data: [] });
+});
+
+test('a question that is larger than any is not read', () => {
+  const bytes = Buffer.concat([query('web'), Buffer.alloc(questionBytesMax)]);
+  const decision = decide({ bytes, ...asker }, names, seededRandom(1));
+  expect(decision.kind === 'answer' && packet.decode(decision.packet).flags! & 15).toBe(1);
 });
 
 test('an answer that does not fit is cut and marked; EDNS and TCP make room', () => {
@@ -191,7 +202,7 @@ test('addresses come in another order from time to time', () => {
   const random = seededRandom(7);
   const firsts = new Set<unknown>();
   for (let index = 0; index < 20; index++) {
-    const decision = decide({ bytes: query('tasks.web'), from: client, protocol: 'udp' }, names, random);
+    const decision = decide({ bytes: query('tasks.web'), ...asker }, names, random);
     if (decision.kind === 'answer') firsts.add(JSON.stringify(packet.decode(decision.packet).answers?.[0]));
   }
   expect(firsts.size).toBe(2);
@@ -205,16 +216,16 @@ test('no bytes make it throw, and responses are never answered', () => {
       fc.nat(valid.length - 1),
       fc.nat(255),
       (noise, at, byte) => {
-        decide({ bytes: Buffer.from(noise), from: client, protocol: 'udp' }, names, seededRandom(1));
+        decide({ bytes: Buffer.from(noise), ...asker }, names, seededRandom(1));
         const broken = Buffer.from(valid);
         broken[at] = byte;
-        decide({ bytes: broken, from: client, protocol: 'udp' }, names, seededRandom(1));
-        decide({ bytes: broken.subarray(0, at), from: client, protocol: 'udp' }, names, seededRandom(1));
+        decide({ bytes: broken, ...asker }, names, seededRandom(1));
+        decide({ bytes: broken.subarray(0, at), ...asker }, names, seededRandom(1));
       },
     ),
   );
   const response = packet.encode({ type: 'response', id: 1, questions: [] });
-  expect(decide({ bytes: response, from: client, protocol: 'udp' }, names, seededRandom(1))).toEqual({
+  expect(decide({ bytes: response, ...asker }, names, seededRandom(1))).toEqual({
     kind: 'drop',
   });
 });

@@ -13,6 +13,9 @@ const udpBytesDefault = 512;
 /** The largest we send over UDP, whatever the client says: fits any MTU we make, so that it is never fragmented. */
 const udpBytesMax = 1232;
 
+/** A question, with all that extensions add to it, has no reason to be larger. */
+export const questionBytesMax = 4_096;
+
 const authoritative = 1 << 10;
 const recursionAvailable = 1 << 7;
 const recursionDesired = 1 << 8;
@@ -33,23 +36,24 @@ export type Decision =
   | { kind: 'drop' }
   | { kind: 'answer'; packet: Buffer }
   /** Ask the client's resolvers, or else the host's; `failure` is the answer when none of them says anything. */
-  | { kind: 'forward'; failure: Buffer; bytesMax: number; resolvers?: readonly string[] };
+  | { kind: 'forward'; client: string; failure: Buffer; bytesMax: number; resolvers?: readonly string[] };
 
 export interface Asked {
   bytes: Buffer;
-  /** Source address. */
+  /** Source address, and that of the bridge whose server was asked. */
   from: string;
+  server: string;
   protocol: 'udp' | 'tcp';
 }
 
 /** What to do with a packet. Never throws, whatever the bytes are. */
 export function decide(asked: Asked, names: Names, random: Random): Decision {
-  const query = decodeQuery(asked.bytes);
+  const query = asked.bytes.length > questionBytesMax ? undefined : decodeQuery(asked.bytes);
   if (query === undefined) return malformed(asked.bytes);
   const bytesMax = sizeLimit(query, asked.protocol);
   const reply = (code: number, answers: Answer[] = []) =>
     ({ kind: 'answer', packet: encodeAnswer(query, code, answers, bytesMax, random) }) as const;
-  const client = names.client(asked.from);
+  const client = names.client(asked.server, asked.from);
   if (!client) return reply(codes.refused);
   if ((((query.flags ?? 0) >> 11) & 0xf) !== 0) return reply(codes.notImplemented);
   const question = query.questions?.[0];
@@ -59,8 +63,8 @@ export function decide(asked: Asked, names: Names, random: Random): Decision {
   const failure = encodeAnswer(query, codes.serverFailure, [], bytesMax, random);
   // As Docker has it: a task that has no way out gets no lookups out either.
   if (!client.external) return { kind: 'answer', packet: failure };
-  const { resolvers } = client;
-  return { kind: 'forward', failure, bytesMax, ...(resolvers && { resolvers }) };
+  const { taskId, resolvers } = client;
+  return { kind: 'forward', client: taskId, failure, bytesMax, ...(resolvers && { resolvers }) };
 }
 
 /** A whole query, or nothing when it is not one. */

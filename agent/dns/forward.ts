@@ -1,14 +1,25 @@
-/** Questions about the outside world go to the host's resolvers. */
+/** Questions about the outside world go to the host's resolvers, or to those of the task. */
 import { createSocket } from 'node:dgram';
 import { readFile, stat } from 'node:fs/promises';
 import { connect, isIP } from 'node:net';
 import type { Clock } from '../../src/util/clock.ts';
 import { systemRandom } from '../../src/util/random.ts';
+import { Budget, ResolverMemory } from './resolvers.ts';
 
 /** How long one resolver is waited for, at most this many of them are asked, and this many questions run at once: Docker's figures. */
 export const resolverTimeoutMs = 4_000;
 export const resolversMax = 3;
 export const questionsMax = 1_024;
+/** After this long without an answer the next resolver is asked as well. */
+export const headStartMs = 1_000;
+/** Of those questions so many of one task, and so many at one resolver. */
+export const clientQuestionsMax = 64;
+export const resolverQuestionsMax = 256;
+
+const dnsPort = 53;
+/** Codes with which a resolver says that it will not do, and another one might (RFC 1035, 4.1.1). */
+const serverFailure = 2;
+const refused = 5;
 
 /** `nameserver` lines of resolv.conf(5); the first three that are addresses. */
 export function parseResolvers(text: string): string[] {
@@ -19,50 +30,116 @@ export function parseResolvers(text: string): string[] {
     .slice(0, resolversMax) as string[];
 }
 
+export interface ForwardedQuestion {
+  bytes: Buffer;
+  protocol: 'udp' | 'tcp';
+  /** Who asks: it has a share of its own. */
+  client: string;
+  /** Absent: the host's resolvers. */
+  resolvers?: readonly string[] | undefined;
+}
+
+export interface ForwarderOptions {
+  clock: Clock;
+  resolverFile: string;
+  /** Of resolvers. @default 53 */
+  port?: number;
+}
+
 export class Forwarder {
-  readonly #clock: Clock;
-  readonly #file: string;
+  readonly #options: ForwarderOptions;
+  readonly #memory = new ResolverMemory();
+  readonly #clients = new Budget(clientQuestionsMax);
+  readonly #atResolver = new Budget(resolverQuestionsMax);
   #running = 0;
   #cached: { resolvers: string[]; changedAt: number } | undefined;
 
-  constructor(clock: Clock, resolverFile: string) {
-    this.#clock = clock;
-    this.#file = resolverFile;
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
   }
 
   /**
-   * The first resolver's answer; nothing when all are silent, there are none, or too many questions run already. Without
-   * `own` the host's resolvers are asked.
+   * An answer of the first resolver that has one; nothing when all are silent, there are none, or too many questions of this
+   * client, or altogether, run already. What a resolver says of its own failure counts only when nobody knows better.
    */
-  async ask(
-    query: Buffer,
-    protocol: 'udp' | 'tcp',
-    signal: AbortSignal,
-    own?: readonly string[],
-  ): Promise<Buffer | undefined> {
-    if (this.#running >= questionsMax) return undefined;
+  async ask(question: ForwardedQuestion, signal: AbortSignal): Promise<Buffer | undefined> {
+    const { client } = question;
+    if (this.#running >= questionsMax || !this.#clients.take(client)) return undefined;
     this.#running++;
+    // What still runs when there is an answer is given up.
+    const over = new AbortController();
     try {
-      for (const resolver of own?.slice(0, resolversMax) ?? (await this.#resolvers())) {
-        if (signal.aborted) return undefined;
-        const answer =
-          protocol === 'udp'
-            ? await this.#askUdp(query, resolver, signal)
-            : await this.#askTcp(query, resolver, signal);
-        if (answer) return answer;
-      }
-      return undefined;
+      const resolvers = question.resolvers?.slice(0, resolversMax) ?? (await this.#resolvers());
+      return await this.#askInTurn(question, resolvers, AbortSignal.any([signal, over.signal]));
     } finally {
+      over.abort();
       this.#running--;
+      this.#clients.giveBack(client);
+    }
+  }
+
+  /** One after another, each with a head start; a failure hands on at once. */
+  async #askInTurn(
+    question: ForwardedQuestion,
+    resolvers: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Buffer | undefined> {
+    const { clock } = this.#options;
+    const failures: Buffer[] = [];
+    const attempts: Promise<Buffer>[] = [];
+    for (const resolver of this.#memory.order(resolvers, clock.monotonic())) {
+      const attempt = this.#attempt(question, resolver, signal).then((answer) => {
+        if (answer && !isFailure(answer)) return answer;
+        if (answer) failures.push(answer);
+        throw new Error(`${resolver} has no answer`);
+      });
+      attempts.push(attempt);
+      const early = new AbortController();
+      const answer = await Promise.race([
+        Promise.any(attempts).catch(() => undefined), // all that were asked so far have failed
+        clock.sleep(headStartMs, early.signal).catch(() => undefined), // ends early with the race
+      ]);
+      early.abort();
+      if (answer) return answer;
+      if (signal.aborted) return undefined;
+    }
+    return await Promise.any(attempts).catch(() => failures[0]);
+  }
+
+  /** Nothing when the resolver does not answer in time, or has its share of questions already. */
+  async #attempt(
+    { bytes, protocol }: ForwardedQuestion,
+    resolver: string,
+    signal: AbortSignal,
+  ): Promise<Buffer | undefined> {
+    const { clock } = this.#options;
+    if (!this.#atResolver.take(resolver)) return undefined;
+    const askedAt = clock.monotonic();
+    try {
+      const answer =
+        protocol === 'udp'
+          ? await this.#askUdp(bytes, resolver, signal)
+          : await this.#askTcp(bytes, resolver, signal);
+      const now = clock.monotonic();
+      if (answer) this.#memory.answered(resolver, now);
+      // One that was given up within its head start was not waited for; one that refuses is told at once.
+      else if (!signal.aborted || now - askedAt >= headStartMs) this.#memory.missed(resolver, askedAt, now);
+      return answer;
+    } finally {
+      this.#atResolver.giveBack(resolver);
     }
   }
 
   /** Read again when the file has changed: hosts move between networks. */
   async #resolvers(): Promise<string[]> {
     try {
-      const { mtimeMs } = await stat(this.#file);
+      const { resolverFile } = this.#options;
+      const { mtimeMs } = await stat(resolverFile);
       if (this.#cached?.changedAt !== mtimeMs) {
-        this.#cached = { resolvers: parseResolvers(await readFile(this.#file, 'utf8')), changedAt: mtimeMs };
+        this.#cached = {
+          resolvers: parseResolvers(await readFile(resolverFile, 'utf8')),
+          changedAt: mtimeMs,
+        };
       }
       return this.#cached.resolvers;
     } catch {
@@ -89,12 +166,14 @@ export class Forwarder {
       });
       // Connected, so that only the resolver is heard and its refusal is known at once.
       // The callback is told of a failure too, such as a network without a route to the resolver.
-      socket.connect(53, resolver, (error?: Error) => (error ? finish(undefined) : socket.send(question)));
+      socket.connect(this.#options.port ?? dnsPort, resolver, (error?: Error) =>
+        error ? finish(undefined) : socket.send(question),
+      );
     });
   }
 
   #askTcp(query: Buffer, resolver: string, signal: AbortSignal): Promise<Buffer | undefined> {
-    const socket = connect(53, resolver);
+    const socket = connect(this.#options.port ?? dnsPort, resolver);
     return new Promise((resolve) => {
       let received = Buffer.alloc(0);
       const finish = this.#once(signal, (answer) => {
@@ -127,10 +206,16 @@ export class Forwarder {
       done(answer);
     };
     const onAbort = () => finish(undefined);
-    const cancel = this.#clock.after(resolverTimeoutMs, onAbort);
+    const cancel = this.#options.clock.after(resolverTimeoutMs, onAbort);
     signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
     return finish;
   }
+}
+
+function isFailure(answer: Buffer): boolean {
+  const code = answer[3]! & 0xf;
+  return code === serverFailure || code === refused;
 }
 
 /** DNS over TCP puts a two-byte length before each message (RFC 1035, 4.2.2). */

@@ -5,8 +5,8 @@ import type { NetworkAssignments, TaskNetwork } from '../network/network.ts';
 
 /** Who may ask, and what names mean to them. */
 export interface Names {
-  /** The task with this address; absent when there is none here. */
-  client(address: string): Client | undefined;
+  /** The task with this address on the network of this server; absent when there is none here. */
+  client(server: string, address: string): Client | undefined;
   /** Addresses of a name (lower case, no final dot) for this client; absent when the name is not the cluster's. */
   addresses(client: Client, name: string): { addresses: string[]; balanced: boolean } | undefined;
   /** The name of an address on one of the client's networks; `null` when the address is the cluster's but has no name. */
@@ -14,6 +14,7 @@ export interface Names {
 }
 
 export interface Client {
+  taskId: string;
   application: string | undefined;
   /** In the order of its attachments. */
   networkIds: readonly string[];
@@ -49,14 +50,18 @@ export function buildNames(assignments: NetworkAssignments, tasks: Iterable<Task
       indexAddresses(named, network, byAddress);
     }
   }
+  /** By the address of the network's bridge and its own, as `SERVER ADDRESS`. */
   const clients = new Map<string, Client>();
   for (const task of tasks) {
     const client = clientOf(task, assignments);
-    for (const { address } of task.attachments) clients.set(address, client);
+    for (const { networkId, address } of task.attachments) {
+      const server = assignments.networks.get(networkId)?.bridgeAddress;
+      if (server !== undefined) clients.set(`${server} ${address}`, client);
+    }
   }
   const overlays = [...assignments.networks.values()];
   return {
-    client: (address) => clients.get(address),
+    client: (server, address) => clients.get(`${server} ${address}`),
     addresses: (client, name) => addressesOf(byName, client, name),
     nameOf: (client, address) => {
       const found = byAddress.get(address);
@@ -83,6 +88,7 @@ function clientOf(task: TaskNetwork, assignments: NetworkAssignments): Client {
   const networkIds = task.attachments.map(({ networkId }) => networkId);
   const service = assignments.services.get(task.serviceId);
   return {
+    taskId: task.taskId,
     application: service?.application,
     links: new Map((service?.links ?? []).map(({ alias, service }) => [alias, service.toLowerCase()])),
     networkIds,

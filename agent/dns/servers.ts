@@ -6,22 +6,24 @@ import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { decide, fitAnswer } from './answer.ts';
-import { framed, Forwarder } from './forward.ts';
+import { serveConnection } from './connection.ts';
+import { Forwarder } from './forward.ts';
 import { buildNames, type Names } from './names.ts';
+import { Budget } from './resolvers.ts';
 
 /** Tried in this order on each bridge; the redirect from port 53 follows whichever was free. */
 const portFirst = 10_053;
 const portsTried = 16;
-/** A TCP client that says nothing for this long is dropped, and at most this many are served per bridge. */
-const tcpIdleMs = 10_000;
+/** So many connections are served per bridge, and so many of one client; others are closed at once. */
 const tcpConnectionsMax = 256;
-/** A length prefix and the longest message there can be. */
-const tcpBufferBytesMax = 65_537;
+export const tcpClientConnectionsMax = 16;
 
 export interface DnsServersOptions {
   clock: Clock;
   log: Logger;
   resolverFile: string;
+  /** Of resolvers. @default 53 */
+  port?: number;
 }
 
 interface Running {
@@ -31,9 +33,16 @@ interface Running {
   connections: Set<TcpSocket>;
 }
 
+/** One way in: the address that was asked, and how. */
+interface Door {
+  server: string;
+  protocol: 'udp' | 'tcp';
+}
+
 export class DnsServers {
   readonly #options: DnsServersOptions;
   readonly #forwarder: Forwarder;
+  readonly #tcpClients = new Budget(tcpClientConnectionsMax);
   readonly #running = new Map<string, Running>();
   #names: Names = buildNames(
     { networks: new Map(), peers: new Map(), services: new Map(), endpoints: new Map() },
@@ -43,7 +52,7 @@ export class DnsServers {
 
   constructor(options: DnsServersOptions) {
     this.#options = options;
-    this.#forwarder = new Forwarder(options.clock, options.resolverFile);
+    this.#forwarder = new Forwarder(options);
   }
 
   /** What the next questions are answered from. */
@@ -92,7 +101,7 @@ export class DnsServers {
 
   async #openOn(address: string, port: number): Promise<Running> {
     const connections = new Set<TcpSocket>();
-    const tcp = createServer((socket) => this.#serveTcp(socket, connections));
+    const tcp = createServer((socket) => this.#serveTcp(socket, address, connections));
     tcp.maxConnections = tcpConnectionsMax;
     await new Promise<void>((resolve, reject) => {
       tcp.once('error', reject);
@@ -119,7 +128,7 @@ export class DnsServers {
     tcp.on('error', report);
     udp.on('error', report);
     udp.on('message', (bytes, from) => {
-      void this.#answer(bytes, from.address, 'udp').then((answer) => {
+      void this.#answer(bytes, from.address, { server: address, protocol: 'udp' }).then((answer) => {
         // Replies go unseen when the server was closed in the meantime or the client is gone; DNS clients ask again.
         if (answer && this.#running.get(address)?.udp === udp)
           udp.send(answer, from.port, from.address, () => undefined);
@@ -129,12 +138,14 @@ export class DnsServers {
   }
 
   /** Never rejects: whatever goes wrong with one question is logged, and the client hears nothing. */
-  async #answer(bytes: Buffer, from: string, protocol: 'udp' | 'tcp'): Promise<Buffer | undefined> {
+  async #answer(bytes: Buffer, from: string, door: Door): Promise<Buffer | undefined> {
     try {
-      const decision = decide({ bytes, from, protocol }, this.#names, systemRandom);
+      const decision = decide({ bytes, from, ...door }, this.#names, systemRandom);
       if (decision.kind === 'drop') return undefined;
       if (decision.kind === 'answer') return decision.packet;
-      const answer = await this.#forwarder.ask(bytes, protocol, this.#stopping.signal, decision.resolvers);
+      const { client, resolvers } = decision;
+      const question = { bytes, protocol: door.protocol, client, resolvers };
+      const answer = await this.#forwarder.ask(question, this.#stopping.signal);
       return answer ? fitAnswer(answer, decision.bytesMax) : decision.failure;
     } catch (error) {
       this.#options.log.error('Cannot answer a DNS question', { from, error: messageOf(error) });
@@ -142,42 +153,17 @@ export class DnsServers {
     }
   }
 
-  #serveTcp(socket: TcpSocket, connections: Set<TcpSocket>): void {
+  #serveTcp(socket: TcpSocket, server: string, connections: Set<TcpSocket>): void {
+    const from = socket.remoteAddress ?? '';
+    if (!this.#tcpClients.take(from)) return void socket.destroy();
     connections.add(socket);
-    let received = Buffer.alloc(0);
-    let busy = false;
-    const expire = () => this.#options.clock.after(tcpIdleMs, () => socket.destroy());
-    let cancelIdle = expire();
-    socket.on('error', () => socket.destroy()); // the client went away
     socket.on('close', () => {
-      cancelIdle();
+      this.#tcpClients.giveBack(from);
       connections.delete(socket);
     });
-    const next = async () => {
-      if (busy) return;
-      busy = true;
-      // One question at a time, in order; a client may send several before it reads.
-      while (received.length >= 2 && received.length >= received.readUInt16BE(0) + 2) {
-        const length = received.readUInt16BE(0);
-        const question = received.subarray(2, length + 2);
-        received = received.subarray(length + 2);
-        const answer = await this.#answer(question, socket.remoteAddress ?? '', 'tcp');
-        if (!answer) {
-          socket.destroy();
-          return;
-        }
-        if (!socket.destroyed) socket.write(framed(answer));
-      }
-      busy = false;
-      if (received.length <= tcpBufferBytesMax) socket.resume();
-    };
-    socket.on('data', (chunk) => {
-      cancelIdle();
-      cancelIdle = expire();
-      received = Buffer.concat([received, chunk]);
-      if (received.length > tcpBufferBytesMax) socket.pause();
-      void next();
-    });
+    serveConnection(socket, this.#options.clock, (question) =>
+      this.#answer(question, from, { server, protocol: 'tcp' }),
+    );
   }
 }
 

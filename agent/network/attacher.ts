@@ -4,8 +4,8 @@ import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { NetworkAssignment } from '../../src/wire/session.ts';
-import { attachLines, deleteLines, insideLines, portEntryLines } from './commands.ts';
-import { bridgeBatch, ipBatch, ipInside, listNamespaces, namespacePrefix } from './kernel.ts';
+import { attachLines, deleteLines, insideLines, mtuLines, portEntryLines } from './commands.ts';
+import { bridgeBatch, ipBatch, ipInside, linkMtus, listNamespaces, namespacePrefix } from './kernel.ts';
 import type { TaskNetwork } from './network.ts';
 import { planTask, vethName, type TaskInterface } from './plan.ts';
 
@@ -23,6 +23,8 @@ export interface TaskChange {
 export class TaskAttacher {
   readonly #log: Logger;
   readonly #inside = new Limiter(insideLimit);
+  /** What the networks' MTUs were when tasks were last given them. */
+  #matchedMtu = '';
 
   constructor(log: Logger) {
     this.#log = log;
@@ -42,6 +44,45 @@ export class TaskAttacher {
     if (stray.length === 0) return;
     this.#log.info('Removing interfaces of tasks that are gone', { count: stray.length });
     await ipBatch(deleteLines(stray, []));
+  }
+
+  /**
+   * Gives the interfaces of tasks that run, both ends of each, the MTU that their networks have now. Looks at the kernel only
+   * when that has changed since the last time.
+   */
+  async matchMtu(
+    tasks: Iterable<TaskNetwork>,
+    networks: ReadonlyMap<string, NetworkAssignment>,
+    underlayMtu: number,
+  ): Promise<void> {
+    const wanted = JSON.stringify(
+      [...networks.values()].map(({ id, mtuBytes }) => [id, mtuBytes, underlayMtu]),
+    );
+    if (wanted === this.#matchedMtu) return;
+    const current = await linkMtus();
+    const differing = [...tasks]
+      .filter(({ attachments }) => attachments.every(({ networkId }) => networks.has(networkId)))
+      .map((task) => {
+        const interfaces = planTask(task, networks, underlayMtu);
+        const others = interfaces.filter(({ hostName, mtu }) => (current.get(hostName) ?? mtu) !== mtu);
+        return { taskId: task.taskId, interfaces: others };
+      })
+      .filter(({ interfaces }) => interfaces.length > 0);
+    await Promise.all(differing.map((each) => this.#inside.run(() => this.#setMtu(each))));
+    this.#matchedMtu = wanted;
+  }
+
+  /** The task's end first: the host's end tells later whether it was done. */
+  async #setMtu({ taskId, interfaces }: { taskId: string; interfaces: TaskInterface[] }): Promise<void> {
+    try {
+      const inside = interfaces.flatMap(({ taskName, mtu }) => mtuLines(taskName, mtu));
+      await ipInside(namespacePrefix + taskId, inside);
+      const failed = await ipBatch(interfaces.map(({ hostName, mtu }) => `link set ${hostName} mtu ${mtu}`));
+      if (failed.size > 0) throw new Error([...failed.values()].join('; '));
+    } catch (error) {
+      // It may be ending just now, or have given its interface another name.
+      this.#log.warn('Cannot change the MTU of a task', { taskId, error: messageOf(error) });
+    }
   }
 
   /** Removes some tasks and makes others, side by side. Gives the errors by task id. */

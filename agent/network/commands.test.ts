@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
-import { deleteLines, elementCommands, linkCommands, reloadCommands } from './commands.ts';
+import { deleteLines, elementCommands, linkCommands, reloadCommands, type LinkCommands } from './commands.ts';
 import { parseFailures } from './kernel.ts';
 import { emptyLinks, type Elements, type LinkState } from './state.ts';
 
-function oneNetwork(change: { mac?: string; vni?: number } = {}): LinkState {
-  const { mac = '0a:53:0a:40:00:01', vni = 4096 } = change;
+function oneNetwork(change: { mac?: string; vni?: number; mtu?: number } = {}): LinkState {
+  const { mac = '0a:53:0a:40:00:01', vni = 4096, mtu = 1450 } = change;
   return {
     bridges: new Map([
-      ['shba', { networkId: 'a', address: '10.64.0.1/21', mac, mtu: 1450, virtualSubnet: '10.64.8.0/21' }],
+      ['shba', { networkId: 'a', address: '10.64.0.1/21', mac, mtu, virtualSubnet: '10.64.8.0/21' }],
     ]),
-    vxlans: new Map([['shxa', { bridge: 'shba', vni, local: '192.0.2.1', port: 4789, mtu: 1450 }]]),
+    vxlans: new Map([['shxa', { bridge: 'shba', vni, local: '192.0.2.1', port: 4789, mtu }]]),
     neighbours: new Map([['shba 10.64.0.9', '0a:53:0a:40:00:09']]),
     forwards: new Map([['shxa 0a:53:0a:40:00:09', '192.0.2.2']]),
   };
@@ -56,6 +56,20 @@ test('a VXLAN port that is made anew gets its entries again', () => {
   expect(ip[0]).toBe('link del shxa');
   expect(ip[1]).toContain('type vxlan id 4099');
   expect(bridge).toHaveLength(2);
+});
+
+test('an MTU is changed in place, and nothing else of the port', () => {
+  const to = oneNetwork();
+  to.vxlans.get('shxa')!.mtu = 1250;
+  expect(linkCommands(oneNetwork(), to)).toEqual({ ip: ['link set shxa mtu 1250'], bridge: [], bridges: [] });
+});
+
+test('links with less than IPv6 needs are not asked about their IPv6 addresses, of which the kernel knows none', () => {
+  const small = oneNetwork({ mtu: 1250 });
+  const of = ({ ip }: LinkCommands) => ip.filter((line) => line.includes('addrgenmode'));
+  expect(of(linkCommands(emptyLinks(), small))).toEqual([]);
+  expect(of(linkCommands(emptyLinks(), oneNetwork()))).toHaveLength(2);
+  expect(of(linkCommands(small, oneNetwork()))).toHaveLength(2);
 });
 
 test('a bridge that is adopted keeps its MAC address untouched, for setting it loses the neighbours', () => {

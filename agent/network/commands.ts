@@ -15,7 +15,7 @@ export interface LinkCommands {
 /** The commands that take the links from `from` to `to`. Each may be run again after a failure half-way. */
 export function linkCommands(from: LinkState, to: LinkState): LinkCommands {
   const bridges = difference(asText(from.bridges), asText(to.bridges));
-  const vxlans = difference(asText(from.vxlans), asText(to.vxlans));
+  const vxlans = difference(asText(withoutMtu(from.vxlans)), asText(withoutMtu(to.vxlans)));
   const ip: string[] = [];
   for (const [name] of vxlans.remove) ip.push(`link del ${name}`);
   const gone = new Set(vxlans.remove.map(([name]) => name));
@@ -23,6 +23,11 @@ export function linkCommands(from: LinkState, to: LinkState): LinkCommands {
   for (const [name] of bridges.add)
     ip.push(...bridgeLines(name, to.bridges.get(name)!, from.bridges.get(name)));
   for (const [name] of vxlans.add) ip.push(...vxlanLines(name, to.vxlans.get(name)!));
+  // An MTU is changed in place: a port that is made anew has none of its entries.
+  for (const [name, { mtu }] of to.vxlans) {
+    const before = from.vxlans.get(name);
+    if (before && before.mtu !== mtu && !gone.has(name)) ip.push(...mtuLines(name, mtu));
+  }
   const forwards = difference(from.forwards, to.forwards);
   // Setting a bridge's MAC address, even to what it is, makes the kernel forget its neighbours.
   const forgotten = new Set(
@@ -61,6 +66,23 @@ export function linkCommands(from: LinkState, to: LinkState): LinkCommands {
   return { ip, bridge, bridges: bridges.add.map(([name]) => name) };
 }
 
+/** What a link needs for IPv6 (RFC 8200, section 5): the kernel has none of it on links with less. */
+const ipv6MtuMin = 1_280;
+
+/** No IPv6 address of its own: the network has none. */
+function withoutOwnAddress(name: string, mtu: number): string[] {
+  return mtu < ipv6MtuMin ? [] : [`link set ${name} addrgenmode none`];
+}
+
+/** Changes the MTU of a link that is in use. */
+export function mtuLines(name: string, mtu: number): string[] {
+  return [`link set ${name} mtu ${mtu}`, ...withoutOwnAddress(name, mtu)];
+}
+
+function withoutMtu(vxlans: ReadonlyMap<string, VxlanState>): Map<string, VxlanState> {
+  return new Map([...vxlans].map(([name, state]) => [name, { ...state, mtu: 0 }]));
+}
+
 function asText(states: ReadonlyMap<string, BridgeState | VxlanState>): Map<string, string> {
   return new Map([...states].map(([name, state]) => [name, JSON.stringify(state)]));
 }
@@ -74,7 +96,7 @@ function bridgeLines(name: string, state: BridgeState, before: BridgeState | und
     ...(before && before.mtu !== state.mtu ? [`link set ${name} mtu ${state.mtu}`] : []),
     ...(before && before.mac !== state.mac ? [`link set ${name} address ${state.mac}`] : []),
     ...(before && before.address !== state.address ? [`addr flush dev ${name}`] : []),
-    `link set ${name} addrgenmode none`,
+    ...withoutOwnAddress(name, state.mtu),
     `addr replace ${state.address} brd + dev ${name}`,
     `link set ${name} up`,
     `route replace ${state.virtualSubnet} dev ${name} scope link src ${address}`,
@@ -84,7 +106,7 @@ function bridgeLines(name: string, state: BridgeState, before: BridgeState | und
 function vxlanLines(name: string, state: VxlanState): string[] {
   return [
     `link add ${name} mtu ${state.mtu} type vxlan id ${state.vni} local ${state.local} dstport ${state.port} nolearning`,
-    `link set ${name} addrgenmode none`,
+    ...withoutOwnAddress(name, state.mtu),
     `link set ${name} master ${state.bridge}`,
     `link set ${name} type bridge_slave learning off flood off mcast_flood off bcast_flood off neigh_suppress on`,
     `link set ${name} up`,
@@ -148,8 +170,7 @@ export function insideLines(interfaces: readonly TaskInterface[]): string[] {
   return [
     'link set lo up',
     ...interfaces.flatMap((each) => [
-      // No IPv6 address of its own: the network has none.
-      `link set ${each.taskName} addrgenmode none`,
+      ...withoutOwnAddress(each.taskName, each.mtu),
       `addr add ${each.address} brd + dev ${each.taskName}`,
       `link set ${each.taskName} up`,
       `route add ${each.virtualSubnet} via ${each.gateway} dev ${each.taskName}`,

@@ -2,6 +2,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../src/util/clock.ts';
+import { interfaceName } from '../../src/spec/names.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { NetworkAssignment } from '../../src/wire/session.ts';
@@ -23,6 +24,7 @@ import {
   prepareHost,
   readLinks,
 } from './kernel.ts';
+import { refusedNetworks } from './conflicts.ts';
 import type { HostNetwork, NetworkAssignments, TaskNetwork } from './network.ts';
 import { planAssignments, planLocal, type AssignmentPlan } from './plan.ts';
 import { TaskRecords } from './records.ts';
@@ -39,6 +41,8 @@ export interface HostNetworkOptions {
   clock: Clock;
   log: Logger;
   vxlanPort: number;
+  /** Where managers listen: nothing that tasks may reach, on any host. */
+  managerPorts: number[];
   /** Where names that are not the cluster's are asked. @default /etc/resolv.conf */
   resolverFile?: string;
 }
@@ -96,6 +100,7 @@ class KernelNetwork implements HostNetwork {
   #networks = new Map<string, NetworkAssignment>();
   #tasks = new Map<string, TaskNetwork>();
   #underlayMtu = 0;
+  #refused: ReadonlyMap<string, string> = new Map();
   #tookOver = false;
 
   constructor(options: HostNetworkOptions) {
@@ -114,6 +119,10 @@ class KernelNetwork implements HostNetwork {
 
   underlay(): Promise<Underlay> {
     return this.#underlay.latest();
+  }
+
+  refused(): ReadonlyMap<string, string> {
+    return this.#refused;
   }
 
   apply(assignments: NetworkAssignments): Promise<void> {
@@ -211,17 +220,18 @@ class KernelNetwork implements HostNetwork {
   }
 
   async #apply(assignments: NetworkAssignments): Promise<void> {
-    const networks = this.#withNetworksInUse(assignments.networks);
-    const wanted = { ...assignments, networks };
     this.#assignments = assignments;
-    this.#networks = networks;
     try {
       await prepareHost();
-      this.#underlayMtu = underlayMtu(await this.#underlay.latest(), this.#options.hostAddress);
-      const plan = await this.#plan(wanted);
+      const underlay = await this.#underlay.latest();
+      this.#underlayMtu = underlayMtu(underlay, this.#options.hostAddress);
+      const networks = this.#withNetworksInUse(await this.#harmless(assignments.networks, underlay));
+      this.#networks = networks;
+      const plan = await this.#plan({ ...assignments, networks });
       await this.#applyLinks(plan.links);
+      await this.#attacher.matchMtu(this.#tasks.values(), networks, this.#underlayMtu);
       const ports = await this.#dns.listen([...networks.values()].map((network) => network.bridgeAddress));
-      this.#dns.setNames(buildNames(assignments, this.#tasks.values()));
+      this.#nameTasks();
       await this.#applyElements(plan.elements, planLocal(this.#tasks.values(), ports));
     } catch (error) {
       // The kernel has some of it: read what it has before the next attempt.
@@ -229,6 +239,17 @@ class KernelNetwork implements HostNetwork {
       this.#elements = undefined;
       throw error;
     }
+  }
+
+  /** Those networks that leave the host its own, and those that stand already. */
+  async #harmless(
+    networks: ReadonlyMap<string, NetworkAssignment>,
+    underlay: Underlay,
+  ): Promise<Map<string, NetworkAssignment>> {
+    const { bridges } = await this.#currentLinks();
+    const isStanding = (id: string) => bridges.has(interfaceName('bridge', id));
+    this.#refused = refusedNetworks(networks.values(), underlay, isStanding);
+    return new Map([...networks].filter(([id]) => !this.#refused.has(id)));
   }
 
   #withNetworksInUse(assigned: ReadonlyMap<string, NetworkAssignment>): Map<string, NetworkAssignment> {
@@ -252,16 +273,18 @@ class KernelNetwork implements HostNetwork {
     });
   }
 
+  async #currentLinks(): Promise<LinkState> {
+    if (this.#links) return this.#links;
+    const found = await readLinks();
+    await this.#attacher.removeStrayInterfaces(found.veths, [
+      ...this.#tasks.keys(),
+      ...(await listNamespaces()),
+    ]);
+    return (this.#links = found.links);
+  }
+
   async #applyLinks(wanted: LinkState): Promise<void> {
-    if (!this.#links) {
-      const found = await readLinks();
-      this.#links = found.links;
-      await this.#attacher.removeStrayInterfaces(found.veths, [
-        ...this.#tasks.keys(),
-        ...(await listNamespaces()),
-      ]);
-    }
-    const commands = linkCommands(this.#links, wanted);
+    const commands = linkCommands(await this.#currentLinks(), wanted);
     throwOnFailure(commands.ip, await ipBatch(commands.ip));
     await Promise.all(commands.bridges.map((bridge) => prepareBridge(bridge)));
     throwOnFailure(commands.bridge, await bridgeBatch(commands.bridge));
@@ -272,7 +295,7 @@ class KernelNetwork implements HostNetwork {
     if (this.#elements) {
       await nft(elementCommands(this.#elements, wanted) + elementCommands(this.#localElements, local));
     } else {
-      const rules = ruleset(this.#options.vxlanPort);
+      const rules = ruleset(this.#options);
       const present = await hasRuleset(rules.version);
       await nft((present ? '' : rules.text) + reloadCommands(new Map([...wanted, ...local])));
     }
@@ -280,9 +303,13 @@ class KernelNetwork implements HostNetwork {
     this.#localElements = local;
   }
 
+  #nameTasks(): void {
+    this.#dns.setNames(buildNames({ ...this.#assignments, networks: this.#networks }, this.#tasks.values()));
+  }
+
   /** After attaches and detaches: only what belongs to tasks of this host. */
   async #applyLocal(): Promise<void> {
-    this.#dns.setNames(buildNames(this.#assignments, this.#tasks.values()));
+    this.#nameTasks();
     if (!this.#elements) return; // the first `apply` loads everything
     const local = planLocal(this.#tasks.values(), this.#dns.ports());
     try {

@@ -147,6 +147,12 @@ export async function listOwnLinks(): Promise<string[]> {
   return rows.map((row) => row.ifname).filter(isOwnLink);
 }
 
+/** The MTU of every link by name. */
+export async function linkMtus(): Promise<Map<string, number>> {
+  const rows = parseRows<LinkRow>(await runCommand('ip', ['-j', 'link', 'show']));
+  return new Map(rows.map(({ ifname, mtu }) => [ifname, mtu]));
+}
+
 /** Ids of the tasks that have a namespace. */
 export async function listNamespaces(): Promise<string[]> {
   const names = await readdir(namespaceFolder).catch((error: NodeJS.ErrnoException) => {

@@ -40,6 +40,8 @@ export interface HostNetwork {
   underlay(): Promise<Underlay>;
   /** Sets the kernel's switches and makes it match. Resolves when it does: an endpoint that is gone gets no new connection from this host. Calls are serialised. */
   apply(assignments: NetworkAssignments): Promise<void>;
+  /** Of the networks of the last `apply` those that would cut this host off its own network, by id, with the reason. */
+  refused(): ReadonlyMap<string, string>;
   /**
    * Makes the task's namespace with its interfaces, addresses and routes, ready before the process starts. Idempotent.
    * `dnsServer` is what its resolv.conf must name; absent when it joins no network.

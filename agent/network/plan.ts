@@ -8,6 +8,7 @@ import {
   virtualSubnetOf,
 } from '../../src/spec/address.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import { vxlanOverheadBytes } from '../../src/spec/network.ts';
 import { interfaceName } from '../../src/spec/names.ts';
 import { defaultRouteIndex } from '../../src/spec/route.ts';
 import type { NetworkAttachment } from '../../src/spec/task.ts';
@@ -16,9 +17,6 @@ import type { EndpointAssignment, NetworkAssignment, ServiceAssignment } from '.
 import type { NetworkAssignments, TaskNetwork } from './network.ts';
 import { assignmentSets, bridgeSets, endpointsMax, localSets, sizeClass, type SetName } from './rules.ts';
 import { emptyLinks, type Elements, type LinkState } from './state.ts';
-
-/** What VXLAN over IPv4 adds to a frame. */
-export const vxlanOverheadBytes = 50;
 
 export interface HostFacts {
   hostAddress: string;
@@ -199,7 +197,7 @@ export interface TaskInterface {
   defaultRoute: boolean;
 }
 
-/** What VXLAN leaves of the hosts' own network, or what the network asks for when that is less. */
+/** What is agreed on for all hosts, as far as VXLAN leaves that of this host's own network. */
 function mtuOf({ mtuBytes }: NetworkAssignment, underlayMtu: number): number {
   return Math.min(mtuBytes ?? underlayMtu, underlayMtu - vxlanOverheadBytes);
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { assignmentSets, bridgeSets, exactSizeMax, kindOf, localSets, ruleset, sizeClass } from './rules.ts';
 
 test('every size class has a chain, and every set is declared once by its kind', () => {
-  const { text } = ruleset(4789);
+  const { text } = ruleset({ vxlanPort: 4789, managerPorts: [2377] });
   for (const endpoints of [1, exactSizeMax, exactSizeMax + 1, 1024]) {
     expect(text).toContain(`chain service_${sizeClass(endpoints)} {`);
     expect(text).toContain(`chain port_${sizeClass(endpoints)} {`);
@@ -13,6 +13,10 @@ test('every size class has a chain, and every set is declared once by its kind',
 });
 
 test('the version follows the text', () => {
-  expect(ruleset(4789).version).toBe(ruleset(4789).version);
-  expect(ruleset(4789).version).not.toBe(ruleset(8472).version);
+  expect(ruleset({ vxlanPort: 4789, managerPorts: [2377] }).version).toBe(
+    ruleset({ vxlanPort: 4789, managerPorts: [2377] }).version,
+  );
+  expect(ruleset({ vxlanPort: 4789, managerPorts: [2377] }).version).not.toBe(
+    ruleset({ vxlanPort: 8472, managerPorts: [2377] }).version,
+  );
 });

@@ -5,6 +5,7 @@
  * Two tables, both named `shoal`: `inet` for everything, and `bridge` for the one rewrite that must happen on frames.
  */
 import { createHash } from 'node:crypto';
+import { isolation, type IsolationPorts } from './isolation.ts';
 
 /** Services with up to this many endpoints are balanced exactly evenly; each count has a chain of its own. */
 export const exactSizeMax = 64;
@@ -153,6 +154,8 @@ const balance = `
   }
   chain services {
     ip daddr vmap @service_size
+    # what is published is for the world, of which an internal network is no part
+    iifname @internal return
     meta l4proto { tcp, udp, sctp } fib daddr type local jump ports
   }
   chain translate_prerouting {
@@ -203,13 +206,14 @@ const filters = `
     type filter hook input priority filter; policy accept;
     ip daddr @bridge_addresses iifname != "shb*" iifname != "lo" drop
     udp dport VXLAN_PORT @th,96,24 @vnis ip saddr != @hosts drop
+    iifname "shb*" jump from_tasks
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname . oifname @bridge_pairs accept
     iifname != "shb*" oifname != "shb*" accept
-    # it would leave with this host's address, which other hosts take frames of every network from
-    iifname "shb*" ip daddr @hosts udp dport VXLAN_PORT drop
+    # it would leave with this host's address, which managers and other hosts trust
+    iifname "shb*" oifname != "shb*" jump out_of_overlay
     tcp flags syn tcp option maxseg size set rt mtu
     ct state established,related accept
     iifname "shb*" ct original ip daddr @virtual reject with icmp admin-prohibited
@@ -243,8 +247,10 @@ const bridgeTable = `table bridge shoal {
 `;
 
 /** The whole rule set with empty sets, as text for `nft -f`, and the mark by which a running one is known to be the same. */
-export function ruleset(vxlanPort: number): { text: string; version: string } {
-  const body = [declarations, renewed, balance, filters].join('').replaceAll('VXLAN_PORT', String(vxlanPort));
+export function ruleset(ports: IsolationPorts): { text: string; version: string } {
+  const body = [declarations, renewed, balance, isolation(ports), filters]
+    .join('')
+    .replaceAll('VXLAN_PORT', String(ports.vxlanPort));
   const version = createHash('sha256').update(body).update(bridgeTable).digest('hex').slice(0, 12);
   // Adding before deleting makes deleting safe when there is none; nft applies the whole text in one transaction.
   const text = `table inet shoal

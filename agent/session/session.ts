@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { WebSocket } from 'ws';
 import { nodeSilenceMs } from '../../src/spec/defaults.ts';
@@ -218,6 +219,11 @@ export class AgentSession {
   }
 }
 
+function hasAddress(address: string | undefined): boolean {
+  if (address === undefined) return true;
+  return Object.values(networkInterfaces()).some((list) => list?.some((own) => own.address === address));
+}
+
 interface ConnectionOptions {
   socket: WebSocket;
   log: Logger;
@@ -239,6 +245,8 @@ class Connection {
   readonly #timers = new Map<string, () => void>();
   #intake: Intake = freshIntake;
   #description: NodeDescription;
+  /** Whence the connection was made; undefined until it stands. */
+  #localAddress: string | undefined;
   #welcomed = false;
   #heardAt: number;
   #flushing = false;
@@ -257,6 +265,7 @@ class Connection {
       this.send(options.hello(this.#description));
       this.#timer('welcome', welcomeMs, () => this.end('the manager did not greet'));
     });
+    socket.on('upgrade', ({ socket: { localAddress } }) => (this.#localAddress = localAddress));
     socket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary));
     socket.on('pong', () => (this.#heardAt = clock.now()));
     socket.on('ping', () => (this.#heardAt = clock.now()));
@@ -364,8 +373,11 @@ class Connection {
 
   #beat(intervalMs: number): void {
     const { clock, socket } = this.#options;
-    if (clock.now() - this.#heardAt > intervalMs * silentHeartbeatsMax) {
-      return this.end('the manager has been silent too long');
+    const silentMs = clock.now() - this.#heardAt;
+    if (silentMs > intervalMs * silentHeartbeatsMax) return this.end('the manager has been silent too long');
+    // Nothing can come any more. Soon enough that the manager does not take the host for dead.
+    if (silentMs > intervalMs && !hasAddress(this.#localAddress)) {
+      return this.end(`this host does not have the address ${this.#localAddress} any more`);
     }
     this.send({ type: 'heartbeat', at: clock.now() });
     if (socket.readyState === WebSocket.OPEN) socket.ping();

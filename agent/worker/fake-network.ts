@@ -20,6 +20,10 @@ export class FakeNetwork implements HostNetwork {
     this.applied.push(assignments);
   }
 
+  refused(): ReadonlyMap<string, string> {
+    return new Map();
+  }
+
   async attach(task: TaskNetwork): Promise<{ namespacePath: string; dnsServer?: string }> {
     await this.before('attach', task.taskId);
     const taken = [...this.attached.values()].flatMap((other) =>

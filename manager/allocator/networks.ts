@@ -21,6 +21,7 @@ import {
   NetworkAddresses,
   bridgeHolder,
 } from './addresses.ts';
+import { HostNetworks, leastOverlayMtu } from './underlay.ts';
 import { byAge, cursorName, nextFree, once, serveInTurn, type Cursors } from './range.ts';
 
 /** VXLAN network identifiers have 24 bits (RFC 7348, section 5). */
@@ -30,23 +31,28 @@ const prefixMax = 28;
 
 /** Gives VNI, subnet and a bridge address for every node to the networks that lack them. Moves the cursors. */
 export function planNetworks(view: View, cursors: Cursors): Plan {
-  const todo = [...view.networks.values()].filter((network) => !network.removing && lacks(network, view));
+  const carried = leastOverlayMtu(view.nodes.values());
+  const todo = [...view.networks.values()].filter(
+    (network) => !network.removing && lacks(network, view, carried),
+  );
   if (todo.length === 0) return [];
   const subnets = new Subnets(view, cursors);
   const addresses = once(() => addressesInUse(view, cursors));
   const plan: Plan = [];
   const served = serveInTurn(todo.sort(byAge), (network) => subnets.takeFor(network));
   for (const { item: network, result } of served) {
+    const mtuBytes = mtuOf(network, carried);
     const changed = result.failed
       ? withError(network, result.reason)
-      : withBridges(network, result, view, addresses, cursors);
+      : withBridges(network, { ...result.place, ...(mtuBytes && { mtuBytes }) }, view, addresses, cursors);
     if (changed !== undefined) plan.push([{ kind: 'network', action: 'update', object: changed }]);
   }
   return plan;
 }
 
-function lacks(network: Network, view: View): boolean {
+function lacks(network: Network, view: View, carried: number | undefined): boolean {
   if (network.subnet === undefined || network.vni === undefined) return true;
+  if (network.mtuBytes !== mtuOf(network, carried)) return true;
   const nodeIds = Object.keys(network.bridgeAddresses);
   return nodeIds.length !== view.nodes.size || nodeIds.some((id) => !view.nodes.has(id));
 }
@@ -55,7 +61,12 @@ function withError(network: Network, allocationError: string): Network | undefin
   return allocationError === network.allocationError ? undefined : { ...network, allocationError };
 }
 
-type Place = Required<Pick<Network, 'subnet' | 'vni'>> & Pick<Network, 'virtualSubnet'>;
+/** `carried` is what all hosts carry; what was told once stays while nobody tells. */
+function mtuOf({ spec, mtuBytes }: Network, carried: number | undefined): number | undefined {
+  return carried === undefined ? mtuBytes : Math.min(spec.mtuBytes ?? carried, carried);
+}
+
+type Place = Required<Pick<Network, 'subnet' | 'vni'>> & Pick<Network, 'virtualSubnet' | 'mtuBytes'>;
 
 /** The network with a bridge address for each node; undefined when nothing changes. */
 function withBridges(
@@ -81,6 +92,7 @@ function withBridges(
   const same =
     network.subnet !== undefined &&
     network.vni !== undefined &&
+    network.mtuBytes === place.mtuBytes &&
     allocationError === network.allocationError &&
     isDeepStrictEqual(bridgeAddresses, network.bridgeAddresses);
   return same ? undefined : { ...network, ...place, bridgeAddresses, allocationError };
@@ -93,11 +105,13 @@ class Subnets {
   readonly #used: { name: string; subnet: Subnet }[] = [];
   readonly #vnis = new Set<number>();
   readonly #fixed: () => Map<string, string[]>;
+  readonly #hosts: HostNetworks;
 
   constructor(view: View, cursors: Cursors) {
     this.#view = view;
     this.#cursors = cursors;
     this.#fixed = once(() => fixedAddresses(view));
+    this.#hosts = new HostNetworks(view.nodes.values());
     for (const { spec, subnet, vni } of view.networks.values()) {
       if (vni !== undefined) this.#vnis.add(vni);
       if (subnet !== undefined) this.#used.push({ name: spec.name, subnet: parseSubnet(subnet) });
@@ -108,11 +122,12 @@ class Subnets {
   }
 
   /** VNI and subnet: those it has, those asked for, or the next free ones; otherwise the reason in words. */
-  takeFor(network: Network): ({ failed: false } & Place) | { failed: true; reason: string } {
+  takeFor(network: Network): { failed: false; place: Place } | { failed: true; reason: string } {
     try {
       const { subnet, virtualSubnet } = network.subnet === undefined ? this.#take(network) : network;
       const vni = network.vni ?? this.#takeVni();
-      return { failed: false, subnet: subnet!, vni, ...(virtualSubnet && { virtualSubnet }) };
+      const place = { subnet: subnet!, vni, ...(virtualSubnet && { virtualSubnet }) };
+      return { failed: false, place };
     } catch (error) {
       return { failed: true, reason: messageOf(error) };
     }
@@ -164,6 +179,8 @@ class Subnets {
       throw new Error(`subnet ${text} overlaps ${formatSubnet(other.subnet)} of network ${other.name}`);
     const node = this.#nodeIn(subnet);
     if (node) throw new Error(`subnet ${text} contains the address of node ${node.description?.hostname}`);
+    const taken = this.#hosts.whyNot(subnet);
+    if (taken !== undefined) throw new Error(`subnet ${text} overlaps ${taken}; ask for another one`);
     return subnet;
   }
 
@@ -181,17 +198,27 @@ class Subnets {
       .map(({ subnet }) => Math.floor((subnet.base - pool.base) / subnetSize({ base: 0, prefix })));
     const cursor =
       this.#cursors.get(cursorName.subnet) ?? (indexes.length > 0 ? Math.max(...indexes) : undefined);
-    const index = nextFree({ first: 0, last }, cursor, (candidate) => {
+    const isUsed = (candidate: number) => {
       const subnet = at(candidate);
-      return (
-        this.#used.some((used) => subnetsOverlap(used.subnet, subnet)) || this.#nodeIn(subnet) !== undefined
-      );
-    });
+      return this.#used.some((used) => subnetsOverlap(used.subnet, subnet)) || this.#isOfHost(subnet);
+    };
+    const range = { first: 0, last };
+    // What is behind a gateway may be in use there or not: it is taken only when nothing else is left.
+    const index =
+      nextFree(range, cursor, (candidate) => isUsed(candidate) || this.#hosts.isRouted(at(candidate))) ??
+      nextFree(range, cursor, isUsed);
     if (index === undefined) {
-      throw new Error(`the cluster's address pool ${formatSubnet(pool)} has no free /${prefix}`);
+      const taken = this.#hosts.whyNot(pool);
+      const why = taken === undefined ? '' : `; of it ${taken}`;
+      throw new Error(`the cluster's address pool ${formatSubnet(pool)} has no free /${prefix}${why}`);
     }
     this.#cursors.set(cursorName.subnet, index);
     return at(index);
+  }
+
+  /** Whether a host would lose something of its own network by it. */
+  #isOfHost(subnet: Subnet): boolean {
+    return this.#nodeIn(subnet) !== undefined || this.#hosts.whyNot(subnet) !== undefined;
   }
 
   /** A network that contains a host's own address would take the underlay's traffic. */

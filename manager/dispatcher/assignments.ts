@@ -83,7 +83,7 @@ export function networkAssignment(
       ? []
       : [{ nodeId: peerId, bridgeAddress, hostAddress }];
   });
-  const { id, vni, subnet, virtualSubnet, spec } = network;
+  const { id, vni, subnet, virtualSubnet, spec, mtuBytes = spec.mtuBytes } = network;
   return {
     id,
     name: spec.name,
@@ -91,7 +91,7 @@ export function networkAssignment(
     subnet,
     ...(virtualSubnet && { virtualSubnet }),
     internal: spec.internal,
-    ...(spec.mtuBytes && { mtuBytes: spec.mtuBytes }),
+    ...(mtuBytes && { mtuBytes }),
     bridgeAddress,
     peers,
   };

@@ -76,11 +76,11 @@ export function hasPlace(view: View, networkId: string, nodeId: string): boolean
 export function signatureOf(view: View, networkId: string): string {
   const network = view.networks.get(networkId);
   if (network === undefined) return '';
-  const { vni, subnet, virtualSubnet, spec, bridgeAddresses } = network;
+  const { vni, subnet, virtualSubnet, spec, mtuBytes = spec.mtuBytes, bridgeAddresses } = network;
   const bridges = Object.entries(bridgeAddresses).map(([nodeId, address]) => [
     nodeId,
     address,
     view.nodes.get(nodeId)?.description?.address,
   ]);
-  return JSON.stringify([vni, subnet, virtualSubnet, spec.name, spec.internal, spec.mtuBytes, bridges]);
+  return JSON.stringify([vni, subnet, virtualSubnet, spec.name, spec.internal, mtuBytes, bridges]);
 }

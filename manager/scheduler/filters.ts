@@ -1,8 +1,10 @@
+import { parseSubnet } from '../../src/spec/address.ts';
 import { describeConstraint, nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
 import { hostNeeds } from '../../src/spec/host-features.ts';
 import { nodeConditions, type NodeConditionType } from '../../src/spec/node.ts';
 import { portName, portsClash } from '../../src/spec/port.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
+import { connectedOverlap } from '../../src/spec/underlay.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { fixedHostPorts, type NodeUse } from './node-use.ts';
@@ -68,14 +70,28 @@ function featureFilters(template: TaskTemplate): Filter[] {
   }));
 }
 
-/** A node that has just joined has no bridge address on the task's networks for a moment. */
+/**
+ * A node that has just joined has no bridge address on the task's networks for a moment. A node that is itself on a network
+ * with the same addresses would lose it.
+ */
 function networkFilters(template: TaskTemplate, view: View): Filter[] {
-  return template.networks.map(({ name }) => {
-    const addresses = view.networkByName(name)?.bridgeAddresses ?? {};
-    return {
-      explain: `no bridge address for network ${name}`,
-      fits: ({ node }) => Object.hasOwn(addresses, node.id),
-    };
+  return template.networks.flatMap(({ name }) => {
+    const { bridgeAddresses = {}, subnet } = view.networkByName(name) ?? {};
+    const parsed = subnet === undefined ? undefined : parseSubnet(subnet);
+    const overlaps = ({ node: { description } }: NodeUse) =>
+      parsed !== undefined &&
+      description?.underlay !== undefined &&
+      connectedOverlap(description.underlay, parsed) !== undefined;
+    return [
+      {
+        explain: `no bridge address for network ${name}`,
+        fits: ({ node }: NodeUse) => Object.hasOwn(bridgeAddresses, node.id),
+      },
+      {
+        explain: `subnet ${subnet} of network ${name} in use by the host itself`,
+        fits: (use: NodeUse) => !overlaps(use),
+      },
+    ];
   });
 }
 

@@ -262,6 +262,18 @@ describe('filters', () => {
     expect(nodeOf(scheduled(skewed), task.id)).toBe('a');
   });
 
+  test('a node that is itself on a network with the same addresses gets nothing', () => {
+    const node = sampleNode('a');
+    node.description!.underlay = { mtuBytes: 1500, connected: ['10.64.0.0/22'], routed: [] };
+    const network = sampleNetwork('net', '10.64.0.0/20', {
+      subnet: '10.64.0.0/20',
+      bridgeAddresses: { a: '10.64.0.1' },
+    });
+    expect(
+      reasonFor({ networks: [{ name: 'app_net', aliases: [] }] }, { nodes: [node], networks: [network] }),
+    ).toBe('no suitable node: subnet 10.64.0.0/20 of network app_net in use by the host itself on 1 node');
+  });
+
   test('a constraint that cannot be read is the reason', () => {
     const placement = { constraints: ['disk = ssd'], maxReplicasPerNode: 0 };
     expect(reasonFor({ placement }, { nodes: three })).toContain('Cannot read the placement constraint');

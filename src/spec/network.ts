@@ -1,5 +1,8 @@
 import type { Labels, ObjectMeta } from './object.ts';
 
+/** What VXLAN over IPv4 adds to a frame (RFC 7348, section 5). */
+export const vxlanOverheadBytes = 50;
+
 export interface NetworkSpec {
   /** Full name, `APPLICATION_KEY`. */
   name: string;
@@ -30,6 +33,8 @@ export interface Network extends ObjectMeta {
   subnet?: string;
   /** Where the virtual IPs are, when that is not the upper half of the subnet. */
   virtualSubnet?: string;
+  /** Of the interfaces: as much as every two hosts carry between them, or what is asked for when that is less. */
+  mtuBytes?: number;
   /** Node id to the address of that node's bridge: gateway and DNS server of the tasks there. */
   bridgeAddresses: Record<string, string>;
   allocationError?: string;

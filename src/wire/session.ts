@@ -148,7 +148,7 @@ const networkAssignment = object({
   /** Absent: the upper half of the subnet. */
   'virtualSubnet?': subnet,
   internal: flag,
-  /** What the interfaces shall have; absent: as much as the hosts' network carries. */
+  /** What the interfaces shall have, on all hosts alike; absent: as much as the host's network carries. */
   'mtuBytes?': integer(68, 65_535),
   /** The address of this node's own bridge. */
   bridgeAddress: address,

@@ -17,6 +17,7 @@ const network = createHostNetwork({
   stateDirectory,
   resolverFile,
   vxlanPort: 4789,
+  managerPorts: [2377],
   clock: systemClock,
   log: createLogger({
     level: 'warn',

@@ -75,6 +75,24 @@ async function query(server: string, question: string, type: string, protocol: '
   return { code: (decoded.flags ?? 0) & 15, data };
 }
 
+/** Sends questions as fast as it can; gives how many were answered until none came for a while. */
+async function flood({ server, name: asked, count }: { server: string; name: string; count: number }) {
+  const socket = createSocket('udp4');
+  let answered = 0;
+  socket.on('message', () => answered++);
+  for (let id = 1; id <= count; id++) {
+    const questions = [{ name: asked, type: 'A' as const, class: 'IN' as const }];
+    socket.send(packet.encode({ type: 'query', id, questions }), 53, server);
+    if (id % 100 === 0) await systemClock.sleep(1); // let answers in between
+  }
+  for (let before = -1; before !== answered;) {
+    before = answered;
+    await systemClock.sleep(300);
+  }
+  socket.close();
+  return { sent: count, answered };
+}
+
 /** A resolver that knows one name. */
 async function resolve({ name: known, address }: { name: string; address: string }): Promise<void> {
   const udp = createSocket('udp4');
@@ -132,6 +150,7 @@ await serveLines({
     return nextMessage(socket, 'message');
   },
   resolve,
+  flood,
   query: (question: { server: string; name: string; type?: string; protocol?: 'udp' | 'tcp' }) =>
     query(question.server, question.name, question.type ?? 'A', question.protocol ?? 'udp'),
 });

@@ -62,7 +62,8 @@ export interface TestManager extends AsyncDisposable {
   socketPath: string;
   port: number;
   token(role: NodeRole): string;
-  join(role: NodeRole): Promise<TestIdentity>;
+  /** Joins a host, which is called `host-N` unless another name is given. */
+  join(role: NodeRole, hostname?: string): Promise<TestIdentity>;
   /** A request over TLS, with the node's certificate or none; throws the API's error. */
   call(path: string, credentials?: TestCredentials, body?: unknown, method?: string): Promise<unknown>;
   /** Makes an administrator. */
@@ -105,6 +106,7 @@ export async function startTestManager(): Promise<TestManager> {
   const client = connect(`unix://${socketPath}`);
   const token = (role: NodeRole) => joinTokens(database.view.cluster!, [])[role];
   const target = { port, ca: authority.certificatePem };
+  let hosts = 0;
   return {
     database,
     audit,
@@ -113,9 +115,13 @@ export async function startTestManager(): Promise<TestManager> {
     socketPath,
     port,
     token,
-    join: async (role) => {
+    join: async (role, hostname) => {
       const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
-      const answer = await joiner.join({ token: token(role), certificateRequestPem, hostname: 'host' });
+      const answer = await joiner.join({
+        token: token(role),
+        certificateRequestPem,
+        hostname: hostname ?? `host-${++hosts}`,
+      });
       return { ...answer, privateKeyPem };
     },
     call: (path, credentials, body, method) => callSecure(target, path, credentials, body, method),

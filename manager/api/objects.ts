@@ -1,4 +1,5 @@
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { whySingle } from '../../src/spec/single.ts';
@@ -166,7 +167,7 @@ function checkPairs(view: View, spec: ServiceSpec): void {
 export function findNode(view: View, reference: string): Node {
   const byId = view.nodes.get(reference);
   if (byId !== undefined) return byId;
-  const named = [...view.nodes.values()].filter((node) => node.description?.hostname === reference);
+  const named = [...view.nodes.values()].filter((node) => nodeName(node) === reference);
   if (named.length === 1) return named[0]!;
   if (named.length > 1) {
     throw new ShoalError(
@@ -207,7 +208,7 @@ async function removeNode(database: Database, reference: string, force: boolean)
   const { id } = findNode(database.view, reference);
   await writeAgain(database, () => {
     const node = findNode(database.view, id);
-    const name = node.description?.hostname ?? id;
+    const name = nodeName(node);
     if (node.role === 'manager') {
       throw new ShoalError(
         'failed_precondition',

@@ -14,6 +14,7 @@ import type {
   NodeChange,
   VolumeCreate,
 } from '../../src/wire/api.ts';
+import { hostName } from '../../src/wire/session.ts';
 import {
   also,
   flag,
@@ -158,7 +159,7 @@ export const administratorCreateSchema: Schema<AdministratorCreate> = object({
 export const joinSchema: Schema<JoinBody> = object({
   token: text(),
   certificateRequestPem,
-  hostname: text(),
+  hostname: hostName,
 });
 
 export const renewSchema = object({

@@ -7,7 +7,9 @@ import {
   managerServerName,
   parseJoinToken,
 } from '../../src/wire/certificates.ts';
-import { startTestManager } from '../testing.ts';
+import { nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
+import { sampleNode } from '../../test/samples.ts';
+import { helloOf, startTestManager, until } from '../testing.ts';
 
 async function joinBody(token: string) {
   const { certificateRequestPem } = await createKeyAndRequest();
@@ -99,4 +101,73 @@ test('a node renews its certificate with the one it has, and stays who it is', a
   await expect(manager.call('/renew', undefined, { certificateRequestPem })).rejects.toMatchObject({
     code: 'unauthenticated',
   });
+});
+
+test('a host keeps the name it joined with, whatever it says later, and attracts no task that is meant for another', async () => {
+  await using manager = await startTestManager();
+  const [database, web] = [await manager.join('worker', 'database'), await manager.join('worker', 'web')];
+  const [honest, forger] = [await manager.agent(database), await manager.agent(web)];
+  await honest.greet('192.0.2.1');
+  const said = sampleNode('database').description!;
+  forger.send(
+    helloOf({
+      ...said,
+      address: '192.0.2.2',
+      engine: { ...said.engine, labels: { 'node.labels.disk': 'ssd', disk: 'ssd' } },
+    }),
+  );
+  await until(() => forger.sequence > 0);
+  const { nodes } = manager.database.view;
+  const allowed = (text: string) =>
+    [...nodes.values()].filter((node) => nodeSatisfies(node, parseConstraint(text))).map(({ id }) => id);
+  expect(allowed('node.hostname == database')).toEqual([database.nodeId]);
+  expect(allowed('node.hostname == DATABASE')).toEqual([database.nodeId]);
+  expect(allowed('node.hostname == web')).toEqual([web.nodeId]);
+  // Labels of the engine are what the host says of itself; those of the node are what an administrator said.
+  expect(allowed('node.labels.disk == ssd')).toEqual([]);
+  expect(allowed('engine.labels.disk == ssd')).toEqual([web.nodeId]);
+});
+
+test('no second host joins by a name that is taken, also by an id; once its node is removed it may', async () => {
+  await using manager = await startTestManager();
+  const first = await manager.join('worker', 'database');
+  const agent = await manager.agent(first);
+  await agent.greet();
+  const taken = { code: 'already_exists', next: expect.stringContaining('shoal node rm') as string };
+  await expect(manager.join('worker', 'DataBase')).rejects.toMatchObject(taken);
+  await expect(manager.join('worker', first.nodeId)).rejects.toMatchObject(taken);
+  agent.close();
+  await manager.database.write([
+    [{ kind: 'node', action: 'delete', object: manager.database.view.nodes.get(first.nodeId)! }],
+  ]);
+  await expect(manager.join('worker', 'database')).resolves.toMatchObject({ role: 'worker' });
+});
+
+test('a host whose join was cut off joins again by its name, and what was made the first time counts no more', async () => {
+  await using manager = await startTestManager();
+  const lost = await manager.join('worker', 'database');
+  const second = await manager.join('worker', 'database');
+  expect([...manager.database.view.nodes.keys()]).toEqual([second.nodeId]);
+  await expect(manager.agent(lost)).rejects.toThrow(/401/);
+});
+
+test.each(['', 'a b', '-x', 'a\nb', '\u001b[2J', 'x'.repeat(300)])(
+  'no host joins as %j',
+  async (hostname) => {
+    await using manager = await startTestManager();
+    const body = { ...(await joinBody(manager.token('worker'))), hostname };
+    await expect(manager.call('/join', undefined, body)).rejects.toMatchObject({ code: 'invalid_argument' });
+  },
+);
+
+test('a node that joined before names were kept gets the one it says, or one of its own where that is taken', async () => {
+  await using manager = await startTestManager();
+  const [old, other] = [await manager.join('worker'), await manager.join('worker', 'database')];
+  const nameless = { ...manager.database.view.nodes.get(old.nodeId)!, name: undefined };
+  await manager.database.write([[{ kind: 'node', action: 'update', object: nameless }]]);
+  const agent = await manager.agent(old);
+  agent.send(helloOf({ ...sampleNode('database').description!, address: '192.0.2.7' }));
+  await until(() => agent.sequence > 0);
+  const names = [old, other].map(({ nodeId }) => manager.database.view.nodes.get(nodeId)?.name);
+  expect(names).toEqual([`database-${old.nodeId}`, 'database']);
 });

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { Node, NodeRole } from '../../src/spec/node.ts';
+import { holderOf } from '../../src/spec/node-name.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
@@ -14,7 +15,7 @@ import { signNodeCertificate } from './authority.ts';
 export interface Joiner {
   /**
    * Makes the caller a node of the cluster, in the role that its token's secret proves. Throws `unauthenticated` for a
-   * wrong token, `not_supported` for a second manager, `invalid_argument` for a malformed request.
+   * wrong token, `not_supported` for a second manager, `already_exists` when another node has the host's name, `invalid_argument` for a malformed request.
    */
   join(body: JoinBody): Promise<JoinAnswer>;
   /** A new certificate for a node that has proved with its old one who it is. */
@@ -43,11 +44,18 @@ export function createJoiner(options: {
     const cluster = clusterOf(database);
     const role = roleOfToken(cluster, body.token);
     const taken = role === 'manager' ? managerToTakeOver(database.view.nodes.values()) : undefined;
-    const node = taken ?? newNode(random.id(), role, clock.now());
+    const namesake =
+      taken === undefined ? namesakeToReplace(database.view.nodes.values(), body.hostname) : undefined;
+    const node = taken ?? newNode(random.id(), role, body.hostname, clock.now());
     // Signed before the node is stored: a malformed request leaves nothing behind.
     const result = await answer(cluster, node, body.certificateRequestPem);
     if (taken === undefined) {
-      const { conflicts } = await database.write([[{ kind: 'node', action: 'create', object: node }]]);
+      const { conflicts } = await database.write([
+        [
+          { kind: 'node', action: 'create', object: node },
+          ...(namesake ? [{ kind: 'node' as const, action: 'delete' as const, object: namesake }] : []),
+        ],
+      ]);
       if (conflicts > 0)
         throw new ShoalError('conflict', 'Cannot join: the new node id is taken', { next: 'Try again.' });
     }
@@ -111,12 +119,27 @@ function managerToTakeOver(nodes: Iterable<Node>): Node | undefined {
   return managers[0];
 }
 
-function newNode(id: string, role: NodeRole, now: number): Node {
+/**
+ * A node of that name whose host never came with its certificate, for the answer to its join was lost: it is replaced.
+ * Throws `already_exists` when another host has the name, for tasks and secrets are placed by it.
+ */
+function namesakeToReplace(nodes: Iterable<Node>, hostname: string): Node | undefined {
+  const holder = holderOf(nodes, hostname);
+  if (holder === undefined || holder.description === undefined) return holder;
+  throw new ShoalError('already_exists', `Cannot join as ${hostname}: node ${holder.id} is called so`, {
+    next:
+      `If this is the same host, remove the old node with \`shoal node rm ${holder.id}\` on a manager and join again; ` +
+      'otherwise start the daemon here with another --hostname.',
+  });
+}
+
+function newNode(id: string, role: NodeRole, name: string, now: number): Node {
   return {
     id,
     createdAt: now,
     updatedAt: now,
     revision: 0,
+    name,
     role,
     availability: 'active',
     labels: {},

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WebSocket } from 'ws';
 import { agentReturnMs, heartbeatIntervalMs } from '../../src/spec/defaults.ts';
+import { nameToKeep } from '../../src/spec/node-name.ts';
 import type { Node, NodeDescription } from '../../src/spec/node.ts';
 import { version } from '../../src/spec/version.ts';
 import type { Clock } from '../../src/util/clock.ts';
@@ -227,19 +228,31 @@ class SessionDispatcher implements Dispatcher {
   }
 
   /** Stores what the node says of itself and that it is ready; only then is it sent anything. */
-  async #greet(session: Session, description: NodeDescription): Promise<void> {
+  async #greet(session: Session, said: NodeDescription): Promise<void> {
     const { database, clock, wallClock = clock, log } = this.#options;
+    let description = said;
     for (let attempt = 1; ; attempt++) {
       const node = database.view.nodes.get(session.nodeId);
       if (node === undefined) throw new ShoalError('not_found', 'the node was removed from the cluster');
-      if (node.status.state === 'ready' && isDeepStrictEqual(node.description, description)) break;
+      const name = nameToKeep(database.view.nodes.values(), node, said.hostname);
+      description = { ...said, hostname: name };
+      const isKnown = node.name === name && isDeepStrictEqual(node.description, description);
+      if (node.status.state === 'ready' && isKnown) break;
       const since = node.status.state === 'ready' ? node.status.since : clock.now();
-      const object = { ...node, description, status: { state: 'ready' as const, since, message: '' } };
+      const object = { ...node, name, description, status: { state: 'ready' as const, since, message: '' } };
       const { conflicts } = await database.write([[{ kind: 'node', action: 'update', object }]]);
       if (conflicts === 0) break;
       if (attempt === helloAttemptsMax) throw new ShoalError('conflict', 'the node object keeps changing');
     }
     if (session.ready) return;
+    if (description.hostname !== said.hostname) {
+      const { nodeId } = session;
+      log.warn('a host says another name than the one it joined with', {
+        nodeId,
+        name: description.hostname,
+        said: said.hostname,
+      });
+    }
     log.info('node is ready', { nodeId: session.nodeId, hostname: description.hostname });
     if (this.#sessions.get(session.nodeId) !== session) return;
     session.send({

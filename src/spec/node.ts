@@ -71,6 +71,11 @@ export interface NodeCondition {
 }
 
 export interface Node extends ObjectMeta {
+  /**
+   * What the host was called when it joined; no other node is called so, whatever the case. The manager keeps it: where a
+   * host says another name later, this one goes into its description. Absent: it joined before names were kept.
+   */
+  name?: string;
   role: NodeRole;
   availability: NodeAvailability;
   labels: Labels;

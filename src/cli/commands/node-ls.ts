@@ -28,9 +28,9 @@ export const command: Command = {
         'MEMORY',
         'ENGINE',
       ],
-      row: ({ id, role, availability, description, status, conditions = [] }) => [
+      row: ({ id, name, role, availability, description, status, conditions = [] }) => [
         id,
-        description?.hostname ?? '',
+        name ?? description?.hostname ?? '',
         description?.address ?? '',
         role,
         status.state,

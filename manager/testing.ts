@@ -22,9 +22,10 @@ import {
 } from '../src/wire/session.ts';
 import { StreamCounter, type ApiContext } from './api/context.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
-import { createApiServer } from './api/server.ts';
+import type { Route } from './api/router.ts';
+import { createApiServer, type UpgradeRoute } from './api/server.ts';
 import { Audit } from './audit/audit.ts';
-import { createAdministrators } from './ca/administrators.ts';
+import { createAdministrators, type Administrators } from './ca/administrators.ts';
 import { createServerCertificate } from './ca/authority.ts';
 import { initialiseCluster, joinTokens } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
@@ -54,6 +55,9 @@ export type TestIdentity = JoinAnswer & TestCredentials;
 
 export interface TestManager extends AsyncDisposable {
   database: Database;
+  /** Every path that is answered. */
+  routes: readonly Route[];
+  upgrades: readonly UpgradeRoute[];
   audit: Audit;
   /** Holds the audit log, in `audit`. */
   folder: string;
@@ -109,6 +113,7 @@ export async function startTestManager(): Promise<TestManager> {
   let hosts = 0;
   return {
     database,
+    ...routes,
     audit,
     folder,
     client,
@@ -125,13 +130,7 @@ export async function startTestManager(): Promise<TestManager> {
       return { ...answer, privateKeyPem };
     },
     call: (path, credentials, body, method) => callSecure(target, path, credentials, body, method),
-    administrator: async (role, lifeMs) => {
-      const name = `${role}-${systemRandom.id()}`;
-      const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
-      const body = { name, role, lifeMs, certificateRequestPem };
-      const { certificatePem } = await context.administrators.create(body);
-      return { name, certificatePem, privateKeyPem };
-    },
+    administrator: (role, lifeMs) => createAdministrator(context.administrators, role, lifeMs),
     agent: (identity) => TestAgent.open(target, identity),
     [Symbol.asyncDispose]: async () => {
       client.close();
@@ -143,6 +142,17 @@ export async function startTestManager(): Promise<TestManager> {
       await rm(folder, { recursive: true });
     },
   };
+}
+
+async function createAdministrator(
+  administrators: Administrators,
+  role: AdministratorRole,
+  lifeMs: number | undefined,
+): Promise<TestCredentials & { name: string }> {
+  const name = `${role}-${systemRandom.id()}`;
+  const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
+  const { certificatePem } = await administrators.create({ name, role, lifeMs, certificateRequestPem });
+  return { name, certificatePem, privateKeyPem };
 }
 
 interface SecureTarget {

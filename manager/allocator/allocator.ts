@@ -1,7 +1,8 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
-import type { Database, ObjectKind } from '../store/objects.ts';
+import type { Database } from '../store/objects.ts';
 import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
+import { AllocatorConcerns } from './concerns.ts';
 import { allocate } from './plan.ts';
 import type { Cursors } from './range.ts';
 
@@ -11,7 +12,8 @@ export interface AllocatorOptions {
   log: Logger;
 }
 
-const kinds: readonly ObjectKind[] = ['cluster', 'node', 'network', 'service', 'task'];
+/** A pass at least this often, for a change that was not understood. */
+const passIntervalMs = 10_000;
 /** Writes in one pass: three stages, and some that met a conflict. What is left waits for the next poke. */
 const roundsMax = 20;
 
@@ -27,6 +29,15 @@ export function createAllocator({ database, clock, log }: AllocatorOptions): Vie
     }
     loop.poke();
   };
-  const loop = createViewLoop({ name: 'allocator', clock, log, tick, database, kinds });
+  const noted = new AllocatorConcerns(database.view);
+  const loop = createViewLoop({
+    name: 'allocator',
+    clock,
+    log,
+    tick,
+    intervalMs: passIntervalMs,
+    database,
+    concerns: (change) => noted.concern(change),
+  });
   return loop;
 }

@@ -26,7 +26,7 @@ export function planTasks(view: View, now: number, cursors: Cursors): Plan {
   return groups;
 }
 
-function isNew({ status, desiredState }: Task): boolean {
+export function isNew({ status, desiredState }: Task): boolean {
   return status.state === 'new' && (desiredState === 'ready' || desiredState === 'running');
 }
 

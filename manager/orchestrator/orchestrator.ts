@@ -1,10 +1,12 @@
 import type { Clock } from '../../src/util/clock.ts';
+import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { Database, ObjectKind } from '../store/objects.ts';
 import { createViewLoop } from '../store/view-loop.ts';
 import { planReaping } from './reaper.ts';
 import { planRemoval } from './removal.ts';
+import { Scope, type Services } from './scope.ts';
 import { planServices, type TimedPlan } from './services.ts';
 
 export interface OrchestratorOptions {
@@ -22,40 +24,35 @@ export interface Orchestrator {
 
 interface PlannedLoop {
   name: string;
-  /** Changes of these kinds ask for a pass. */
-  kinds: readonly ObjectKind[];
   debounceMs: number;
-  plan: (options: OrchestratorOptions, now: number) => TimedPlan;
+  plan: (options: OrchestratorOptions, now: number, services: Services) => TimedPlan;
 }
 
 /** All loops of the orchestrator: started and stopped from this list and nowhere else. */
 const plannedLoops: readonly PlannedLoop[] = [
   {
     name: 'orchestrator services',
-    kinds: ['service', 'task', 'node'],
     debounceMs: 5,
-    plan: ({ database, random }, now) => planServices(database.view, now, random),
+    plan: ({ database, random }, now, services) => planServices(database.view, now, random, services),
   },
   {
     name: 'orchestrator removal',
-    kinds: ['service', 'task', 'network'],
     debounceMs: 20,
-    plan: ({ database }) => ({ plan: planRemoval(database.view), wakeAt: undefined }),
+    plan: ({ database }, _now, services) => ({ plan: planRemoval(database.view, services), due: new Map() }),
   },
   {
     name: 'orchestrator reaper',
-    kinds: ['service', 'task', 'node'],
     debounceMs: 100,
-    plan: ({ database }, now) => planReaping(database.view, now),
+    plan: ({ database }, now, services) => planReaping(database.view, now, services),
   },
 ];
 
-/** A pass at least this often, for a clock that was set or a timer that was lost. */
-const passIntervalMs = 5_000;
+/** Everything is looked at this often, for a timer that was lost or a change that was not understood. */
+const passIntervalMs = 10_000;
 
 /**
  * The loops that turn services into tasks. Run by the leading manager only; `stop` when leadership is lost. They keep
- * nothing in memory but the time of the next pass.
+ * nothing in memory but what has changed since the last pass, and when the next one is due.
  */
 export function createOrchestrator(options: OrchestratorOptions): Orchestrator {
   const running = plannedLoops.map((planned) => startable(planned, options));
@@ -69,12 +66,19 @@ export function createOrchestrator(options: OrchestratorOptions): Orchestrator {
   };
 }
 
+const kinds: readonly ObjectKind[] = ['service', 'task', 'node', 'network'];
+
 function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestrator {
   const { database, clock, log } = options;
+  const scope = new Scope(database.view);
   let cancelWake: (() => void) | undefined;
+  let allAt = 0;
   const loop = createViewLoop({
     database,
-    kinds: planned.kinds,
+    concerns: (change) => {
+      scope.note(change);
+      return kinds.some((kind) => change.kinds.has(kind));
+    },
     name: planned.name,
     clock,
     log,
@@ -83,12 +87,29 @@ function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestr
     tick: async (signal) => {
       cancelWake?.();
       cancelWake = undefined;
+      if (clock.monotonic() >= allAt) scope.noteAll();
       const now = clock.now();
-      const { plan, wakeAt } = planned.plan(options, now);
-      if (plan.length > 0) {
+      const services = scope.take(now);
+      try {
+        const { plan, due, faults = new Map() } = planned.plan(options, now, services);
+        for (const [serviceId, error] of faults) {
+          log.warn('a service cannot be planned and is left as it is', {
+            serviceId,
+            error: messageOf(error),
+          });
+        }
         const { conflicts } = await database.write(plan);
-        if (conflicts > 0) loop.poke();
+        scope.set(services, due);
+        if (services === undefined) allAt = clock.monotonic() + passIntervalMs;
+        if (conflicts > 0) {
+          scope.giveBack(services);
+          loop.poke();
+        }
+      } catch (error) {
+        scope.giveBack(services);
+        throw error; // the loop tries again
       }
+      const { wakeAt } = scope;
       // What is due later than the next regular pass is found by that one.
       if (wakeAt === undefined || wakeAt > now + passIntervalMs || signal.aborted) return;
       cancelWake = clock.after(Math.max(1, wakeAt - clock.now()), () => loop.poke());

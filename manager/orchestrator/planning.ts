@@ -25,9 +25,11 @@ export class Planning {
     this.#groups = new Groups(view);
   }
 
-  /** When something will be due that no change announces (ms); undefined when nothing will. */
-  get wakeAt(): number | undefined {
-    return this.#wakeAt;
+  /** When something of what was planned since the last question will be due that no change announces (ms). */
+  takeWakeAt(): number | undefined {
+    const wakeAt = this.#wakeAt;
+    this.#wakeAt = undefined;
+    return wakeAt;
   }
 
   /** Whether the delay has passed since then (`hasPassed`); if not, the pass is run again when it has. */

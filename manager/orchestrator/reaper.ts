@@ -1,8 +1,10 @@
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
 import { isTerminal, moveTask, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
-import type { Change, Plan, View } from '../store/objects.ts';
+import type { Change, View } from '../store/objects.ts';
 import { historyNeeded } from './restart.ts';
+import { servicesIn, tasksIn, type Services } from './scope.ts';
+import type { TimedPlan } from './services.ts';
 import { inGroups, isCurrent, isUnplaced, newestFirst, placeKey } from './tasks.ts';
 
 /** A task on a node that has been down this long is declared orphaned (SwarmKit's 24 h). */
@@ -16,13 +18,13 @@ export const removeFromDownNodeAfterMs = 60_000;
 
 /**
  * Plans what the store no longer needs: tasks told to vanish once nothing of them is left, history beyond what is kept
- * for each slot; and ends tasks that no agent can end. `wakeAt` is when a node will have been down long enough.
+ * for each slot; and ends tasks that no agent can end. `due` is when a node will have been down long enough.
  */
-export function planReaping(view: View, now: number): { plan: Plan; wakeAt: number | undefined } {
+export function planReaping(view: View, now: number, services?: Services): TimedPlan {
   const changes: Change[] = [];
-  let wakeAt: number | undefined;
+  const due = new Map<string, number>();
   const deleted = new Set<string>();
-  for (const task of view.tasks.values()) {
+  for (const task of tasksIn(view, services)) {
     const fate = fateOf(task, view, now);
     if (fate.kind === 'delete') {
       deleted.add(task.id);
@@ -30,15 +32,15 @@ export function planReaping(view: View, now: number): { plan: Plan; wakeAt: numb
     } else if (fate.kind === 'end') {
       changes.push({ kind: 'task', action: 'update', object: fate.task });
     } else if (fate.kind === 'wait') {
-      wakeAt = Math.min(wakeAt ?? fate.untilMs, fate.untilMs);
+      due.set(task.serviceId, Math.min(due.get(task.serviceId) ?? Infinity, fate.untilMs));
     }
   }
-  for (const service of view.services.values()) {
+  for (const service of servicesIn(view, services)) {
     for (const task of surplusHistory(view.tasksOfService(service.id))) {
       if (!deleted.has(task.id)) changes.push({ kind: 'task', action: 'delete', object: task });
     }
   }
-  return { plan: inGroups(changes), wakeAt };
+  return { plan: inGroups(changes), due };
 }
 
 type Fate =

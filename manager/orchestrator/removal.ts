@@ -1,6 +1,7 @@
 import type { Network } from '../../src/spec/network.ts';
 import { isTerminal } from '../../src/spec/task.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
+import { servicesIn, tasksIn, type Services } from './scope.ts';
 import { inGroups, withDesired } from './tasks.ts';
 
 /**
@@ -8,9 +9,9 @@ import { inGroups, withDesired } from './tasks.ts';
  * service goes, and a network goes with the last task and service that uses it. Tasks whose service does not exist
  * (made while it was being removed) vanish too.
  */
-export function planRemoval(view: View): Plan {
+export function planRemoval(view: View, services?: Services): Plan {
   const changes: Change[] = [];
-  for (const service of view.services.values()) {
+  for (const service of servicesIn(view, services)) {
     if (!service.removing) continue;
     let tasks = 0;
     for (const task of view.tasksOfService(service.id)) {
@@ -20,7 +21,7 @@ export function planRemoval(view: View): Plan {
     }
     if (tasks === 0) changes.push({ kind: 'service', action: 'delete', object: service });
   }
-  for (const task of view.tasks.values()) {
+  for (const task of tasksIn(view, services)) {
     if (view.services.has(task.serviceId)) continue;
     const object = withDesired(task, 'remove');
     if (object !== task) changes.push({ kind: 'task', action: 'update', object });

@@ -111,12 +111,21 @@ test('planning again from the same view and time gives the same wishes', () => {
 test('a pass says when a held task is due, and starts it then', () => {
   const view = viewOf({ nodes: [node('n1')], services: [service()], tasks: [task(1, 'failed')] });
   const first = planServices(view, 10_000, random);
-  expect(first.wakeAt).toBe(15_000);
+  expect([...first.due.values()]).toEqual([15_000]);
   applyPlan(view, first.plan);
-  expect(planServices(view, 14_999, random)).toEqual({ plan: [], wakeAt: 15_000 });
+  expect(planServices(view, 14_999, random)).toMatchObject({ plan: [], due: first.due });
   expect(planServices(view, 15_000, random).plan.flat()).toMatchObject([
     { action: 'update', object: { slot: 1, desiredState: 'running' } },
   ]);
+});
+
+test('a service whose object is damaged is left as it is, and all others are planned', () => {
+  const damaged = { ...service({ id: 'damaged', spec: plainService('damaged') }) };
+  damaged.spec = { ...damaged.spec, mode: undefined as never };
+  const view = viewOf({ nodes: [node('n1')], services: [damaged, service()] });
+  const { plan, faults } = planServices(view, 0, random);
+  expect([...faults!.keys()]).toEqual(['damaged']);
+  expect(plan.flat().length).toBeGreaterThan(0);
 });
 
 test('an unreadable constraint holds back its own service and nothing else', () => {
@@ -180,7 +189,7 @@ test('a task nobody has is ended by the manager, and one on a node that is away 
   ];
   const view = viewOf({ nodes: [node('n1', 'down')], services: [service()], tasks });
   const early = planReaping(view, 1_000);
-  expect(early.wakeAt).toBe(removeFromDownNodeAfterMs);
+  expect([...early.due.values()]).toEqual([removeFromDownNodeAfterMs]);
   expect(early.plan.flat()).toMatchObject([{ object: { id: 'task1', status: { state: 'shutdown' } } }]);
   applyPlan(view, early.plan);
   applyPlan(view, planReaping(view, removeFromDownNodeAfterMs).plan);

@@ -7,29 +7,44 @@ import { followUpdates } from './following.ts';
 import { chooseNodes } from './global.ts';
 import { Planning } from './planning.ts';
 import { chooseSlots } from './replicated.ts';
+import { servicesIn, type Services } from './scope.ts';
 import { slotsOf, stepSlot, type Slot } from './slot.ts';
 import { inGroups, isCurrent, withDesired } from './tasks.ts';
 import { decideUpdate } from './update.ts';
 
-/** A plan, and when it is worth planning again though nothing has changed (ms); undefined: only after a change. */
+/** A plan, and when services are worth planning again though nothing has changed (ms), by their ids. */
 export interface TimedPlan {
   plan: Plan;
-  wakeAt: number | undefined;
+  due: ReadonlyMap<string, number>;
+  /** Services that could not be planned, and why: they are left as they are, and keep no other from being planned. */
+  faults?: ReadonlyMap<string, unknown>;
 }
 
 /**
- * Plans every service that is not being removed: fills its slots, replaces what ended or must leave its node, starts
+ * Plans every one of the services that is not being removed: fills its slots, replaces what ended or must leave its node, starts
  * what was held back, scales, and rolls updates. Writes desired states, new tasks, `specVersion` of tasks that are up to
  * date as they are, update statuses and rollbacks.
  */
-export function planServices(view: View, now: number, random: Random): TimedPlan {
+export function planServices(view: View, now: number, random: Random, services?: Services): TimedPlan {
   const planning = new Planning(view, now, random);
   const plan: Plan = [];
+  const due = new Map<string, number>();
+  const faults = new Map<string, unknown>();
   /** Changes that need nothing else to make sense. */
   const loose: Change[] = [];
-  for (const service of view.services.values()) {
+  for (const service of servicesIn(view, services)) {
     if (service.removing) continue;
-    const { slots, changed = followUpdates(service, view) } = planService(service, planning);
+    let planned: ReturnType<typeof planService>;
+    try {
+      planned = planService(service, planning);
+    } catch (error) {
+      faults.set(service.id, error);
+      planning.takeWakeAt();
+      continue;
+    }
+    const { slots, changed = followUpdates(service, view) } = planned;
+    const wakeAt = planning.takeWakeAt();
+    if (wakeAt !== undefined) due.set(service.id, wakeAt);
     if (changed !== undefined) plan.push([{ kind: 'service', action: 'update', object: changed }]);
     for (const slot of slots) {
       const changes = slot.changes();
@@ -39,7 +54,7 @@ export function planServices(view: View, now: number, random: Random): TimedPlan
     }
   }
   plan.push(...inGroups(loose));
-  return { plan, wakeAt: planning.wakeAt };
+  return { plan, due, faults };
 }
 
 function planService(service: Service, planning: Planning): { slots: Iterable<Slot>; changed?: Service } {

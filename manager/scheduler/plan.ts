@@ -58,7 +58,7 @@ export function planSchedule(view: View, now: number): Plan {
   return plan;
 }
 
-function isPending({ status, desiredState }: Task): boolean {
+export function isPending({ status, desiredState }: Task): boolean {
   return status.state === 'pending' && (desiredState === 'ready' || desiredState === 'running');
 }
 

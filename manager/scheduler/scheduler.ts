@@ -1,7 +1,8 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
-import type { Database, ObjectKind } from '../store/objects.ts';
+import type { Database } from '../store/objects.ts';
 import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
+import { SchedulerConcerns } from './concerns.ts';
 import { planSchedule } from './plan.ts';
 
 export interface SchedulerOptions {
@@ -10,7 +11,8 @@ export interface SchedulerOptions {
   log: Logger;
 }
 
-const kinds: readonly ObjectKind[] = ['node', 'network', 'service', 'task', 'volume'];
+/** A pass at least this often, for a change that was not understood. */
+const passIntervalMs = 10_000;
 /** Long enough for the tasks of one commit to come together, short beside the time that a container takes to start. */
 const debounceMs = 2;
 /** Plans in one pass that met a conflict. What is left waits for the next poke. */
@@ -27,6 +29,16 @@ export function createScheduler({ database, clock, log }: SchedulerOptions): Vie
     }
     loop.poke();
   };
-  const loop = createViewLoop({ name: 'scheduler', clock, log, tick, debounceMs, database, kinds });
+  const noted = new SchedulerConcerns(database.view);
+  const loop = createViewLoop({
+    name: 'scheduler',
+    clock,
+    log,
+    tick,
+    debounceMs,
+    intervalMs: passIntervalMs,
+    database,
+    concerns: (change) => noted.concern(change),
+  });
   return loop;
 }

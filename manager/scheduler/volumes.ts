@@ -3,7 +3,7 @@ import type { Task } from '../../src/spec/task.ts';
 import type { Plan, View } from '../store/objects.ts';
 
 /** Full names of the template's named volumes whose data lies on their hosts, and not where their options say. */
-function volumeNames({ container }: TaskTemplate): string[] {
+export function volumeNames({ container }: TaskTemplate): string[] {
   return container.mounts.flatMap((mount) => {
     const isHere = mount.type === 'volume' && mount.driverOptions === undefined;
     return isHere && mount.source !== undefined ? [mount.source] : [];

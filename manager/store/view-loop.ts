@@ -1,10 +1,10 @@
 import { Loop, type LoopOptions } from '../../src/util/loop.ts';
-import type { Database, ObjectKind } from './objects.ts';
+import type { Database, ViewChange } from './objects.ts';
 
 export interface ViewLoopOptions extends LoopOptions {
   database: Database;
-  /** Changes of these kinds ask for a pass. */
-  kinds: readonly ObjectKind[];
+  /** Whether a change asks for a pass. Asked of every change from the moment the loop is made. */
+  concerns: (change: ViewChange) => boolean;
 }
 
 /** A loop that plans from the view: it runs when the view has changed in a way that concerns it. */
@@ -17,19 +17,16 @@ export interface ViewLoop {
 }
 
 /** Makes the loop; nothing runs before `start`. */
-export function createViewLoop({ database, kinds, ...options }: ViewLoopOptions): ViewLoop {
+export function createViewLoop({ database, concerns, ...options }: ViewLoopOptions): ViewLoop {
   const loop = new Loop(options);
-  let unsubscribe: (() => void) | undefined;
+  const unsubscribe = database.onChange((change) => {
+    if (concerns(change)) loop.poke();
+  });
   return {
-    start: () => {
-      unsubscribe ??= database.onChange((changed) => {
-        if (kinds.some((kind) => changed.kinds.has(kind))) loop.poke();
-      });
-      loop.start();
-    },
+    start: () => loop.start(),
     poke: () => loop.poke(),
     stop: async () => {
-      unsubscribe?.();
+      unsubscribe();
       await loop.stop();
     },
   };

@@ -2,7 +2,8 @@ import { receivedStatus } from '../../manager/dispatcher/statuses.ts';
 import { planAllocation } from '../../manager/allocator/plan.ts';
 import { planReaping } from '../../manager/orchestrator/reaper.ts';
 import { planRemoval } from '../../manager/orchestrator/removal.ts';
-import { planServices } from '../../manager/orchestrator/services.ts';
+import { Scope, type Services } from '../../manager/orchestrator/scope.ts';
+import { planServices, type TimedPlan } from '../../manager/orchestrator/services.ts';
 import { openDatabase } from '../../manager/store/database.ts';
 import { planSchedule } from '../../manager/scheduler/plan.ts';
 import { createMemoryStore } from '../../manager/store/memory.ts';
@@ -71,6 +72,23 @@ export class FakeClock implements Clock {
 /** A planner that still finds work after this many passes without any change from outside never comes to rest. */
 const passesMax = 30;
 
+interface Planned {
+  plan: Plan;
+  /** What to do when not all of it could be written. */
+  again?: () => void;
+}
+
+/** A planner that looks at what the scope has collected. */
+function scoped(scope: Scope, now: number, plan: (services: Services) => TimedPlan): () => Planned {
+  return () => {
+    const services = scope.take(now);
+    const planned = plan(services);
+    for (const fault of planned.faults?.values() ?? []) throw fault as Error;
+    scope.set(services, planned.due);
+    return { plan: planned.plan, again: () => scope.giveBack(services) };
+  };
+}
+
 /** The manager's real planners over the real view and the in-memory store; everything outside is moved by the test. */
 export class World {
   readonly clock: FakeClock;
@@ -79,6 +97,8 @@ export class World {
   /** How far the clocks of the hosts are from the manager's (ms). */
   hostClockMs = 0;
   readonly random: Random;
+  /** What each of the orchestrator's planners has to look at. */
+  #scopes: Scope[] = [];
   readonly database: Database & { close(): Promise<void> };
   /** When the planners asked to be run again (ms). */
   wakeAt: number | undefined;
@@ -93,6 +113,10 @@ export class World {
     this.#manager = manager;
     this.random = random;
     this.database = database;
+    this.#scopes = [1, 2, 3].map(() => new Scope(database.view));
+    database.onChange((change) => {
+      for (const scope of this.#scopes) scope.note(change);
+    });
   }
 
   static async open(random: Random): Promise<World> {
@@ -129,6 +153,7 @@ export class World {
   /** The manager ends and starts again: what it knows is in the store, and its clock begins with the wall clock. */
   restartManager(): void {
     this.#manager.steady = steadyClock(this.clock);
+    this.#scopes = this.#scopes.map(() => new Scope(this.view));
   }
 
   meta(id = this.random.id()) {
@@ -144,29 +169,48 @@ export class World {
 
   /**
    * Every planner for which `takesPart` holds looks at the same view and writes its plan, all at once with the `others`:
-   * some meet conflicts. Gives whether any wrote.
+   * some meet conflicts. Gives whether any wrote. As in a manager, the orchestrator looks at what has changed alone.
    */
   async pass(others: Plan[] = [], takesPart: () => boolean = () => true): Promise<boolean> {
     const { view, random } = this;
     const now = this.steady.now();
-    const planners = [
-      () => planServices(view, now, random),
-      () => planReaping(view, now),
-      () => ({ plan: planRemoval(view), wakeAt: undefined }),
-      () => ({ plan: planAllocation(view, now), wakeAt: undefined }),
-      () => ({ plan: planSchedule(view, now), wakeAt: undefined }),
+    const [services, reaping, removal] = this.#scopes;
+    const planners: (() => Planned)[] = [
+      scoped(services!, now, (scope) => planServices(view, now, random, scope)),
+      scoped(reaping!, now, (scope) => planReaping(view, now, scope)),
+      scoped(removal!, now, (scope) => ({ plan: planRemoval(view, scope), due: new Map() })),
+      () => ({ plan: planAllocation(view, now) }),
+      () => ({ plan: planSchedule(view, now) }),
     ];
     const planned = planners.filter(() => takesPart()).map((plan) => plan());
-    const plans = [...others, ...planned.map(({ plan }) => plan)].filter((plan) => plan.length > 0);
-    const times = planned.map(({ wakeAt }) => wakeAt).filter((time) => time !== undefined);
+    const wrote = [...others.map((plan): Planned => ({ plan })), ...planned].filter(
+      ({ plan }) => plan.length > 0,
+    );
+    const times = this.#scopes.map(({ wakeAt }) => wakeAt).filter((time) => time !== undefined);
     this.wakeAt = times.length === 0 ? undefined : Math.min(...times);
-    await Promise.all(plans.map((plan) => this.database.write(plan)));
-    return plans.length > 0;
+    await Promise.all(
+      wrote.map(async ({ plan, again }) => {
+        const { conflicts } = await this.database.write(plan);
+        if (conflicts > 0) again?.();
+      }),
+    );
+    return wrote.length > 0;
   }
 
-  /** Runs the planners until none has anything left to do. */
+  /** Runs the planners until none has anything left to do; then none must find more when it looks at everything. */
   async settle(): Promise<void> {
-    for (let passes = 0; passes < passesMax; passes++) if (!(await this.pass())) return;
+    for (let passes = 0; passes < passesMax; passes++) {
+      if (await this.pass()) continue;
+      const { view, random } = this;
+      const now = this.steady.now();
+      const missed = [
+        ...planServices(view, now, random).plan,
+        ...planReaping(view, now).plan,
+        ...planRemoval(view),
+      ].flat();
+      assert(missed.length === 0, `nothing was overlooked: ${JSON.stringify(missed[0])?.slice(0, 500)}`);
+      return;
+    }
     throw new Error(`the planners did not come to rest in ${passesMax} passes`);
   }
 

@@ -92,6 +92,7 @@ export class Agent {
       clock,
       random,
       log,
+      stalledMs: () => this.#store.stalledMs,
       onAssignments: (change, epoch) => this.#onAssignments(change, epoch),
       onStream: (_streamId, request, dial) => {
         this.#worker.background('serving a stream', () => this.#streams.serve(request, dial));

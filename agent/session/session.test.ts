@@ -2,6 +2,7 @@ import { webcrypto } from 'node:crypto';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { NodeDescription } from '../../src/spec/node.ts';
@@ -114,7 +115,7 @@ class FakeManager {
 const welcome: ManagerMessage = {
   type: 'welcome',
   nodeId: 'n',
-  heartbeatIntervalMs: 20,
+  heartbeatIntervalMs: 200,
   protocol: sessionProtocol,
   version: '0',
   at: 0,
@@ -148,6 +149,7 @@ function sessionTo(address: string): AgentSession {
     clock: systemClock,
     random: seededRandom(1),
     log: silentLogger,
+    stalledMs: () => 0,
     onAssignments: (change) => changes.push(change),
     onStream: (_id, request, dial) => void streams.serve(request, dial),
   });
@@ -283,3 +285,42 @@ test('serves logs and commands on streams that it dials back', async () => {
   manager.send({ type: 'stream', streamId: '3', request: exec('unknown') });
   expect((await collect(2, () => undefined)).join()).toMatch(/^error .*not_found/);
 });
+
+test('heartbeats go on while the loop of the agent stands still, and say for how long it has', async () => {
+  const heard = new Worker(listener, { eval: true, workerData: { credentials, sessionPath } });
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const beats: { stalledMs?: number }[] = [];
+  heard.on('message', (message: number | { stalledMs?: number }) => {
+    if (typeof message === 'number') resolve(message);
+    else beats.push(message);
+  });
+  const stalled = sessionTo(`127.0.0.1:${await promise}`);
+  stalled.start();
+  await waitFor(() => expect(beats.length).toBeGreaterThan(2));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500); // nothing of this loop runs meanwhile
+  const told = () => beats.flatMap(({ stalledMs }) => stalledMs ?? []);
+  await waitFor(() => expect(told().length).toBeGreaterThan(3));
+  await waitFor(() => expect(beats.at(-1)).not.toHaveProperty('stalledMs'));
+  expect(told().at(-1)).toBeGreaterThan(2_000);
+  expect(told().at(-1)).toBeLessThan(3_500);
+  await stalled.stop();
+  await heard.terminate();
+});
+
+/** A manager in another thread, which goes on listening while this one stands still: hands on every heartbeat. */
+const listener = `
+  const https = require('node:https');
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { WebSocketServer } = require('ws');
+  const { credentials, sessionPath } = workerData;
+  const server = https.createServer({ ...credentials, requestCert: true });
+  new WebSocketServer({ server, path: sessionPath }).on('connection', (socket) => {
+    socket.on('message', (data) => {
+      const message = JSON.parse(data.toString());
+      const welcome = { type: 'welcome', nodeId: 'n', heartbeatIntervalMs: 200, protocol: 1, version: '0', at: 0 };
+      if (message.type === 'hello') socket.send(JSON.stringify(welcome));
+      if (message.type === 'heartbeat') parentPort.postMessage(message);
+    });
+  });
+  server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+`;

@@ -1,7 +1,5 @@
-import { networkInterfaces } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { WebSocket } from 'ws';
-import { nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeDescription } from '../../src/spec/node.ts';
 import type { ReportedCondition } from '../conditions/conditions.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
@@ -21,15 +19,14 @@ import {
   type ManagerMessage,
   type StreamRequest,
 } from '../../src/wire/session.ts';
+import { failuresAfter, waitCeilingMs, type Attempt } from './backoff.ts';
 import { freshIntake, receive, type AssignmentChange, type Intake } from './assignments.ts';
 import { handshakeMs, silentHeartbeatsMax, statusAckMs, welcomeMs } from './limits.ts';
+import { SocketThread, type SessionSocket } from './socket.ts';
 import { StatusOutbox } from './status-outbox.ts';
 
-/**
- * The wait before another attempt is between nothing and `min`, doubling up to `max`, or to `maxUnopened` while nobody
- * answers at all: a manager that is back counts silence from its start, so its agents must be back well within that.
- */
-const backoffMs = { min: 100, max: 8_000, maxUnopened: nodeSilenceMs / 3 } as const;
+/** After a deadline this long more: when the loop stood still, what was to come in time may be waiting to be read. */
+const readMs = 500;
 
 // Compiling takes a while: at the start, and not while heartbeats are due.
 prepareOpen(Object.values(managerMessages));
@@ -54,30 +51,33 @@ export interface SessionOptions {
   log: Logger;
   /** A change that is complete; `epoch` counts sessions, for `applied`. */
   onAssignments: (change: AssignmentChange, epoch: number) => void;
+  /** For how long something of the agent beside its loop has stood still, such as the disk of its state; 0: nothing has. */
+  stalledMs: () => number;
   /** The manager wants a stream; `dial` opens the connection to carry it. */
   onStream: (streamId: string, request: StreamRequest, dial: () => WebSocket) => void;
 }
 
 /**
- * The agent's session with the managers: one WebSocket to any of them, made anew whenever it breaks (at once, then with
- * full-jitter backoff). Statuses are kept until acknowledged. Never gives up and never throws.
+ * The agent's session with the managers: one WebSocket to any of them, made anew whenever it breaks, with full-jitter
+ * backoff unless it was of use. A thread of its own keeps it and sends the heartbeats. Statuses are kept until acknowledged. Never gives up and never throws.
  */
 export class AgentSession {
   readonly #options: SessionOptions;
   readonly #outbox = new StatusOutbox();
   readonly #stop = new AbortController();
   readonly #instance: string;
+  readonly #thread: SocketThread;
   #done: Promise<void> | undefined;
   #connection: Connection | undefined;
   #epoch = 0;
   #wake: AbortController | undefined;
   #failures = 0;
-  /** Whether the last attempt got as far as a connection. */
-  #opened = false;
+  #attempt: Attempt = { opened: false, applied: false, livedMs: 0 };
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#instance = options.random.id();
+    this.#thread = new SocketThread(() => options.stalledMs());
   }
 
   /** Whether a manager has greeted us and is heard. */
@@ -93,6 +93,7 @@ export class AgentSession {
     this.#stop.abort(new Error('the session is over'));
     this.#connection?.end('stopping');
     await this.#done;
+    await this.#thread.stop();
   }
 
   /** A task's latest status, to be told as soon as may be. */
@@ -125,7 +126,9 @@ export class AgentSession {
 
   /** The kernel matches what session `epoch` said up to `sequence`. Of no interest to any other session. */
   applied(epoch: number, sequence: number): void {
-    if (epoch === this.#epoch) this.#connection?.send({ type: 'applied', sequence });
+    if (epoch !== this.#epoch) return;
+    this.#attempt.applied = true;
+    this.#connection?.send({ type: 'applied', sequence });
   }
 
   /** A manager is known to be there now: the next attempt is made at once. */
@@ -144,6 +147,8 @@ export class AgentSession {
     for (let turn = 0; !this.#stop.signal.aborted; turn++) {
       const addresses = this.#options.addresses();
       const address = addresses[turn % Math.max(1, addresses.length)];
+      const startedAt = clock.monotonic();
+      this.#attempt = { opened: false, applied: false, livedMs: 0 };
       try {
         if (address === undefined) throw new Error('no manager is known');
         await this.#once(address);
@@ -151,10 +156,9 @@ export class AgentSession {
         log.warn('no session with the manager', { manager: address, error: messageOf(error) });
       }
       if (this.#stop.signal.aborted) return;
-      const max = this.#opened ? backoffMs.max : backoffMs.maxUnopened;
-      const ceiling = Math.min(max, backoffMs.min * 2 ** Math.min(this.#failures, 20));
-      const wait = this.#failures === 0 ? 0 : random.next() * ceiling;
-      this.#failures++;
+      this.#attempt.livedMs = clock.monotonic() - startedAt;
+      this.#failures = failuresAfter(this.#failures, this.#attempt);
+      const wait = random.next() * waitCeilingMs(this.#failures, this.#attempt);
       this.#wake = new AbortController();
       const early = AbortSignal.any([this.#stop.signal, this.#wake.signal]);
       await clock.sleep(wait, early).catch(() => undefined); // ends early when stopping or told to hurry
@@ -167,9 +171,13 @@ export class AgentSession {
     this.#epoch++;
     const epoch = this.#epoch;
     const description = await describe();
-    const socket = this.#dial(address, sessionPath);
-    this.#opened = false;
-    socket.once('open', () => (this.#opened = true));
+    const socket = this.#thread.dial({
+      url: `wss://${address}${sessionPath}`,
+      tls: this.#tls(),
+      handshakeMs,
+      payloadBytesMax: sessionMessageBytesMax,
+    });
+    socket.once('open', () => (this.#attempt.opened = true));
     const connection = new Connection({
       socket,
       description,
@@ -186,14 +194,11 @@ export class AgentSession {
       conditions: this.#options.conditions,
       outbox: this.#outbox,
       clock,
-      onWelcome: () => {
-        this.#failures = 0;
-        log.info('session with the manager', { manager: address });
-      },
+      onWelcome: () => log.info('session with the manager', { manager: address }),
       onAssignments: (change) => onAssignments(change, epoch),
       onStream: (streamId, request) =>
         onStream(streamId, request, () =>
-          this.#dial(address, `${streamPath}/${encodeURIComponent(streamId)}`),
+          this.#dialStream(`wss://${address}${streamPath}/${encodeURIComponent(streamId)}`),
         ),
     });
     this.#connection = connection;
@@ -207,10 +212,14 @@ export class AgentSession {
     }
   }
 
-  #dial(address: string, path: string): WebSocket {
+  #tls() {
+    return { ...this.#options.credentials(), servername: managerServerName };
+  }
+
+  #dialStream(url: string): WebSocket {
     // ws hands the name on to TLS, though its types do not say so.
-    const tls = { ...this.#options.credentials(), servername: managerServerName, rejectUnauthorized: true };
-    return new WebSocket(`wss://${address}${path}`, {
+    const tls = { ...this.#tls(), rejectUnauthorized: true };
+    return new WebSocket(url, {
       ...tls,
       perMessageDeflate: false,
       maxPayload: sessionMessageBytesMax,
@@ -219,13 +228,8 @@ export class AgentSession {
   }
 }
 
-function hasAddress(address: string | undefined): boolean {
-  if (address === undefined) return true;
-  return Object.values(networkInterfaces()).some((list) => list?.some((own) => own.address === address));
-}
-
 interface ConnectionOptions {
-  socket: WebSocket;
+  socket: SessionSocket;
   log: Logger;
   hello: (description: NodeDescription) => AgentMessage;
   description: NodeDescription;
@@ -245,35 +249,25 @@ class Connection {
   readonly #timers = new Map<string, () => void>();
   #intake: Intake = freshIntake;
   #description: NodeDescription;
-  /** Whence the connection was made; undefined until it stands. */
-  #localAddress: string | undefined;
   #welcomed = false;
-  #heardAt: number;
   #flushing = false;
-  #reason = '';
   #passedOver = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    const { socket, clock } = options;
+    const { socket } = options;
     this.#description = options.description;
-    this.#heardAt = clock.now();
     const { promise, resolve } = Promise.withResolvers<string>();
     this.closed = promise;
     socket.on('open', () => {
-      this.#heardAt = clock.now();
       this.send(options.hello(this.#description));
-      this.#timer('welcome', welcomeMs, () => this.end('the manager did not greet'));
+      this.#deadline('welcome', welcomeMs, 'the manager did not greet');
     });
-    socket.on('upgrade', ({ socket: { localAddress } }) => (this.#localAddress = localAddress));
-    socket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary));
-    socket.on('pong', () => (this.#heardAt = clock.now()));
-    socket.on('ping', () => (this.#heardAt = clock.now()));
-    socket.on('error', (error) => (this.#reason ||= messageOf(error)));
-    socket.on('close', (code, reason) => {
+    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
+    socket.on('close', (reason) => {
       this.#welcomed = false;
       for (const cancel of this.#timers.values()) cancel();
-      resolve(this.#reason || reason.toString() || `closed with ${code}`);
+      resolve(reason);
     });
   }
 
@@ -281,14 +275,13 @@ class Connection {
     return this.#welcomed;
   }
 
+  /** Lost unless the connection is open: what matters is sent again in the next session. */
   send(message: AgentMessage): void {
-    if (this.#options.socket.readyState !== WebSocket.OPEN) return; // what matters is sent again in the next session
     this.#options.socket.send(JSON.stringify(message));
   }
 
   end(reason: string): void {
-    this.#reason ||= reason;
-    this.#options.socket.terminate();
+    this.#options.socket.end(reason);
   }
 
   /** Sends what waits, once everything that happens in this turn of the event loop has happened. */
@@ -319,11 +312,10 @@ class Connection {
     const batch = this.#options.outbox.take();
     if (!batch) return;
     this.send({ type: 'status', ...batch });
-    this.#timer('ack', statusAckMs, () => this.end('the manager did not acknowledge statuses'));
+    this.#deadline('ack', statusAckMs, 'the manager did not acknowledge statuses');
   }
 
-  #onMessage(data: Buffer, isBinary: boolean): void {
-    this.#heardAt = this.#options.clock.now();
+  #onMessage(data: Uint8Array, isBinary: boolean): void {
     try {
       if (isBinary) throw new Error('a binary message in a session');
       const incoming = readMessage(managerMessages, data);
@@ -372,21 +364,18 @@ class Connection {
   }
 
   #beat(intervalMs: number): void {
-    const { clock, socket } = this.#options;
-    const silentMs = clock.now() - this.#heardAt;
-    if (silentMs > intervalMs * silentHeartbeatsMax) return this.end('the manager has been silent too long');
-    // Nothing can come any more. Soon enough that the manager does not take the host for dead.
-    if (silentMs > intervalMs && !hasAddress(this.#localAddress)) {
-      return this.end(`this host does not have the address ${this.#localAddress} any more`);
-    }
-    this.send({ type: 'heartbeat', at: clock.now() });
-    if (socket.readyState === WebSocket.OPEN) socket.ping();
-    this.#timer('beat', intervalMs, () => this.#beat(intervalMs));
+    this.#options.socket.beat(intervalMs, intervalMs * silentHeartbeatsMax);
   }
 
-  #timer(name: string, ms: number, callback: () => void): void {
+  #deadline(name: string, ms: number, reason: string): void {
     this.#cancel(name);
-    this.#timers.set(name, this.#options.clock.after(ms, callback));
+    const { clock } = this.#options;
+    const patient = () =>
+      void this.#timers.set(
+        name,
+        clock.after(readMs, () => this.end(reason)),
+      );
+    this.#timers.set(name, clock.after(ms, patient));
   }
 
   #cancel(name: string): void {

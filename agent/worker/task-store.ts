@@ -53,6 +53,8 @@ export class TaskStore {
   #durable = 0;
   /** The disk takes nothing now: it refuses, or it has not answered for a while. */
   #isStuck = false;
+  /** When the write under way began (monotonic ms). */
+  #writingSince: number | undefined;
   /** Size of the file when it was written anew last. */
   #freshBytes = 0;
   #flushing: Promise<void> | undefined;
@@ -70,6 +72,12 @@ export class TaskStore {
     for (const text of lines) store.#read(text);
     if (lines.length === 0) await store.#importDatabase(`${dirname(options.path)}/agent.db`);
     return store;
+  }
+
+  /** For how long the disk has not answered a write; 0 when there is none under way. */
+  get stalledMs(): number {
+    if (this.#writingSince === undefined) return 0;
+    return this.#options.clock.monotonic() - this.#writingSince;
   }
 
   assignments(): AssignmentPut[] {
@@ -155,14 +163,17 @@ export class TaskStore {
       const version = this.#version;
       const keys = new Map<string, [Kind, string]>();
       const cancel = clock.after(settleMsMax, () => this.#stuck(new Error('the disk does not answer')));
+      this.#writingSince = clock.monotonic();
       try {
         await this.#journal.append(this.#linesOf(keys));
         await this.#rewriteIfLarge();
         failures = 0;
         this.#unstuck();
+        this.#writingSince = undefined;
         if (this.#dirty.size === 0) this.#reached(version);
       } catch (error) {
         for (const [key, value] of keys) this.#dirty.set(key, value);
+        this.#writingSince = undefined;
         failures++;
         this.#stuck(error as Error);
         cancel();

@@ -13,6 +13,7 @@ import { sessionProtocol, type AgentMessage, type StreamRequest } from '../../sr
 import type { Database } from '../store/objects.ts';
 import { Assigner } from './assigner.ts';
 import { ConditionWriter } from './conditions.ts';
+import { agentStalledMsMax } from './findings.ts';
 import { Hearing } from './hearing.ts';
 import { Session } from './session.ts';
 import { planSilence, type OwnHost } from './silence.ts';
@@ -207,9 +208,12 @@ class SessionDispatcher implements Dispatcher {
     }
   }
 
-  #beat(session: Session, { at }: Extract<AgentMessage, { type: 'heartbeat' }>): void {
+  #beat(session: Session, message: Extract<AgentMessage, { type: 'heartbeat' }>): void {
     const { clock, wallClock = clock } = this.#options;
-    const isNews = at !== undefined && session.findings.noteTime(at, wallClock.now(), clock.monotonic());
+    const { at, stalledMs = 0 } = message;
+    if (stalledMs > agentStalledMsMax) return session.close('its agent has stood still for too long');
+    const isOtherTime = at !== undefined && session.findings.noteTime(at, wallClock.now(), clock.monotonic());
+    const isNews = session.findings.noteStall(stalledMs) || isOtherTime;
     if (isNews && session.ready) this.#tellFindings(session);
   }
 

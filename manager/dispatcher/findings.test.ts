@@ -36,3 +36,15 @@ test('another version of Shoal is a condition', () => {
   expect(findings.noteVersion('2.0.0', '1.9.0')).toBe(true);
   expect(findings.list()).toMatchObject([{ type: 'VersionMismatch' }]);
 });
+
+test('an agent that stands still is told once for each ten seconds, and no more once it goes on', () => {
+  const findings = new Findings();
+  expect([0, 1_200, 2_400, 9_900].map((ms) => findings.noteStall(ms))).toEqual([false, true, false, false]);
+  expect(findings.list()).toMatchObject([
+    { type: 'AgentStalled', message: expect.stringContaining('for some seconds') },
+  ]);
+  expect(findings.noteStall(21_000)).toBe(true);
+  expect(findings.list()[0]!.message).toContain('for more than 20 s');
+  expect(findings.noteStall(0)).toBe(true);
+  expect(findings.list()).toEqual([]);
+});

@@ -6,6 +6,12 @@ export const clockSkewMsMax = 10_000;
 /** It must differ for this long: what waited while the manager stood still looks late, all of it at once. */
 const skewHoldsMs = 3_000;
 
+/**
+ * An agent whose loop stands still is not a dead host, whose tasks would be replaced, for so long. Beyond it, nobody on
+ * that host looks after anything.
+ */
+export const agentStalledMsMax = 60_000;
+
 /** What the manager alone can see of one node, over its session. */
 export class Findings {
   readonly #held = new Map<NodeConditionType, string>();
@@ -28,6 +34,14 @@ export class Findings {
   noteVersion(own: string, others: string): boolean {
     const message = `it runs Shoal ${others}, the manager ${own}: upgrade the older one`;
     return this.note('VersionMismatch', own === others ? undefined : message);
+  }
+
+  /** The agent is alive, and has stood still for so long; 0: it has not. */
+  noteStall(stalledMs: number): boolean {
+    const tens = Math.floor(stalledMs / 10_000) * 10;
+    const long = tens === 0 ? 'some seconds' : `more than ${tens} s`;
+    const message = `its agent, or the disk of its state, has not answered for ${long}: see the host's disk and load`;
+    return this.note('AgentStalled', stalledMs === 0 ? undefined : message);
   }
 
   /** The host's clock showed `at` a moment before the manager's shows `now`; `monotonic` is the manager's as well. */

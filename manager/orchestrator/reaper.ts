@@ -1,11 +1,11 @@
-import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
+import type { Node } from '../../src/spec/node.ts';
 import { isTerminal, moveTask, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
 import type { Change, View } from '../store/objects.ts';
-import { historyNeeded } from './restart.ts';
+import { surplusInAll, surplusInSlots } from './history.ts';
 import { servicesIn, tasksIn, type Services } from './scope.ts';
 import type { TimedPlan } from './services.ts';
-import { inGroups, isCurrent, isUnplaced, newestFirst, placeKey } from './tasks.ts';
+import { inGroups, isCurrent, isUnplaced } from './tasks.ts';
 
 /** A task on a node that has been down this long is declared orphaned (SwarmKit's 24 h). */
 export const orphanAfterMs = 24 * 60 * 60 * 1000;
@@ -17,8 +17,15 @@ export const orphanAfterMs = 24 * 60 * 60 * 1000;
 export const removeFromDownNodeAfterMs = 60_000;
 
 /**
+ * A node that joined and whose agent has never opened a session since is forgotten after this long; its certificate counts
+ * no more, and the host joins anew.
+ */
+export const forgetUnconnectedAfterMs = 60 * 60 * 1000;
+
+/**
  * Plans what the store no longer needs: tasks told to vanish once nothing of them is left, history beyond what is kept
- * for each slot; and ends tasks that no agent can end. `due` is when a node will have been down long enough.
+ * for each slot; and ends tasks that no agent can end. When it looks at all services, also what there is too much of in the
+ * whole cluster, and nodes that never connected. `due` is when a node will have been down long enough.
  */
 export function planReaping(view: View, now: number, services?: Services): TimedPlan {
   const changes: Change[] = [];
@@ -35,10 +42,15 @@ export function planReaping(view: View, now: number, services?: Services): Timed
       due.set(task.serviceId, Math.min(due.get(task.serviceId) ?? Infinity, fate.untilMs));
     }
   }
-  for (const service of servicesIn(view, services)) {
-    for (const task of surplusHistory(view.tasksOfService(service.id))) {
-      if (!deleted.has(task.id)) changes.push({ kind: 'task', action: 'delete', object: task });
-    }
+  const surplus = new Set(
+    [...servicesIn(view, services)].flatMap(({ id }) => surplusInSlots(view.tasksOfService(id))),
+  );
+  if (services === undefined) {
+    for (const task of surplusInAll(view.tasks.values())) surplus.add(task);
+    for (const object of unconnected(view, now)) changes.push({ kind: 'node', action: 'delete', object });
+  }
+  for (const task of surplus) {
+    if (!deleted.has(task.id)) changes.push({ kind: 'task', action: 'delete', object: task });
   }
   return { plan: inGroups(changes), due };
 }
@@ -80,22 +92,12 @@ function orphaned(task: Task, now: number): Task {
   return { ...task, status: moveTask(task.status, next, 'manager') };
 }
 
-/** Finished tasks beyond the newest few of their slot. */
-function surplusHistory(tasks: Iterable<Task>): Task[] {
-  const finished = new Map<string, Task[]>();
-  for (const task of tasks) {
-    if (isCurrent(task) || !isTerminal(task.status.state)) continue;
-    const key = placeKey(task);
-    const others = finished.get(key);
-    if (others === undefined) finished.set(key, [task]);
-    else others.push(task);
-  }
-  const surplus: Task[] = [];
-  for (const slotTasks of finished.values()) {
-    if (slotTasks.length <= taskHistoryPerSlot) continue;
-    slotTasks.sort(newestFirst);
-    const kept = Math.max(taskHistoryPerSlot, historyNeeded(slotTasks[0]!));
-    surplus.push(...slotTasks.slice(kept));
-  }
-  return surplus;
+function unconnected(view: View, now: number): Node[] {
+  return [...view.nodes.values()].filter(
+    ({ role, status, description, createdAt }) =>
+      role !== 'manager' &&
+      status.state === 'unknown' &&
+      description === undefined &&
+      hasPassed(createdAt, forgetUnconnectedAfterMs, now),
+  );
 }

@@ -1,11 +1,15 @@
 import type { Task } from '../../src/spec/task.ts';
 
-export type RestartDecision = { restart: false } | { restart: true; delayMs: number };
+/** `attempts`: what `Task.attempts` of the replacement is to be. */
+export type RestartDecision = { restart: false } | { restart: true; delayMs: number; attempts?: number };
+
+/** Attempts are counted in the tasks that have ended, which are kept for it, up to this many; more are counted in the tasks. */
+export const countedAttemptsMax = 20;
 
 /**
  * Whether a task that ended by itself is to be replaced in its slot, and after how long, by the restart policy in its
- * template. `slotTasks` is everything the store has of the slot, the task included: attempts are counted from it, so
- * that a new leader counts the same. The first task of a version is no attempt.
+ * template. `slotTasks` is everything the store has of the slot, the task included: attempts are counted from what is
+ * stored, so that a new leader counts the same. The first task of a version is no attempt.
  */
 export function decideRestart(task: Task, slotTasks: readonly Task[]): RestartDecision {
   const { condition, delayMs, maxAttempts, windowMs } = task.template.restart;
@@ -20,7 +24,11 @@ export function decideRestart(task: Task, slotTasks: readonly Task[]): RestartDe
   const ended = slotTasks.filter(
     (other) => other.specVersion === task.specVersion && endedByItself(other) && isRecent(other),
   );
-  return ended.length <= maxAttempts ? { restart: true, delayMs } : { restart: false };
+  if (maxAttempts <= countedAttemptsMax)
+    return ended.length <= maxAttempts ? { restart: true, delayMs } : { restart: false };
+  // The one before ended too long ago: the count begins anew.
+  const attempts = ended.length > 1 ? (task.attempts ?? 0) + 1 : 1;
+  return attempts <= maxAttempts ? { restart: true, delayMs, attempts } : { restart: false };
 }
 
 /** Whether the program ended, or could not be started, without having been told to stop. */
@@ -31,5 +39,5 @@ export function endedByItself(task: Task): boolean {
 
 /** How many finished tasks of a slot the counting of attempts needs. */
 export function historyNeeded(task: Task): number {
-  return task.template.restart.maxAttempts;
+  return Math.min(task.template.restart.maxAttempts, countedAttemptsMax);
 }

@@ -220,15 +220,15 @@ function beginUpdate(slot: Slot, dirty: Task, rules: SlotRules, planning: Planni
 function keepUp(slot: Slot, task: Task, rules: SlotRules, planning: Planning): void {
   if (planning.hasLostAnchor(task)) {
     // However it ended itself: what it was made for is another task's now.
-    if (rules.mayCreate) replaceTask(slot, task, 0, rules, planning);
+    if (rules.mayCreate) replaceTask(slot, task, atOnce, rules, planning);
     else slot.retire(task);
   } else if (isTerminal(task.status.state)) {
     // One that failed while it was held back (its image is missing, say) has its delay still to wait for.
     if (!rules.mayCreate || !mayStart(task, planning)) return;
     const decision = decideRestart(task, slot.tasks);
-    if (decision.restart) replaceTask(slot, task, decision.delayMs, rules, planning);
+    if (decision.restart) replaceTask(slot, task, decision, rules, planning);
   } else if (rules.mayMove && planning.mustLeave(task)) {
-    replaceTask(slot, task, 0, rules, planning);
+    replaceTask(slot, task, atOnce, rules, planning);
   } else if (task.desiredState === 'ready') {
     const due = mayStart(task, planning);
     if (due && !isBlocked(slot, task, rules, planning)) slot.replace(withDesired(task, 'running'));
@@ -241,13 +241,26 @@ function mayStart({ startAfter, template }: Task, planning: Planning): boolean {
   return startAfter === undefined || planning.isDue(startAfter - delayMs, delayMs);
 }
 
+interface Replacement {
+  delayMs: number;
+  attempts?: number;
+}
+
+const atOnce: Replacement = { delayMs: 0 };
+
 /** A new task of the same version in the place of one that ended or must leave. */
-function replaceTask(slot: Slot, task: Task, delayMs: number, rules: SlotRules, planning: Planning): void {
+function replaceTask(
+  slot: Slot,
+  task: Task,
+  { delayMs, attempts }: Replacement,
+  rules: SlotRules,
+  planning: Planning,
+): void {
   slot.retire(task);
   const { specVersion, template } = task;
   const held = delayMs > 0 || isBlocked(slot, undefined, rules, planning);
   const startAfter = delayMs > 0 ? planning.now + delayMs : undefined;
-  slot.create(planning, { specVersion, template }, held ? 'ready' : 'running', startAfter);
+  slot.create(planning, { specVersion, template, attempts }, held ? 'ready' : 'running', startAfter);
   if (delayMs > 0) planning.isDue(planning.now, delayMs);
 }
 

@@ -46,6 +46,7 @@ export function placeKey(task: Task): string {
 export interface Blueprint {
   specVersion: number;
   template: Task['template'];
+  attempts?: number | undefined;
 }
 
 /** The service's current version. */
@@ -83,6 +84,7 @@ export function makeTask(options: NewTaskOptions): Task {
     ...(place.nodeId === undefined ? {} : { nodeId: place.nodeId }),
     specVersion: blueprint.specVersion,
     ...(updateId === undefined ? {} : { updateId }),
+    ...(blueprint.attempts === undefined ? {} : { attempts: blueprint.attempts }),
     template: blueprint.template,
     desiredState,
     status: { state: 'new', at: now, message: 'created' },

@@ -121,6 +121,8 @@ export interface Task extends ObjectMeta {
    * template (after a rollback), so that lower always means out of date.
    */
   specVersion: number;
+  /** Attempts in the slot before it, where the restart policy allows more than are counted in the history. */
+  attempts?: number;
   /** The update of the service that made it; absent when none was under way. */
   updateId?: string;
   /** Frozen when the task was made. */

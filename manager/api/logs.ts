@@ -2,17 +2,14 @@ import type { Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { LogLine } from '../../src/wire/session.ts';
 import type { ApiContext } from './context.ts';
-import { keepAliveMs, writeLine } from './http.ts';
+import { writeLine } from './http.ts';
+import { followLogs } from './log-follow.ts';
 import { hasLogs, taskLines, type LogRequest } from './log-source.ts';
 import { streamed, type Call, type Route } from './router.ts';
 import { newestFirst } from './tasks.ts';
 
 /** Tasks whose logs are merged in one answer; of more, the oldest are left out and a line says so. */
 const sourcesMax = 200;
-/** While following, lines that come this close together are put in order of their times. */
-const orderingMs = 50;
-/** Lines held for ordering; sources wait when there are more. */
-const heldLinesMax = 2_000;
 
 export function logRoutes(context: ApiContext): Route[] {
   return [
@@ -47,7 +44,8 @@ async function logs(context: ApiContext, call: Call): Promise<typeof streamed> {
     since: numberOf(query, 'since'),
   };
   const tasks = selectTasks(context, selection);
-  if (request.follow) await followLogs(context, call, selection, request);
+  const select = () => selectLater(context, selection);
+  if (request.follow) await followLogs(context, call, { request, tasksMax: sourcesMax, select });
   else await printLogs(context, call, tasks, request);
   return streamed;
 }
@@ -76,12 +74,14 @@ function selectTasks(context: ApiContext, selection: Selection): Task[] {
       `Cannot find a service called ${JSON.stringify(key)} in ${application}`,
     );
   }
-  const chosen = new Set(
-    known.filter(({ spec }) => services.has(spec.key) || services.has(spec.name)).map(({ id }) => id),
+  const chosen = known.filter(
+    ({ spec }) => services.size === 0 || services.has(spec.key) || services.has(spec.name),
   );
-  return [...view.tasks.values()]
-    .filter((task) => application === undefined || task.application === application)
-    .filter((task) => services.size === 0 || chosen.has(task.serviceId))
+  const found =
+    application === undefined
+      ? [...tasks].map((id) => view.tasks.get(id)).filter((task) => task !== undefined)
+      : chosen.flatMap(({ id }) => [...view.tasksOfService(id)]);
+  return found
     .filter((task) => tasks.size === 0 || tasks.has(task.id))
     .filter(hasLogs)
     .sort(newestFirst);
@@ -115,48 +115,6 @@ function leftOut(task: Task, count: number): string {
   const text = `showing the newest ${sourcesMax} of ${count} tasks`;
   const line: LogLine = { taskId: task.id, at: '', stream: 'stderr', text, warning: true };
   return JSON.stringify(line);
-}
-
-/** Lines as they come, from tasks that are there and those that come later, until the caller has gone. */
-async function followLogs(
-  context: ApiContext,
-  call: Call,
-  selection: Selection,
-  request: LogRequest,
-): Promise<void> {
-  const { response, signal } = call;
-  const followed = new Map<string, Promise<void>>();
-  const held: LogLine[] = [];
-  let room = Promise.withResolvers<void>();
-  const pump = async (task: Task) => {
-    for await (const line of taskLines(context, task, request, signal)) {
-      held.push(line);
-      while (held.length >= heldLinesMax && !signal.aborted) await room.promise;
-    }
-  };
-  let quietMs = 0;
-  await writeLine(response, '', signal);
-  try {
-    while (!signal.aborted) {
-      for (const task of selectLater(context, selection)) {
-        if (followed.has(task.id) || followed.size >= sourcesMax) continue;
-        followed.set(task.id, pump(task));
-      }
-      const lines = held.splice(0).sort((left, right) => (left.at < right.at ? -1 : 1));
-      room.resolve();
-      room = Promise.withResolvers();
-      for (const line of lines) await writeLine(response, JSON.stringify(line), signal);
-      quietMs = lines.length > 0 ? 0 : quietMs + orderingMs;
-      if (quietMs >= keepAliveMs) {
-        await writeLine(response, '', signal);
-        quietMs = 0;
-      }
-      await context.clock.sleep(orderingMs, signal);
-    }
-  } finally {
-    room.resolve();
-    await Promise.allSettled(followed.values());
-  }
 }
 
 /** As `selectTasks`; an application that has gone in the meantime has no tasks. */

@@ -3,6 +3,7 @@ import type { ApplicationStatus } from '../../src/wire/api.ts';
 import { encodeJsonFrame } from '../../src/wire/frames.ts';
 import type { LogLine, ManagerMessage } from '../../src/wire/session.ts';
 import type { Task } from '../../src/spec/task.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { sampleService, sampleTask } from '../../test/samples.ts';
 import { startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
 
@@ -95,6 +96,31 @@ test('following goes on after the last line when a connection breaks, and takes 
   await until(() => texts().includes('second 4'));
   expect(texts()).toEqual(['second 1', 'second 2', 'second 0', 'second 3', 'second 4']);
   expect(lines.every(({ position }) => position === undefined)).toBe(true);
+  stop.abort();
+  await reading;
+});
+
+test('following looks at the tasks when some have changed, and not otherwise', async () => {
+  await using manager = await startTestManager();
+  const [one] = await twoAgents(manager);
+  const { view } = manager.database as { view: { tasksOfService: (id: string) => Iterable<Task> } };
+  const tasksOfService = view.tasksOfService.bind(view);
+  let looks = 0;
+  view.tasksOfService = (id) => {
+    looks++;
+    return tasksOfService(id);
+  };
+  const stop = new AbortController();
+  const lines: LogLine[] = [];
+  const reading = (async () => {
+    const path = '/logs?application=app&service=web&follow=true';
+    for await (const line of manager.client.stream<LogLine>(path, stop.signal)) lines.push(line);
+  })();
+  await answer(one, 0, [1, 2, 3], false);
+  await until(() => lines.filter(({ warning }) => !warning).length === 3);
+  const before = looks;
+  await systemClock.sleep(600);
+  expect(looks).toBe(before);
   stop.abort();
   await reading;
 });

@@ -54,6 +54,7 @@ export function productionParts(settings: PartSettings): DaemonParts {
   let containerd: ContainerdProcess | undefined;
   const contentOf = (socket: string) =>
     socket === ownAddress ? join(stateDirectory, 'containerd') : machineContent;
+  const conditions = new HostConditions(log);
   const connectTo = (socket: string) =>
     createContainerdEngine({
       address: socket,
@@ -64,10 +65,10 @@ export function productionParts(settings: PartSettings): DaemonParts {
       stateDirectory: join(runDirectory, 'engine'),
       cgroupParent: settings.cgroupParent ?? defaultCgroupParent,
       insecureRegistries: settings.insecureRegistries,
+      conditions,
       clock,
       log,
     });
-  const conditions = new HostConditions(log);
   return {
     conditions,
     createDiskWatch: () =>

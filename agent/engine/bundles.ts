@@ -36,11 +36,11 @@ export class Bundles {
   async clear(id: string): Promise<void> {
     const { directory, clock, log, lostAt } = this.#options;
     const bundle = join(directory, id);
-    const limit = clock.now() + patienceMs;
+    const limit = clock.monotonic() + patienceMs;
     for (;;) {
       const found = await stat(bundle).catch(ifMissing);
       if (!found) return;
-      if (found.mtimeMs < lostAt() || clock.now() > limit) break;
+      if (found.mtimeMs < lostAt() || clock.monotonic() > limit) break;
       await clock.sleep(pollMs);
     }
     log.info('removing what a killed containerd has left of a container', { container: id });
@@ -49,6 +49,19 @@ export class Bundles {
     const work = await readlink(join(bundle, 'work')).catch(ifMissing);
     if (work !== undefined) await rm(work, { recursive: true, force: true });
     await rm(bundle, { recursive: true, force: true });
+  }
+
+  /** The shim that looks after the container, if it is there. */
+  async shimOf(id: string): Promise<number | undefined> {
+    const address = await this.#address(id);
+    return address === undefined ? undefined : await listenerOf(address.replace(socketScheme, ''));
+  }
+
+  /** The container's first process, as the runtime wrote it down; it may have ended since. */
+  async initPid(id: string): Promise<number | undefined> {
+    const text = await readFile(join(this.#options.directory, id, 'init.pid'), 'utf8').catch(ifMissing);
+    const pid = Number(text);
+    return pid > 0 ? pid : undefined;
   }
 
   /** Ends the shim that was started for the bundle, unless it serves other bundles. */

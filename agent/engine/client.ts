@@ -29,6 +29,14 @@ export const grpcCodes = {
   unavailable: 14,
 } as const;
 
+/** `away`: there was nobody to answer. */
+export type CallEnd = 'answered' | 'timed out' | 'away';
+
+/** Hears of every call's beginning and, by what it gives, of its end. */
+export interface CallWatch {
+  begin(name: string, containerId: string | undefined): (end: CallEnd) => void;
+}
+
 export interface CallControl {
   /** Resources made by this call belong to this lease. */
   lease?: string;
@@ -70,20 +78,34 @@ export function grpcDetails(error: unknown): string {
   return 'details' in cause && typeof cause.details === 'string' ? cause.details : cause.message;
 }
 
+/** Whether it took too long, here or where containerd asked a shim in turn, which it tells in words only. */
+function isLate(error: Error): boolean {
+  return (
+    grpcStatus(error) === grpcCodes.deadlineExceeded || /context deadline exceeded/.test(grpcDetails(error))
+  );
+}
+
+function callEnd(error: ServiceError | null): CallEnd {
+  if (error && isLate(error)) return 'timed out';
+  return grpcStatus(error) === grpcCodes.unavailable ? 'away' : 'answered';
+}
+
 /** containerd over one gRPC channel. Calls throw ShoalErrors whose cause is gRPC's own error. */
 export class ContainerdClient {
   readonly address: string;
   readonly #client: Client;
   readonly #namespace: string;
   readonly #clock: Clock;
+  readonly #watch: CallWatch | undefined;
   readonly #metadata = new Map<string, Metadata>();
   #lostAt = 0;
 
-  constructor(options: { address: string; namespace: string; clock: Clock }) {
+  constructor(options: { address: string; namespace: string; clock: Clock; watch?: CallWatch }) {
     checkSocketPath(options.address);
     this.address = options.address;
     this.#namespace = options.namespace;
     this.#clock = options.clock;
+    this.#watch = options.watch;
     this.#client = new Client(`unix://${options.address}`, credentials.createInsecure(), {
       'grpc.max_receive_message_length': messageBytesMax,
       'grpc.max_send_message_length': messageBytesMax,
@@ -106,6 +128,8 @@ export class ContainerdClient {
     const { signal, timeoutMs = callTimeoutMs } = control;
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason as Error);
+      const { containerId } = request as { containerId?: string };
+      const end = this.#watch?.begin(name, containerId);
       const options: CallOptions = {
         deadline: timeoutMs === Infinity ? timeoutMs : this.#clock.now() + timeoutMs,
       };
@@ -118,6 +142,7 @@ export class ContainerdClient {
         options,
         (error: ServiceError | null, response?: object) => {
           signal?.removeEventListener('abort', abort);
+          end?.(callEnd(error));
           if (!error) resolve(response as Calls[Name][1]);
           else reject(signal?.aborted ? (signal.reason as Error) : this.translate(name, error));
         },
@@ -192,8 +217,12 @@ export class ContainerdClient {
       });
     }
     error.message = grpcDetails(error); // without the number and name of its status, which say nothing to a person
-    const why = code === grpcCodes.deadlineExceeded ? 'containerd took too long' : grpcDetails(error);
-    return new ShoalError('engine_failed', `Cannot finish ${name}: ${why}`, { cause: error });
+    if (isLate(error)) {
+      return new ShoalError('deadline_exceeded', `Cannot finish ${name}: containerd took too long`, {
+        cause: error,
+      });
+    }
+    return new ShoalError('engine_failed', `Cannot finish ${name}: ${grpcDetails(error)}`, { cause: error });
   }
 
   #coding(name: string): MethodCoding {

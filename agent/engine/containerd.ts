@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { Clock } from '../../src/util/clock.ts';
-import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
+import type { ConditionReporter } from '../conditions/conditions.ts';
 import { AccountsReader } from './accounts.ts';
 import { Bundles } from './bundles.ts';
 import { CdiDevices } from './cdi.ts';
@@ -23,7 +24,7 @@ import { blockIoOf } from './block-io.ts';
 import { devicesOf } from './devices.ts';
 import { startExec } from './exec.ts';
 import { watchExits } from './exits.ts';
-import { earlierAttemptRemains, shimWasEnding, startError } from './failures.ts';
+import { startError } from './failures.ts';
 import { FifoFolder } from './fifos.ts';
 import { hostFeatures, wasKilledForMemory, type HostFeatures } from './host.ts';
 import { copyFromRoot } from './image-copy.ts';
@@ -31,6 +32,7 @@ import { ImageMounts } from './image-mounts.ts';
 import { ImageRoots } from './image-root.ts';
 import { ImageStore } from './images.ts';
 import { findInit } from './init.ts';
+import { processesOf } from './kernel-processes.ts';
 import { Leases } from './leases.ts';
 import type { Mount } from './messages.ts';
 import { withNamespaces, type NamespacePaths } from './namespaces.ts';
@@ -38,7 +40,8 @@ import { fifoNames } from './output.ts';
 import { Outputs } from './outputs.ts';
 import type { PullOptions } from './pulls.ts';
 import { findRuntime, installedRuntimes, type Runtime } from './runtimes.ts';
-import { ShimGroups } from './shim-groups.ts';
+import { ShimBudget } from './shim-budget.ts';
+import { Slowness, type Slow } from './slowness.ts';
 import { makeSnapshot } from './snapshots.ts';
 import {
   cgroupPath,
@@ -48,20 +51,16 @@ import {
   type OciProcess,
   type OciSpecification,
 } from './specification.ts';
-import { describeTask, ignoreMissing } from './task-state.ts';
+import { ignoreMissing } from './task-state.ts';
+import { ShimTasks } from './tasks.ts';
 import { resolveUser, type ContainerUser } from './user.ts';
 
 const specTypeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
-const signalKill = 9;
-const killedExitCode = 128 + signalKill;
-const taskCreateAttempts = 4;
-/**
- * A start takes a fraction of a second. Seen once in 80 kills of containerd in the middle of one: `runc start` hangs in
- * the shim until this deadline, which containerd passes on to it, and everything about that container with it.
- */
-const startTimeoutMs = 20_000;
-/** A daemon killed in the middle of a creation comes back while containerd still clears what it had begun. */
-const earlierAttemptPauseMs = 250;
+const killedExitCode = 137;
+/** Asking for what is on this host takes milliseconds; a slow machine has its time. */
+const answerTimeoutMs = 10_000;
+/** Longer lists of names are cut where a person reads them. */
+const namesMax = 5;
 
 export interface ContainerdOptions {
   /** Path of containerd's socket. */
@@ -82,6 +81,8 @@ export interface ContainerdOptions {
   deviceDirectories?: readonly string[];
   clock: Clock;
   log: Logger;
+  /** Told of what does not answer. */
+  conditions?: ConditionReporter;
 }
 
 /** The engine on containerd. Does not dial before the first call. */
@@ -98,7 +99,9 @@ class ContainerdEngine implements Engine {
   readonly #roots: ImageRoots;
   readonly #accounts: AccountsReader;
   readonly #cdi: CdiDevices;
-  readonly #groups = new ShimGroups();
+  readonly #slowness: Slowness;
+  readonly #budget: ShimBudget;
+  readonly #tasks: ShimTasks;
   readonly #fifos: FifoFolder;
   readonly #host: HostFeatures;
   readonly #queue = new KeyedQueue();
@@ -109,11 +112,14 @@ class ContainerdEngine implements Engine {
   /** Control groups of containers that have theirs in a place of their own. */
   readonly #cgroups = new Map<string, string>();
   readonly #subscriptions = new Set<Promise<void>>();
+  #slowTold = 0;
 
   constructor(options: ContainerdOptions) {
     const { address, namespace, clock, log, insecureRegistries, stateDirectory, contentDirectory } = options;
     this.#options = options;
-    this.#client = new ContainerdClient({ address, namespace, clock });
+    this.#slowness = new Slowness(clock, (slow) => void this.#tellSlow(slow));
+    this.#budget = new ShimBudget(clock);
+    this.#client = new ContainerdClient({ address, namespace, clock, watch: this.#slowness });
     this.#images = new ImageStore({
       client: this.#client,
       clock,
@@ -128,6 +134,15 @@ class ContainerdEngine implements Engine {
       log,
       lostAt: () => this.#client.lostAt,
     });
+    this.#tasks = new ShimTasks({
+      client: this.#client,
+      bundles: this.#bundles,
+      budget: this.#budget,
+      slowness: this.#slowness,
+      processesOf: (id) => this.#processesIn(id),
+      clock,
+      log,
+    });
     this.#roots = new ImageRoots(this.#client, join(stateDirectory, 'rootfs'), this.#leases);
     this.#accounts = new AccountsReader(this.#roots);
     this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
@@ -138,7 +153,7 @@ class ContainerdEngine implements Engine {
   }
 
   async info(): Promise<{ name: string; version: string }> {
-    const { version } = await this.#client.call('Version.Version', {}, { timeoutMs: 5_000 });
+    const { version } = await this.#client.call('Version.Version', {}, { timeoutMs: answerTimeoutMs });
     return { name: 'containerd', version };
   }
 
@@ -174,12 +189,8 @@ class ContainerdEngine implements Engine {
     );
   }
 
-  async start(id: string): Promise<{ pid: number }> {
-    try {
-      return await this.#client.call('Tasks.Start', { containerId: id }, { timeoutMs: startTimeoutMs });
-    } catch (error) {
-      throw startError(error, []);
-    }
+  start(id: string): Promise<{ pid: number }> {
+    return this.#tasks.start(id);
   }
 
   async wait(id: string, signal: AbortSignal): Promise<{ exitCode: number }> {
@@ -188,12 +199,8 @@ class ContainerdEngine implements Engine {
     return { exitCode: exitStatus };
   }
 
-  async kill(id: string, signal: number): Promise<void> {
-    try {
-      await this.#client.call('Tasks.Kill', { containerId: id, signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+  kill(id: string, signal: number): Promise<void> {
+    return this.#tasks.kill(id, signal);
   }
 
   remove(id: string): Promise<void> {
@@ -205,13 +212,11 @@ class ContainerdEngine implements Engine {
     // an exit that comes after this list must reach those who asked for exits before it
     await Promise.all(this.#subscriptions);
     await this.#leases.sweep();
-    const [{ containers }, { tasks }] = await Promise.all([
-      this.#client.call('Containers.List', { filters: [] }),
-      this.#client.call('Tasks.List', {}),
-    ]);
-    const byId = new Map(tasks.map((task) => [task.id === '' ? task.containerId : task.id, task]));
+    const control = { timeoutMs: answerTimeoutMs };
+    const { containers } = await this.#client.call('Containers.List', { filters: [] }, control);
+    const states = await this.#tasks.states(containers);
     return containers.map(({ id, labels }) => {
-      const state = describeTask(byId.get(id));
+      const state = states.get(id)!;
       const outOfMemory = state.exitCode === killedExitCode && this.#wasKilledForMemory(id);
       return { id, labels, ...state, ...(outOfMemory && { outOfMemory }) };
     });
@@ -232,9 +237,12 @@ class ContainerdEngine implements Engine {
     return startExec({
       client: this.#client,
       fifos: this.#fifos,
+      budget: this.#budget,
       clock,
       log,
       containerId: id,
+      shim: this.#tasks.groups.shimOf(id),
+      processesOf: () => this.#processesIn(id),
       process,
       request,
     });
@@ -260,9 +268,32 @@ class ContainerdEngine implements Engine {
     return Promise.resolve();
   }
 
+  #cgroupOf(id: string): string {
+    return this.#cgroups.get(id) ?? cgroupPath(this.#options.cgroupParent, id);
+  }
+
   #wasKilledForMemory(id: string): boolean {
-    const path = this.#cgroups.get(id) ?? cgroupPath(this.#options.cgroupParent, id);
-    return wasKilledForMemory(this.#host, path);
+    return wasKilledForMemory(this.#host, this.#cgroupOf(id));
+  }
+
+  #processesIn(id: string): number[] {
+    return processesOf(this.#host.cgroupVersion, this.#cgroupOf(id));
+  }
+
+  /** Tells the host's conditions which shims do not answer, by process and containers. */
+  async #tellSlow(slow: Slow): Promise<void> {
+    const { conditions, address } = this.#options;
+    const told = ++this.#slowTold;
+    const parts = slow.engine ? [`containerd at ${address} does not answer`] : [];
+    const shims = Map.groupBy(slow.containers, (id) => this.#tasks.groups.shimOf(id));
+    for (const ids of shims.values()) {
+      const pid = await this.#bundles.shimOf(ids[0]!).catch(() => undefined);
+      const names = `${ids.slice(0, namesMax).join(', ')}${ids.length > namesMax ? ` and ${ids.length - namesMax} more` : ''}`;
+      parts.push(`the shim ${pid === undefined ? '' : `${pid} `}of ${names} does not answer`);
+    }
+    if (told !== this.#slowTold) return; // it has changed meanwhile
+    if (parts.length > 0) conditions?.set('EngineSlow', 'engine', parts.join('; '));
+    else conditions?.clear('EngineSlow', 'engine');
   }
 
   async #create(wanted: ContainerCreate, output: OutputSink, namespaces: NamespacePaths): Promise<void> {
@@ -276,9 +307,11 @@ class ContainerdEngine implements Engine {
       }),
     );
     const runtime = await findRuntime(settings.runtime);
+    // what a process leaves behind goes to the shim when there is no process 1 of its own
+    const sharesShim = runtime.sharesShim && wanted.group !== '' && settings.pid !== 'host';
     const container = {
       ...wanted,
-      group: runtime.sharesShim ? wanted.group : '',
+      group: sharesShim ? this.#tasks.groups.place(wanted.group, id) : '',
       mounts: [...wanted.mounts, ...this.#imageMounts.mounts(id, views)],
       labels: { ...wanted.labels, ...this.#imageMounts.labels(snapshotter, id, views) },
     };
@@ -292,7 +325,7 @@ class ContainerdEngine implements Engine {
       ]);
       await this.#imageMounts.mount(snapshotter, id, views);
       this.#outputs.attach(id, fifos, output);
-      await this.#groups.join(container.group, id, () => this.#createTask(container, rootfs, fifos));
+      await this.#tasks.groups.join(id, () => this.#createTask(container, rootfs, fifos));
       this.#processes.set(id, specification.process);
     } catch (error) {
       this.#outputs.drop(id); // nothing has been written
@@ -373,29 +406,14 @@ class ContainerdEngine implements Engine {
     const { id: containerId, tty: terminal, settings } = container;
     // nobody opens it for writing: whoever reads waits for ever, as Docker has it
     const stdin = settings?.openStdin ? this.#fifos.path(fifoNames(containerId).stdin) : '';
-    const request = { containerId, rootfs, stdin, stdout, stderr, terminal };
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await this.#client.call('Tasks.Create', request);
-        return;
-      } catch (error) {
-        const again = shimWasEnding(error) || earlierAttemptRemains(error);
-        if (attempt >= taskCreateAttempts || !again) throw error;
-        this.#options.log.debug('containerd is not done with what came before, trying again', {
-          container: container.id,
-          error: messageOf(error),
-        });
-        await this.#deleteTask(container.id);
-        if (earlierAttemptRemains(error)) await this.#options.clock.sleep(attempt * earlierAttemptPauseMs);
-      }
-    }
+    await this.#tasks.create({ containerId, rootfs, stdin, stdout, stderr, terminal });
   }
 
   async #remove(id: string): Promise<void> {
-    this.#groups.leave(id);
+    this.#tasks.groups.leave(id);
     const release = this.#outputs.holdOpen(id);
     try {
-      await this.#deleteTask(id);
+      await this.#tasks.delete(id);
     } finally {
       release();
     }
@@ -410,20 +428,7 @@ class ContainerdEngine implements Engine {
     ]);
     this.#processes.delete(id);
     this.#cgroups.delete(id);
-  }
-
-  /** Deletes the task. One that lives is killed first; so is one that has not started, or its shim waits 2 s for output. */
-  async #deleteTask(id: string): Promise<void> {
-    const containerId = id;
-    try {
-      await this.#client.call('Tasks.Kill', { containerId, signal: signalKill });
-      await ignoreMissing(this.#client.call('Tasks.Wait', { containerId }));
-    } catch (error) {
-      if (codeOf(error) === 'unavailable') throw error;
-      // it has ended or never was; if there is another reason the deletion meets it again
-    }
-    await ignoreMissing(this.#client.call('Tasks.Delete', { containerId }));
-    await this.#bundles.clear(id);
+    this.#tasks.groups.forget(id);
   }
 
   async #chainIdOf(image: Image): Promise<string> {

@@ -65,7 +65,7 @@ export interface ContainerCreate {
   limits: { nanoCpus?: number; memoryBytes?: number; pids?: number };
   reservations: { nanoCpus?: number; memoryBytes?: number };
   tty: boolean;
-  /** Containers with the same group share one shim process. */
+  /** Containers with the same group share shim processes, a few each. */
   group: string;
   /** Of these `tty` and `uts: host`'s hostname are decided already. */
   settings?: ContainerSettings;
@@ -78,7 +78,8 @@ export interface JoinedContainers {
   pid?: string;
 }
 
-export type ContainerState = 'created' | 'running' | 'stopped';
+/** `unknown`: what looks after it does not answer now. That says nothing of the container, which most likely runs. */
+export type ContainerState = 'created' | 'running' | 'stopped' | 'unknown';
 
 export interface ContainerInfo {
   id: string;
@@ -107,8 +108,10 @@ export interface ExecRequest {
   /** With all that the host has to give. */
   privileged?: boolean;
   size?: { columns: number; rows: number };
-  /** Ends the process with SIGKILL after this long. */
+  /** Ends the process, and what it has started, with SIGKILL after this long. */
   timeoutMs?: number;
+  /** Who wants it: checks and hooks come before commands of people. @default command */
+  purpose?: 'check' | 'command';
   /** Whether standard input is wanted. */
   stdin: boolean;
 }
@@ -121,6 +124,7 @@ export interface ExecSession {
   resize(columns: number, rows: number): Promise<void>;
   /** Resolves when the process has ended and its output has been read; frees what it held. */
   exit: Promise<{ exitCode: number }>;
+  /** Sends the signal to the process and to what it has started in its session. */
   kill(signal: number): Promise<void>;
 }
 
@@ -141,7 +145,8 @@ export interface OutputSink {
 
 /**
  * The local container engine. Containers belong to the engine, not to this process: they live on when it ends, and `list`
- * finds them again. Errors: `image_not_found`, `image_invalid`, `command_not_found`, `engine_failed`, `unavailable`, and
+ * finds them again. Errors: `image_not_found`, `image_invalid`, `command_not_found`, `engine_failed`, `unavailable`,
+ * `deadline_exceeded` when a shim or the engine does not answer, which says nothing of the container, and
  * `namespace_gone`, with its id as `details`, when a container whose namespaces are to be joined does not run.
  */
 export interface Engine {
@@ -171,6 +176,7 @@ export interface Engine {
   list(): Promise<ContainerInfo[]>;
   /** Takes up the output of a container that an earlier process of ours made. */
   reattach(id: string, output: OutputSink): Promise<void>;
+  /** `resource_exhausted` when so many commands run in it and beside it that no place came free. */
   exec(id: string, request: ExecRequest): Promise<ExecSession>;
   /** Every exit from the moment of the call. When the engine goes away the iteration throws `unavailable`; list, and call again. */
   exits(signal: AbortSignal): AsyncIterable<ContainerExit>;

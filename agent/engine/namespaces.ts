@@ -60,6 +60,12 @@ async function pidOf(client: ContainerdClient, containerId: string): Promise<num
   try {
     const { process: task } = await client.call('Tasks.Get', { containerId });
     const { state, pid } = describeTask(task ?? undefined);
+    if (state === 'unknown') {
+      throw new ShoalError(
+        'unavailable',
+        `Cannot join the namespaces of ${containerId}: its shim does not answer`,
+      );
+    }
     return state === 'running' ? pid : undefined;
   } catch (error) {
     if (isNotFound(error)) return undefined;

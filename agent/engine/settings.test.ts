@@ -4,6 +4,7 @@ import { capabilitiesIn, capabilitiesOf } from './capabilities.ts';
 import { devicesOf } from './devices.ts';
 import type { ContainerCreate } from './engine.ts';
 import { isStaticElf } from './init.ts';
+import type { SeccompSection } from './seccomp.ts';
 import { runtimeSpecification, specificationText } from './specification.ts';
 import type { HostFeatures } from './host.ts';
 import { resolveUser } from './user.ts';
@@ -75,12 +76,13 @@ test('capabilities are added and dropped as Docker does', () => {
 });
 
 test('what a capability is for is not forbidden to it another way', () => {
-  const denied = (settings: ContainerSettings) => JSON.stringify(specify(settings).linux.seccomp);
-  expect(denied({})).toContain('"mount"');
-  expect(denied({})).toContain('"clone3"');
-  expect(denied({ capabilitiesAdd: ['SYS_ADMIN'] })).not.toMatch(/"mount"|"clone3"|"setns"|"bpf"/);
-  expect(denied({ capabilitiesAdd: ['SYS_ADMIN'] })).toContain('"init_module"');
-  expect(denied({ capabilitiesAdd: ['SYS_TIME'] })).not.toContain('"settimeofday"');
+  const allowed = (settings: ContainerSettings) =>
+    (specify(settings).linux.seccomp as SeccompSection).syscalls[0]!.names;
+  const administration = ['mount', 'clone3', 'setns', 'bpf'];
+  expect(administration.filter((call) => allowed({}).includes(call))).toEqual([]);
+  expect(allowed({ capabilitiesAdd: ['SYS_ADMIN'] })).toEqual(expect.arrayContaining(administration));
+  expect(allowed({ capabilitiesAdd: ['SYS_ADMIN'] })).not.toContain('init_module');
+  expect(allowed({ capabilitiesAdd: ['SYS_TIME'] })).toContain('settimeofday');
 });
 
 test('a privileged container is not shut off', () => {

@@ -3,12 +3,14 @@ import { isNotFound } from './client.ts';
 import type { ContainerState } from './engine.ts';
 import type { TaskProcess } from './messages.ts';
 
-/** A container without a task has lost it, to a crash or a restart of the machine: it is stopped, and how it ended is unknown. */
-export function describeTask(task: TaskProcess | undefined): {
+export interface TaskState {
   state: ContainerState;
   pid?: number;
   exitCode?: number;
-} {
+}
+
+/** A container without a task is stopped, and how it ended is unknown. One whose shim does not answer may well run. */
+export function describeTask(task: TaskProcess | undefined): TaskState {
   switch (task?.status) {
     case 'CREATED':
       return { state: 'created', pid: task.pid };
@@ -19,6 +21,7 @@ export function describeTask(task: TaskProcess | undefined): {
     case 'STOPPED':
       return { state: 'stopped', exitCode: task.exitStatus };
     case 'UNKNOWN':
+      return { state: 'unknown' };
     case undefined:
       return { state: 'stopped' };
     default:

@@ -6,8 +6,10 @@ import { taskOfInit } from './init-containers.ts';
 import { resumed, type Phase } from './step.ts';
 import type { Worker } from './worker.ts';
 
-/** How often the engine is looked at although nothing was heard: only what events have missed shows then. */
-const lookIntervalMs = 15_000;
+/** How often the engine is looked at although nothing was heard: what events have missed shows then, and a hung shim. */
+const lookIntervalMs = 5_000;
+/** While a shim does not answer it is looked at this often. */
+const slowLookIntervalMs = 1_000;
 /** The first look after subscribing to exits comes this soon again, in case the subscription took a moment. */
 const secondLookMs = 1_000;
 
@@ -72,17 +74,23 @@ async function watchOnce(worker: Worker, firstLook: () => Promise<void>): Promis
 async function lookAgain(worker: Worker, signal: AbortSignal): Promise<void> {
   const { clock, log } = worker.options;
   const either = AbortSignal.any([signal, worker.signal]);
-  for (let wait = secondLookMs; !either.aborted; wait = lookIntervalMs) {
+  for (let wait = secondLookMs; !either.aborted;) {
     await clock.sleep(wait, either).catch(() => undefined); // ends early only when nobody wants to look
     if (either.aborted) return;
-    await look(worker).catch((error: unknown) => {
+    try {
+      wait = (await look(worker)) ? lookIntervalMs : slowLookIntervalMs;
+    } catch (error) {
+      wait = slowLookIntervalMs;
       log.warn('the engine could not be looked at', { error: messageOf(error) });
-    });
+    }
   }
 }
 
-/** Compares containers and tasks once. Tasks that moved while the engine made its list are left to the next look. */
-async function look(worker: Worker): Promise<void> {
+/**
+ * Compares containers and tasks once. Tasks that moved while the engine made its list are left to the next look. Returns
+ * whether it is known of all containers what they do.
+ */
+async function look(worker: Worker): Promise<boolean> {
   const before = new Map([...worker.entries].map(([id, entry]) => [id, entry.local.phase]));
   const containers = new Map((await worker.options.engine.list()).map((one) => [one.id, one]));
   // What has ended with its anchor must not be taken for ended by itself.
@@ -97,6 +105,7 @@ async function look(worker: Worker): Promise<void> {
     worker.found(id, container);
   }
   removeLeftovers(worker, before, containers);
+  return [...containers.values()].every(({ state }) => state !== 'unknown');
 }
 
 /** Takes over what an earlier process left: records from disk, containers from the engine. */

@@ -1,13 +1,13 @@
 import type { Engine } from '../engine/engine.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import { codeOf, messageOf } from '../../src/util/errors.ts';
+import { codeOf, messageOf, type ErrorCode } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { judge, nextProbeMs, type HealthPlan, type HealthState, type ProbeResult } from './health.ts';
 
 /** The end of a check's output that is kept for a person, as much as Docker keeps. */
 const outputBytesMax = 4096;
-/** The check's own limit is kept by the engine; when even that does not end it, it is given up this much later. */
-const graceMs = 5_000;
+/** The engine ends a check in its time, and says so; when it says nothing for this much longer it does not answer. */
+const graceMs = 30_000;
 
 export interface HealthRun {
   engine: Engine;
@@ -42,32 +42,41 @@ export async function runHealthchecks(run: HealthRun): Promise<void> {
   }
 }
 
-/** One check; undefined when the engine could not be asked, which says nothing of the container. */
+/** Of a check that ended so nothing is known: the engine or the shim did not answer, or had no place for it. */
+function isNotKnown(code: ErrorCode): boolean {
+  return code === 'unavailable' || code === 'deadline_exceeded' || code === 'resource_exhausted';
+}
+
+/** One check; undefined when it could not be made or seen to end, which says nothing of the container. */
 async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
   const { engine, clock, plan, containerId, signal } = run;
-  const begin = clock.monotonic();
   try {
     const session = await engine.exec(containerId, {
       command: plan.command,
       tty: false,
       environment: [],
       timeoutMs: plan.timeoutMs,
+      purpose: 'check',
       stdin: false,
     });
+    const begin = clock.monotonic();
     const output = tail();
     session.stdout.on('data', output.add);
     session.stderr?.on('data', output.add);
     const giveUp = AbortSignal.any([signal, abortAfter(clock, plan.timeoutMs + graceMs)]);
     const exitCode = await Promise.race([session.exit.then((exit) => exit.exitCode), aborted(giveUp)]);
-    if (exitCode === undefined) await session.kill(9);
-    const late = exitCode === undefined || (exitCode !== 0 && clock.monotonic() - begin >= plan.timeoutMs);
+    if (exitCode === undefined) {
+      await session.kill(9);
+      return undefined;
+    }
+    const late = exitCode !== 0 && clock.monotonic() - begin >= plan.timeoutMs;
     const said = output.text();
     const saying = said === '' ? '' : `: ${said}`;
     if (late) return { ok: false, output: `took longer than ${plan.timeoutMs / 1000} s${saying}` };
     return { ok: exitCode === 0, output: `ended with exit code ${exitCode}${saying}` };
   } catch (error) {
     run.log.debug('a healthcheck could not be run', { task: containerId, error: messageOf(error) });
-    return codeOf(error) === 'unavailable'
+    return isNotKnown(codeOf(error))
       ? undefined
       : { ok: false, output: `could not be made: ${messageOf(error)}` };
   }

@@ -17,7 +17,7 @@ export interface HookRun {
 /**
  * Runs commands in a running container, one after another. Gives in words what went wrong with the first that fails,
  * which is the last that is run; nothing when all went well, or when the container has ended meanwhile. Throws
- * `unavailable` when the engine goes away, and the signal's reason.
+ * `unavailable` when the engine goes away, `deadline_exceeded` when it does not answer, and the signal's reason.
  */
 export async function runHooks(run: HookRun): Promise<string | undefined> {
   const end = run.now() + run.timeoutMs;
@@ -32,7 +32,7 @@ export async function runHooks(run: HookRun): Promise<string | undefined> {
     } catch (error) {
       run.signal.throwIfAborted();
       if (codeOf(error) === 'not_found') return undefined;
-      if (codeOf(error) === 'unavailable') throw error;
+      if (codeOf(error) === 'unavailable' || codeOf(error) === 'deadline_exceeded') throw error;
       return messageOf(error);
     }
   }
@@ -65,6 +65,7 @@ async function runHook(
     ...(privileged ? { privileged } : {}),
     tty: false,
     stdin: false,
+    purpose: 'check',
     timeoutMs,
   });
   const output = tail();

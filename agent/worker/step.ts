@@ -3,6 +3,7 @@ import type { TaskStatus } from '../../src/spec/task.ts';
 import { assert, unreachable } from '../../src/util/errors.ts';
 import { formatBytes } from '../../src/util/text.ts';
 import type { Hook } from '../../src/spec/settings.ts';
+import type { ContainerState } from '../engine/engine.ts';
 import type { HealthPlan } from './health.ts';
 
 /** How a task will have ended once everything of it is released. */
@@ -87,7 +88,7 @@ export type TaskEvent =
   /** What the engine has of it, seen in a list. */
   | {
       type: 'found';
-      container: 'created' | 'running' | 'stopped' | 'missing';
+      container: ContainerState | 'missing';
       exitCode?: number;
       outOfMemory?: boolean;
       memoryLimitBytes?: number;
@@ -350,12 +351,13 @@ function onFound(task: LocalTask, event: TaskEvent & { type: 'found' }, now: num
     case 'running':
       break;
     case 'stopping':
-      if (event.container === 'running') return { task, actions: ['stop'] };
+      if (event.container === 'running' || event.container === 'unknown') return { task, actions: ['stop'] };
       if (event.container === 'created') return clean(task, phase.ending); // nothing of it runs
       break;
     default:
       return unreachable(phase);
   }
+  if (event.container === 'unknown') return keep(task);
   if (event.container === 'missing') {
     return clean(task, phase.at === 'stopping' ? phase.ending : lostEnding);
   }

@@ -67,7 +67,7 @@ async function runPreStop({ id, local, parts, signal }: Stopping): Promise<void>
   if (!hooks?.preStop || phase.at !== 'stopping' || phase.ending.state !== 'shutdown') return;
   const timeoutMs = Math.max(stopGracePeriodMs, hooksMsMin);
   const run = { engine, containerId: id, hooks: hooks.preStop, timeoutMs, signal };
-  const failure = await runHooks({ ...run, now: () => clock.now() }).catch(messageOf);
+  const failure = await runHooks({ ...run, now: () => clock.monotonic() }).catch(messageOf);
   signal.throwIfAborted();
   if (failure !== undefined) log.warn('a command before the stop of a task failed', { task: id, failure });
 }

@@ -28,6 +28,8 @@ const anchorEndMs = 250;
 /** The end of a task is told after this long even when removing what is left of it takes longer. */
 const releaseWaitMs = 2_000;
 const killedExitCode = 128 + 9;
+/** A start that the engine does not finish in its time limit is looked at again this often. */
+const lateStartsMax = 2;
 /** What is run after a start may take this long. */
 const hooksMs = 10 * 60 * 1000;
 
@@ -43,6 +45,8 @@ interface Entry {
   preparation?: AbortController;
   /** The start under way. One that has lost its engine gives its place to the next. */
   starting?: symbol;
+  /** Starts whose end the engine did not tell in time. */
+  lateStarts: number;
   stopping?: AbortController;
   health?: AbortController;
   cleaning: boolean;
@@ -98,7 +102,7 @@ export class Worker {
 
   /** Brings back what an earlier process knew of a task. */
   restore(id: string, local: LocalTask): void {
-    this.entries.set(id, { assignment: undefined, local, cleaning: false });
+    this.entries.set(id, { assignment: undefined, local, lateStarts: 0, cleaning: false });
     this.preparer.adopt(id, local.status.hostPorts ?? []);
   }
 
@@ -196,7 +200,7 @@ export class Worker {
     const anchors = Object.values(assignment.anchors ?? {});
     const seen = firstSight(assignment.status, grace, clock.now());
     const local = anchors.length === 0 ? seen : { ...seen, anchors };
-    this.entries.set(id, { assignment, local, cleaning: false });
+    this.entries.set(id, { assignment, local, lateStarts: 0, cleaning: false });
     store.putTask(id, local);
     if (local.status !== assignment.status) onStatus(id, local.status);
     if (local.phase.at === 'cleaning') this.dispatch(id, { type: 'found', container: 'missing' });
@@ -295,7 +299,10 @@ export class Worker {
       if (failure === undefined) this.dispatch(id, { type: 'started' });
       else this.dispatch(id, { type: 'failed', error: { code: 'hook_failed', message: failure } });
     } catch (error) {
-      if (codeOf(error) === 'unavailable') await this.#observeAfterLoss(id, entry, error);
+      const isLate = codeOf(error) === 'deadline_exceeded';
+      if (isLate) entry.lateStarts++;
+      const isNotKnown = codeOf(error) === 'unavailable' || (isLate && entry.lateStarts <= lateStartsMax);
+      if (isNotKnown) await this.#observeAfterLoss(id, entry, error);
       else this.dispatch(id, { type: 'failed', error: this.#failureOf(error) });
     } finally {
       if (entry.starting === start) delete entry.starting;
@@ -324,11 +331,13 @@ export class Worker {
   async #startWithHooks(id: string, hooks: Hook[]): Promise<string | undefined> {
     const { engine, clock } = this.options;
     // an earlier process may have come as far as the hooks
-    const runs =
-      hooks.length > 0 && (await engine.list()).some((one) => one.id === id && one.state === 'running');
-    if (!runs) await this.preparer.start(id);
+    const earlier = hooks.length === 0 ? undefined : (await engine.list()).find((one) => one.id === id);
+    if (earlier?.state === 'unknown') {
+      throw new ShoalError('unavailable', `Cannot start ${id}: its shim does not answer`);
+    }
+    if (earlier?.state !== 'running') await this.preparer.start(id);
     const run = { engine, containerId: id, hooks, timeoutMs: hooksMs, signal: this.signal };
-    const failure = await runHooks({ ...run, now: () => clock.now() });
+    const failure = await runHooks({ ...run, now: () => clock.monotonic() });
     return failure === undefined ? undefined : `post_start: ${failure}`;
   }
 

@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { createWebSocketStream, type WebSocket } from 'ws';
-import { taskName } from '../../src/spec/task.ts';
+import { mayRunCommands, taskName } from '../../src/spec/task.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { execRequest } from '../../src/wire/session.ts';
 import type { ApiContext } from './context.ts';
@@ -39,7 +39,7 @@ async function openExec(context: ApiContext, call: UpgradeCall): Promise<WebSock
   const task = findTask(context.database.view, call.parameters.ref!);
   // Arguments may hold secrets; which program it was is enough.
   call.objects.push(`exec ${request.command[0]} in ${taskName(task)}`);
-  if (task.status.state !== 'running') {
+  if (!mayRunCommands(task.status.state)) {
     const name = taskName(task);
     throw new ShoalError(
       'failed_precondition',

@@ -35,6 +35,11 @@ export function isTerminal(state: TaskState): boolean {
   return compareTaskStates(state, 'complete') >= 0;
 }
 
+/** Whether commands can be run in the task's container: a starting one may run already and only not be healthy yet. */
+export function mayRunCommands(state: TaskState): boolean {
+  return state === 'starting' || state === 'running';
+}
+
 /** Who may write an observed state. After `assigned` only the agent does, except that the manager declares a task orphaned. */
 export type TaskStateOwner = 'orchestrator' | 'allocator' | 'scheduler' | 'agent' | 'manager';
 

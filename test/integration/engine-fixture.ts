@@ -1,5 +1,6 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HostConditions } from '../../agent/conditions/conditions.ts';
 import { createContainerdEngine } from '../../agent/engine/containerd.ts';
 import type { ContainerCreate, Engine, ExecSession, Image } from '../../agent/engine/engine.ts';
 import { ensureContainerd, type ContainerdProcess } from '../../agent/engine/process.ts';
@@ -18,6 +19,7 @@ export interface EngineFixture {
   cgroupParent: string;
   registry: Registry;
   containerd: ContainerdProcess;
+  conditions: HostConditions;
   engine: Engine;
   /** Another engine on the same containerd, as after a restart of the daemon. */
   another(): Engine;
@@ -46,6 +48,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
   const cgroupParent = `/${directory.split('/').at(-1)!}`;
   const address = join(directory, 'run/c.sock');
   const common = { clock: systemClock, log: silentLogger };
+  const conditions = new HostConditions(silentLogger);
   const engines: Engine[] = [];
   const another = () => {
     const stateDirectory = join(directory, 'engine');
@@ -56,6 +59,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
       contentDirectory: join(directory, 'state/containerd'),
       stateDirectory,
       cgroupParent,
+      conditions,
       insecureRegistries: [],
       deviceDirectories: [join(directory, 'cdi')],
       ...common,
@@ -77,6 +81,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
     cgroupParent,
     registry,
     containerd,
+    conditions,
     engine,
     another,
     container: (image, args, extra = {}) => {

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ContainerCreate, Image } from '../../agent/engine/engine.ts';
-import { busyboxImage } from '../harness/image.ts';
+import { buildImage, busyboxImage, programFiles } from '../harness/image.ts';
 import { pushImage } from '../harness/registry.ts';
 import { finish, startEngineFixture, type EngineFixture } from './engine-fixture.ts';
 
@@ -15,7 +15,10 @@ beforeAll(async () => {
   fixture = await startEngineFixture();
   const directory = join(fixture.directory, 'images');
   await mkdir(directory);
-  await pushImage(fixture.registry.name, 'box:1', await busyboxImage(directory));
+  const from = await busyboxImage(directory);
+  // every Debian has perl, whose `syscall` makes any call
+  const files = await programFiles('/usr/bin/perl', '/usr/bin/perl');
+  await pushImage(fixture.registry.name, 'box:1', await buildImage({ directory, from, files }));
   image = await fixture.engine.pull(`${fixture.registry.name}/box:1`, {});
 });
 
@@ -61,3 +64,46 @@ test('a container with a memory limit has as much swap as memory, as with Docker
   expect(Number(await readFile(join(folder, file), 'utf8'))).toBe(expected);
   await fixture.engine.remove('limited');
 });
+
+test.skipIf(process.arch !== 'x64')(
+  'calls that Docker refuses are refused by the kernel, and others are made',
+  async () => {
+    await start('confined');
+    await start('unconfined', { settings: { seccomp: 'unconfined' } });
+    /** The error of each call, 0 for none. */
+    const errors = async (id: string, calls: Record<string, number[]>) => {
+      const lines = Object.values(calls).map(
+        (numbers) => `$r = syscall(${numbers.join(', ')}); print(($r == -1 ? $! + 0 : 0), "\\n");`,
+      );
+      const printed = await inside(id, `perl -e '${lines.join(' ')}'`);
+      return Object.fromEntries(
+        Object.keys(calls).map((name, index) => [name, Number(printed.split('\n')[index])]),
+      );
+    };
+    const refused = {
+      'socket(AF_VSOCK)': [41, 40, 1, 0],
+      'personality(ADDR_NO_RANDOMIZE)': [135, 0x4_0000],
+      mbind: [237, 0, 0, 0, 0, 0, 0],
+      keyctl: [250, 0, 0, 0, 0, 0],
+      'unshare(CLONE_NEWUSER)': [272, 0x1000_0000],
+      io_uring_setup: [425, 0, 0],
+      pivot_root: [155, 0, 0],
+    };
+    const seen = await errors('confined', refused);
+    expect(seen).toEqual(Object.fromEntries(Object.keys(refused).map((name) => [name, 1])));
+    const made = { 'socket(AF_INET)': [41, 2, 1, 0], 'personality(which)': [135, 0xffff_ffff], getpid: [39] };
+    expect(await errors('confined', made)).toEqual({
+      'socket(AF_INET)': 0,
+      'personality(which)': 0,
+      getpid: 0,
+    });
+    // those that a library may not know by name are refused as calls that are not there
+    const unknown = await errors('confined', { statmount: [457, 0, 0, 0, 0], clone3: [435, 0, 0] });
+    expect(unknown['clone3']).toBe(38);
+    expect([1, 38]).toContain(unknown['statmount']);
+    const free = await errors('unconfined', { ...refused, statmount: [457, 0, 0, 0, 0] });
+    expect(free).toMatchObject({ 'personality(ADDR_NO_RANDOMIZE)': 0, mbind: 0 });
+    expect([1, 38]).not.toContain(free['statmount']);
+    for (const id of ['confined', 'unconfined']) await fixture.engine.remove(id);
+  },
+);

@@ -235,6 +235,19 @@ describe('an exec', () => {
     expect((await finish(session)).exitCode).toBe(137);
   });
 
+  test('takes what it started with it when it is killed or its time is up, but no daemon', async () => {
+    const running = async () => (await finish(await exec(['ps', '-o', 'args']))).stdout;
+    const script = 'sleep 1111 & sleep 1111 | cat & setsid sleep 2222 & sleep 1111';
+    const timed = await exec(['sh', '-c', script], { timeoutMs: 500 });
+    expect((await finish(timed)).exitCode).toBe(137);
+    const killed = await exec(['sh', '-c', script]);
+    await until('it runs', async () => (await running()).includes('sleep 1111'));
+    await killed.kill(9);
+    expect((await killed.exit).exitCode).toBe(137);
+    expect(await running()).not.toContain('sleep 1111');
+    expect(await running()).toContain('sleep 2222');
+  });
+
   test('that names no program of the image is refused', async () => {
     await expect(exec(['no-such-program'])).rejects.toMatchObject({ code: 'command_not_found' });
   });

@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
 import type { Service } from '../../spec/service.ts';
-import { taskName, type Task } from '../../spec/task.ts';
+import { compareTaskStates, mayRunCommands, taskName, type Task } from '../../spec/task.ts';
 import { codeOf, messageOf, ShoalError } from '../../util/errors.ts';
 import { errorOf, type ExecConnection } from '../../wire/client.ts';
 import { applicationOptions } from '../options.ts';
@@ -10,21 +10,23 @@ import { applicationName, pickServices } from '../reference.ts';
 /** What a shell answers for a command that is not there. */
 const commandNotFound = 127;
 
-/** The running task that a name means: `SERVICE`, `SERVICE.SLOT`, or a task id. */
+/** The task that a name means: `SERVICE`, `SERVICE.SLOT`, or a task id. Of several one that is not starting any more. */
 export function pickTask(
   tasks: Task[],
   services: Service[],
   application: string | undefined,
   name: string,
 ): Task {
-  const running = tasks.filter((task) => task.status.state === 'running');
+  const running = tasks.filter((task) => mayRunCommands(task.status.state));
   const exact = running.find((task) => task.id === name || taskName(task) === name);
   if (exact) return exact;
   const [, base = name, slot] = /^(.*)\.(\d+)$/.exec(name) ?? [];
   const [service] = pickServices(services, application, [base]);
   const found = running
     .filter((task) => task.serviceId === service!.id && (slot === undefined || task.slot === Number(slot)))
-    .sort((left, right) => left.slot - right.slot)[0];
+    .sort(
+      (left, right) => compareTaskStates(right.status.state, left.status.state) || left.slot - right.slot,
+    )[0];
   if (found) return found;
   throw new ShoalError(
     'failed_precondition',

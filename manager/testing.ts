@@ -109,7 +109,8 @@ export async function startTestManager(): Promise<TestManager> {
   dispatcher.start();
   const client = connect(`unix://${socketPath}`);
   const token = (role: NodeRole) => joinTokens(database.view.cluster!, [])[role];
-  const target = { port, ca: authority.certificatePem };
+  const approve = (nodeId: string, address: string) => approveAddress(database, nodeId, address);
+  const target = { port, ca: authority.certificatePem, approve };
   let hosts = 0;
   return {
     database,
@@ -122,11 +123,8 @@ export async function startTestManager(): Promise<TestManager> {
     token,
     join: async (role, hostname) => {
       const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
-      const answer = await joiner.join({
-        token: token(role),
-        certificateRequestPem,
-        hostname: hostname ?? `host-${++hosts}`,
-      });
+      const name = hostname ?? `host-${++hosts}`;
+      const answer = await joiner.join({ token: token(role), certificateRequestPem, hostname: name });
       return { ...answer, privateKeyPem };
     },
     call: (path, credentials, body, method) => callSecure(target, path, credentials, body, method),
@@ -155,9 +153,18 @@ async function createAdministrator(
   return { name, certificatePem, privateKeyPem };
 }
 
+async function approveAddress(database: Database, nodeId: string, approvedAddress: string): Promise<void> {
+  const node = database.view.nodes.get(nodeId);
+  if (node === undefined) return;
+  const object = { ...node, approvedAddress };
+  await database.write([[{ kind: 'node', action: 'update', object }]]);
+}
+
 interface SecureTarget {
   port: number;
   ca: string;
+  /** Lets the node have the address, though it connects from another one. */
+  approve: (nodeId: string, address: string) => Promise<void>;
 }
 
 function tlsOptions(target: SecureTarget, identity: TestCredentials | undefined) {
@@ -185,6 +192,9 @@ function callSecure(
     request.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }
+
+/** How many agents have said hello, for another address for each. */
+let agents = 0;
 
 /** The agent's side of a session, as the wire has it: keeps what it is told, and does nothing by itself. */
 export class TestAgent {
@@ -219,7 +229,8 @@ export class TestAgent {
   }
 
   /** Says hello as a host at this address and waits for the complete set. */
-  async greet(address = '192.0.2.1'): Promise<void> {
+  async greet(address = `192.0.2.${100 + agents++}`): Promise<void> {
+    await this.#target.approve(this.nodeId, address);
     const description = { ...sampleNode(this.nodeId).description!, address };
     this.send(helloOf(description));
     await until(() => this.sequence > 0);

@@ -13,6 +13,7 @@ import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/
 import { connect } from '../../src/wire/client.ts';
 import { startAgent, type Agent } from './agent.ts';
 import { checkOwnAddress, defaultAddress } from './address.ts';
+import { hostNameOf } from './host-identity.ts';
 import { drainByManager } from './leaving.ts';
 import { joinCluster, managerAddress, renewalTime, renewCertificate } from './joining.ts';
 import { serveLocalApi } from './local-api.ts';
@@ -268,7 +269,8 @@ export class Daemon {
     advertiseAddress: string,
     manager: ManagerProcess | undefined,
   ): Promise<void> {
-    const { answer, credentials } = await joinCluster(managerAddresses[0]!, token, this.#settings.hostname);
+    const self = { hostname: hostNameOf(this.#settings.hostname), address: advertiseAddress };
+    const { answer, credentials } = await joinCluster(managerAddresses[0]!, token, self);
     if (answer.role === 'manager' && !manager) {
       throw new ShoalError('not_supported', 'Cannot join as a second manager: Shoal runs one for now', {
         next: 'Join with the worker token.',
@@ -381,7 +383,7 @@ export class Daemon {
           continue;
         }
         const [address = ''] = identity.membership.managerAddresses;
-        const credentials = await renewCertificate(address, identity.credentials, hostname);
+        const credentials = await renewCertificate(address, identity.credentials, hostNameOf(hostname));
         await this.#memberships.saveCredentials(credentials);
         this.#identity = { ...identity, credentials };
         at = undefined;

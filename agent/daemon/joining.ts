@@ -4,6 +4,9 @@ import { managerPort } from '../../src/spec/defaults.ts';
 import { errorCodes, messageOf, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { ApiError, JoinAnswer, JoinBody, LeaveAnswer } from '../../src/wire/api.ts';
+import { checkOpen, wordsOf } from '../../src/wire/check.ts';
+import { parseUntrusted } from '../../src/wire/json.ts';
+import { joinAnswer } from '../../src/wire/join-schema.ts';
 import {
   caDigest,
   certificateLifeMs,
@@ -38,7 +41,11 @@ export function managerAddress(text: string): string {
  * Joins the cluster of the manager at `address`: takes its CA without trusting it, compares it with the digest in the token,
  * and only then shows the token, over TLS that this CA vouches for. Throws `unauthenticated` when the digest differs.
  */
-export async function joinCluster(address: string, token: string, hostname: string): Promise<Joined> {
+export async function joinCluster(
+  address: string,
+  token: string,
+  self: Pick<JoinBody, 'hostname' | 'address'>,
+): Promise<Joined> {
   const { caDigest: expected } = parseJoinToken(token);
   const told = await request(address, 'GET', '/ca', undefined, { rejectUnauthorized: false });
   const ca = certificateIn(told);
@@ -52,9 +59,9 @@ export async function joinCluster(address: string, token: string, hostname: stri
     );
   }
   const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
-  const body: JoinBody = { token: token.trim(), certificateRequestPem, hostname };
+  const body: JoinBody = { token: token.trim(), certificateRequestPem, ...self };
   const text = await request(address, 'POST', '/join', body, { ca, servername: managerServerName });
-  const answer = JSON.parse(text) as JoinAnswer;
+  const answer = answerOf(address, text);
   return {
     answer,
     credentials: { key: privateKeyPem, cert: answer.certificatePem, ca: answer.certificateAuthorityPem },
@@ -73,8 +80,16 @@ export async function renewCertificate(
     ...credentials,
     servername: managerServerName,
   });
-  const answer = JSON.parse(text) as JoinAnswer;
+  const answer = answerOf(address, text);
   return { key: privateKeyPem, cert: answer.certificatePem, ca: answer.certificateAuthorityPem };
+}
+
+/** What a manager answers, checked before anything is made of it. */
+function answerOf(address: string, text: string): JoinAnswer {
+  const value = parseUntrusted(Buffer.from(text), `the answer of ${address}`);
+  const checked = checkOpen(joinAnswer, value);
+  if (checked.fault === undefined) return checked.value;
+  throw new ShoalError('unavailable', `Cannot use the answer of ${address}: ${wordsOf(checked.fault)}`);
 }
 
 /** Tells the manager that this host leaves; gives how many of its tasks are still here. Can be asked again and again. */

@@ -6,6 +6,7 @@ import {
   freshIntake,
   noAssignments,
   receive,
+  sound,
   type AssignmentChange,
   type AssignmentsMessage,
   type Intake,
@@ -92,4 +93,16 @@ test('changed() leaves what it was given alone and shares the kinds it does not 
   expect([...after.config.keys()]).toEqual(['b']);
   expect(after.task).toBe(before.task);
   expect([...changed(after, { replace: true, put: [], remove: [] }).config.keys()]).toEqual([]);
+});
+
+test('one thing that is malformed keeps no other away', () => {
+  const peer = { id: 'n/t', networkId: 'n', address: '10.0.0.2', hostAddress: '192.0.2.2' };
+  const bad = { ...peer, id: 'n/u', hostAddress: '192.0.2.2\nlink del eth0' };
+  const later = { kind: 'later', value: { id: 'x' } } as unknown as AssignmentPut;
+  const { put, refused } = sound([{ kind: 'peer', value: bad }, { kind: 'peer', value: peer }, later]);
+  expect(put).toEqual([{ kind: 'peer', value: peer }]);
+  expect(refused).toEqual([
+    { kind: 'peer', id: 'n/u', why: expect.stringContaining('/hostAddress') },
+    { kind: 'later', id: 'x', why: expect.stringContaining('does not know') },
+  ]);
 });

@@ -1,11 +1,17 @@
-import type {
-  AssignmentKind,
-  AssignmentKinds,
-  AssignmentPut,
-  AssignmentRemove,
-  ManagerMessage,
+import { checkOpen, prepareOpen, wordsOf } from '../../src/wire/check.ts';
+import type { Schema } from '../../src/wire/schema.ts';
+import {
+  assignmentSchemas,
+  type AssignmentKind,
+  type AssignmentKinds,
+  type AssignmentPut,
+  type AssignmentRemove,
+  type ManagerMessage,
 } from '../../src/wire/session.ts';
 import { assignmentsBytesMax, sizeOf } from './limits.ts';
+
+// Compiling takes a while: at the start, and not while heartbeats are due.
+prepareOpen(Object.values(assignmentSchemas));
 
 /** Everything this node is told, by kind and id. Never modified: a change gives new maps for the kinds it touches. */
 export type Assignments = { readonly [Kind in AssignmentKind]: ReadonlyMap<string, AssignmentKinds[Kind]> };
@@ -41,6 +47,31 @@ export function noAssignments(): Assignments {
     secret: new Map(),
     config: new Map(),
   };
+}
+
+/** What of a message cannot be acted on, and why. */
+export interface Refused {
+  kind: string;
+  id: string;
+  why: string;
+}
+
+/** Checks each thing that is told by itself, so that one that is bad keeps no other away. */
+export function sound(puts: readonly AssignmentPut[]): { put: AssignmentPut[]; refused: Refused[] } {
+  const put: AssignmentPut[] = [];
+  const refused: Refused[] = [];
+  for (const each of puts) {
+    const why = faultOf(each);
+    if (why === undefined) put.push(each);
+    else refused.push({ kind: each.kind, id: String((each.value as { id?: unknown } | null)?.id), why });
+  }
+  return { put, refused };
+}
+
+function faultOf({ kind, value }: AssignmentPut): string | undefined {
+  if (!Object.hasOwn(assignmentSchemas, kind)) return 'this version does not know the kind';
+  const { fault } = checkOpen(assignmentSchemas[kind] as Schema<unknown>, value);
+  return fault && wordsOf(fault);
 }
 
 /**

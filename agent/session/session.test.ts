@@ -25,6 +25,7 @@ import {
   type AgentMessage,
   type ManagerMessage,
   type StreamRequest,
+  type TaskAssignment,
 } from '../../src/wire/session.ts';
 import { FakeEngine } from '../worker/fake-engine.ts';
 import type { AssignmentChange } from './assignments.ts';
@@ -55,6 +56,7 @@ class FakeManager {
   sessions = 0;
   connections = 0;
   acknowledges = true;
+  refuses = false;
   #socket: WebSocket | undefined;
   readonly #server: https.Server;
 
@@ -105,7 +107,10 @@ class FakeManager {
     socket.on('message', (data: Buffer) => {
       const message = JSON.parse(data.toString()) as AgentMessage;
       this.received.push(message);
-      if (message.type === 'hello') this.send(welcome);
+      if (message.type === 'hello' && this.refuses) {
+        this.send({ type: 'refused', code: 'already_exists', message: 'another host' });
+        socket.close();
+      } else if (message.type === 'hello') this.send(welcome);
       if (message.type === 'status' && this.acknowledges)
         this.send({ type: 'status-ack', batch: message.batch });
     });
@@ -198,6 +203,30 @@ test('tells a status that was not acknowledged again in the next session, and on
     ]),
   );
   expect(told).toHaveLength(2);
+});
+
+const statusesTold = () =>
+  manager.received.flatMap((message) => (message.type === 'status' ? message.tasks : []));
+
+test('a task that cannot be used is told back as rejected, and nothing acts on it', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  const value = { id: 'bad', template: 7 } as unknown as TaskAssignment;
+  const put = [{ kind: 'task' as const, value }];
+  manager.send({ type: 'assignments', mode: 'complete', sequence: 1, more: false, put, remove: [] });
+  await waitFor(() =>
+    expect(statusesTold()).toMatchObject([{ taskId: 'bad', status: { state: 'rejected' } }]),
+  );
+  expect(changes).toMatchObject([{ replace: true, put: [] }]);
+});
+
+test('a manager that refuses the host is asked again later and later', async () => {
+  manager.refuses = true;
+  session.start();
+  await waitFor(() => expect(manager.sessions).toBeGreaterThan(2));
+  await systemClock.sleep(300);
+  expect(manager.sessions).toBeLessThan(10);
+  expect(session.connected).toBe(false);
 });
 
 test('tells what is wrong with the host after the greeting, and again when it has changed', async () => {

@@ -8,7 +8,8 @@ import { messageOf, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import { managerServerName } from '../../src/wire/certificates.ts';
-import { prepareOpen, readMessage } from '../../src/wire/check.ts';
+import { checkOpen, prepareOpen, readMessage } from '../../src/wire/check.ts';
+import { name } from '../../src/wire/template-schema.ts';
 import {
   managerMessages,
   sessionMessageBytesMax,
@@ -20,7 +21,8 @@ import {
   type StreamRequest,
 } from '../../src/wire/session.ts';
 import { failuresAfter, waitCeilingMs, type Attempt } from './backoff.ts';
-import { freshIntake, receive, type AssignmentChange, type Intake } from './assignments.ts';
+import { freshIntake, receive, sound } from './assignments.ts';
+import type { AssignmentChange, Intake, Refused } from './assignments.ts';
 import { handshakeMs, silentHeartbeatsMax, statusAckMs, welcomeMs } from './limits.ts';
 import { SocketThread, type SessionSocket } from './socket.ts';
 import { StatusOutbox } from './status-outbox.ts';
@@ -30,6 +32,9 @@ const readMs = 500;
 
 // Compiling takes a while: at the start, and not while heartbeats are due.
 prepareOpen(Object.values(managerMessages));
+
+/** Characters of an id in the log that may be anything. */
+const refusedIdMax = 64;
 
 export interface Credentials {
   key: string;
@@ -195,6 +200,7 @@ export class AgentSession {
       outbox: this.#outbox,
       clock,
       onWelcome: () => log.info('session with the manager', { manager: address }),
+      onRefused: (refused) => this.#refuse(refused),
       onAssignments: (change) => onAssignments(change, epoch),
       onStream: (streamId, request) =>
         onStream(streamId, request, () =>
@@ -210,6 +216,16 @@ export class AgentSession {
       this.#connection = undefined;
       this.#outbox.lost();
     }
+  }
+
+  /** Something that the manager tells cannot be acted on. Of a task it is told back. */
+  #refuse({ kind, id, why }: Refused): void {
+    const { clock, log } = this.#options;
+    log.warn('an assignment is refused', { kind, id: id.slice(0, refusedIdMax), why });
+    if (kind !== 'task' || checkOpen(name, id).fault !== undefined) return;
+    const message = `its host cannot use what it was told: ${why}`;
+    const error = { code: 'invalid_argument', message };
+    this.report(id, { state: 'rejected', at: clock.now(), message, error });
   }
 
   #tls() {
@@ -238,6 +254,7 @@ interface ConnectionOptions {
   outbox: StatusOutbox;
   clock: Clock;
   onWelcome: () => void;
+  onRefused: (refused: Refused) => void;
   onAssignments: (change: AssignmentChange) => void;
   onStream: (streamId: string, request: StreamRequest) => void;
 }
@@ -346,7 +363,9 @@ class Connection {
       case 'refused':
         return this.end(`the manager refuses this host: ${message.message}`);
       case 'assignments': {
-        const { intake, change, resync } = receive(this.#intake, message);
+        const { put, refused } = sound(message.put);
+        for (const each of refused) this.#options.onRefused(each);
+        const { intake, change, resync } = receive(this.#intake, { ...message, put });
         this.#intake = intake;
         if (resync) this.send({ type: 'resync' });
         if (change) this.#options.onAssignments(change);

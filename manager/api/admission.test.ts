@@ -3,7 +3,7 @@ import { silentLogger } from '../../src/util/log.ts';
 import { FakeClock } from '../../test/simulation/world.ts';
 import {
   Admission,
-  connectionBurstMax,
+  connectionRate,
   connectionsOfCallerMax,
   strangerMsMax,
   strangersMax,
@@ -63,7 +63,7 @@ test('one caller has only so many connections at a time', () => {
 
 test('an address that connects too often is refused, and others are not', () => {
   const { clock, connect } = setUp();
-  for (let index = 0; index < connectionBurstMax; index++) expect(connect(`a ${index}`, 'a')).toBe(true);
+  for (let index = 0; index < connectionRate.burst; index++) expect(connect(`a ${index}`, 'a')).toBe(true);
   expect(connect('a more', 'a')).toBe(false);
   expect(connect('b', 'b')).toBe(true);
   clock.advance(1_000);

@@ -1,5 +1,6 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { RateLimiter } from '../../src/util/rate.ts';
 
 /** Connections that have not shown a certificate that counts: from one address, and from all. At either the oldest one is closed. */
 export const strangersOfAddressMax = 32;
@@ -10,9 +11,8 @@ export const handshakeMsMax = 5_000;
 export const strangerMsMax = 20_000;
 /** Connections of one node or administrator; another one is refused. An agent has one session and some streams. */
 export const connectionsOfCallerMax = 256;
-/** New connections from one address: so many at once, and so many a second. More are closed before TLS. */
-export const connectionBurstMax = 200;
-export const connectionsPerSecondMax = 50;
+/** New connections from one address; more are closed before TLS. */
+export const connectionRate = { perSecond: 50, burst: 200 };
 /** Addresses whose rates are known at a time; the one that is heard of least is forgotten. */
 const ratesMax = 4_096;
 
@@ -38,7 +38,7 @@ export class Admission {
   readonly #strangers = new Map<string, Stranger>();
   readonly #byAddress = new Map<string, Set<string>>();
   readonly #callers = new Map<string, number>();
-  readonly #rates = new Map<string, { tokens: number; at: number }>();
+  readonly #rates = new Map<string, RateLimiter>();
   #refusedSince: { count: number; at: number } | undefined;
 
   constructor(clock: Clock, log: Logger) {
@@ -112,14 +112,11 @@ export class Admission {
   }
 
   #mayConnect(address: string): boolean {
-    const now = this.#clock.monotonic();
-    const before = this.#rates.get(address) ?? { tokens: connectionBurstMax, at: now };
-    const gained = ((now - before.at) / 1_000) * connectionsPerSecondMax;
-    const tokens = Math.min(connectionBurstMax, before.tokens + gained);
+    const rate = this.#rates.get(address) ?? new RateLimiter(connectionRate, this.#clock);
     this.#rates.delete(address);
     if (this.#rates.size >= ratesMax) this.#rates.delete(firstOf(this.#rates.keys())!);
-    this.#rates.set(address, { tokens: Math.max(0, tokens - 1), at: now });
-    return tokens >= 1;
+    this.#rates.set(address, rate);
+    return rate.take();
   }
 
   /** One line a second at most. */

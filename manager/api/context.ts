@@ -17,7 +17,8 @@ export interface AgentStreams {
     request: StreamRequest,
     options?: { awaitsReturn?: boolean },
   ): Promise<WebSocket>;
-  acceptSession(socket: WebSocket, nodeId: string): void;
+  admitSession(nodeId: string): void;
+  acceptSession(socket: WebSocket, nodeId: string, remoteAddress: string): void;
   expectsStream(streamId: string, nodeId: string): boolean;
   acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;
 }

@@ -6,6 +6,7 @@ import { whySingle } from '../../src/spec/single.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { NodeChange } from '../../src/wire/api.ts';
 import type { Change, Database, View } from '../store/objects.ts';
+import { checkApproval } from '../ca/addresses.ts';
 import type { ApiContext } from './context.ts';
 import type { Route } from './router.ts';
 import { nodeChangeSchema, scaleSchema } from './schema.ts';
@@ -79,8 +80,9 @@ function nodeRoutes(database: Database): Route[] {
 }
 
 /** What the audit log says of a change to a node. */
-function changeWords({ availability, role, labels = {} }: NodeChange): string[] {
+function changeWords({ availability, address, role, labels = {} }: NodeChange): string[] {
   return [
+    ...(address === undefined ? [] : [`address ${address}`]),
     ...(availability === undefined ? [] : [`availability ${availability}`]),
     ...(role === undefined ? [] : [`role ${role}`]),
     ...Object.entries(labels).map(([key, value]) =>
@@ -194,11 +196,13 @@ export async function changeNode(database: Database, reference: string, change: 
         `Cannot change the role of ${id}: there is one manager in this version`,
       );
     }
+    if (change.address !== undefined) checkApproval(database.view, id, change.address);
     const labels = Object.entries({ ...node.labels, ...change.labels }).filter(
       (entry): entry is [string, string] => entry[1] !== null,
     );
     const availability = change.availability ?? node.availability;
-    const object: Node = { ...node, availability, labels: Object.fromEntries(labels) };
+    const approved = change.address === undefined ? {} : { approvedAddress: change.address };
+    const object: Node = { ...node, ...approved, availability, labels: Object.fromEntries(labels) };
     return [{ kind: 'node', action: 'update', object }];
   });
   return findNode(database.view, id);

@@ -38,7 +38,11 @@ export function allUpgrades(context: ApiContext): UpgradeRoute[] {
       pattern: sessionPath,
       access: 'node',
       messageBytesMax: 'session',
-      prepare: async (call) => ({ accept: (socket) => agents.acceptSession(socket, nodeIdOf(call)) }),
+      prepare: async (call) => {
+        const nodeId = nodeIdOf(call);
+        agents.admitSession(nodeId);
+        return { accept: (socket) => agents.acceptSession(socket, nodeId, call.remoteAddress) };
+      },
     },
     {
       pattern: `${streamPath}/:id`,

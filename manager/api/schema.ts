@@ -143,6 +143,7 @@ export const scaleSchema = object({ replicas });
 
 export const nodeChangeSchema: Schema<NodeChange> = object({
   'availability?': values('active', 'pause', 'drain'),
+  'address?': address,
   'role?': values('manager', 'worker'),
   'labels?': map(either(text(), nothing)),
 });
@@ -160,10 +161,11 @@ export const joinSchema: Schema<JoinBody> = object({
   token: text(),
   certificateRequestPem,
   hostname: hostName,
+  'address?': address,
 });
 
 export const renewSchema = object({
   'token?': text(),
   certificateRequestPem,
-  'hostname?': text(),
+  'hostname?': text(255),
 });

@@ -35,6 +35,8 @@ export interface UpgradeCall {
   /** As in `Call`. */
   objects: string[];
   identity: Identity;
+  /** Empty on the local socket. */
+  remoteAddress: string;
   parameters: Record<string, string>;
   query: URLSearchParams;
 }
@@ -246,7 +248,8 @@ class Server implements ApiServer {
       if (parameters === undefined) continue;
       const attempt = this.#attempt(request, url);
       const { identity, objects } = attempt;
-      const call: UpgradeCall = { identity, parameters, query: url.searchParams, objects };
+      const remoteAddress = request.socket.remoteAddress ?? '';
+      const call: UpgradeCall = { identity, remoteAddress, parameters, query: url.searchParams, objects };
       const { access, audited = false } = route;
       const how = { access, audited, status: switchingProtocols };
       const prepared = await this.#audited(attempt, how, () => route.prepare(call));

@@ -112,7 +112,7 @@ test('a host keeps the name it joined with, whatever it says later, and attracts
   forger.send(
     helloOf({
       ...said,
-      address: '192.0.2.2',
+      address: '127.0.0.1',
       engine: { ...said.engine, labels: { 'node.labels.disk': 'ssd', disk: 'ssd' } },
     }),
   );
@@ -166,7 +166,7 @@ test('a node that joined before names were kept gets the one it says, or one of 
   const nameless = { ...manager.database.view.nodes.get(old.nodeId)!, name: undefined };
   await manager.database.write([[{ kind: 'node', action: 'update', object: nameless }]]);
   const agent = await manager.agent(old);
-  agent.send(helloOf({ ...sampleNode('database').description!, address: '192.0.2.7' }));
+  agent.send(helloOf({ ...sampleNode('database').description!, address: '127.0.0.1' }));
   await until(() => agent.sequence > 0);
   const names = [old, other].map(({ nodeId }) => manager.database.view.nodes.get(nodeId)?.name);
   expect(names).toEqual([`database-${old.nodeId}`, 'database']);

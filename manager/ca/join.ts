@@ -9,6 +9,7 @@ import { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { JoinAnswer, JoinBody } from '../../src/wire/api.ts';
 import { caDigest, parseJoinToken } from '../../src/wire/certificates.ts';
+import { checkApproval } from './addresses.ts';
 import type { Database } from '../store/objects.ts';
 import { signNodeCertificate } from './authority.ts';
 
@@ -46,19 +47,16 @@ export function createJoiner(options: {
     const taken = role === 'manager' ? managerToTakeOver(database.view.nodes.values()) : undefined;
     const namesake =
       taken === undefined ? namesakeToReplace(database.view.nodes.values(), body.hostname) : undefined;
-    const node = taken ?? newNode(random.id(), role, body.hostname, clock.now());
+    if (body.address !== undefined) checkApproval(database.view, taken?.id, body.address);
+    const approved = body.address === undefined ? {} : { approvedAddress: body.address };
+    const node = { ...(taken ?? newNode(random.id(), role, body.hostname, clock.now())), ...approved };
     // Signed before the node is stored: a malformed request leaves nothing behind.
     const result = await answer(cluster, node, body.certificateRequestPem);
-    if (taken === undefined) {
-      const { conflicts } = await database.write([
-        [
-          { kind: 'node', action: 'create', object: node },
-          ...(namesake ? [{ kind: 'node' as const, action: 'delete' as const, object: namesake }] : []),
-        ],
-      ]);
-      if (conflicts > 0)
-        throw new ShoalError('conflict', 'Cannot join: the new node id is taken', { next: 'Try again.' });
-    }
+    const action = taken === undefined ? 'create' : 'update';
+    const replaced = namesake ? [{ kind: 'node' as const, action: 'delete' as const, object: namesake }] : [];
+    const { conflicts } = await database.write([[{ kind: 'node', action, object: node }, ...replaced]]);
+    if (conflicts > 0)
+      throw new ShoalError('conflict', 'Cannot join: the node is just being changed', { next: 'Try again.' });
     log.info('a node joined', { nodeId: node.id, role, hostname: body.hostname });
     return result;
   };

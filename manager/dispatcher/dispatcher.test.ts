@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { systemClock } from '../../src/util/clock.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import { encodeFrame } from '../../src/wire/frames.ts';
@@ -170,7 +171,7 @@ test('a node whose session has ended does not hold a stop back for longer than i
   const heart = async () => {
     while (desiredOf(one, 'web-1') !== 'shutdown') {
       one.send({ type: 'heartbeat' });
-      await new Promise((resolve) => setImmediate(resolve));
+      await systemClock.sleep(50);
     }
   };
   await heart();

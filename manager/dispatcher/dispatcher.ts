@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { WebSocket } from 'ws';
 import { agentReturnMs, heartbeatIntervalMs } from '../../src/spec/defaults.ts';
 import { nameToKeep } from '../../src/spec/node-name.ts';
-import type { Node, NodeDescription } from '../../src/spec/node.ts';
+import type { Node } from '../../src/spec/node.ts';
 import { version } from '../../src/spec/version.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
@@ -12,6 +12,9 @@ import type { Random } from '../../src/util/random.ts';
 import { sessionProtocol, type AgentMessage, type StreamRequest } from '../../src/wire/session.ts';
 import type { Database } from '../store/objects.ts';
 import { Assigner } from './assigner.ts';
+import { checkAddress } from '../ca/addresses.ts';
+import { checkRival, type Hello } from './greeting.ts';
+import { Newcomers } from './newcomers.ts';
 import { ConditionWriter } from './conditions.ts';
 import { agentStalledMsMax } from './findings.ts';
 import { Hearing } from './hearing.ts';
@@ -53,8 +56,10 @@ export interface StreamOptions {
 export interface Dispatcher {
   start(): void;
   stop(): Promise<void>;
-  /** Takes over a connection of this node's agent. An older one of the same node is closed. */
-  acceptSession(socket: WebSocket, nodeId: string): void;
+  /** Throws `resource_exhausted` when the node's agent opens sessions too often. */
+  admitSession(nodeId: string): void;
+  /** Takes over a connection of this node's agent; it counts from its hello on, when that is taken. */
+  acceptSession(socket: WebSocket, nodeId: string, remoteAddress: string): void;
   /** Whether the node was asked to open this stream. */
   expectsStream(streamId: string, nodeId: string): boolean;
   acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;
@@ -70,6 +75,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 class SessionDispatcher implements Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #sessions = new Map<string, Session>();
+  /** Connections whose hello was not taken yet. */
+  readonly #newcomers: Newcomers<Session>;
   readonly #hearing: Hearing;
   readonly #assigner: Assigner;
   readonly #streams: StreamBroker;
@@ -86,6 +93,7 @@ class SessionDispatcher implements Dispatcher {
     const { clock, log, random, database } = options;
     this.#options = options;
     this.#hearing = new Hearing(clock.monotonic(), lookIntervalMs);
+    this.#newcomers = new Newcomers(clock);
     this.#assigner = new Assigner(database.view);
     this.#unsubscribe = database.onChange((change) => {
       this.#assigner.note(change);
@@ -122,14 +130,19 @@ class SessionDispatcher implements Dispatcher {
     this.#unsubscribe?.();
     this.#cancelLook?.();
     await Promise.all([this.#assigning.stop(), this.#listening.stop()]);
-    for (const session of this.#sessions.values()) session.close('the manager stops');
+    for (const session of [...this.#sessions.values(), ...this.#newcomers.all()]) {
+      session.close('the manager stops');
+    }
     await Promise.all([this.#writer.stop(), this.#conditions.stop()]);
   }
 
-  acceptSession(socket: WebSocket, nodeId: string): void {
-    this.#sessions.get(nodeId)?.close('the agent has opened another one');
+  admitSession(nodeId: string): void {
+    this.#newcomers.admit(nodeId);
+  }
+
+  acceptSession(socket: WebSocket, nodeId: string, remoteAddress: string): void {
     const { clock } = this.#options;
-    const session = new Session(socket, nodeId, this.#options, {
+    const session = new Session(socket, { nodeId, remoteAddress }, this.#options, {
       heard: (session) => this.#heard(session),
       message: (session, message) => this.#receive(session, message),
       idle: () => {
@@ -137,13 +150,14 @@ class SessionDispatcher implements Dispatcher {
       },
       closed: (session) => {
         this.#assigner.remove(session);
+        this.#newcomers.remove(session);
         if (this.#sessions.get(nodeId) !== session) return;
         this.#sessions.delete(nodeId);
         this.#hearing.closed(nodeId, clock.monotonic());
         this.#assigning.poke();
       },
     });
-    this.#sessions.set(nodeId, session);
+    this.#newcomers.add(session);
   }
 
   expectsStream(streamId: string, nodeId: string): boolean {
@@ -184,13 +198,15 @@ class SessionDispatcher implements Dispatcher {
   }
 
   #receive(session: Session, message: AgentMessage): void {
+    if (message.type === 'hello') {
+      this.#greet(session, message).catch((error: unknown) => session.refuse(error));
+      return;
+    }
+    if (this.#newcomers.has(session)) return session.close('it sent something else before its hello');
     if (this.#sessions.get(session.nodeId) !== session) return;
     switch (message.type) {
       case 'heartbeat':
         return this.#beat(session, message);
-      case 'hello':
-        this.#greet(session, message.description).catch((error: unknown) => session.close(messageOf(error)));
-        return;
       case 'conditions':
         return this.#conditions.report(session.nodeId, 'agent', message.conditions);
       case 'status':
@@ -225,15 +241,35 @@ class SessionDispatcher implements Dispatcher {
     const { nodeId } = session;
     const reports = message.tasks.map(({ taskId, status }) => ({ nodeId, taskId, status }));
     try {
-      this.#writer.push(reports, () => session.send({ type: 'status-ack', batch: message.batch }));
+      this.#writer.push(nodeId, reports, () => session.acknowledge(message.batch));
     } catch (error) {
       session.close(messageOf(error)); // it reports again when it comes back
     }
   }
 
+  /** Takes the hello, or throws why not. The session then stands for the node, in place of one that did before. */
+  #seat(session: Session, hello: Hello): void {
+    const { database, clock, ownHost } = this.#options;
+    const { nodeId, remoteAddress } = session;
+    const node = database.view.nodes.get(nodeId);
+    if (node === undefined) throw new ShoalError('not_found', 'the node was removed from the cluster');
+    const before = this.#sessions.get(nodeId);
+    if (before !== session && !this.#newcomers.has(session)) return; // ended meanwhile
+    if (before !== undefined && before !== session) checkRival(nodeId, hello, before.incumbent());
+    const { address } = hello.description;
+    checkAddress(database.view, node, address, { remoteAddress, ownAddress: ownHost?.().address });
+    session.hello = hello;
+    this.#newcomers.remove(session);
+    this.#sessions.set(nodeId, session);
+    this.#hearing.heard(nodeId, clock.monotonic());
+    if (before !== session) before?.close('the agent has opened another one');
+  }
+
   /** Stores what the node says of itself and that it is ready; only then is it sent anything. */
-  async #greet(session: Session, said: NodeDescription): Promise<void> {
+  async #greet(session: Session, hello: Hello): Promise<void> {
     const { database, clock, wallClock = clock, log } = this.#options;
+    this.#seat(session, hello);
+    const { description: said } = hello;
     let description = said;
     for (let attempt = 1; ; attempt++) {
       const node = database.view.nodes.get(session.nodeId);

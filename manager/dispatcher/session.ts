@@ -1,11 +1,19 @@
 import type { WebSocket } from 'ws';
 import type { Clock } from '../../src/util/clock.ts';
-import { messageOf } from '../../src/util/errors.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { RateLimiter } from '../../src/util/rate.ts';
 import { prepareOpen, readMessage } from '../../src/wire/check.ts';
-import { agentMessages, type AgentMessage, type ManagerMessage } from '../../src/wire/session.ts';
+import {
+  agentMessages,
+  statusTextMax,
+  type AgentMessage,
+  type ManagerMessage,
+} from '../../src/wire/session.ts';
 import type { Recipient } from './assigner.ts';
 import { Findings } from './findings.ts';
+import { plainAddress } from '../ca/addresses.ts';
+import type { Hello, Incumbent } from './greeting.ts';
 import type { Fragment, Increment } from './fragment.ts';
 import { SentState } from './knowledge.ts';
 import { Outgoing, type Batch } from './messages.ts';
@@ -14,6 +22,18 @@ import { Outgoing, type Batch } from './messages.ts';
 const unsentBytesMax = 1024 * 1024;
 /** An agent that takes nothing of what waits for it for this long is cut off: it reconnects and gets a complete set. */
 export const sendStallMsMax = 15_000;
+
+/** What one agent may send. More ends its session. */
+export const messageRate = { perSecond: 100, burst: 1_000 };
+export const byteRate = { perSecond: 4 * 1024 * 1024, burst: 16 * 1024 * 1024 };
+/** Hellos and requests for everything anew. */
+export const resyncRate = { perSecond: 1, burst: 10 };
+/** Status batches that were not acknowledged yet; our agents send one at a time. */
+export const unacknowledgedMax = 4;
+/** A session that was refused is cut off this much later at the latest. */
+const refusedMsMax = 1_000;
+/** Why the connection is closed, among the codes that are free for use (RFC 6455, section 7.4.2). */
+const refusedCode = 4_000;
 
 // Compiling takes a while: at the start, and not while the first agent waits.
 prepareOpen(Object.values(agentMessages));
@@ -30,6 +50,10 @@ export interface SessionEvents {
 /** One agent's connection: what was sent on it, and what its node has confirmed. */
 export class Session implements Recipient {
   readonly nodeId: string;
+  /** Where its connection comes from. */
+  readonly remoteAddress: string;
+  /** The hello that was taken. */
+  hello: Hello | undefined;
   readonly state = new SentState();
   /** What the manager sees of the node. */
   readonly findings = new Findings();
@@ -45,31 +69,47 @@ export class Session implements Recipient {
   #unsentBytes = 0;
   #progressAt: number;
   #passedOver = false;
+  #isEnded = false;
+  #heardAt: number;
+  #unacknowledged = 0;
+  readonly #messages: RateLimiter;
+  readonly #bytes: RateLimiter;
+  readonly #resyncs: RateLimiter;
 
   constructor(
     socket: WebSocket,
-    nodeId: string,
+    { nodeId, remoteAddress }: { nodeId: string; remoteAddress: string },
     { clock, log }: { clock: Clock; log: Logger },
     events: SessionEvents,
   ) {
     this.nodeId = nodeId;
+    this.remoteAddress = plainAddress(remoteAddress);
+    this.#heardAt = clock.monotonic();
+    this.#messages = new RateLimiter(messageRate, clock);
+    this.#bytes = new RateLimiter(byteRate, clock);
+    this.#resyncs = new RateLimiter(resyncRate, clock);
     this.#socket = socket;
     this.#clock = clock;
     this.#log = log.with({ nodeId });
     this.#events = events;
     this.#progressAt = clock.monotonic();
     socket.on('message', (data: Buffer, isBinary: boolean) => {
-      events.heard(this);
+      if (this.#isEnded || !this.#takes(data.length)) return;
       if (isBinary) return this.close('it sent a binary message');
       const incoming = readMessage(agentMessages, data);
-      if (incoming.kind === 'message') events.message(this, incoming.message);
+      if (incoming.kind === 'message') this.#receive(incoming.message);
       else if (incoming.kind === 'fault') this.close(incoming.why);
       else this.#passOver(incoming.type);
     });
-    socket.on('ping', () => events.heard(this));
-    socket.on('pong', () => events.heard(this));
+    for (const sign of ['ping', 'pong']) socket.on(sign, () => this.#takes(0));
     socket.on('error', (error) => this.#log.debug('session failed', { error: messageOf(error) }));
     socket.on('close', () => events.closed(this));
+  }
+
+  /** As one sees it who wants its place. */
+  incumbent(): Incumbent | undefined {
+    const silentMs = this.#clock.monotonic() - this.#heardAt;
+    return this.hello && { hello: this.hello, remoteAddress: this.remoteAddress, silentMs };
   }
 
   get isBusy(): boolean {
@@ -98,10 +138,48 @@ export class Session implements Recipient {
     }
   }
 
+  /** Tells the agent why it is not taken in, and ends the connection. */
+  refuse(error: unknown): void {
+    const { next } = error instanceof ShoalError ? error : {};
+    const message = next === undefined ? messageOf(error) : `${messageOf(error)}. ${next}`;
+    this.send({ type: 'refused', code: codeOf(error), message: message.slice(0, statusTextMax) });
+    this.#isEnded = true;
+    this.#log.warn('session refused', { why: messageOf(error), from: this.remoteAddress });
+    this.#socket.close(refusedCode);
+    const cancel = this.#clock.after(refusedMsMax, () => this.#socket.terminate());
+    this.#socket.once('close', cancel);
+  }
+
   /** Ends the connection at once; the agent will come back. */
   close(why: string): void {
+    this.#isEnded = true;
     this.#log.info('session closed by the manager', { why });
     this.#socket.terminate();
+  }
+
+  /** The answer to a status batch. */
+  acknowledge(batch: number): void {
+    this.#unacknowledged--;
+    this.send({ type: 'status-ack', batch });
+  }
+
+  /** Whether the agent may send so much now; ends the session when not. */
+  #takes(bytes: number): boolean {
+    this.#heardAt = this.#clock.monotonic();
+    this.#events.heard(this);
+    if (this.#messages.take() && (bytes === 0 || this.#bytes.take(bytes))) return true;
+    this.close('it sends more than an agent may');
+    return false;
+  }
+
+  #receive(message: AgentMessage): void {
+    if (message.type === 'status' && ++this.#unacknowledged > unacknowledgedMax) {
+      return this.close('it sends statuses faster than they are acknowledged');
+    }
+    if ((message.type === 'resync' || message.type === 'hello') && !this.#resyncs.take()) {
+      return this.close('it asks for everything anew too often');
+    }
+    this.#events.message(this, message);
   }
 
   /** A message that only newer agents know: told once. */

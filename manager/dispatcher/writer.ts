@@ -10,8 +10,20 @@ const waitingReportsMax = 50_000;
 const attemptsMax = 5;
 
 interface Batch {
+  nodeId: string;
   reports: StatusReport[];
   acknowledge: () => void;
+}
+
+/** The oldest batch of each node, and what has to wait: whoever reports much delays nobody but itself. */
+export function nextTurn<Item extends { nodeId: string }>(batches: readonly Item[]): [Item[], Item[]] {
+  const turn = new Map<string, Item>();
+  const rest: Item[] = [];
+  for (const batch of batches) {
+    if (turn.has(batch.nodeId)) rest.push(batch);
+    else turn.set(batch.nodeId, batch);
+  }
+  return [[...turn.values()], rest];
 }
 
 /** Writes the agents' status reports: those that come while a write is under way share the next one. */
@@ -39,19 +51,19 @@ export class StatusWriter {
   }
 
   /** Takes a batch; `acknowledge` is called once it is durable. Throws `resource_exhausted` when too much waits. */
-  push(reports: StatusReport[], acknowledge: () => void): void {
+  push(nodeId: string, reports: StatusReport[], acknowledge: () => void): void {
     if (this.#waiting + reports.length > waitingReportsMax) {
       throw new ShoalError('resource_exhausted', `Cannot take more than ${waitingReportsMax} status reports`);
     }
     this.#waiting += reports.length;
-    this.#batches.push({ reports, acknowledge });
+    this.#batches.push({ nodeId, reports, acknowledge });
     this.#loop.poke();
   }
 
   async #tick(): Promise<void> {
-    const batches = this.#batches;
+    const [batches, rest] = nextTurn(this.#batches);
     if (batches.length === 0) return;
-    this.#batches = [];
+    this.#batches = rest;
     try {
       await this.#write(batches.flatMap(({ reports }) => reports));
     } catch (error) {
@@ -62,6 +74,7 @@ export class StatusWriter {
       this.#waiting -= reports.length;
       acknowledge();
     }
+    if (rest.length > 0) this.#loop.poke();
   }
 
   async #write(reports: StatusReport[]): Promise<void> {

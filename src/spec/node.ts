@@ -79,6 +79,8 @@ export interface Node extends ObjectMeta {
   role: NodeRole;
   availability: NodeAvailability;
   labels: Labels;
+  /** The host's address on the underlay as it was given when it joined, or by an administrator. */
+  approvedAddress?: string;
   /** Absent until the agent's first session. */
   description?: NodeDescription;
   status: { state: NodeState; since: number; message: string };

@@ -174,6 +174,8 @@ export interface ApplicationStatus {
 
 export interface NodeChange {
   availability?: NodeAvailability;
+  /** Approves that the node's agent gives this address, wherever it connects from. */
+  address?: string;
   role?: NodeRole;
   labels?: Record<string, string | null>;
 }
@@ -218,6 +220,8 @@ export interface JoinBody {
   token: string;
   certificateRequestPem: string;
   hostname: string;
+  /** The host's address on the underlay, which is approved with the join. */
+  address?: string;
 }
 
 /**

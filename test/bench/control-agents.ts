@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { WebSocket } from 'ws';
 import { heartbeatIntervalMs } from '../../src/spec/defaults.ts';
 import { systemClock } from '../../src/util/clock.ts';
+import { helloOf } from '../../manager/testing.ts';
 import { sampleNode } from '../samples.ts';
 
 /** A thread with one session for each node: it greets, beats, and confirms what it is sent; it runs nothing. */
@@ -18,7 +19,8 @@ function open({ id, address }: { id: string; address: string }): void {
     cancelBeat = systemClock.after(heartbeatIntervalMs, beat);
   };
   socket.on('open', () => {
-    send({ type: 'hello', description: { ...sampleNode(id).description, address, memoryBytes: 2 ** 40 } });
+    const description = { ...sampleNode(id).description!, address, memoryBytes: 2 ** 40 };
+    send(helloOf(description, { instance: id, host: id }));
     beat();
   });
   socket.on('message', (data: Buffer) => {

@@ -126,7 +126,7 @@ async function startAgents(database: Database, dispatcher: Dispatcher, nodeIds: 
   server.on('connection', (socket, request) => {
     const nodeId = request.url!.slice(1);
     sockets.set(nodeId, socket);
-    dispatcher.acceptSession(socket, nodeId);
+    dispatcher.acceptSession(socket, nodeId, database.view.nodes.get(nodeId)!.description!.address);
   });
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -13,6 +13,7 @@ export const command: Command = {
   positionalsMax: 1,
   options: {
     availability: { value: 'WHAT', help: 'active, pause or drain' },
+    address: { value: 'ADDRESS', help: 'Approve the address that its agent gives' },
     'label-add': { value: 'KEY=VALUE', multiple: true, help: 'Set a label' },
     'label-rm': { value: 'KEY', multiple: true, help: 'Remove a label' },
   },
@@ -31,7 +32,9 @@ export const command: Command = {
     });
     const removed = parsed.values('label-rm').map((key) => [key, null] as const);
     const labels = Object.fromEntries([...added, ...removed]);
+    const address = parsed.value('address');
     const change: NodeChange = {
+      ...(address === undefined ? {} : { address }),
       ...(availability === undefined ? {} : { availability: availability as NodeAvailability }),
       ...(Object.keys(labels).length === 0 ? {} : { labels }),
     };

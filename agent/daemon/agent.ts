@@ -24,7 +24,7 @@ import type { ContainerSpec } from '../../src/spec/service.ts';
 import { compareTaskStates } from '../../src/spec/task.ts';
 import { version } from '../../src/spec/version.ts';
 import { withDeadline, type Clock } from '../../src/util/clock.ts';
-import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { Random } from '../../src/util/random.ts';
@@ -75,6 +75,8 @@ export class Agent {
   /** Which message the assignments are as of, for telling when the kernel matches them. */
   #told: { epoch: number; sequence: number } | undefined;
   #appliedNetworks: ReadonlySet<string> = new Set();
+  /** Why the kernel does not match the assignments; undefined when it did at the last attempt. */
+  #networkTrouble: unknown;
 
   constructor(options: AgentOptions, { files, store }: { files: TaskFiles; store: TaskStore }) {
     const { clock, random, log, engine, network, logs } = options;
@@ -238,8 +240,10 @@ export class Agent {
     const { conditions } = this.#options;
     try {
       await this.#matchNetwork();
+      this.#networkTrouble = undefined;
       conditions.clear('NetworkBroken', 'assignments');
     } catch (error) {
+      this.#networkTrouble = error;
       conditions.set('NetworkBroken', 'assignments', messageOf(error));
       throw error;
     }
@@ -279,7 +283,13 @@ export class Agent {
       if (refused !== undefined) return refused;
       return ids.every((id) => this.#appliedNetworks.has(id)) ? '' : undefined;
     };
-    const refused = await this.#change.until('its networks on this host', sourcesWaitMs, ready, signal);
+    const refused = await this.#change
+      .until('its networks on this host', sourcesWaitMs, ready, signal)
+      .catch((error: unknown) => {
+        // What the wait was for says more than that it was too long.
+        if (codeOf(error) === 'deadline_exceeded' && this.#networkTrouble) throw this.#networkTrouble;
+        throw error;
+      });
     if (refused !== '') throw new ShoalError('network_failed', refused);
   }
 

@@ -100,10 +100,9 @@ export class Daemon {
     const { advertiseAddress: known } = identity.membership;
     if (asked === undefined || asked === known) return identity;
     try {
-      const membership = { ...identity.membership, advertiseAddress: checkOwnAddress(asked) };
-      await this.#memberships.save({ ...identity, membership });
+      const moved = await this.#memberships.move(identity, checkOwnAddress(asked));
       log.info('this host has another address now', { from: known, to: asked });
-      return { ...identity, membership };
+      return moved;
     } catch (error) {
       log.warn('this host keeps its address in the cluster', { address: known, error: messageOf(error) });
       return identity;

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { checkOwnAddress } from './address.ts';
 import { managerAddress } from './joining.ts';
 import { lockState } from './lock.ts';
 import { MembershipStore, type Identity } from './membership.ts';
@@ -25,6 +26,27 @@ beforeEach(() => {
 
 afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
+});
+
+test('a host that gets another address stays who it is', async () => {
+  const store = new MembershipStore(directory);
+  await store.save(identity);
+  await store.move(identity, '10.0.0.9');
+  const { membership, credentials } = identity;
+  expect(await store.load()).toEqual({
+    credentials,
+    membership: { ...membership, advertiseAddress: '10.0.0.9' },
+  });
+});
+
+test('only an address that this host has is taken', () => {
+  expect(checkOwnAddress('127.0.0.1')).toBe('127.0.0.1');
+  for (const [address, why] of [
+    ['198.51.100.250', 'this host does not have it'],
+    ['host.example', 'it is not an IPv4 address'],
+  ]) {
+    expect(() => checkOwnAddress(address!)).toThrow(why);
+  }
 });
 
 test('an identity comes back as it was saved, its files for root alone', async () => {

@@ -57,6 +57,13 @@ export class MembershipStore {
     await syncFolder(this.#directory);
   }
 
+  /** The host has another address from now on; in all else it stays who it is. */
+  async move(identity: Identity, advertiseAddress: string): Promise<Identity> {
+    const moved = { ...identity, membership: { ...identity.membership, advertiseAddress } };
+    await this.save(moved);
+    return moved;
+  }
+
   async saveCredentials(credentials: Credentials): Promise<void> {
     const folder = `${certificatesName}-${systemRandom.id()}`;
     const path = join(this.#directory, folder);

@@ -4,6 +4,7 @@ import { composeTable, measureCompose } from './compose.ts';
 import { controlTable, measureControl } from './control.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultsTable, measureFaults } from './faults.ts';
+import { addressFaultsTable, measureAddressFaults } from './faults-address.ts';
 import { engineFaultsTable, measureEngineFaults } from './faults-engine.ts';
 import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
@@ -21,6 +22,7 @@ const usage = `Usage:
   npm run bench -- refusal [--rounds N] [--json] hostile files, until they are refused
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
   npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
+  npm run bench -- faults-address [--rounds N] [--seed S] [--json]   a host's own address and MTU changed and changed back
   npm run bench -- faults-engine [--rounds N] [--replicas N] [--seed S] [--json]   shims and containerd that stand still, many commands, many replicas
 `;
 
@@ -67,6 +69,10 @@ try {
     const { binary } = values;
     const measure = (rounds: number) => measurePeer(rounds, binary);
     await report({ measure, table: peerTable, rounds: 5 }, values);
+  } else if (name === 'faults-address') {
+    const seed = values.seed === undefined ? undefined : Number(values.seed);
+    const measure = (rounds: number) => measureAddressFaults(rounds, seed);
+    await report({ measure, table: addressFaultsTable, rounds: 1 }, values);
   } else if (name === 'faults-engine') {
     const seed = values.seed === undefined ? {} : { seed: Number(values.seed) };
     const options = { ...seed, replicas: Number(values.replicas ?? 150) };

@@ -123,7 +123,23 @@ function taskFailure(view: View, service: Service, now: number): string | undefi
   const [first] = stuck;
   if (first === undefined) return undefined;
   const others = stuck.length === 1 ? '' : ` and ${stuck.length - 1} more`;
-  return `${taskName(first)}${others} cannot be placed: ${first.status.message}`;
+  const { message } = first.status;
+  return `${taskName(first)}${others} cannot be placed: ${message}${conditionsIn(message, view)}`;
+}
+
+/** Nodes whose conditions are told in words, of those that a message names. */
+const toldNodesMax = 3;
+
+/** What is behind the conditions that the message names: the nodes that have them, in their own words. */
+function conditionsIn(message: string, view: View): string {
+  const told = [...view.nodes.values()].flatMap(({ id, description, conditions = [] }) =>
+    conditions
+      .filter(({ type }) => message.includes(`${type} on `))
+      .map((condition) => `${description?.hostname ?? id}: ${condition.message}`),
+  );
+  if (told.length === 0) return '';
+  const more = told.length > toldNodesMax ? `; and ${told.length - toldNodesMax} more` : '';
+  return ` (${told.slice(0, toldNodesMax).join('; ')}${more})`;
 }
 
 /** Whether the task waits for something that does not come by itself: a node, an address, what it is to run beside. */

@@ -137,6 +137,15 @@ test('a task that could not be placed is judged anew after a change of the servi
   expect(statusOf(web, [pending, stopping], 60_000).failure).toBeUndefined();
 });
 
+test('conditions that keep tasks away are told with what the hosts say of them', () => {
+  const pending = task(web, 'pending', {}, { message: 'no suitable node: DiskFull on 1 node, drained on 1' });
+  const condition = { type: 'DiskFull' as const, since: 0, message: '/var/lib/shoal has 3 MiB left' };
+  const full = [sampleNode('c', { conditions: [condition] }), sampleNode('d', { availability: 'drain' })];
+  expect(statusOf(web, [pending], 20_000, { nodes: full }).failure).toBe(
+    'app_web.1 cannot be placed: no suitable node: DiskFull on 1 node, drained on 1 (c: /var/lib/shoal has 3 MiB left)',
+  );
+});
+
 test('allocation errors, paused updates and rollbacks are failures in words', () => {
   expect(statusOf({ ...web, allocationError: 'port 80 is taken by other_web' }, []).failure).toBe(
     'port 80 is taken by other_web',

@@ -32,6 +32,17 @@ function contextOf(status: ApplicationStatus): Context {
   };
 }
 
+test('what is not reached in time is named, with what it waits for', async () => {
+  const message = 'no suitable node: drained on 2 nodes';
+  const tasks = [shownTask(1), shownTask(2, { state: 'pending', message })];
+  const status = shownApplication([shownStatus({ running: 1, converged: false, tasks })]);
+  const options = { application: 'shop', fromRevision: 0, timeoutMs: 200, quiet: true, until: () => false };
+  await expect(follow(contextOf(status), options)).rejects.toMatchObject({
+    code: 'deadline_exceeded',
+    message: `shop did not converge within 0.2 s:\n  shop_web: 1/2 running; ${message}`,
+  });
+});
+
 const hourMs = 3_600_000;
 
 test.each([hourMs, -hourMs])(

@@ -2,7 +2,7 @@ import { systemClock } from '../util/clock.ts';
 import { codeOf, ShoalError } from '../util/errors.ts';
 import type { ApplicationStatus } from '../wire/api.ts';
 import type { Context } from './command.ts';
-import { ProgressDisplay } from './progress.ts';
+import { describeService, ProgressDisplay } from './progress.ts';
 
 /** How often the display turns and the time-out is looked at, changes or not. */
 const redrawIntervalMs = 120;
@@ -43,13 +43,7 @@ export async function follow(context: Context, options: FollowOptions): Promise<
         if (options.until(latest, now)) return latest;
       }
       if (time - startedAt > options.timeoutMs) {
-        throw new ShoalError(
-          'deadline_exceeded',
-          `Cannot say that ${options.application} is as asked: not reached within ${options.timeoutMs / 1000} s`,
-          {
-            next: `What is running goes on. See \`shoal ps -p ${options.application}\`; --timeout waits longer.`,
-          },
-        );
+        throw notReached(options, latest, time - answeredAt);
       }
       if (latest === undefined && time - answeredAt > silenceMs) {
         throw new ShoalError(
@@ -66,6 +60,28 @@ export async function follow(context: Context, options: FollowOptions): Promise<
     watching.abort(new Error('done'));
     await reader;
   }
+}
+
+/** Services that are not as asked are named up to this many. */
+const namedMax = 5;
+
+/** With what each service that is not as asked has and waits for. */
+function notReached(
+  { application, timeoutMs }: FollowOptions,
+  latest: ApplicationStatus | undefined,
+  sinceMs: number,
+): ShoalError {
+  const late = (latest?.services ?? []).filter(({ converged }) => !converged);
+  const lines = late.slice(0, namedMax).map((each) => {
+    const doing = describeService(each, latest!.now + sinceMs);
+    return `\n  ${each.service.spec.name}: ${each.running}/${each.desired} running; ${doing}`;
+  });
+  if (late.length > namedMax) lines.push(`\n  and ${late.length - namedMax} more`);
+  return new ShoalError(
+    'deadline_exceeded',
+    `${application} did not converge within ${timeoutMs / 1000} s${lines.length > 0 ? ':' : ''}${lines.join('')}`,
+    { next: `What is running goes on. See \`shoal ps -p ${application}\`; --timeout waits longer.` },
+  );
 }
 
 /** What an application that is not there looks like: nothing is left of it. */

@@ -28,6 +28,18 @@ function keptServices({ changes, revision }: ApplyResult): Kept {
   return { services: new Set(kept.map(({ name }) => name)), revision };
 }
 
+/** Throws when somebody else has removed services meanwhile, so that they are not up at all. */
+function checkAllThere({ name, services }: ApplicationSpec, status: ApplicationStatus): void {
+  const there = new Set(status.services.map(({ service }) => service.spec.name));
+  const missing = services.filter((service) => !there.has(service.name)).map(({ key }) => key);
+  if (missing.length === 0) return;
+  throw new ShoalError(
+    'failed_precondition',
+    `Cannot bring up all of ${name}: ${missing.join(', ')} was removed meanwhile`,
+    { next: 'Another `shoal up` or `shoal down` of the application was run. Run `shoal up` again.' },
+  );
+}
+
 function printJson(context: Context, result: ApplyResult, status: ApplicationStatus | undefined): void {
   const failures = status ? assess(status, status.now).failures : [];
   context.output.print(JSON.stringify({ ...result, failures }, null, 2));
@@ -99,6 +111,7 @@ export const command: Command = {
       until: (latest, now) => assess(latest, now, kept).done,
     });
     if (json) printJson(context, result, status);
+    checkAllThere(application, status);
     const { failures } = assess(status, status.now);
     const took = formatDuration(systemClock.monotonic() - startedAt);
     if (failures.length === 0) {

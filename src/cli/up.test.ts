@@ -1,0 +1,60 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { startTestManager, until, type TestManager } from '../../manager/testing.ts';
+import { parseArguments } from './arguments.ts';
+import type { Context } from './command.ts';
+import { command } from './commands/up.ts';
+
+/** Runs `shoal up` for the file against a manager that plans nothing. */
+async function up(text: string): Promise<{ manager: TestManager; ended: Promise<number> }> {
+  const directory = await mkdtemp(join(tmpdir(), 'shoal-up-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  await writeFile(join(directory, 'compose.yaml'), text);
+  const manager = await startTestManager();
+  onTestFinished(() => manager[Symbol.asyncDispose]());
+  const context: Context = {
+    output: {
+      print: () => undefined,
+      write: () => undefined,
+      note: () => undefined,
+      line: () => undefined,
+      columns: 0,
+      colour: false,
+    },
+    environment: {},
+    workingDirectory: directory,
+    signal: new AbortController().signal,
+    client: () => Promise.resolve(manager.client),
+  };
+  return { manager, ended: command.run(context, parseArguments(command, [])) };
+}
+
+test('up does not say that an application is up which somebody else has removed meanwhile', async () => {
+  const { manager, ended } = await up('name: shop\nservices: { web: { image: nginx } }');
+  const outcome = ended.catch((error: unknown) => error);
+  const { database } = manager;
+  const service = await until(() => database.view.serviceByName('shop_web'));
+  const networks = [...database.view.networks.values()];
+  await database.write([
+    [{ kind: 'service', action: 'delete', object: service }],
+    networks.map((object) => ({ kind: 'network', action: 'delete', object })),
+  ]);
+  expect(await outcome).toMatchObject({
+    code: 'failed_precondition',
+    message: 'Cannot bring up all of shop: web was removed meanwhile',
+  });
+});
+
+test('what only the manager takes exception to is no wrong use of the command, and is named by its service', async () => {
+  const { ended } = await up(
+    `name: shop\nservices: { web: { image: nginx, working_dir: /${'x'.repeat(5_000)} } }`,
+  );
+  await expect(ended).rejects.toMatchObject({
+    code: 'failed_precondition',
+    message: expect.stringMatching(
+      /^Cannot apply shop: task\.container\.workingDirectory of service web: .*4096/,
+    ) as string,
+  });
+});

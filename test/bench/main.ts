@@ -6,6 +6,7 @@ import { failoverTable, measureFailover } from './failover.ts';
 import { faultsTable, measureFaults } from './faults.ts';
 import { addressFaultsTable, measureAddressFaults } from './faults-address.ts';
 import { engineFaultsTable, measureEngineFaults } from './faults-engine.ts';
+import { diskFaultsTable, measureDiskFaults } from './faults-disk.ts';
 import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
@@ -24,6 +25,7 @@ const usage = `Usage:
   npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
   npm run bench -- faults-address [--rounds N] [--seed S] [--json]   a host's own address and MTU changed and changed back
   npm run bench -- faults-engine [--rounds N] [--replicas N] [--seed S] [--json]   shims and containerd that stand still, many commands, many replicas
+  npm run bench -- faults-disk [--rounds N] [--json]   a host's disk full or frozen, its agent stopped
 `;
 
 const benches = {
@@ -32,6 +34,7 @@ const benches = {
   compose: { measure: measureCompose, table: composeTable, rounds: 5 },
   refusal: { measure: measureRefusal, table: refusalTable, rounds: 3 },
   start: { measure: measureStart, table: startTable, rounds: 20 },
+  'faults-disk': { measure: measureDiskFaults, table: diskFaultsTable, rounds: 1 },
 };
 
 async function report<T>(
@@ -58,6 +61,7 @@ try {
   if (name === 'scale') await report(benches.scale, values);
   else if (name === 'failover') await report(benches.failover, values);
   else if (name === 'compose') await report(benches.compose, values);
+  else if (name === 'faults-disk') await report(benches['faults-disk'], values);
   else if (name === 'refusal') await report(benches.refusal, values);
   else if (name === 'control') {
     const [tasks = NaN, nodes = NaN] = values.size?.split('x').map(Number) ?? [];

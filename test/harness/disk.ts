@@ -34,6 +34,16 @@ export async function emptyDisk({ stateDirectory }: Host): Promise<void> {
   for (const name of [ballast, `${ballast}-rest`]) await rm(join(stateDirectory, name), { force: true });
 }
 
+/** From now on nothing can be written to the host's disk: whoever tries waits. */
+export async function freezeDisk({ stateDirectory }: Host): Promise<void> {
+  await runCommand('fsfreeze', ['--freeze', stateDirectory]);
+}
+
+/** Lets go on what waits for the host's disk. */
+export async function thawDisk({ stateDirectory }: Host): Promise<void> {
+  await runCommand('fsfreeze', ['--unfreeze', stateDirectory]);
+}
+
 /** Thaws whatever a cluster has left frozen. */
 export async function thawDisks(directory: string): Promise<void> {
   for (const path of await mountedDisks(directory)) await tryCommand('fsfreeze', ['--unfreeze', path]);

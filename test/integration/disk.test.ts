@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { Node, NodeCondition } from '../../src/spec/node.ts';
 import type { Task } from '../../src/spec/task.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
-import { emptyDisk, fillDisk } from '../harness/disk.ts';
+import { emptyDisk, fillDisk, freezeDisk, thawDisk } from '../harness/disk.ts';
 import { buildImage, busyboxImage, type BuiltImage } from '../harness/image.ts';
 import { containersOf } from '../harness/inventory.ts';
 import { paths } from '../harness/state.ts';
@@ -48,6 +49,15 @@ services:
     command: [sleep, "1000000"]
     stop_grace_period: 0s
     deploy: ${deploy}
+`;
+/** Counts, one on each host. */
+const talker = (image: string) => `
+services:
+  s:
+    image: ${image}
+    command: [sh, -c, 'i=0; while true; do echo "count $$i"; i=$$((i+1)); sleep 0.1; done']
+    stop_grace_period: 0s
+    deploy: { mode: global }
 `;
 const everywhere = '{ mode: global, restart_policy: { delay: 500ms } }';
 
@@ -106,6 +116,43 @@ test('an image that does not fit is not downloaded, the disk is named, other hos
   await untilConverged(cluster, 'big', recovery.timeout);
   expect(await conditionsOfB()).toEqual([]);
   expect((await cluster.shoal(['down', '-p', 'big'])).exitCode).toBe(0);
+});
+
+test('a disk that stands still for four seconds ends nothing, and the node says so meanwhile', async () => {
+  await vi.waitFor(async () => expect(await conditionsOfB()).toEqual([]), recovery);
+  expect((await up('still', talker(small))).exitCode).toBe(0);
+  const host = cluster.host('b');
+  const [before, opened] = [await containersOf(host), await sessions()];
+  await freezeDisk(host);
+  const seen = new Set<string>();
+  try {
+    // something of the host's state has to be written for its disk to be missed
+    await up('more', sleeper(small, '{ replicas: 2 }'), '-d');
+    const until = systemClock.monotonic() + 4_000;
+    while (systemClock.monotonic() < until) {
+      const { status, conditions = [] } = await nodeB();
+      seen.add(status.state);
+      for (const { type } of conditions) seen.add(type);
+      await systemClock.sleep(100);
+    }
+  } finally {
+    await thawDisk(host);
+  }
+  expect([...seen].sort()).toEqual(['AgentStalled', 'ready']);
+  await vi.waitFor(async () => expect(await conditionsOfB()).toEqual([]), soon);
+  await untilConverged(cluster, 'more', recovery.timeout);
+  const after = await containersOf(host);
+  for (const container of before) expect(after).toContainEqual(container);
+  expect(await sessions()).toBe(opened);
+  const numbers = (await cluster.shoal(['logs', '-p', 'still', '--json'])).stdout
+    .split('\n')
+    .filter((line) => line.includes('count'))
+    .map((line) => JSON.parse(line) as { taskId: string; text: string })
+    .filter(({ taskId }) => before.some(({ id }) => id === taskId))
+    .map(({ text }) => Number(text.slice('count '.length)));
+  expect(numbers.length).toBeGreaterThan(20);
+  expect(numbers).toEqual(numbers.map((_, index) => index));
+  for (const name of ['still', 'more']) await cluster.shoal(['down', '-p', name]);
 });
 
 test('a host full to the brim keeps its session, says so, stops what is to stop, and takes tasks again once there is room', async () => {

@@ -234,7 +234,7 @@ class Server implements ApiServer {
     if (response.destroyed) return;
     if (codeOf(error) === 'internal') {
       const stack = error instanceof Error ? error.stack : undefined;
-      this.#log.error('request failed', { path: request.url, error: messageOf(error), stack });
+      this.#log.error('request failed', { path: request.url?.split('?')[0], error: messageOf(error), stack });
     }
     if (!request.complete && !response.headersSent) response.setHeader('connection', 'close');
     sendError(response, error);

@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/util/clock.ts';
+import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Database } from '../store/objects.ts';
 import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
@@ -25,7 +26,9 @@ export function createAllocator({ database, clock, log }: AllocatorOptions): Vie
       const next = allocate(database.view, clock.now(), cursors);
       if (next.plan.length === 0) return;
       ({ cursors } = next);
-      await database.write(next.plan);
+      const { refused } = await database.writeEach(next.plan);
+      for (const error of refused) log.warn('a change cannot be written', { error: messageOf(error) });
+      if (refused.length > 0) return; // it would be planned again at once; the next change looks again
     }
     loop.poke();
   };

@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/util/clock.ts';
-import { ShoalError } from '../../src/util/errors.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { Database } from '../store/objects.ts';
@@ -85,7 +85,9 @@ export class StatusWriter {
           this.#log.debug('status report ignored', { nodeId, taskId, state: status.state });
         }
       }
-      const { conflicts } = await this.#database.write(plan);
+      const { conflicts, refused } = await this.#database.writeEach(plan);
+      // Told again it would be refused again.
+      for (const error of refused) this.#log.warn('statuses cannot be written', { error: messageOf(error) });
       if (conflicts === 0) return;
       if (attempt === attemptsMax)
         throw new ShoalError('conflict', 'Cannot write status reports: others keep writing');

@@ -98,7 +98,8 @@ function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestr
             error: messageOf(error),
           });
         }
-        const { conflicts } = await database.write(plan);
+        const { conflicts, refused } = await database.writeEach(plan);
+        for (const error of refused) log.warn('a change cannot be written', { error: messageOf(error) });
         scope.set(services, due);
         if (services === undefined) allAt = clock.monotonic() + passIntervalMs;
         if (conflicts > 0) {

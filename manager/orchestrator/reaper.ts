@@ -25,7 +25,7 @@ export const forgetUnconnectedAfterMs = 60 * 60 * 1000;
 /**
  * Plans what the store no longer needs: tasks told to vanish once nothing of them is left, history beyond what is kept
  * for each slot; and ends tasks that no agent can end. When it looks at all services, also what there is too much of in the
- * whole cluster, and nodes that never connected. `due` is when a node will have been down long enough.
+ * whole cluster, nodes that never connected, and templates without tasks. `due` is when a node will have been down long enough.
  */
 export function planReaping(view: View, now: number, services?: Services): TimedPlan {
   const changes: Change[] = [];
@@ -52,7 +52,10 @@ export function planReaping(view: View, now: number, services?: Services): Timed
   for (const task of surplus) {
     if (!deleted.has(task.id)) changes.push({ kind: 'task', action: 'delete', object: task });
   }
-  return { plan: inGroups(changes), due };
+  // Each on its own: one that is taken up again in this moment is not deleted, and keeps no other.
+  const templates = services === undefined ? view.unusedTemplates() : [];
+  const unused = templates.map((object): Change[] => [{ kind: 'template', action: 'delete', object }]);
+  return { plan: [...inGroups(changes), ...unused], due };
 }
 
 type Fate =

@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/util/clock.ts';
+import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Database } from '../store/objects.ts';
 import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
@@ -24,7 +25,8 @@ export function createScheduler({ database, clock, log }: SchedulerOptions): Vie
     for (let round = 0; round < roundsMax && !signal.aborted; round++) {
       const plan = planSchedule(database.view, clock.now());
       if (plan.length === 0) return;
-      const { conflicts } = await database.write(plan);
+      const { conflicts, refused } = await database.writeEach(plan);
+      for (const error of refused) log.warn('a change cannot be written', { error: messageOf(error) });
       if (conflicts === 0) return;
     }
     loop.poke();

@@ -71,8 +71,9 @@ test('listeners hear what has changed, until they stop', async () => {
   await database.write([[create('a')]]);
   const [change] = heard;
   expect(heard).toHaveLength(1);
-  expect([...change!.kinds].sort()).toEqual(['service', 'task']);
+  expect([...change!.kinds].sort()).toEqual(['service', 'task', 'template']);
   expect(change!.objects).toMatchObject([
+    { kind: 'template', before: undefined },
     { kind: 'service', id: 'web', before: undefined, after: { spec: { name: 'app_web' } } },
     { kind: 'task', id: 'web-1', before: undefined, after: { slot: 1 } },
   ]);

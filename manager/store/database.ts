@@ -1,11 +1,14 @@
+import type { TaskTemplate } from '../../src/spec/service.ts';
+import type { Task } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import { assert, ShoalError } from '../../src/util/errors.ts';
+import { assert, codeOf, ShoalError } from '../../src/util/errors.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import type { Change, Database, Plan, View, ViewChange } from './objects.ts';
-import type { Store, Transaction } from './store.ts';
+import type { Change, Database, Plan, View, ViewChange, WriteResult } from './objects.ts';
+import type { Store, Transaction, TransactionResult } from './store.ts';
+import { templateId } from './templates.ts';
 import { transactionChangesMax } from './transaction.ts';
-import { encodeObject, keyOf, MutableView } from './view.ts';
+import { encodeObject, encodeTask, keyOf, MutableView } from './view.ts';
 
 /** A group is one transaction; a larger one is a fault of the planner. */
 export const groupChangesMax = transactionChangesMax;
@@ -29,6 +32,8 @@ class StoreDatabase implements Database {
   readonly #view = new MutableView();
   readonly #callbacks = new Set<(change: ViewChange) => void>();
   readonly #stop = new AbortController();
+  /** Templates that writes under way refer to, and how many do. */
+  readonly #writing = new Map<string, number>();
   /** Writers that wait for the view to reach a revision. */
   #waiting: { revision: number; resolve: () => void; reject: (error: Error) => void }[] = [];
   #following: Promise<void> | undefined;
@@ -52,20 +57,47 @@ class StoreDatabase implements Database {
   }
 
   async write(plan: Plan): Promise<{ conflicts: number }> {
-    const now = this.#clock.now();
-    const groups = plan.filter((group) => group.length > 0).map((group) => transactionOf(group, now));
-    const results = await Promise.allSettled(groups.map((group) => this.#store.transact(group)));
-    let conflicts = 0;
-    let revision = 0;
-    let failure: unknown;
-    for (const result of results) {
-      if (result.status === 'rejected') failure ??= result.reason;
-      else if (result.value.committed) revision = Math.max(revision, result.value.revision);
-      else conflicts++;
-    }
-    if (failure !== undefined) throw failure;
-    await this.#reached(revision);
+    const { conflicts, refused } = await this.writeEach(plan);
+    if (refused[0] !== undefined) throw refused[0];
     return { conflicts };
+  }
+
+  async writeEach(plan: Plan): Promise<WriteResult> {
+    const now = this.#clock.now();
+    const groups = plan.filter((group) => group.length > 0);
+    const results = await Promise.allSettled(groups.map((group) => this.#writeGroup(group, now)));
+    let conflicts = 0;
+    const refused: Error[] = [];
+    for (const result of results) {
+      if (result.status === 'rejected') {
+        const error = result.reason as Error;
+        // What the disk or the backend cannot do now is tried again with all the rest.
+        if (codeOf(error) === 'unavailable') throw error;
+        refused.push(error);
+      } else if (!result.value.committed) conflicts++;
+    }
+    return { conflicts, refused };
+  }
+
+  async #writeGroup(group: Change[], now: number): Promise<TransactionResult> {
+    const templates = new Map(group.flatMap(templatesOf).map((template) => [templateId(template), template]));
+    const isInUse = ({ kind, action, object }: Change) =>
+      kind === 'template' && action === 'delete' && this.#writing.has(object.id);
+    // A task that refers to it is on its way.
+    if (group.some(isInUse)) return { committed: false, conflicts: [] };
+    for (const id of templates.keys()) this.#writing.set(id, (this.#writing.get(id) ?? 0) + 1);
+    try {
+      const result = await this.#store.transact(transactionOf(group, templates, this.#view, now));
+      // Until the view shows that they are in use.
+      if (result.committed) await this.#reached(result.revision);
+      return result;
+    } finally {
+      for (const id of templates.keys()) {
+        const writers = this.#writing.get(id)! - 1;
+        if (writers > 0) this.#writing.set(id, writers);
+        else this.#writing.delete(id);
+      }
+    }
   }
 
   onChange(callback: (change: ViewChange) => void): () => void {
@@ -134,18 +166,43 @@ class StoreDatabase implements Database {
   }
 }
 
-/** One group as a transaction that is guarded by the revisions its objects had when they were read. */
-function transactionOf(group: Change[], now: number): Transaction {
+function templatesOf({ kind, action, object }: Change): TaskTemplate[] {
+  return kind === 'task' && action !== 'delete' ? [object.template] : [];
+}
+
+/**
+ * One group as a transaction that is guarded by the revisions its objects had when they were read. The templates that its tasks
+ * refer to are written with it when they are not there yet, and must still be there when they are.
+ */
+function transactionOf(
+  group: Change[],
+  templates: ReadonlyMap<string, TaskTemplate>,
+  view: View,
+  now: number,
+): Transaction {
   assert(
     group.length <= groupChangesMax,
     `a group has at most ${groupChangesMax} changes, not ${group.length}`,
   );
   const transaction: Transaction = { compares: [], puts: [], deletes: [] };
+  for (const [id, template] of templates) {
+    const key = keyOf('template', id);
+    const stored = view.templates.get(id);
+    if (stored !== undefined) transaction.compares.push({ key, revision: stored.revision });
+    else {
+      const object = { id, createdAt: now, updatedAt: now, revision: 0, template };
+      transaction.puts.push({ key, value: encodeObject(object) });
+    }
+  }
   for (const { kind, action, object } of group) {
     const key = keyOf(kind, object.id);
     transaction.compares.push({ key, revision: action === 'create' ? 0 : object.revision });
     if (action === 'delete') transaction.deletes.push(key);
-    else transaction.puts.push({ key, value: encodeObject({ ...object, updatedAt: now }) });
+    else {
+      const current = { ...object, updatedAt: now };
+      const value = kind === 'task' ? encodeTask(current as Task) : encodeObject(current);
+      transaction.puts.push({ key, value });
+    }
   }
   return transaction;
 }

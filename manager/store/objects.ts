@@ -5,6 +5,7 @@ import type { Node } from '../../src/spec/node.ts';
 import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
+import type { StoredTemplate } from './templates.ts';
 import type { ShoalError } from '../../src/util/errors.ts';
 
 /** Everything the store holds, by kind; the key of an object is `KIND/ID`. */
@@ -18,6 +19,8 @@ export interface ObjectKinds {
   secret: Secret;
   config: Config;
   administrator: Administrator;
+  /** Written and read with the tasks that refer to it, by the database alone. */
+  template: StoredTemplate;
 }
 
 export type ObjectKind = keyof ObjectKinds;
@@ -61,25 +64,39 @@ export interface View {
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly configs: ReadonlyMap<string, Config>;
   readonly administrators: ReadonlyMap<string, Administrator>;
+  readonly templates: ReadonlyMap<string, StoredTemplate>;
   serviceByName(name: string): Service | undefined;
   networkByName(name: string): Network | undefined;
   tasksOfService(serviceId: string): Iterable<Task>;
   tasksOfNode(nodeId: string): Iterable<Task>;
+  /** Templates that no task refers to. */
+  unusedTemplates(): StoredTemplate[];
 }
 
 /** What a planner gives: changes that only make sense together come in one group (at most 1,000 changes); groups are independent. */
 export type Plan = Change[][];
 
+/** How a write ended for the groups of a plan. */
+export interface WriteResult {
+  /** Groups that were planned from what is not so any more: the caller plans again. */
+  conflicts: number;
+  /** Why groups can never be written as they are: too large, or not to be put into words. The others were written. */
+  refused: Error[];
+}
+
 /**
  * What every loop works with: the view, a way to write a plan, and to hear of changes. `write` applies each group in one
  * transaction guarded by the revisions of the objects in it, sets `updatedAt`, and resolves once the view holds the
- * result; it returns how many groups met a conflict (the caller plans again).
+ * result. A group that cannot be written never keeps the others from being written.
  */
 export interface Database {
   readonly view: View;
   /** Why nothing can be written now; absent when it can. */
   readonly problem?: ShoalError | undefined;
+  /** Throws why the first of the groups that cannot be written cannot. */
   write(plan: Plan): Promise<{ conflicts: number }>;
+  /** The same for loops, which go on: throws only what holds for every group, such as a full disk. */
+  writeEach(plan: Plan): Promise<WriteResult>;
   /** Calls back after each change of the view with what has changed; returns how to stop. */
   onChange(callback: (change: ViewChange) => void): () => void;
 }

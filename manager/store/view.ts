@@ -8,9 +8,11 @@ import type { Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { ObjectChange, ObjectKind, ObjectKinds, Plan, View, ViewChange } from './objects.ts';
 import type { StoredValue, WatchBatch } from './store.ts';
+import { noteTemplateId, storedTemplateId, templateId, type StoredTemplate } from './templates.ts';
 
-/** Every kind, in the order in which a reader may want them. */
+/** Every kind; those that others refer to come first. */
 export const objectKinds: readonly ObjectKind[] = [
+  'template',
   'cluster',
   'node',
   'service',
@@ -41,6 +43,18 @@ export function encodeObject(object: ObjectKinds[ObjectKind]): string {
   return JSON.stringify({ ...object, revision: undefined });
 }
 
+/** A task as the store keeps it: it refers to its template. */
+type StoredTask = Task & { templateId?: string };
+
+export function encodeTask(task: Task): string {
+  return JSON.stringify({
+    ...task,
+    template: undefined,
+    templateId: templateId(task.template),
+    revision: undefined,
+  });
+}
+
 type Objects = { [Kind in ObjectKind]: Map<string, ObjectKinds[Kind]> };
 
 /**
@@ -59,7 +73,10 @@ export class MutableView implements View {
     secret: new Map(),
     config: new Map(),
     administrator: new Map(),
+    template: new Map(),
   };
+  /** How many tasks refer to each template. */
+  readonly #templateUses = new Map<string, number>();
   readonly #serviceIds = new Map<string, string>();
   readonly #networkIds = new Map<string, string>();
   readonly #byService = new Map<string, Map<string, Task>>();
@@ -91,6 +108,14 @@ export class MutableView implements View {
   }
   get administrators(): ReadonlyMap<string, Administrator> {
     return this.#objects.administrator;
+  }
+
+  get templates(): ReadonlyMap<string, StoredTemplate> {
+    return this.#objects.template;
+  }
+
+  unusedTemplates(): StoredTemplate[] {
+    return [...this.#objects.template.values()].filter(({ id }) => !this.#templateUses.has(id));
   }
 
   serviceByName(name: string): Service | undefined {
@@ -127,7 +152,10 @@ export class MutableView implements View {
   reset(revision: number, values: StoredValue[]): ViewChange {
     const objects: ObjectChange[] = [];
     const listed = new Set<string>();
-    for (const { key, value, revision } of values) {
+    // Tasks are made whole with their templates.
+    const isTemplate = ({ key }: StoredValue) => key.startsWith('template/');
+    const ordered = [...values.filter(isTemplate), ...values.filter((value) => !isTemplate(value))];
+    for (const { key, value, revision } of ordered) {
       const parsed = parseKey(key);
       if (parsed === undefined) continue;
       listed.add(key);
@@ -147,7 +175,27 @@ export class MutableView implements View {
   #putStored<Kind extends ObjectKind>(kind: Kind, text: string, revision: number): ObjectChange {
     const object = JSON.parse(text) as ObjectKinds[Kind];
     object.revision = revision;
+    if (kind === 'template') noteTemplateId((object as StoredTemplate).template, object.id);
+    if (kind === 'task') this.#complete(object as StoredTask);
     return this.put(kind, object);
+  }
+
+  /** Gives the task the template that it refers to, which all its equals share. One from an older store has its own. */
+  #complete(task: StoredTask): void {
+    const id = task.templateId;
+    if (id === undefined) return;
+    const stored = this.#objects.template.get(id);
+    assert(stored !== undefined, `template ${id} of task ${task.id} is stored`);
+    task.template = stored.template;
+    delete task.templateId;
+  }
+
+  #countTemplate({ template }: Task, sign: 1 | -1): void {
+    const id = storedTemplateId(template);
+    if (id === undefined) return;
+    const uses = (this.#templateUses.get(id) ?? 0) + sign;
+    if (uses > 0) this.#templateUses.set(id, uses);
+    else this.#templateUses.delete(id);
   }
 
   /** Adds or replaces one object as it is. */
@@ -158,6 +206,7 @@ export class MutableView implements View {
     if (kind === 'network') this.#networkIds.set((object as Network).spec.name, object.id);
     if (kind === 'task') {
       const task = object as Task;
+      this.#countTemplate(task, 1);
       addTo(this.#byService, task.serviceId, task);
       if (task.nodeId !== undefined) addTo(this.#byNode, task.nodeId, task);
     }
@@ -174,6 +223,7 @@ export class MutableView implements View {
     if (kind === 'network') dropName(this.#networkIds, (object as Network).spec.name, id);
     if (kind === 'task') {
       const task = object as Task;
+      this.#countTemplate(task, -1);
       dropFrom(this.#byService, task.serviceId, id);
       if (task.nodeId !== undefined) dropFrom(this.#byNode, task.nodeId, id);
     }

@@ -205,9 +205,12 @@ export class World {
       const now = this.steady.now();
       const missed = [
         ...planServices(view, now, random).plan,
-        ...planReaping(view, now).plan,
+        ...planReaping(view, now).plan.filter(([change]) => change?.kind !== 'template'),
         ...planRemoval(view),
       ].flat();
+      const unused = view.unusedTemplates();
+      await this.database.write(unused.map((object) => [{ kind: 'template', action: 'delete', object }]));
+      assert(view.unusedTemplates().length === 0, 'templates go with the last task');
       assert(missed.length === 0, `nothing was overlooked: ${JSON.stringify(missed[0])?.slice(0, 500)}`);
       return;
     }

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/util/errors.ts';
+import { attackTable, measureAttacks } from './attack.ts';
 import { composeTable, measureCompose } from './compose.ts';
 import { controlTable, measureControl } from './control.ts';
 import { failoverTable, measureFailover } from './failover.ts';
@@ -22,6 +23,7 @@ const usage = `Usage:
   npm run bench -- peer --binary PATH [--rounds N] [--json]   shoal config beside docker compose config
   npm run bench -- refusal [--rounds N] [--json] hostile files, until they are refused
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
+  npm run bench -- attack [--json]                a manager under attack: answers, sessions, memory
   npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
   npm run bench -- faults-address [--rounds N] [--seed S] [--json]   a host's own address and MTU changed and changed back
   npm run bench -- faults-engine [--rounds N] [--replicas N] [--seed S] [--json]   shims and containerd that stand still, many commands, many replicas
@@ -29,6 +31,7 @@ const usage = `Usage:
 `;
 
 const benches = {
+  attack: { measure: measureAttacks, table: attackTable, rounds: 1 },
   scale: { measure: measureScale, table: scaleTable, rounds: 3 },
   failover: { measure: measureFailover, table: failoverTable, rounds: 5 },
   compose: { measure: measureCompose, table: composeTable, rounds: 5 },
@@ -60,6 +63,7 @@ try {
   const [name] = positionals;
   if (name === 'scale') await report(benches.scale, values);
   else if (name === 'failover') await report(benches.failover, values);
+  else if (name === 'attack') await report(benches.attack, values);
   else if (name === 'compose') await report(benches.compose, values);
   else if (name === 'faults-disk') await report(benches['faults-disk'], values);
   else if (name === 'refusal') await report(benches.refusal, values);

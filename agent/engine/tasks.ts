@@ -23,6 +23,8 @@ const answerTimeoutMs = 10_000;
 /** containerd asks one shim after another, and waits 2 s for each that does not answer. */
 const listTimeoutMs = 3_000;
 const deleteTimeoutMs = 30_000;
+/** A shim that does not answer is ended this long after all its containers have: nothing else would ever remove those. */
+const hungShimMs = 20_000;
 /** A daemon killed in the middle of a creation comes back while containerd still clears what it had begun. */
 const earlierAttemptPauseMs = 250;
 
@@ -43,6 +45,8 @@ export interface ShimTasksOptions {
  */
 export class ShimTasks {
   readonly groups = new ShimGroups();
+  /** Shims that do not answer and whose containers have all ended, and since when, by their names. */
+  readonly #hungSince = new Map<string, number>();
   readonly #options: ShimTasksOptions;
 
   constructor(options: ShimTasksOptions) {
@@ -141,6 +145,7 @@ export class ShimTasks {
       states.set(id, isSilent ? await this.#stateByKernel(id) : described);
     }
     this.#options.slowness.seen(silent);
+    await this.#endHungShims(silent.filter((id) => this.#isOver(id, states)));
     return states;
   }
 
@@ -186,6 +191,26 @@ export class ShimTasks {
    */
   async #hasShim(id: string): Promise<boolean> {
     return (await this.#options.bundles.shimOf(id)) !== undefined;
+  }
+
+  /** Whether the container and all that share its shim have ended. */
+  #isOver(id: string, states: ReadonlyMap<string, TaskState>): boolean {
+    return this.groups.sharing(id).every((other) => (states.get(other)?.state ?? 'stopped') === 'stopped');
+  }
+
+  /** Ends shims that have stood still for long and have nothing left to look after. containerd clears up after them. */
+  async #endHungShims(ids: readonly string[]): Promise<void> {
+    const { bundles, clock, log } = this.#options;
+    const byShim = new Map(ids.map((id) => [this.groups.shimOf(id), id]));
+    for (const shim of this.#hungSince.keys()) if (!byShim.has(shim)) this.#hungSince.delete(shim);
+    for (const [shim, id] of byShim) {
+      const since = this.#hungSince.get(shim) ?? clock.monotonic();
+      this.#hungSince.set(shim, since);
+      const pid = clock.monotonic() - since < hungShimMs ? undefined : await bundles.shimOf(id);
+      if (pid === undefined) continue;
+      log.warn('a shim that does not answer is ended: all its containers have ended', { shim, pid });
+      sendSignal(pid, signalKill);
+    }
   }
 
   /** What the kernel says of a container whose shim says nothing: it has ended, or nothing is known. */

@@ -12,7 +12,7 @@ const note = (line: string) => void process.stderr.write(`${line}\n`);
 /** So many rounds of each fault. */
 export async function measureEngineFaults(
   rounds: number,
-  options: { seed?: number; replicas: number },
+  options: { seed?: number; replicas: number; only?: string },
 ): Promise<EngineFaultsResult> {
   const seed = options.seed ?? Math.floor(systemRandom.next() * 1e9);
   note(`seed ${seed}`);
@@ -21,6 +21,7 @@ export async function measureEngineFaults(
   try {
     for (let round = 1; round <= rounds; round++) {
       for (const fault of engineFaults) {
+        if (options.only !== undefined && options.only !== fault) continue;
         const result = await rig.round(fault);
         seen.push(result);
         note(`round ${round} of ${rounds}: ${JSON.stringify(result)}`);
@@ -35,12 +36,13 @@ export async function measureEngineFaults(
 
 /** A row for each fault. */
 export function engineFaultsTable({ seed, rounds }: EngineFaultsResult): string {
-  const rows = engineFaults.map((fault) => {
+  const rows = engineFaults.flatMap((fault) => {
     const some = rounds.filter((round) => round.fault === fault);
+    if (some.length === 0) return [];
     const reached = some.filter(({ failure }) => failure === undefined);
     const seconds = reached.map(({ tookMs }) => tookMs / 1000);
     const isStop = fault === 'shim' || fault === 'containerd';
-    return [
+    const row = [
       fault,
       String(some.length),
       String(reached.length),
@@ -50,6 +52,7 @@ export function engineFaultsTable({ seed, rounds }: EngineFaultsResult): string 
       median(seconds).toFixed(1),
       Math.max(...seconds).toFixed(1),
     ];
+    return [row];
   });
   const head = ['', 'rounds', 'reached', 'told', 'restarted', 'refused', 'median s', 'longest s'];
   return [renderTable([head, ...rows]), `seed ${seed}`].join('\n');

@@ -26,7 +26,7 @@ const usage = `Usage:
   npm run bench -- attack [--json]                a manager under attack: answers, sessions, memory
   npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
   npm run bench -- faults-address [--rounds N] [--seed S] [--json]   a host's own address and MTU changed and changed back
-  npm run bench -- faults-engine [--rounds N] [--replicas N] [--seed S] [--json]   shims and containerd that stand still, many commands, many replicas
+  npm run bench -- faults-engine [--rounds N] [--replicas N] [--only FAULT] [--seed S] [--json]   shims and containerd that stand still, many commands, many replicas
   npm run bench -- faults-disk [--rounds N] [--json]   a host's disk full or frozen, its agent stopped
 `;
 
@@ -55,6 +55,7 @@ try {
       rounds: { type: 'string' },
       seed: { type: 'string' },
       replicas: { type: 'string' },
+      only: { type: 'string' },
       binary: { type: 'string' },
       size: { type: 'string' },
     },
@@ -83,7 +84,8 @@ try {
     await report({ measure, table: addressFaultsTable, rounds: 1 }, values);
   } else if (name === 'faults-engine') {
     const seed = values.seed === undefined ? {} : { seed: Number(values.seed) };
-    const options = { ...seed, replicas: Number(values.replicas ?? 150) };
+    const only = values.only === undefined ? {} : { only: values.only };
+    const options = { ...seed, ...only, replicas: Number(values.replicas ?? 150) };
     const measure = (rounds: number) => measureEngineFaults(rounds, options);
     await report({ measure, table: engineFaultsTable, rounds: 1 }, values);
   } else if (name === 'faults') {

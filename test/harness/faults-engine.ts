@@ -30,7 +30,7 @@ export interface EngineRound {
   tookMs: number;
   /** For a stopped part: whether the node said EngineSlow while it stood still. */
   told?: boolean;
-  /** Containers that were healthy before and are not the same processes any more. */
+  /** Containers that were healthy before and are not the same processes any more, with what became of their tasks. */
   restarted: string[];
   /** Commands that were refused for want of a place. */
   refused?: number;
@@ -103,7 +103,9 @@ export class EngineFaultRig {
       round.failure = messageOf(error);
     }
     const after = await this.#standing();
-    round.restarted = [...before].filter(([id, process]) => after.get(id) !== process).map(([id]) => id);
+    const gone = [...before.keys()].filter((id) => after.get(id) !== before.get(id));
+    const tasks = await this.#client.request<Task[]>('GET', '/tasks');
+    round.restarted = gone.map((id) => `${id}: ${tasks.find((task) => task.id === id)?.status.message}`);
     return round;
   }
 

@@ -135,6 +135,7 @@ export class Agent {
     this.#streams = new StreamServer({
       engine,
       log,
+      clock,
       readLogs: (taskId, query) => logs.read(taskId, query),
       removeVolume: (name) => volumes.removeNamed(name),
       knows: (taskId) => this.#worker.entries.has(taskId),

@@ -133,12 +133,16 @@ const changes: AssignmentChange[] = [];
 let conditions: ReportedCondition[] = [];
 let hostname = 'h';
 const engine = new FakeEngine();
+/** How many ms before the host's own time the logs were asked for, rounded to seconds. */
+let logsAge: number | undefined;
 const streams = new StreamServer({
+  clock: systemClock,
   removeVolume: () => Promise.resolve(),
   engine,
   log: silentLogger,
   knows: (id) => id !== 'unknown',
-  async *readLogs(taskId) {
+  async *readLogs(taskId, { since }) {
+    logsAge = since && Math.round((systemClock.now() - since) / 1_000);
     for (const text of ['one', 'two']) yield { taskId, at: '', stream: 'stdout', text };
   },
 });
@@ -298,6 +302,11 @@ test('serves logs and commands on streams that it dials back', async () => {
     'one',
     'two',
   ]);
+  // Counted back from by the clock that the lines have.
+  const aged = { kind: 'logs', taskId: 't', follow: false, ageMs: 600_000 } as const;
+  manager.send({ type: 'stream', streamId: '1b', request: aged });
+  await collect(1, () => undefined);
+  expect(logsAge).toBe(600);
   const exec = (taskId: string): StreamRequest => ({
     kind: 'exec',
     taskId,
@@ -307,12 +316,12 @@ test('serves logs and commands on streams that it dials back', async () => {
   });
   engine.onExec = () => ({ exitCode: 3, output: 'said' });
   manager.send({ type: 'stream', streamId: '2', request: exec('t') });
-  expect(await collect(1, (socket) => socket.send(encodeFrame('stdin', 'in')))).toEqual([
+  expect(await collect(2, (socket) => socket.send(encodeFrame('stdin', 'in')))).toEqual([
     'stdout said',
     'exit {"exitCode":3}',
   ]);
   manager.send({ type: 'stream', streamId: '3', request: exec('unknown') });
-  expect((await collect(2, () => undefined)).join()).toMatch(/^error .*not_found/);
+  expect((await collect(3, () => undefined)).join()).toMatch(/^error .*not_found/);
 });
 
 test('heartbeats go on while the loop of the agent stands still, and say for how long it has', async () => {

@@ -1,5 +1,6 @@
 import type { WebSocket } from 'ws';
 import type { Engine, ExecSession } from '../engine/engine.ts';
+import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import {
@@ -22,6 +23,7 @@ const closeNormally = 1000;
 
 export interface StreamParts {
   engine: Engine;
+  clock: Clock;
   log: Logger;
   readLogs: (taskId: string, query: LogQuery) => AsyncIterable<LogLine>;
   /** Takes away what this host has of a named volume. */
@@ -104,7 +106,8 @@ export class StreamServer {
     request: StreamRequest & { kind: 'logs' },
     signal: AbortSignal,
   ): Promise<void> {
-    const { follow, tail, since, after } = request;
+    const { follow, tail, ageMs, after } = request;
+    const since = request.since ?? (ageMs === undefined ? undefined : this.#parts.clock.now() - ageMs);
     const query = {
       follow,
       signal,

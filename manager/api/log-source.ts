@@ -14,6 +14,7 @@ export interface LogRequest {
   follow: boolean;
   tail?: number;
   since?: number;
+  ageMs?: number;
 }
 
 /** Whether an agent can have output of the task. */

@@ -42,6 +42,7 @@ async function logs(context: ApiContext, call: Call): Promise<typeof streamed> {
     follow: query.get('follow') === 'true',
     tail: numberOf(query, 'tail'),
     since: numberOf(query, 'since'),
+    ageMs: numberOf(query, 'age'),
   };
   const tasks = selectTasks(context, selection);
   const select = () => selectLater(context, selection);

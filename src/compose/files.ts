@@ -45,18 +45,18 @@ async function readAll(handle: FileHandle, path: string, bytesMax: number): Prom
   const isPipe = (await handle.stat()).isFIFO();
   const chunks: Uint8Array[] = [];
   let length = 0;
-  let silentSince = systemClock.now();
+  let silentSince = systemClock.monotonic();
   for (;;) {
     const chunk = await readChunk(handle);
     const isEnd = chunk?.length === 0;
     if (isEnd && (length > 0 || !isPipe)) return Buffer.concat(chunks);
     if (isEnd || chunk === undefined) {
       const patienceMs = isEnd ? noWriterMs : silentWriterMs;
-      if (systemClock.now() - silentSince > patienceMs) throw silent(path);
+      if (systemClock.monotonic() - silentSince > patienceMs) throw silent(path);
       await systemClock.sleep(pipePollMs);
       continue;
     }
-    silentSince = systemClock.now();
+    silentSince = systemClock.monotonic();
     length += chunk.length;
     if (length > bytesMax) throw tooLarge(path, bytesMax);
     chunks.push(chunk);

@@ -19,7 +19,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /services[?application=NAME]      → Service[]
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
  *     GET    /tasks[?application=&service=&node=] → Task[]                      (newest first, the history included)
- *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS] → LogLine, one JSON a line
+ *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS][&age=MS] → LogLine, one JSON a line
  *     GET    /tasks/REF/exec?… (WebSocket)     frames as in wire/session.ts; the request is the JSON query parameter `request`
  *     GET    /nodes → Node[]      GET /nodes/REF → Node      PATCH /nodes/REF NodeChange → Node      DELETE /nodes/REF
  *     GET    /networks[?application=NAME]      → NetworkInfo[]       also /volumes, /secrets and /configs; without content

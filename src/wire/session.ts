@@ -260,6 +260,8 @@ const streamRequest = variants(
     'tail?': count,
     /** Milliseconds since the epoch. */
     'since?': time,
+    /** Only lines that are no older, in ms by the host's own clock. */
+    'ageMs?': time,
     /** Only lines after the one of this position; `tail` does not count then. */
     'after?': text(128),
   }),

@@ -1,7 +1,6 @@
 import type { Node } from '../../spec/node.ts';
 import type { Service } from '../../spec/service.ts';
 import { taskName, type Task } from '../../spec/task.ts';
-import { systemClock } from '../../util/clock.ts';
 import { ShoalError } from '../../util/errors.ts';
 import type { LogLine } from '../../wire/session.ts';
 import { wholeNumber } from '../arguments.ts';
@@ -12,17 +11,20 @@ import { applicationName, pickServices } from '../reference.ts';
 
 const units: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** `10m` before now, or a date, as milliseconds since the epoch; throws `invalid_argument`. */
-export function parseSince(text: string, now: number): number {
+/**
+ * `10m`, which each host counts back from by its own clock, or a date, both in ms, as a parameter of the query; throws
+ * `invalid_argument`.
+ */
+function parseSince(text: string): ['age' | 'since', string] {
   const relative = /^(\d+)([smhd])$/.exec(text);
-  if (relative) return now - Number(relative[1]) * units[relative[2]!]!;
+  if (relative) return ['age', String(Number(relative[1]) * units[relative[2]!]!)];
   const at = Date.parse(text);
   if (Number.isNaN(at)) {
     throw new ShoalError('invalid_argument', `Cannot read ${JSON.stringify(text)} as a time`, {
       next: 'Give a duration such as 10m, or a date such as 2026-01-31T12:00:00Z.',
     });
   }
-  return at;
+  return ['since', String(at)];
 }
 
 const colours: Colour[] = ['cyan', 'green', 'yellow', 'bold', 'dim'];
@@ -87,7 +89,7 @@ export const command: Command = {
     if (tail !== undefined && tail !== 'all')
       query.set('tail', String(wholeNumber(tail, 'a number of lines')));
     const since = parsed.value('since');
-    if (since !== undefined) query.set('since', String(parseSince(since, systemClock.now())));
+    if (since !== undefined) query.set(...parseSince(since));
     const prefixOf = await taskPrefixes(context);
     for await (const line of client.stream<LogLine>(`/logs?${query.toString()}`, context.signal)) {
       if (parsed.flag('json')) context.output.print(JSON.stringify(line));

@@ -66,8 +66,9 @@ export function joinRoutes(context: ApiContext): Route[] {
       pattern: '/join',
       bodyBytesMax: joinBodyBytesMax,
       access: 'anyone',
-      handle: async ({ body, objects }) => {
-        const answer = await joiner.join(checkSchema(joinSchema, await body()));
+      handle: async ({ body, objects, request }) => {
+        const peer = request.socket.remoteAddress;
+        const answer = await joiner.join(checkSchema(joinSchema, await body()), peer);
         objects.push(`join ${answer.role} ${answer.nodeId}`);
         return answer;
       },

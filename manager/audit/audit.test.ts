@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
-import { Audit, waitingEntriesMax } from './audit.ts';
-import { failuresPerWindowMax } from './budget.ts';
+import { Audit, failuresPerMinuteMax, waitingEntriesMax } from './audit.ts';
 import type { AuditFileLimits } from './files.ts';
 
 let folder: string;
@@ -75,12 +74,12 @@ test('the files never take more than their limits, and the oldest entries go', a
 
 test('failed attempts of one caller are bounded, counted, and leave those of others alone', async () => {
   const audit = await open();
-  for (let index = 0; index < failuresPerWindowMax + 25; index++) audit.record(failed('/join'), 'anonymous');
+  for (let index = 0; index < failuresPerMinuteMax + 25; index++) audit.record(failed('/join'), 'anonymous');
   audit.record(failed('/tokens'), 'administrator viewer');
   audit.record(done('/own'), 'local');
   const { entries } = await audit.read(1_000);
   await audit.stop();
-  expect(entries.filter(({ path }) => path === '/join')).toHaveLength(failuresPerWindowMax);
+  expect(entries.filter(({ path }) => path === '/join')).toHaveLength(failuresPerMinuteMax);
   expect(entries.at(-2)).toMatchObject({ path: '/tokens', omitted: 25 });
   expect(entries.at(-1)).toMatchObject({ path: '/own' });
 });

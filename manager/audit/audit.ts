@@ -3,12 +3,17 @@ import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { AuditEntry, AuditPage } from '../../src/wire/audit.ts';
-import { FailureBudget } from './budget.ts';
+import { AttemptBudget } from './budget.ts';
 import { AuditFiles, type AuditFileLimits } from './files.ts';
 
 /** Entries that wait for a disk that cannot be written; of more, the newest are counted and left out. */
 export const waitingEntriesMax = 1_000;
 const failedFrom = 400;
+/**
+ * Attempts without success that one caller has in the log in a minute, so that nobody who may do nothing can push out of it
+ * what was done. All callers without a certificate are one.
+ */
+export const failuresPerMinuteMax = 60;
 
 export interface AuditOptions extends AuditFileLimits {
   /** Holds the log alone. */
@@ -26,7 +31,7 @@ export class Audit {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #files: AuditFiles;
-  readonly #budget = new FailureBudget();
+  readonly #budget = new AttemptBudget(failuresPerMinuteMax);
   readonly #loop: Loop;
   #nextId = 1;
   #waiting: AuditEntry[] = [];

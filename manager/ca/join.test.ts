@@ -10,6 +10,7 @@ import {
 import { nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { helloOf, startTestManager, until } from '../testing.ts';
+import { wrongTokensPerMinuteMax } from './join.ts';
 
 async function joinBody(token: string) {
   const { certificateRequestPem } = await createKeyAndRequest();
@@ -170,4 +171,17 @@ test('a node that joined before names were kept gets the one it says, or one of 
   await until(() => agent.sequence > 0);
   const names = [old, other].map(({ nodeId }) => manager.database.view.nodes.get(nodeId)?.name);
   expect(names).toEqual([`database-${old.nodeId}`, 'database']);
+});
+
+test('after too many wrong tokens from one address not even the right one is taken from there for a minute', async () => {
+  await using manager = await startTestManager();
+  const { caDigest } = parseJoinToken(manager.token('worker'));
+  const wrong = await joinBody(formatJoinToken({ caDigest, secret: 'a'.repeat(25) }));
+  for (let attempt = 0; attempt < wrongTokensPerMinuteMax; attempt++) {
+    await expect(manager.call('/join', undefined, wrong)).rejects.toMatchObject({ code: 'unauthenticated' });
+  }
+  const right = await joinBody(manager.token('worker'));
+  await expect(manager.call('/join', undefined, right)).rejects.toMatchObject({ code: 'resource_exhausted' });
+  expect(manager.database.view.nodes.size).toBe(0);
+  await expect(manager.join('worker')).resolves.toMatchObject({ role: 'worker' }); // from elsewhere
 });

@@ -3,22 +3,26 @@ import type { Cluster } from '../../src/spec/cluster.ts';
 import type { Node, NodeRole } from '../../src/spec/node.ts';
 import { holderOf } from '../../src/spec/node-name.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import { ShoalError } from '../../src/util/errors.ts';
+import { codeOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { JoinAnswer, JoinBody } from '../../src/wire/api.ts';
 import { caDigest, parseJoinToken } from '../../src/wire/certificates.ts';
 import { checkApproval } from './addresses.ts';
+import { AttemptBudget } from '../audit/budget.ts';
 import type { Database } from '../store/objects.ts';
 import { signNodeCertificate } from './authority.ts';
+
+/** Wrong tokens from one address in a minute; then not even a right one is taken from there, so that guessing tells nothing. */
+export const wrongTokensPerMinuteMax = 10;
 
 export interface Joiner {
   /**
    * Makes the caller a node of the cluster, in the role that its token's secret proves. Throws `unauthenticated` for a
    * wrong token, `not_supported` for a second manager, `already_exists` when another node has the host's name, `invalid_argument` for a malformed request.
    */
-  join(body: JoinBody): Promise<JoinAnswer>;
+  join(body: JoinBody, peer?: string): Promise<JoinAnswer>;
   /** A new certificate for a node that has proved with its old one who it is. */
   renew(nodeId: string, body: Pick<JoinBody, 'certificateRequestPem'>): Promise<JoinAnswer>;
 }
@@ -60,8 +64,22 @@ export function createJoiner(options: {
     log.info('a node joined', { nodeId: node.id, role, hostname: body.hostname });
     return result;
   };
+  const wrongTokens = new AttemptBudget(wrongTokensPerMinuteMax);
+  const attempt = async (body: JoinBody, peer: string): Promise<JoinAnswer> => {
+    if (wrongTokens.isSpent(peer, clock.monotonic())) {
+      throw new ShoalError('resource_exhausted', `Cannot join: too many wrong tokens came from ${peer}`, {
+        next: 'Wait a minute, and get a fresh token with `shoal token worker` on a manager.',
+      });
+    }
+    try {
+      return await join(body);
+    } catch (error) {
+      if (codeOf(error) === 'unauthenticated') wrongTokens.take(peer, clock.monotonic());
+      throw error;
+    }
+  };
   return {
-    join: (body) => queue.run('join', () => join(body)),
+    join: (body, peer = 'local') => queue.run('join', () => attempt(body, peer)),
     renew: async (nodeId, body) => {
       const node = database.view.nodes.get(nodeId);
       if (node === undefined)

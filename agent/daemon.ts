@@ -23,7 +23,7 @@ export async function daemon(argv: string[]): Promise<number> {
     process.on('uncaughtExceptionMonitor', (error) => {
       log.error('the daemon fails and ends', { error: messageOf(error), stack: error.stack });
     });
-    const lock = lockState(options.stateDirectory);
+    const lock = lockState(options.stateDirectory, options.runDirectory);
     protectFromOutOfMemory(log);
     const running = new Daemon({ ...options, clock: systemClock, random: systemRandom, log, writeLine });
     const ended = endAsked();

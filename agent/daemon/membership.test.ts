@@ -80,10 +80,10 @@ test('a save that was cut off before its note makes no member, and forgetting le
 });
 
 test('a state folder is used by one daemon at a time', () => {
-  const first = lockState(directory);
-  expect(() => lockState(directory)).toThrow(/another shoal daemon/);
+  const first = lockState(directory, directory);
+  expect(() => lockState(directory, directory)).toThrow(/another shoal daemon/);
   first.release();
-  lockState(directory).release();
+  lockState(directory, directory).release();
 });
 
 test('options are read, and what is not known is refused', () => {

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { lockState } from '../../agent/daemon/lock.ts';
 import { startManager, type Manager } from '../../manager/manager.ts';
 import { openSqliteStore } from '../../manager/store/sqlite.ts';
 import { runCommand } from '../../src/util/command.ts';
@@ -137,6 +138,16 @@ test('a disk that fills while the manager runs refuses writes whole, and loses n
   expect(await volumeNames()).toEqual(names);
   await rm(join(disk, 'filler'));
   await expect.poll(() => volume('after').catch(() => undefined), { timeout: 10_000 }).toBeDefined();
+});
+
+test('a daemon can be started on a read-only disk, once', async () => {
+  lockState(disk, folder).release();
+  await runCommand('mount', ['-o', 'remount,ro', disk]);
+  const lock = lockState(disk, folder);
+  expect(() => lockState(disk, folder)).toThrow(/another shoal daemon/);
+  lock.release();
+  lockState(disk, folder).release();
+  await runCommand('mount', ['-o', 'remount,rw', disk]);
 });
 
 test('of a removed secret nothing is left in any file, whatever was written around it', async () => {

@@ -146,7 +146,7 @@ const streams = new StreamServer({
     for (const text of ['one', 'two']) yield { taskId, at: '', stream: 'stdout', text };
   },
 });
-const waitFor = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 5 });
+const waitFor = (check: () => void) => vi.waitFor(check, { timeout: 15_000, interval: 5 });
 
 function sessionTo(address: string): AgentSession {
   return new AgentSession({

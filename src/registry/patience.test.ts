@@ -14,7 +14,7 @@ const limits = {
   ...registryLimits,
   smallAnswerMs: 300,
   firstByteMs: 300,
-  throughput: { windowMs: 300, bytesMin: 1024 },
+  throughput: { windowMs: 1_000, bytesMin: 1024 },
 };
 const { signal } = new AbortController();
 

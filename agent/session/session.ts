@@ -91,6 +91,7 @@ export class AgentSession {
   }
 
   start(): void {
+    this.#thread.start();
     this.#done ??= this.#run();
   }
 

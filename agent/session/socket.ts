@@ -27,11 +27,16 @@ export class SocketThread {
     this.#stalledMs = stalledMs;
   }
 
+  /** Starts the thread, which takes a moment, before it is needed. */
+  start(): void {
+    this.#worker ??= this.#run();
+  }
+
   dial(dial: Dial): SessionSocket {
     const id = ++this.#ids;
     const socket = new SessionSocket((message) => this.#worker?.postMessage({ ...message, id }));
     this.#sockets.set(id, socket);
-    this.#worker ??= this.#start();
+    this.start();
     this.#post({ type: 'dial', id, dial });
     return socket;
   }
@@ -47,7 +52,7 @@ export class SocketThread {
     this.#worker?.postMessage(message);
   }
 
-  #start(): Worker {
+  #run(): Worker {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const worker = new Worker(new URL(`./socket-thread.${extension}`, import.meta.url), {
       resourceLimits: threadMemory,

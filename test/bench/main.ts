@@ -72,7 +72,7 @@ try {
     const [tasks = NaN, nodes = NaN] = values.size?.split('x').map(Number) ?? [];
     const sizes = values.size === undefined ? undefined : [{ tasks, nodes }];
     const measure = (rounds: number) => measureControl(rounds, sizes);
-    await report({ measure, table: controlTable, rounds: 5 }, values);
+    await report({ measure, table: controlTable, rounds: 10 }, values);
   } else if (name === 'start') await report(benches.start, values);
   else if (name === 'peer' && values.binary !== undefined) {
     const { binary } = values;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '../../src/util/clock.ts';
-import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import type { ConditionReporter } from '../conditions/conditions.ts';
@@ -234,7 +234,7 @@ class ContainerdEngine implements Engine {
     const user = request.user === undefined ? undefined : await this.#userIn(id, request.user);
     const capabilities = request.privileged ? this.#host.capabilities : undefined;
     const process = execProcess(base, request, user, capabilities);
-    return startExec({
+    return await startExec({
       client: this.#client,
       fifos: this.#fifos,
       budget: this.#budget,
@@ -245,6 +245,12 @@ class ContainerdEngine implements Engine {
       processesOf: () => this.#processesIn(id),
       process,
       request,
+    }).catch((error: unknown) => {
+      // what fails while the shim stands still fails for that
+      if (codeOf(error) !== 'engine_failed' || !this.#slowness.doubts(id)) throw error;
+      throw new ShoalError('deadline_exceeded', `Cannot run a command in ${id}: its shim does not answer`, {
+        cause: error,
+      });
     });
   }
 

@@ -42,10 +42,16 @@ export async function runHealthchecks(run: HealthRun): Promise<void> {
   }
 }
 
-/** Of a check that ended so nothing is known: the engine or the shim did not answer, or had no place for it. */
-function isNotKnown(code: ErrorCode): boolean {
-  return code === 'unavailable' || code === 'deadline_exceeded' || code === 'resource_exhausted';
-}
+/**
+ * Of a check that ended so nothing is known: the engine or the shim did not answer or had no place for it, or the container
+ * has ended, which is told otherwise.
+ */
+const notKnown: ReadonlySet<ErrorCode> = new Set([
+  'unavailable',
+  'deadline_exceeded',
+  'resource_exhausted',
+  'not_found',
+]);
 
 /** One check; undefined when it could not be made or seen to end, which says nothing of the container. */
 async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
@@ -76,7 +82,7 @@ async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
     return { ok: exitCode === 0, output: `ended with exit code ${exitCode}${saying}` };
   } catch (error) {
     run.log.debug('a healthcheck could not be run', { task: containerId, error: messageOf(error) });
-    return isNotKnown(codeOf(error))
+    return notKnown.has(codeOf(error))
       ? undefined
       : { ok: false, output: `could not be made: ${messageOf(error)}` };
   }

@@ -58,8 +58,14 @@ test('checks that cannot be made or seen to end say nothing of health, and count
   const healthcheck = { test: ['CMD', 'check'], intervalMs: 10, retries: 1 };
   host.assign(assignment('a', 'running', { healthcheck }));
   await host.reaches('a', 'running');
+  const reasons = [
+    notAnswered(),
+    new ShoalError('resource_exhausted', 'Cannot run a command: no place came free'),
+    new ShoalError('not_found', 'Cannot run a command: it does not run'),
+  ];
+  let checks = 0;
   host.engine.before = (operation) => {
-    if (operation === 'exec') throw notAnswered();
+    if (operation === 'exec') throw reasons[checks++ % reasons.length]!;
   };
   host.engine.calls.length = 0;
   await vi.waitFor(() =>

@@ -16,6 +16,7 @@ import { driverOptionsFault } from '../../src/spec/volume-options.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { checkClosed, prepareClosed } from '../../src/wire/check.ts';
 import type { Schema } from '../../src/wire/schema.ts';
+import { placeIn } from './place.ts';
 import { applicationSchema } from './schema.ts';
 import { sharingFault } from './sharing.ts';
 
@@ -30,10 +31,25 @@ export function checkSchema<T>(schema: Schema<T>, value: unknown): T {
 }
 
 /**
- * The application, known to be well-formed and consistent; throws `invalid_argument` with the path of what is wrong, and
- * `resource_exhausted` for what is too large.
+ * The application, known to be well-formed and consistent; throws `invalid_argument` with the service and attribute that
+ * are wrong and, in `details`, their path, and `resource_exhausted` for what is too large.
  */
 export function validateApplication(value: unknown): ApplicationSpec {
+  try {
+    return soundApplication(value);
+  } catch (error) {
+    const path = error instanceof ShoalError && (error.details as { path?: unknown } | undefined)?.path;
+    if (typeof path !== 'string' || path === '') throw error;
+    const { code, message, next, details } = error as ShoalError;
+    throw new ShoalError(
+      code,
+      message.replace(path, () => placeIn(value, path)),
+      { next, details },
+    );
+  }
+}
+
+function soundApplication(value: unknown): ApplicationSpec {
   checkCount(value);
   const spec = checkSchema(applicationSchema, value);
   checkServiceBytes(spec);

@@ -107,7 +107,7 @@ export function runtimeSpecification(
     mounts: containerMounts([...container.mounts, ...init], settings),
     annotations: {
       ...settings.annotations,
-      // containers of one group share a shim process: 1.5 MiB each instead of 13
+      // containers of one group share a shim process: a fraction of its memory each
       ...(container.group !== '' && { [groupAnnotation]: container.group }),
     },
     linux: {

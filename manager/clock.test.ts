@@ -98,10 +98,12 @@ test('a cluster that was made by a clock days ahead goes on when the clock is ri
   expect(joined.validTo - systemClock.now()).toBeGreaterThan(certificateLifeMs + 11 * dayMs);
   aheadMs = 0;
   const own = { ca, cert: joined.answer.certificatePem, key: privateKeyPem };
-  for (const tick of timers.splice(0)) tick();
-  await expect
-    .poll(async () => (await call('/renew', { certificateRequestPem }, own)).validTo - systemClock.now())
-    .toBeLessThan(certificateLifeMs + dayMs);
+  // The check waits for its minute; however often it has begun to, it is over now.
+  const look = async () => {
+    for (const tick of timers.splice(0)) tick();
+    return (await call('/renew', { certificateRequestPem }, own)).validTo - systemClock.now();
+  };
+  await expect.poll(look, { timeout: 15_000, interval: 100 }).toBeLessThan(certificateLifeMs + dayMs);
   const renewed = await call('/renew', { certificateRequestPem }, own);
   expect(renewed.answer.nodeId).toBe(joined.answer.nodeId);
 });

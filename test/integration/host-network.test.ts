@@ -170,7 +170,9 @@ test('with a network that cannot be set up, an agent that comes back still super
   await host.run(['kill', '-9', container!.process.split(' ')[0]!]);
   await vi.waitFor(async () => {
     const { status } = (await get<Task[]>('/tasks')).find(({ id }) => id === task.id)!;
-    expect(status).toMatchObject({ state: 'failed', exitCode: 137 });
+    // Stopped rather than failed when the agent was slow to come back, and the manager has given its host up.
+    expect(['failed', 'shutdown']).toContain(status.state);
+    expect(status.exitCode).toBe(137);
     expect((await taskOf('client')).status.message).toContain('NetworkBroken on 1');
   }, soon);
   await host.run(['sh', '-c', 'umount "$(command -v nft)"']);

@@ -103,6 +103,7 @@ export function productionParts(settings: PartSettings): DaemonParts {
         stateDirectory: join(stateDirectory, 'network'),
         clock,
         log,
+        conditions,
         vxlanPort: dataPort,
       }),
     createLogs: (onTrouble) => fileLogs({ directory: join(stateDirectory, 'logs'), clock, log, onTrouble }),

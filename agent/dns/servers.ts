@@ -14,6 +14,8 @@ import { Budget } from './resolvers.ts';
 /** Tried in this order on each bridge; the redirect from port 53 follows whichever was free. */
 const portFirst = 10_053;
 const portsTried = 16;
+/** All that may be. */
+export const dnsPorts = { first: portFirst, last: portFirst + portsTried - 1 } as const;
 /** So many connections are served per bridge, and so many of one client; others are closed at once. */
 const tcpConnectionsMax = 256;
 export const tcpClientConnectionsMax = 16;

@@ -4,7 +4,15 @@ import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { NetworkAssignment } from '../../src/wire/session.ts';
-import { attachLines, deleteLines, insideLines, mtuLines, portEntryLines } from './commands.ts';
+import {
+  attachLines,
+  deleteLines,
+  insideLines,
+  interfaceLines,
+  mtuLines,
+  portEntryLines,
+  portRepairLines,
+} from './commands.ts';
 import { bridgeBatch, ipBatch, ipInside, linkMtus, listNamespaces, namespacePrefix } from './kernel.ts';
 import type { TaskNetwork } from './network.ts';
 import { planTask, vethName, type TaskInterface } from './plan.ts';
@@ -18,6 +26,13 @@ export interface TaskChange {
   make: readonly TaskNetwork[];
   networks: ReadonlyMap<string, NetworkAssignment>;
   underlayMtu: number;
+}
+
+/** An interface of an attached task whose end on the host is gone or not as it is to be. */
+export interface WrongInterface {
+  task: TaskNetwork;
+  interface: TaskInterface;
+  isThere: boolean;
 }
 
 export class TaskAttacher {
@@ -83,6 +98,29 @@ export class TaskAttacher {
       // It may be ending just now, or have given its interface another name.
       this.#log.warn('Cannot change the MTU of a task', { taskId, error: messageOf(error) });
     }
+  }
+
+  /** Puts right what is wrong of interfaces of tasks that are attached; those that are gone are made anew in their namespaces. */
+  async repair(wrong: readonly WrongInterface[]): Promise<void> {
+    const there = wrong.filter(({ isThere }) => isThere).map((each) => each.interface);
+    const gone = wrong.filter(({ isThere }) => !isThere);
+    const lines = [
+      ...portRepairLines(there),
+      ...gone.flatMap(({ task, interface: each }) => interfaceLines(namespacePrefix + task.taskId, [each])),
+    ];
+    const failures = [...(await ipBatch(lines))].map(([index, said]) => `'${lines[index]}': ${said}`);
+    const entries = portEntryLines(wrong.map((each) => each.interface));
+    const notEntered = [...(await bridgeBatch(entries))].map(
+      ([index, said]) => `'${entries[index]}': ${said}`,
+    );
+    for (const { task, interface: each } of gone) {
+      await this.#inside
+        .run(() => ipInside(namespacePrefix + task.taskId, insideLines([each])))
+        .catch((error: unknown) => failures.push(messageOf(error)));
+    }
+    const [first] = [...failures, ...notEntered];
+    if (first !== undefined)
+      throw new ShoalError('network_failed', `Cannot repair the network of tasks: ${first}`);
   }
 
   /** Removes some tasks and makes others, side by side. Gives the errors by task id. */

@@ -1,17 +1,18 @@
 import { expect, test } from 'vitest';
 import { deleteLines, elementCommands, linkCommands, reloadCommands, type LinkCommands } from './commands.ts';
-import { parseFailures } from './kernel.ts';
+import { bridgeBatch, ipBatch, parseFailures } from './kernel.ts';
 import { emptyLinks, type Elements, type LinkState } from './state.ts';
 
 function oneNetwork(change: { mac?: string; vni?: number; mtu?: number } = {}): LinkState {
   const { mac = '0a:53:0a:40:00:01', vni = 4096, mtu = 1450 } = change;
   return {
     bridges: new Map([
-      ['shba', { networkId: 'a', address: '10.64.0.1/21', mac, mtu, virtualSubnet: '10.64.8.0/21' }],
+      ['shba', { address: '10.64.0.1/21', mac, mtu, virtualSubnet: '10.64.8.0/21', wrong: '' }],
     ]),
-    vxlans: new Map([['shxa', { bridge: 'shba', vni, local: '192.0.2.1', port: 4789, mtu }]]),
+    vxlans: new Map([['shxa', { bridge: 'shba', vni, local: '192.0.2.1', port: 4789, mtu, wrong: '' }]]),
     neighbours: new Map([['shba 10.64.0.9', '0a:53:0a:40:00:09']]),
     forwards: new Map([['shxa 0a:53:0a:40:00:09', '192.0.2.2']]),
+    ports: new Map(),
   };
 }
 
@@ -129,4 +130,14 @@ test('failures of a batch are told apart by their line', () => {
     [3, 'Cannot find device "x"'],
   ]);
   expect([...parseFailures('ip: cannot start\n', 4)]).toEqual([[0, 'ip: cannot start']]);
+});
+
+test('text with a second command in it is given to nobody', async () => {
+  const line = 'neigh del 10.64.0.9 dev shba\nlink del eth0';
+  await expect(ipBatch([line])).rejects.toThrow('a command has to be one line');
+  await expect(bridgeBatch([line])).rejects.toThrow('a command has to be one line');
+  for (const address of ['10.64.0.9 }\nflush ruleset\n', '10.64.0.9, 10.0.0.1', '10.64.0.9; flush ruleset']) {
+    const to: Elements = new Map([['live', new Map([[address, '']])]]);
+    expect(() => elementCommands(new Map(), to)).toThrow('an element has to be one');
+  }
 });

@@ -3,33 +3,33 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../src/util/clock.ts';
 import { interfaceName } from '../../src/spec/names.ts';
-import { ShoalError } from '../../src/util/errors.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { NetworkAssignment } from '../../src/wire/session.ts';
+import type { ConditionReporter } from '../conditions/conditions.ts';
 import { DnsServers } from '../dns/servers.ts';
 import { buildNames } from '../dns/names.ts';
 import { TaskAttacher } from './attacher.ts';
-import { elementCommands, linkCommands, reloadCommands } from './commands.ts';
+import { PacketFilter } from './filter.ts';
+import { closeForeignFirewalls, FirewallWatch } from './firewall-watch.ts';
+import { KernelChecker } from './kernel-checker.ts';
 import {
-  bridgeBatch,
-  dropRuleset,
-  hasRuleset,
   ipBatch,
   listNamespaces,
   listOwnLinks,
+  loadBridgeNetfilter,
   namespaceFolder,
   namespacePrefix,
-  nft,
-  prepareBridge,
-  prepareHost,
-  readLinks,
 } from './kernel.ts';
 import { refusedNetworks } from './conflicts.ts';
+import { HostLinks, throwOnFailure, type TaskInterfaces } from './links.ts';
 import type { HostNetwork, NetworkAssignments, TaskNetwork } from './network.ts';
-import { planAssignments, planLocal, type AssignmentPlan } from './plan.ts';
+import { checkTaskNetwork, parseAssignments } from './parse.ts';
+import { PassQueue, type Passes, type Pending } from './pass-queue.ts';
+import { planAssignments, planLocal, planTask, type AssignmentPlan } from './plan.ts';
 import { TaskRecords } from './records.ts';
-import { ruleset } from './rules.ts';
-import type { Elements, LinkState } from './state.ts';
+import { probeLink } from './rules.ts';
+import { HostSwitches } from './switches.ts';
 import { checkPorts, PublishedPortWatch } from './taken-ports.ts';
 import { underlayMtu, UnderlayWatch, type Underlay } from './underlay.ts';
 
@@ -40,6 +40,7 @@ export interface HostNetworkOptions {
   stateDirectory: string;
   clock: Clock;
   log: Logger;
+  conditions: ConditionReporter;
   vxlanPort: number;
   /** Where managers listen: nothing that tasks may reach, on any host. */
   managerPorts: number[];
@@ -54,29 +55,6 @@ const nothingAssigned: NetworkAssignments = {
   endpoints: new Map(),
 };
 
-type Request =
-  | { kind: 'apply'; assignments: NetworkAssignments }
-  | { kind: 'attach'; task: TaskNetwork }
-  | { kind: 'detach'; taskId: string }
-  | { kind: 'purge' };
-
-interface Pending {
-  request: Request;
-  resolve: () => void;
-  reject: (error: unknown) => void;
-}
-
-/** How many attaches and detaches one pass takes together. */
-const passSizeMax = 32;
-
-/**
- * Workers that waited for one pass ask for the next within a moment of each other: waiting for it costs less than a
- * pass each. A deletion above all takes the kernel 18 ms, for one link or for many.
- */
-const gatherMs = 2;
-/** And this much longer while only removals wait: 57 replicas on three hosts went in 33 ms each instead of 42. */
-const gatherDetachesMs = 25;
-
 /** Makes the driver; nothing happens before its first call. */
 export function createHostNetwork(options: HostNetworkOptions): HostNetwork {
   return new KernelNetwork(options);
@@ -89,12 +67,14 @@ class KernelNetwork implements HostNetwork {
   readonly #dns: DnsServers;
   readonly #ports: PublishedPortWatch;
   readonly #underlay: UnderlayWatch;
-  readonly #pending: Pending[] = [];
-  #running: Promise<void> | undefined;
-  /** What the kernel has, as far as we applied it; absent when it must be read again. */
-  #links: LinkState | undefined;
-  #elements: Elements | undefined;
-  #localElements: Elements = new Map();
+  readonly #queue: PassQueue;
+  readonly #links: HostLinks;
+  readonly #filter: PacketFilter;
+  readonly #checker: KernelChecker;
+  readonly #switches: HostSwitches;
+  readonly #firewalls: FirewallWatch;
+  /** Whether anything was asked for yet. */
+  #isAssigned = false;
   #assignments = nothingAssigned;
   /** The assigned networks, and those that are not any more while tasks here still use them. */
   #networks = new Map<string, NetworkAssignment>();
@@ -111,10 +91,38 @@ class KernelNetwork implements HostNetwork {
     const { clock, log, resolverFile = '/etc/resolv.conf' } = options;
     this.#dns = new DnsServers({ clock, log, resolverFile });
     this.#underlay = new UnderlayWatch({ clock, log, resolverFile });
+    this.#links = new HostLinks(this.#attacher);
+    const file = join(options.stateDirectory, 'rules');
+    const { vxlanPort, managerPorts } = options;
+    this.#filter = new PacketFilter({ ports: { vxlanPort, managerPorts }, file, log });
+    this.#switches = new HostSwitches(join(options.stateDirectory, 'forwarding-before'));
+    this.#firewalls = new FirewallWatch({ clock, log, conditions: options.conditions });
+    this.#checker = new KernelChecker({
+      clock,
+      log,
+      conditions: options.conditions,
+      check: (all) => this.#queue.enqueue({ kind: 'check', all }),
+      onForeignRules: () => this.#firewalls.changed(),
+    });
+    const passes: Passes = {
+      apply: async (assignments) => {
+        await this.#takeOver();
+        await this.#apply(assignments);
+      },
+      changeTasks: async (pass) => {
+        await this.#takeOver();
+        await this.#changeTasks(pass);
+      },
+      check: (all) => this.#check(all),
+      purge: () => this.#purge(),
+    };
+    this.#queue = new PassQueue(passes, clock);
   }
 
   watch(onChange: (underlay: Underlay) => void): void {
     this.#underlay.start(onChange);
+    this.#checker.start();
+    this.#firewalls.start();
   }
 
   underlay(): Promise<Underlay> {
@@ -125,22 +133,18 @@ class KernelNetwork implements HostNetwork {
     return this.#refused;
   }
 
-  apply(assignments: NetworkAssignments): Promise<void> {
-    // Copied: the caller may go on changing its maps while this waits its turn.
-    const { networks, peers, services, endpoints } = assignments;
-    return this.#enqueue({
-      kind: 'apply',
-      assignments: {
-        networks: new Map(networks),
-        peers: new Map(peers),
-        services: new Map(services),
-        endpoints: new Map(endpoints),
-      },
-    });
+  apply(given: NetworkAssignments): Promise<void> {
+    // A copy: the caller may go on changing its maps while this waits its turn.
+    const { assignments, refused } = parseAssignments(given);
+    if (refused.length > 0) {
+      this.#options.log.warn('Parts of what the manager says of the network cannot be used', { refused });
+    }
+    return this.#queue.enqueue({ kind: 'apply', assignments });
   }
 
   async attach(task: TaskNetwork): Promise<{ namespacePath: string; dnsServer?: string }> {
-    await this.#enqueue({ kind: 'attach', task });
+    checkTaskNetwork(task);
+    await this.#queue.enqueue({ kind: 'attach', task });
     const first = task.attachments[0];
     const network = first && this.#networks.get(first.networkId);
     return {
@@ -150,7 +154,7 @@ class KernelNetwork implements HostNetwork {
   }
 
   detach(taskId: string): Promise<void> {
-    return this.#enqueue({ kind: 'detach', taskId });
+    return this.#queue.enqueue({ kind: 'detach', taskId });
   }
 
   list(): Promise<string[]> {
@@ -158,47 +162,13 @@ class KernelNetwork implements HostNetwork {
   }
 
   async stop(): Promise<void> {
-    await this.#underlay.stop();
-    await this.#running;
+    await Promise.all([this.#underlay.stop(), this.#checker.stop(), this.#firewalls.stop()]);
+    await this.#queue.idle();
     await this.#dns.stop();
   }
 
   purge(): Promise<void> {
-    return this.#enqueue({ kind: 'purge' });
-  }
-
-  #enqueue(request: Request): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ request, resolve, reject });
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined;
-      });
-    });
-  }
-
-  async #run(): Promise<void> {
-    // Requests made in the same turn of the event loop share the first pass.
-    await Promise.resolve();
-    while (this.#pending.length > 0) {
-      const next = this.#pending[0]!.request.kind;
-      if (next === 'attach' || next === 'detach') await this.#gather();
-      const pass = takePass(this.#pending);
-      try {
-        await this.#takeOver();
-        await this.#serve(pass);
-      } catch (error) {
-        for (const { reject } of pass) reject(error);
-      }
-    }
-  }
-
-  async #serve(pass: Pending[]): Promise<void> {
-    // Of several whole assignments only the last one counts.
-    const last = pass.at(-1)!.request;
-    if (last.kind === 'attach' || last.kind === 'detach') return await this.#changeTasks(pass);
-    if (last.kind === 'apply') await this.#apply(last.assignments);
-    else await this.#purge();
-    for (const { resolve } of pass) resolve();
+    return this.#queue.enqueue({ kind: 'purge' });
   }
 
   /** Learns once what an earlier process attached. Needs the disk only: what of the network is broken is no hindrance. */
@@ -212,31 +182,29 @@ class KernelNetwork implements HostNetwork {
     this.#tookOver = true;
   }
 
-  /** Waits for more of what has come; only while nothing but removals waits, which nobody is in a hurry for, a little longer. */
-  async #gather(): Promise<void> {
-    const { clock } = this.#options;
-    await clock.sleep(gatherMs);
-    if (this.#pending.every(({ request }) => request.kind === 'detach')) await clock.sleep(gatherDetachesMs);
-  }
-
   async #apply(assignments: NetworkAssignments): Promise<void> {
     this.#assignments = assignments;
+    this.#isAssigned = true;
+    const isRead = !this.#links.isKnown;
+    const isLoaded = !this.#filter.isKnown;
     try {
-      await prepareHost();
+      await loadBridgeNetfilter();
+      await this.#switches.forward();
       const underlay = await this.#underlay.latest();
       this.#underlayMtu = underlayMtu(underlay, this.#options.hostAddress);
       const networks = this.#withNetworksInUse(await this.#harmless(assignments.networks, underlay));
       this.#networks = networks;
       const plan = await this.#plan({ ...assignments, networks });
-      await this.#applyLinks(plan.links);
+      const interfaces = await this.#interfaces();
+      await this.#links.apply(plan.links, interfaces);
       await this.#attacher.matchMtu(this.#tasks.values(), networks, this.#underlayMtu);
       const ports = await this.#dns.listen([...networks.values()].map((network) => network.bridgeAddress));
       this.#nameTasks();
-      await this.#applyElements(plan.elements, planLocal(this.#tasks.values(), ports));
+      await this.#filter.apply(plan.elements, planLocal(this.#tasks.values(), ports));
+      if (isRead) await this.#verifyLinks(interfaces);
+      if (isLoaded) this.#firewalls.changed({ isReady: true });
     } catch (error) {
-      // The kernel has some of it: read what it has before the next attempt.
-      this.#links = undefined;
-      this.#elements = undefined;
+      this.#forget();
       throw error;
     }
   }
@@ -246,10 +214,52 @@ class KernelNetwork implements HostNetwork {
     networks: ReadonlyMap<string, NetworkAssignment>,
     underlay: Underlay,
   ): Promise<Map<string, NetworkAssignment>> {
-    const { bridges } = await this.#currentLinks();
+    const { bridges } = await this.#links.current([...this.#tasks.keys()]);
     const isStanding = (id: string) => bridges.has(interfaceName('bridge', id));
     this.#refused = refusedNetworks(networks.values(), underlay, isStanding);
     return new Map([...networks].filter(([id]) => !this.#refused.has(id)));
+  }
+
+  /** The kernel has some of it, or something else: it is read before anything else is done to it. */
+  #forget(): void {
+    this.#links.forget();
+    this.#filter.forget();
+  }
+
+  /** What was just repaired counts when it has been seen. */
+  async #verifyLinks(interfaces: TaskInterfaces): Promise<void> {
+    const [first] = await this.#links.differences(interfaces);
+    if (first !== undefined) {
+      throw new ShoalError('network_failed', `Cannot set up the host's network: ${first}`, {
+        next: 'Look for a program on that host that changes links of Shoal (their names begin with sh).',
+      });
+    }
+  }
+
+  /** Of the tasks that are attached here and have their namespace. */
+  async #interfaces(): Promise<TaskInterfaces> {
+    const namespaces = new Set(await listNamespaces());
+    const tasks = [...this.#tasks.values()].filter(
+      ({ taskId, attachments }) =>
+        namespaces.has(taskId) && attachments.every(({ networkId }) => this.#networks.has(networkId)),
+    );
+    return new Map(tasks.map((task) => [task, planTask(task, this.#networks, this.#underlayMtu)]));
+  }
+
+  /** Compares the kernel with what was applied, and repairs it. Throws when it cannot. */
+  async #check(all: boolean): Promise<void> {
+    if (!this.#isAssigned) return;
+    if (!this.#links.isKnown || !this.#filter.isKnown) return await this.#apply(this.#assignments);
+    const links = [
+      ...((await this.#switches.isForwarding()) ? [] : ['forwarding of IPv4 is off']),
+      ...(await this.#links.differences(await this.#interfaces())),
+    ];
+    const filter = await this.#filter.differences(all);
+    if (links.length + filter.length === 0) return;
+    this.#checker.broken([...filter, ...links]);
+    if (links.length > 0) this.#links.forget();
+    if (filter.length > 0) this.#filter.forget();
+    await this.#apply(this.#assignments);
   }
 
   #withNetworksInUse(assigned: ReadonlyMap<string, NetworkAssignment>): Map<string, NetworkAssignment> {
@@ -273,36 +283,6 @@ class KernelNetwork implements HostNetwork {
     });
   }
 
-  async #currentLinks(): Promise<LinkState> {
-    if (this.#links) return this.#links;
-    const found = await readLinks();
-    await this.#attacher.removeStrayInterfaces(found.veths, [
-      ...this.#tasks.keys(),
-      ...(await listNamespaces()),
-    ]);
-    return (this.#links = found.links);
-  }
-
-  async #applyLinks(wanted: LinkState): Promise<void> {
-    const commands = linkCommands(await this.#currentLinks(), wanted);
-    throwOnFailure(commands.ip, await ipBatch(commands.ip));
-    await Promise.all(commands.bridges.map((bridge) => prepareBridge(bridge)));
-    throwOnFailure(commands.bridge, await bridgeBatch(commands.bridge));
-    this.#links = wanted;
-  }
-
-  async #applyElements(wanted: Elements, local: Elements): Promise<void> {
-    if (this.#elements) {
-      await nft(elementCommands(this.#elements, wanted) + elementCommands(this.#localElements, local));
-    } else {
-      const rules = ruleset(this.#options);
-      const present = await hasRuleset(rules.version);
-      await nft((present ? '' : rules.text) + reloadCommands(new Map([...wanted, ...local])));
-    }
-    this.#elements = wanted;
-    this.#localElements = local;
-  }
-
   #nameTasks(): void {
     this.#dns.setNames(buildNames({ ...this.#assignments, networks: this.#networks }, this.#tasks.values()));
   }
@@ -310,15 +290,9 @@ class KernelNetwork implements HostNetwork {
   /** After attaches and detaches: only what belongs to tasks of this host. */
   async #applyLocal(): Promise<void> {
     this.#nameTasks();
-    if (!this.#elements) return; // the first `apply` loads everything
-    const local = planLocal(this.#tasks.values(), this.#dns.ports());
-    try {
-      await nft(elementCommands(this.#localElements, local));
-      this.#localElements = local;
-    } catch (error) {
-      this.#elements = undefined;
-      throw error;
-    }
+    if (!this.#isAssigned) return; // the first `apply` loads everything
+    if (!this.#filter.isKnown) throw new ShoalError('network_failed', 'The packet filter is not loaded');
+    await this.#filter.applyLocal(planLocal(this.#tasks.values(), this.#dns.ports()));
   }
 
   async #changeTasks(pass: Pending[]): Promise<void> {
@@ -346,18 +320,12 @@ class KernelNetwork implements HostNetwork {
       }
     }
     const taskIds = detaches.map(({ request }) => (request as { taskId: string }).taskId);
-    const [outcome, filter] = await Promise.allSettled([
-      this.#attacher.change({
-        remove: taskIds,
-        make: accepted.map(({ task }) => task),
-        networks: this.#networks,
-        underlayMtu: this.#underlayMtu,
-      }),
-      this.#applyLocal(),
-    ]);
-    const failed = outcome.status === 'rejected' ? (outcome.reason as unknown) : undefined;
-    const failures = outcome.status === 'fulfilled' ? outcome.value : new Map<string, unknown>();
-    const general = failed ?? (filter.status === 'rejected' ? (filter.reason as unknown) : undefined);
+    const make = accepted.map(({ task }) => task);
+    let { general, failures } = await this.#remake(taskIds, make);
+    // The kernel may not have what it is to be attached to: that is repaired, and then it is tried once more.
+    if ((general !== undefined || failures.size > 0) && (await this.#isRepaired())) {
+      ({ general, failures } = await this.#remake(taskIds, make));
+    }
     for (const { pending, task } of accepted) {
       await this.#finishAttach(pending, task, general ?? failures.get(task.taskId));
     }
@@ -367,6 +335,32 @@ class KernelNetwork implements HostNetwork {
       const error = general ?? failures.get(taskId);
       if (error !== undefined) pending.reject(error);
       else await this.#records.remove(taskId).then(pending.resolve, pending.reject);
+    }
+  }
+
+  /** Removes and makes, in the kernel and in the packet filter; gives what failed, of all and by task. */
+  async #remake(remove: string[], make: TaskNetwork[]) {
+    const [outcome, filter] = await Promise.allSettled([
+      this.#attacher.change({ remove, make, networks: this.#networks, underlayMtu: this.#underlayMtu }),
+      this.#applyLocal(),
+    ]);
+    const failed = outcome.status === 'rejected' ? (outcome.reason as unknown) : undefined;
+    return {
+      general: failed ?? (filter.status === 'rejected' ? (filter.reason as unknown) : undefined),
+      failures: outcome.status === 'fulfilled' ? outcome.value : new Map<string, unknown>(),
+    };
+  }
+
+  /** Whether something was wrong with the host's network and is not any more. */
+  async #isRepaired(): Promise<boolean> {
+    if (!this.#isAssigned) return false;
+    try {
+      this.#forget();
+      await this.#apply(this.#assignments);
+      return true;
+    } catch (error) {
+      this.#options.log.warn("The host's network cannot be repaired", { error: messageOf(error) });
+      return false;
     }
   }
 
@@ -392,8 +386,11 @@ class KernelNetwork implements HostNetwork {
 
   async #purge(): Promise<void> {
     await this.#dns.stop();
-    await dropRuleset();
-    const links = await listOwnLinks();
+    await this.#firewalls.pause();
+    await this.#filter.drop();
+    await closeForeignFirewalls();
+    await this.#switches.restore();
+    const links = (await listOwnLinks()).filter((name) => name !== probeLink);
     const namespaces = await listNamespaces();
     const lines = [
       // VXLAN ports and interfaces of tasks before the bridges they are on.
@@ -402,9 +399,8 @@ class KernelNetwork implements HostNetwork {
     ];
     throwOnFailure(lines, await ipBatch(lines));
     await this.#records.removeAll();
-    this.#links = undefined;
-    this.#elements = undefined;
-    this.#localElements = new Map();
+    this.#forget();
+    this.#isAssigned = false;
     this.#tasks.clear();
     this.#networks.clear();
     this.#assignments = nothingAssigned;
@@ -412,38 +408,6 @@ class KernelNetwork implements HostNetwork {
   }
 }
 
-/** Takes from the front what one pass may do together: several applies, or attaches and detaches of different tasks. */
-function takePass(pending: Pending[]): Pending[] {
-  const first = pending[0]!;
-  const tasks = new Set<string>();
-  let count = 0;
-  for (const { request } of pending) {
-    if (first.request.kind === 'purge' && count > 0) break;
-    if (first.request.kind === 'apply' || first.request.kind === 'purge') {
-      if (request.kind !== first.request.kind) break;
-    } else {
-      if (request.kind !== 'attach' && request.kind !== 'detach') break;
-      const taskId = request.kind === 'attach' ? request.task.taskId : request.taskId;
-      if (tasks.has(taskId) || count === passSizeMax) break;
-      tasks.add(taskId);
-    }
-    count++;
-  }
-  return pending.splice(0, count);
-}
-
 function bridgeAddresses(networks: ReadonlyMap<string, NetworkAssignment>): Set<string> {
   return new Set([...networks.values()].map((network) => network.bridgeAddress));
-}
-
-function throwOnFailure(lines: readonly string[], failures: ReadonlyMap<number, string>): void {
-  const [first] = failures;
-  if (!first) return;
-  throw new ShoalError(
-    'network_failed',
-    `Cannot change the host's network: '${lines[first[0]]}': ${first[1]}`,
-    {
-      details: Object.fromEntries([...failures].map(([index, said]) => [lines[index] ?? '', said])),
-    },
-  );
 }

@@ -1,14 +1,17 @@
 /** The thin part that runs `ip`, `bridge` and `nft`, and reads what the kernel has. */
 import { readdir, writeFile } from 'node:fs/promises';
 import { runCommand, tryCommand } from '../../src/util/command.ts';
-import { ShoalError } from '../../src/util/errors.ts';
-import { emptyLinks, type LinkState } from './state.ts';
+import { assert, ShoalError } from '../../src/util/errors.ts';
 
 export const namespaceFolder = '/run/netns';
 export const namespacePrefix = 'shoal-';
-const linkPrefixes = ['shb', 'shx', 'shv'];
+/** The end that stands for the outside of the pair that `path-probe.ts` sends over; the other one goes with it. */
+export const outsideLink = 'shoal-probe';
+const linkPrefixes = ['shb', 'shx', 'shv', outsideLink];
 /** A full reload of a large rule set takes about a second for 10,000 services. */
 const commandTimeoutMs = 30_000;
+/** About 40 bytes for each element: for a million and a half of them. */
+const tableBytesMax = 64 * 1024 * 1024;
 
 /** Runs lines through `ip -batch`; all are tried, and those that failed are given with what was said, by line index. */
 export async function ipBatch(lines: readonly string[]): Promise<Map<number, string>> {
@@ -23,12 +26,18 @@ export async function bridgeBatch(lines: readonly string[]): Promise<Map<number,
 async function batch(program: string, lines: readonly string[]): Promise<Map<number, string>> {
   const failures = new Map<number, string>();
   if (lines.length === 0) return failures;
+  for (const line of lines) checkLine(line);
   const result = await tryCommand(program, ['-force', '-batch', '-'], {
     input: `${lines.join('\n')}\n`,
     timeoutMs: commandTimeoutMs,
   });
   if (result.exitCode === 0) return failures;
   return parseFailures(result.stderr, lines.length);
+}
+
+/** One line is one command: what holds another one was made from text that nobody parsed. */
+function checkLine(line: string): void {
+  assert(/^[\x20-\x7e]+$/u.test(line), `a command has to be one line: ${JSON.stringify(line)}`);
 }
 
 /** `Command failed -:3` follows what was said about line 3 (counted from 1). Anything else is about line 0. */
@@ -59,11 +68,38 @@ export async function nft(text: string): Promise<void> {
   }
 }
 
-/** Whether the rule set of this version is loaded. */
-export async function hasRuleset(version: string): Promise<boolean> {
-  const result = await tryCommand('nft', ['list', 'chain', 'inet', 'shoal', `version_${version}`]);
-  const bridge = await tryCommand('nft', ['list', 'map', 'bridge', 'shoal', 'peer_macs']);
-  return result.exitCode === 0 && bridge.exitCode === 0;
+/** All chains of all tables with what they are hooked to: 5 ms of the processor, however many elements sets have. */
+export async function listChains(): Promise<string> {
+  return await runCommand('nft', ['list', 'chains'], { timeoutMs: commandTimeoutMs });
+}
+
+/** One chain, named as `FAMILY TABLE CHAIN`, with the numbers by which rules are deleted. */
+export async function listChain(name: string): Promise<string> {
+  return await runCommand('nft', ['-a', 'list', 'chain', ...name.split(' ')], {
+    timeoutMs: commandTimeoutMs,
+  });
+}
+
+/** Everything that the packet filter of this host holds, with the numbers by which rules are deleted. */
+export async function listRuleset(): Promise<string> {
+  return await runCommand('nft', ['-a', 'list', 'ruleset'], { timeoutMs: commandTimeoutMs });
+}
+
+/** Our tables with rules and elements; '' for one that is not there. About 20 ms for each 1,000 elements. */
+export async function listTables(): Promise<string> {
+  const tables = await Promise.all(
+    ['inet', 'bridge'].map(async (family) => {
+      const listed = await tryCommand('nft', ['--stateless', 'list', 'table', family, 'shoal'], {
+        timeoutMs: commandTimeoutMs,
+        outputBytesMax: tableBytesMax,
+      });
+      if (listed.exitCode !== 0 && !listed.stderr.includes('No such file')) {
+        throw new ShoalError('network_failed', `Cannot read the packet filter: ${listed.stderr.trim()}`);
+      }
+      return listed.exitCode === 0 ? listed.stdout : '';
+    }),
+  );
+  return tables.join('');
 }
 
 /** Removes both tables; no error when there are none. */
@@ -71,85 +107,22 @@ export async function dropRuleset(): Promise<void> {
   await nft('table inet shoal\ndelete table inet shoal\ntable bridge shoal\ndelete table bridge shoal\n');
 }
 
-interface LinkRow {
-  ifname: string;
-  mtu: number;
-  address?: string;
-  addr_info?: { family: string; local: string; prefixlen: number }[];
-  master?: string;
-  linkinfo?: { info_kind?: string; info_data?: { id?: number; local?: string; port?: number } };
-}
-
-export interface FoundLinks {
-  /** Bridges and VXLAN ports with our name prefix, with what is known of them. `networkId` and `virtualSubnet` are ''. */
-  links: LinkState;
-  /** Host ends of tasks' interfaces. */
-  veths: string[];
-}
-
 /** Whether a link with this name is of ours. */
 export function isOwnLink(name: string): boolean {
   return linkPrefixes.some((prefix) => name.startsWith(prefix));
 }
 
-/** Reads our links, neighbours and forwarding entries. */
-export async function readLinks(): Promise<FoundLinks> {
-  const [addresses, neighbours, forwards] = await Promise.all([
-    runCommand('ip', ['-j', '-d', 'addr', 'show']),
-    runCommand('ip', ['-j', '-4', 'neigh', 'show', 'nud', 'permanent']),
-    runCommand('bridge', ['-j', 'fdb', 'show']),
-  ]);
-  const rows = parseRows<LinkRow>(addresses);
-  const links = emptyLinks();
-  for (const row of rows) {
-    if (row.ifname.startsWith('shb')) links.bridges.set(row.ifname, bridgeOf(row));
-    if (row.ifname.startsWith('shx')) links.vxlans.set(row.ifname, vxlanOf(row));
-  }
-  for (const row of parseRows<{ dst: string; dev: string; lladdr?: string }>(neighbours)) {
-    if (row.dev.startsWith('shb')) links.neighbours.set(`${row.dev} ${row.dst}`, row.lladdr ?? '');
-  }
-  for (const row of parseRows<{ mac: string; ifname: string; dst?: string }>(forwards)) {
-    if (row.ifname.startsWith('shx') && row.dst) links.forwards.set(`${row.ifname} ${row.mac}`, row.dst);
-  }
-  const veths = rows.map((row) => row.ifname).filter((name) => name.startsWith('shv'));
-  return { links, veths };
-}
-
-function parseRows<T>(text: string): T[] {
-  return text.trim() === '' ? [] : (JSON.parse(text) as T[]);
-}
-
-function bridgeOf(row: LinkRow) {
-  const address = row.addr_info?.find(({ family }) => family === 'inet');
-  return {
-    networkId: '',
-    address: address ? `${address.local}/${address.prefixlen}` : '',
-    mac: row.address ?? '',
-    mtu: row.mtu,
-    virtualSubnet: '',
-  };
-}
-
-function vxlanOf(row: LinkRow) {
-  const data = row.linkinfo?.info_data;
-  return {
-    bridge: row.master ?? '',
-    vni: data?.id ?? 0,
-    local: data?.local ?? '',
-    port: data?.port ?? 0,
-    mtu: row.mtu,
-  };
-}
-
 /** Names of every link of ours. */
 export async function listOwnLinks(): Promise<string[]> {
-  const rows = parseRows<LinkRow>(await runCommand('ip', ['-j', 'link', 'show']));
-  return rows.map((row) => row.ifname).filter(isOwnLink);
+  return [...(await linkMtus()).keys()].filter(isOwnLink);
 }
 
 /** The MTU of every link by name. */
 export async function linkMtus(): Promise<Map<string, number>> {
-  const rows = parseRows<LinkRow>(await runCommand('ip', ['-j', 'link', 'show']));
+  const rows = JSON.parse(await runCommand('ip', ['-j', 'link', 'show'])) as {
+    ifname: string;
+    mtu: number;
+  }[];
   return new Map(rows.map(({ ifname, mtu }) => [ifname, mtu]));
 }
 
@@ -166,12 +139,12 @@ export async function listNamespaces(): Promise<string[]> {
 
 /** Runs lines through `ip -batch` inside a namespace. Throws with what it said about the first that failed. */
 export async function ipInside(namespace: string, lines: readonly string[]): Promise<void> {
+  for (const line of lines) checkLine(line);
   await runCommand('ip', ['-n', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
 }
 
-/** Forwarding on, and bridge netfilter present. Throws `failed_precondition` when the kernel lacks it. */
-export async function prepareHost(): Promise<void> {
-  await writeFile('/proc/sys/net/ipv4/ip_forward', '1');
+/** Sees to it that bridge netfilter is there. Throws `failed_precondition` when the kernel lacks it. */
+export async function loadBridgeNetfilter(): Promise<void> {
   const bridgeNetfilter = '/proc/sys/net/bridge';
   const present = () =>
     readdir(bridgeNetfilter).then(

@@ -61,11 +61,11 @@ function assigned(endpointCount: number, change: Partial<NetworkAssignments> = {
 test('a network becomes a bridge, a VXLAN port, and an entry for each other bridge', () => {
   const { links, elements } = planAssignments(assigned(0), facts);
   expect(links.bridges.get('shbfront00000')).toEqual({
-    networkId: front.id,
     address: '10.64.0.1/20',
     mac: '0a:53:0a:40:00:01',
     mtu: 1450,
     virtualSubnet: '10.64.8.0/21',
+    wrong: '',
   });
   expect(links.vxlans.get('shxfront00000')).toMatchObject({ vni: 4096, local: '192.0.2.1', mtu: 1450 });
   expect([...links.neighbours]).toEqual([['shbfront00000 10.64.0.2', '0a:53:0a:40:00:02']]);

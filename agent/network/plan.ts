@@ -75,11 +75,11 @@ function planNetwork(
   const virtual = virtualSubnetOf(network);
   const mtu = mtuOf(network, facts.underlayMtu);
   links.bridges.set(bridge, {
-    networkId: network.id,
     address: `${network.bridgeAddress}/${parseSubnet(network.subnet).prefix}`,
     mac: macOf(network.bridgeAddress),
     mtu,
     virtualSubnet: formatSubnet(virtual),
+    wrong: '',
   });
   links.vxlans.set(interfaceName('vxlan', network.id), {
     bridge,
@@ -87,6 +87,7 @@ function planNetwork(
     local: facts.hostAddress,
     port: facts.vxlanPort,
     mtu,
+    wrong: '',
   });
   elements.get('bridge_pairs')!.set(`"${bridge}" . "${bridge}"`, '');
   elements.get('overlay')!.set(formatSubnet(parseSubnet(network.subnet)), '');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../src/util/log.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import type { TaskNetwork } from './network.ts';
+import { checkTaskNetwork } from './parse.ts';
 
 /**
  * A record is written once the kernel has all of the task's interfaces, and removed after they are gone: a namespace
@@ -26,6 +27,7 @@ export class TaskRecords {
       try {
         const task = JSON.parse(await readFile(join(this.#folder, name), 'utf8')) as TaskNetwork;
         if (name !== `${task.taskId}.json`) throw new Error('it names another task');
+        checkTaskNetwork(task);
         records.set(task.taskId, task);
       } catch (error) {
         this.#log.warn('Cannot read the network record of a task; it is made anew', {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { assignmentSets, bridgeSets, exactSizeMax, kindOf, localSets, ruleset, sizeClass } from './rules.ts';
+import { exactSizeMax, kindOf, ruleset, setNames, sizeClass } from './rules.ts';
 
 test('every size class has a chain, and every set is declared once by its kind', () => {
   const { text } = ruleset({ vxlanPort: 4789, managerPorts: [2377] });
@@ -7,7 +7,7 @@ test('every size class has a chain, and every set is declared once by its kind',
     expect(text).toContain(`chain service_${sizeClass(endpoints)} {`);
     expect(text).toContain(`chain port_${sizeClass(endpoints)} {`);
   }
-  for (const name of [...assignmentSets, ...localSets, ...bridgeSets]) {
+  for (const name of setNames) {
     expect(text.match(new RegExp(`^ *${kindOf(name)} ${name} \\{`, 'gm'))).toHaveLength(1);
   }
 });

@@ -13,6 +13,31 @@ export const exactSizeMax = 64;
 export const roundedSizes = [512, 1024, 2048, 4096] as const;
 /** Endpoints beyond this one are left out of a balanced address; no service that large has been seen. */
 export const endpointsMax = 1024;
+/**
+ * A connection of which one side has said that it sends no more is remembered for so long without a packet: longer than the
+ * two hours after which TCP keeps alive what asks for it (tcp(7)). The kernel's own 60 s and 120 s cut off slow answers,
+ * which hosts without a translation in between wait for.
+ */
+export const halfClosedSeconds = 7_500;
+
+/** The end of the pair of `path-probe.ts` that stands for a bridge. */
+export const probeLink = 'shbprobe';
+/** What comes with less has been passed on once already. */
+export const probeTtl = 9;
+/** Of a range for measuring (RFC 2544): none of them is anybody's. */
+export const probeAddress = {
+  /** Of the end that stands for a bridge: where questions to the DNS server arrive. */
+  own: '198.18.255.1',
+  /** What is sent to: from a container to the outside, from there to a published port, and to the DNS server. */
+  outward: '198.18.255.2',
+  published: '198.18.255.3',
+  dns: '198.18.255.4',
+  /** The task behind the published port. */
+  task: '198.18.255.5',
+  /** Where it seems to come from. */
+  container: '198.18.255.6',
+  outside: '198.18.255.7',
+} as const;
 
 /**
  * How many slots `endpoints` take: their own number, or a power of two of at least four times as many.
@@ -47,6 +72,7 @@ export const localSets = ['local', 'hairpin', 'host_ports', 'address_host_ports'
 export const bridgeSets = ['peer_macs'] as const;
 
 export type SetName = (typeof assignmentSets | typeof localSets | typeof bridgeSets)[number];
+export const setNames: readonly SetName[] = [...assignmentSets, ...localSets, ...bridgeSets];
 
 const declarations = `
   # bridge . bridge, one of each network: traffic within a network
@@ -76,6 +102,20 @@ const declarations = `
   map address_host_ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   # a bridge's address to the port its DNS server listens on
   map dns { type ipv4_addr : inet_service; }
+`;
+
+const halfClosed = `
+  ct timeout half_closed {
+    protocol tcp
+    l3proto ip
+    policy = { fin_wait : ${halfClosedSeconds}, close_wait : ${halfClosedSeconds} }
+  }
+  chain remember {
+    # the last moment: what is known to the kernel already keeps the times it has
+    type filter hook postrouting priority srcnat + 10; policy accept;
+    oifname "shb*" meta l4proto tcp ct timeout set "half_closed"
+    oifname != "shb*" ip saddr @overlay meta l4proto tcp ct timeout set "half_closed"
+  }
 `;
 
 const flow = 'ip saddr . ip daddr . meta l4proto . @th,0,32';
@@ -111,10 +151,18 @@ const renewed = `
     type filter hook prerouting priority raw; policy accept;
     # route_localnet is on for bridges, so that 127.0.0.1 reaches published ports; containers must not reach the host's loopback by it
     iifname "shb*" ip daddr 127.0.0.0/8 drop
+    iifname { "${probeLink}", "shoal-probe" } ip ttl != ${probeTtl} drop
     meta l4proto { tcp, udp, sctp } ct original zone set ${flow} map @renewed
+  }
+  # the packets of \`path-probe.ts\` are unknown to connection tracking when they come back, as those of others are
+  chain probe_output {
+    notrack
+    ip daddr { ${probeAddress.outward}, ${probeAddress.dns} } ip saddr set ${probeAddress.container}
+    ip daddr ${probeAddress.published} ip saddr set ${probeAddress.outside}
   }
   chain zone_output {
     type filter hook output priority raw; policy accept;
+    ip daddr 198.18.255.0/28 goto probe_output
     meta l4proto { tcp, udp, sctp } ct original zone set ${flow} map @renewed
   }
   chain flow_prerouting {
@@ -160,6 +208,8 @@ const balance = `
   }
   chain translate_prerouting {
     type nat hook prerouting priority dstnat; policy accept;
+    iifname "shoal-probe" ip daddr ${probeAddress.published} dnat ip to ${probeAddress.task}
+    iifname "${probeLink}" ip daddr ${probeAddress.dns} redirect
     iifname "shb*" meta l4proto { tcp, udp } th dport 53 redirect to :ip daddr map @dns
     # only programs of the host reach what is open on its loopback: for others the kernel has no way there, and a translation would be one
     ip daddr 127.0.0.0/8 return
@@ -248,7 +298,7 @@ const bridgeTable = `table bridge shoal {
 
 /** The whole rule set with empty sets, as text for `nft -f`, and the mark by which a running one is known to be the same. */
 export function ruleset(ports: IsolationPorts): { text: string; version: string } {
-  const body = [declarations, renewed, balance, isolation(ports), filters]
+  const body = [declarations, halfClosed, renewed, balance, isolation(ports), filters]
     .join('')
     .replaceAll('VXLAN_PORT', String(ports.vxlanPort));
   const version = createHash('sha256').update(body).update(bridgeTable).digest('hex').slice(0, 12);

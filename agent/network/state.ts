@@ -2,13 +2,14 @@
 import type { SetName } from './rules.ts';
 
 export interface BridgeState {
-  networkId: string;
   /** With its prefix length. */
   address: string;
   mac: string;
   mtu: number;
-  /** Routed through this bridge, where it is translated. */
+  /** Routed through this bridge, where it is translated. Found in the kernel: all that are, with commas. */
   virtualSubnet: string;
+  /** Settings that are not as they are to be: what is wanted has none. */
+  wrong: string;
 }
 
 export interface VxlanState {
@@ -17,6 +18,8 @@ export interface VxlanState {
   local: string;
   port: number;
   mtu: number;
+  /** As of a bridge. */
+  wrong: string;
 }
 
 /** Elements by set; a map's element has a value, a set's element has ''. */
@@ -30,10 +33,18 @@ export interface LinkState {
   neighbours: Map<string, string>;
   /** `VXLAN MAC` to the underlay address of the host that has it. */
   forwards: Map<string, string>;
+  /** The host's ends of tasks' interfaces to `BRIDGE MAC`: where each is, and the one address behind it. */
+  ports: Map<string, string>;
 }
 
 export function emptyLinks(): LinkState {
-  return { bridges: new Map(), vxlans: new Map(), neighbours: new Map(), forwards: new Map() };
+  return {
+    bridges: new Map(),
+    vxlans: new Map(),
+    neighbours: new Map(),
+    forwards: new Map(),
+    ports: new Map(),
+  };
 }
 
 /** What to add (also: what changed) and what to remove on the way from one map to another. */

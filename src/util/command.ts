@@ -6,6 +6,8 @@ export interface CommandOptions {
   input?: string;
   /** The command is killed after this long. @default 10000 */
   timeoutMs?: number;
+  /** The command is killed when it prints more. @default 16 MiB */
+  outputBytesMax?: number;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
 }
@@ -17,7 +19,7 @@ export interface CommandResult {
 }
 
 /** More output than this from a helper program is a fault. */
-const outputBytesMax = 16 * 1024 * 1024;
+const defaultOutputBytesMax = 16 * 1024 * 1024;
 
 /** Runs a program and gives what it printed, whatever its exit code. Throws when it cannot be run or takes too long. */
 export function tryCommand(
@@ -25,7 +27,7 @@ export function tryCommand(
   args: string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const { input, timeoutMs = 10_000, env, cwd } = options;
+  const { input, timeoutMs = 10_000, outputBytesMax = defaultOutputBytesMax, env, cwd } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       stdio: ['pipe', 'pipe', 'pipe'],

@@ -4,10 +4,10 @@ import { attackTable, measureAttacks } from './attack.ts';
 import { composeTable, measureCompose } from './compose.ts';
 import { controlTable, measureControl } from './control.ts';
 import { failoverTable, measureFailover } from './failover.ts';
-import { faultsTable, measureFaults } from './faults.ts';
 import { addressFaultsTable, measureAddressFaults } from './faults-address.ts';
 import { engineFaultsTable, measureEngineFaults } from './faults-engine.ts';
 import { diskFaultsTable, measureDiskFaults } from './faults-disk.ts';
+import { faultKinds, faultsTable, measureFaults } from './faults.ts';
 import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
@@ -58,6 +58,7 @@ try {
       only: { type: 'string' },
       binary: { type: 'string' },
       size: { type: 'string' },
+      kind: { type: 'string' },
     },
     allowPositionals: true,
   });
@@ -90,7 +91,8 @@ try {
     await report({ measure, table: engineFaultsTable, rounds: 1 }, values);
   } else if (name === 'faults') {
     const seed = values.seed === undefined ? undefined : Number(values.seed);
-    const measure = (rounds: number) => measureFaults(rounds, seed);
+    const kind = faultKinds.find((each) => each === values.kind);
+    const measure = (rounds: number) => measureFaults(rounds, seed, kind);
     await report({ measure, table: faultsTable, rounds: 1 }, values);
   } else {
     process.stderr.write(usage);

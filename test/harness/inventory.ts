@@ -33,7 +33,7 @@ export async function inventoryOf(host: Host, cgroupParent: string): Promise<str
   const script = `
     ${engine} containers list -q | sed 's/^/container /'
     ${engine} tasks list -q | sed 's/^/task /'
-    ip -o link show | sed -E 's/^[0-9]+: ([^:@]+).*/link \\1/'
+    ip -o link show | grep -vE ' (shbprobe|shoal-probe)@' | sed -E 's/^[0-9]+: ([^:@]+).*/link \\1/'
     ip -o address show scope global | sed -E 's/^[0-9]+: (\\S+) +\\S+ (\\S+).*/address \\2 on \\1/'
     ip rule show | sed 's/^/rule /'
     awk '$5 ~ "^/run/shoal/" { print "mount " $5 }' /proc/self/mountinfo

@@ -1,4 +1,5 @@
 import { vethName } from '../../agent/network/plan.ts';
+import { probeLink } from '../../agent/network/rules.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { interfaceName } from '../../src/spec/names.ts';
@@ -127,7 +128,7 @@ function compare(wished: Wished, nodeId: string, standing: Standing): string[] {
     values.filter((value) => !allowed.includes(value)).map((value) => `${kind} ${value} is left over`);
   const running = ids.map((id) => `${id} RUNNING`);
   const veths = here.flatMap(({ id, attachments }) => attachments.map((_, index) => vethName(id, index)));
-  const links = has('link').filter((name) => /^sh[vbx]/.test(name));
+  const links = has('link').filter((name) => /^sh[vbx]/.test(name) && name !== probeLink);
   const taskAddresses = current.flatMap(({ attachments }) => attachments.map(({ address }) => address));
   const virtual = wished.services.flatMap(({ endpoint }) => Object.values(endpoint?.virtualAddresses ?? {}));
   const bridges = wished.networks.flatMap(({ bridgeAddresses }) => Object.values(bridgeAddresses));

@@ -1,4 +1,5 @@
 /** A host's network driver in a process of its own. Arguments: host address, state folder, resolver file. */
+import { HostConditions } from '../../agent/conditions/conditions.ts';
 import { createHostNetwork } from '../../agent/network/host-network.ts';
 import type { NetworkAssignments, TaskNetwork } from '../../agent/network/network.ts';
 import { systemClock } from '../../src/util/clock.ts';
@@ -12,6 +13,12 @@ export type AssignmentLists = {
 };
 
 const [, , hostAddress = '', stateDirectory = '', resolverFile = ''] = process.argv;
+const log = createLogger({
+  level: 'warn',
+  now: () => systemClock.now(),
+  write: (line) => process.stderr.write(line),
+});
+const conditions = new HostConditions(log);
 const network = createHostNetwork({
   hostAddress,
   stateDirectory,
@@ -19,12 +26,10 @@ const network = createHostNetwork({
   vxlanPort: 4789,
   managerPorts: [2377],
   clock: systemClock,
-  log: createLogger({
-    level: 'warn',
-    now: () => systemClock.now(),
-    write: (line) => process.stderr.write(line),
-  }),
+  log,
+  conditions,
 });
+network.watch(() => undefined);
 
 function byId<T extends { id: string }>(values: T[]): Map<string, T> {
   return new Map(values.map((value) => [value.id, value]));
@@ -32,6 +37,7 @@ function byId<T extends { id: string }>(values: T[]): Map<string, T> {
 
 await serveLines({
   ready: () => Promise.resolve(),
+  conditions: () => Promise.resolve(conditions.list()),
   apply: (lists: AssignmentLists) =>
     network.apply({
       networks: byId(lists.networks),

@@ -93,6 +93,29 @@ async function flood({ server, name: asked, count }: { server: string; name: str
   return { sent: count, answered };
 }
 
+/** Answers what it was sent, some time after the client has closed its side. */
+async function serveSlowly({ port, delayMs }: { port: number; delayMs: number }): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    let asked = '';
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (bytes) => (asked += bytes.toString()));
+    socket.on('end', () => systemClock.after(delayMs, () => socket.end(`answer to ${asked}`)));
+  });
+  server.listen(port);
+  await once(server, 'listening');
+}
+
+/** Sends, closes its side, and waits for the answer. */
+async function askAndClose({ host, port, limitMs }: { host: string; port: number; limitMs: number }) {
+  const socket = connect({ host, port, allowHalfOpen: true });
+  socket.end('a question');
+  let answer = '';
+  socket.on('data', (bytes) => (answer += bytes.toString()));
+  await once(socket, 'end', { signal: AbortSignal.timeout(limitMs) });
+  socket.destroy();
+  return answer;
+}
+
 /** A resolver that knows one name. */
 async function resolve({ name: known, address }: { name: string; address: string }): Promise<void> {
   const udp = createSocket('udp4');
@@ -149,6 +172,8 @@ await serveLines({
     socket.send('hello');
     return nextMessage(socket, 'message');
   },
+  serveSlowly,
+  askAndClose,
   resolve,
   flood,
   query: (question: { server: string; name: string; type?: string; protocol?: 'udp' | 'tcp' }) =>

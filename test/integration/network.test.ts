@@ -1,5 +1,6 @@
 import { systemClock } from '../../src/util/clock.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LineProcess } from './network-rpc.ts';
 import { answers, servicePort, taskId, virtual, World } from './network-world.ts';
 
 const world = new World();
@@ -87,6 +88,37 @@ describe('published ports', () => {
     const first = await world.outside.call<string>('askFlow', { id: flow });
     expect(first).toMatch(/^web[12] 192\.0\.2\.100$/);
     expect(await world.outside.call('askFlow', { id: flow })).toBe(first);
+  });
+});
+
+describe('a connection of which the client has closed its side', () => {
+  const slowPort = 8_100;
+
+  beforeAll(async () => {
+    // The kernel's own times for this, which are one and two minutes, made short.
+    for (const host of world.hosts.hosts) {
+      await host.run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_timeout_close_wait=1');
+      await host.run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_timeout_fin_wait=1');
+    }
+    for (const name of ['web1', 'web2']) {
+      await world.programs[name]!.call('serveSlowly', { port: slowPort, delayMs: 4_000 });
+    }
+    const web = world.cluster.services.find(({ name }) => name === 'app_web')!;
+    web.ports!.push({ published: slowPort, target: slowPort, protocol: 'tcp' });
+    await world.sync();
+  });
+
+  test('gets its answer, however long that takes, by a virtual IP and by a published port', async () => {
+    const ask = (program: LineProcess, host: string) =>
+      program.call('askAndClose', { host, port: slowPort, limitMs: 10_000 });
+    const client = world.programs['client']!;
+    const asked = [
+      ask(client, virtual.web),
+      ask(client, virtual.web),
+      ...[0, 1, 2].map((index) => ask(world.outside, hostAddress(index))),
+      ask(world.onHost[2]!, '127.0.0.1'),
+    ];
+    expect(await Promise.all(asked)).toEqual(asked.map(() => 'answer to a question'));
   });
 });
 

@@ -65,12 +65,15 @@ test('an MTU is changed in place, and nothing else of the port', () => {
   expect(linkCommands(oneNetwork(), to)).toEqual({ ip: ['link set shxa mtu 1250'], bridge: [], bridges: [] });
 });
 
+function addressModes({ ip }: LinkCommands): string[] {
+  return ip.filter((line) => line.includes('addrgenmode'));
+}
+
 test('links with less than IPv6 needs are not asked about their IPv6 addresses, of which the kernel knows none', () => {
   const small = oneNetwork({ mtu: 1250 });
-  const of = ({ ip }: LinkCommands) => ip.filter((line) => line.includes('addrgenmode'));
-  expect(of(linkCommands(emptyLinks(), small))).toEqual([]);
-  expect(of(linkCommands(emptyLinks(), oneNetwork()))).toHaveLength(2);
-  expect(of(linkCommands(small, oneNetwork()))).toHaveLength(2);
+  expect(addressModes(linkCommands(emptyLinks(), small))).toEqual([]);
+  expect(addressModes(linkCommands(emptyLinks(), oneNetwork()))).toHaveLength(2);
+  expect(addressModes(linkCommands(small, oneNetwork()))).toHaveLength(2);
 });
 
 test('a bridge that is adopted keeps its MAC address untouched, for setting it loses the neighbours', () => {
@@ -136,8 +139,12 @@ test('text with a second command in it is given to nobody', async () => {
   const line = 'neigh del 10.64.0.9 dev shba\nlink del eth0';
   await expect(ipBatch([line])).rejects.toThrow('a command has to be one line');
   await expect(bridgeBatch([line])).rejects.toThrow('a command has to be one line');
-  for (const address of ['10.64.0.9 }\nflush ruleset\n', '10.64.0.9, 10.0.0.1', '10.64.0.9; flush ruleset']) {
+});
+
+test.each(['10.64.0.9 }\nflush ruleset\n', '10.64.0.9, 10.0.0.1', '10.64.0.9; flush ruleset'])(
+  'what is more than one element is given to nobody: %j',
+  (address) => {
     const to: Elements = new Map([['live', new Map([[address, '']])]]);
     expect(() => elementCommands(new Map(), to)).toThrow('an element has to be one');
-  }
-});
+  },
+);

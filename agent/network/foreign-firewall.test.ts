@@ -37,6 +37,7 @@ table inet firewalld {
 	}
 }
 `;
+
 const { chains, names } = parseChains(listed);
 const result = { outward: false, inward: true, dns: true };
 
@@ -52,6 +53,8 @@ test("other filters' chains are those of IPv4 that packets of containers meet", 
 });
 
 test('rules go where Docker leaves room for others, and else to the head of the chain itself', () => {
+  // A table that follows one of Docker's has none of its chains.
+  expect([...names].filter((name) => name.endsWith('DOCKER-USER'))).toEqual(['ip filter DOCKER-USER']);
   expect(chains.map((chain) => entranceOf(chain, names))).toEqual([
     'ip filter INPUT',
     'ip filter DOCKER-USER',

@@ -25,8 +25,11 @@ export function parseChains(text: string): { chains: ForeignChain[]; names: Read
   for (const line of text.split('\n')) {
     const head = /^table (\S+) (\S+) \{/u.exec(line);
     if (head) [, family = '', table = ''] = head;
-    name = /^\tchain (\S+) \{/u.exec(line)?.[1] ?? name;
-    names.add(`${family} ${table} ${name}`);
+    const chain = /^\tchain (\S+) \{/u.exec(line)?.[1];
+    if (chain !== undefined) {
+      name = chain;
+      names.add(`${family} ${table} ${name}`);
+    }
     const base = /^\t\ttype filter hook (forward|input) .*policy (\w+);/u.exec(line);
     if (!base || table === 'shoal' || !['ip', 'inet'].includes(family)) continue;
     chains.push({ family, table, name, hook: base[1] as ForeignChain['hook'], policy: base[2]! });

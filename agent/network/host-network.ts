@@ -260,6 +260,7 @@ class KernelNetwork implements HostNetwork {
     if (links.length > 0) this.#links.forget();
     if (filter.length > 0) this.#filter.forget();
     await this.#apply(this.#assignments);
+    this.#firewalls.changed();
   }
 
   #withNetworksInUse(assigned: ReadonlyMap<string, NetworkAssignment>): Map<string, NetworkAssignment> {

@@ -23,8 +23,8 @@ const usage = `Usage:
   npm run bench -- peer --binary PATH [--rounds N] [--json]   shoal config beside docker compose config
   npm run bench -- refusal [--rounds N] [--json] hostile files, until they are refused
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
+  npm run bench -- faults [--rounds N] [--seed S] [--kind ${faultKinds.join('|')}] [--json]   parts of hosts killed in the middle of an up, a scale, an update; networks of hosts broken under load
   npm run bench -- attack [--json]                a manager under attack: answers, sessions, memory
-  npm run bench -- faults [--rounds N] [--seed S] [--json]   parts of hosts killed in the middle of an up, a scale, an update
   npm run bench -- faults-address [--rounds N] [--seed S] [--json]   a host's own address and MTU changed and changed back
   npm run bench -- faults-engine [--rounds N] [--replicas N] [--only FAULT] [--seed S] [--json]   shims and containerd that stand still, many commands, many replicas
   npm run bench -- faults-disk [--rounds N] [--json]   a host's disk full or frozen, its agent stopped

@@ -187,7 +187,13 @@ export class EngineFaultRig {
   async #standing(): Promise<Map<string, string>> {
     const tasks = await this.#client.request<Task[]>('GET', '/tasks');
     const ids = new Set(tasks.filter((task) => task.application === application).map(({ id }) => id));
-    const containers = (await Promise.all(this.cluster.hosts.map(containersOf))).flat();
+    const limit = systemClock.monotonic() + convergeLimitMs;
+    let containers = (await Promise.all(this.cluster.hosts.map(containersOf))).flat();
+    // a shim that has just begun to answer again is not told of at once
+    while (containers.some(({ status }) => status === 'UNKNOWN') && systemClock.monotonic() < limit) {
+      await systemClock.sleep(pollMs);
+      containers = (await Promise.all(this.cluster.hosts.map(containersOf))).flat();
+    }
     return new Map(containers.filter(({ id }) => ids.has(id)).map(({ id, process }) => [id, process]));
   }
 

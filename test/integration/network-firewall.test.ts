@@ -38,7 +38,7 @@ async function everythingPasses(): Promise<void> {
 }
 
 test.each(Object.entries(drop))('%s lets pass what is ours, and all else as before', async (_, script) => {
-  const before = await sh('nft -s list ruleset');
+  const before = await sh('nft list tables');
   await sh(script);
   await waitFor(everythingPasses);
   await waitFor(async () => expect(await conditions()).toEqual([]));
@@ -46,7 +46,7 @@ test.each(Object.entries(drop))('%s lets pass what is ours, and all else as befo
   expect(tables).toMatch(/policy drop;/u);
   expect(tables.match(/comment "shoal"/gu)).toHaveLength(2);
   await sh('nft list tables | grep filter | sed "s/^/delete /" | nft -f -');
-  expect(await sh('nft -s list ruleset')).toBe(before);
+  expect(await sh('nft list tables')).toBe(before);
 });
 
 test('what drops all the same is told, with what to do, until it is gone', async () => {

@@ -19,7 +19,7 @@ import { ConditionWriter } from './conditions.ts';
 import { agentStalledMsMax } from './findings.ts';
 import { Hearing } from './hearing.ts';
 import { Session } from './session.ts';
-import { planSilence, type OwnHost } from './silence.ts';
+import { freshMs, planSilence, type OwnHost } from './silence.ts';
 import { StreamBroker } from './streams.ts';
 import { StatusWriter } from './writer.ts';
 
@@ -343,7 +343,9 @@ class SessionDispatcher implements Dispatcher {
     const own = ownHost?.() ?? { address: undefined, isAttached: true };
     const { plan, isLost } = planSilence(database.view, this.#hearing, own, clock.now());
     if (isLost && !this.#isLost) log.warn('no other host is heard: none of them is called down for that');
+    const isBack = this.#isLost && !isLost;
     this.#isLost = isLost;
+    if (isBack) return this.#hearing.regain(freshMs);
     for (const [change] of plan) {
       const { id: nodeId, status } = change!.object as Node;
       log.warn('node is down', { nodeId, why: status.message });

@@ -70,6 +70,15 @@ export class Hearing {
     }
   }
 
+  /** The manager hears again after it heard nobody: who is not heard yet has as long to come back as after its start. */
+  regain(freshMs: number): void {
+    for (const ear of [this.#unheard, ...this.#ears.values()]) {
+      if (this.#now - ear.since < freshMs) continue;
+      ear.since = this.#now;
+      ear.isClosed = true;
+    }
+  }
+
   absenceOf(nodeId: string): Absence {
     const { since, isClosed } = this.#ears.get(nodeId) ?? this.#unheard;
     return { silentMs: this.#now - since, isClosed };

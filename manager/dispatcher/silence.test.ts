@@ -4,7 +4,7 @@ import type { NodeState } from '../../src/spec/node.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
 import { Hearing, pausesExcusedMax } from './hearing.ts';
-import { crowdSilenceMs, loneSilenceMs, planSilence, type OwnHost } from './silence.ts';
+import { crowdSilenceMs, freshMs, loneSilenceMs, planSilence, type OwnHost } from './silence.ts';
 
 const lookMs = 200;
 const own: OwnHost = { address: '192.0.2.1', isAttached: true };
@@ -46,7 +46,9 @@ class Cluster {
       return sampleNode(id, { description, status: { state, since: 0, message: '' } });
     });
     const { plan, isLost } = planSilence(viewOf({ nodes }), this.hearing, this.own, 0);
+    const isBack = this.isLost && !isLost;
     this.isLost = isLost;
+    if (isBack) return this.hearing.regain(freshMs);
     for (const [change] of plan) {
       this.states.set(change!.object.id, 'down');
       this.hearing.calledDown(change!.object.id);
@@ -113,9 +115,10 @@ test('a manager that hears nobody has lost itself: nobody is down, not even much
   cluster.pass(2_000, ['own', 'a', 'b']);
   expect(cluster.pass(600_000, ['own']).size).toBe(0);
   expect(cluster.isLost).toBe(true);
-  // One of them is heard again: the other one is judged from then on as always.
-  cluster.pass(1_000, ['own', 'a']);
-  expect(cluster.isLost).toBe(false);
+  // One of them is heard again, and the other one has as long as after a start.
+  cluster.pass(agentReturnMs, ['own', 'a']);
+  expect([cluster.isLost, cluster.downAt.size]).toEqual([false, 0]);
+  cluster.pass(lookMs, ['own', 'a']);
   expect(cluster.downAt.keys().toArray()).toEqual(['b']);
 });
 
@@ -138,6 +141,7 @@ test('the only other host is not called down while the manager’s own network i
   cluster.own = { ...own, isAttached: false };
   expect(cluster.pass(60_000, ['own']).size).toBe(0);
   cluster.own = own;
+  expect(cluster.pass(agentReturnMs, ['own']).size).toBe(0);
   expect(cluster.pass(lookMs, ['own']).size).toBe(1);
 });
 

@@ -4,7 +4,7 @@ import type { Change, Plan, View } from '../store/objects.ts';
 import type { Hearing } from './hearing.ts';
 
 /** Every node beats more often than this: one that was heard within it shows that the manager itself can hear. */
-const freshMs = heartbeatIntervalMs * 2;
+export const freshMs = heartbeatIntervalMs * 2;
 /**
  * When the only other host falls silent, either of the two may be the one that is cut off, and nobody can say which.
  * Then it has as long as an agent that ended has to come back.

@@ -102,3 +102,16 @@ test('says where the managers are when there is none here, and that one here is 
   });
   expect(status).toBe(412);
 });
+
+test('a web page cannot drive the daemon', async () => {
+  const socketPath = join(directory, 'shoal.sock');
+  const status = await new Promise((resolve, reject) => {
+    const headers = { origin: 'http://evil.example' };
+    const request = http.request({ socketPath, path: `${localPrefix}/info`, headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on('error', reject).end();
+  });
+  expect(status).toBe(403);
+});

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { apiErrorOf, httpStatusOf } from '../../src/wire/api-error.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { refusePages } from '../../src/wire/origin.ts';
 import {
   localPrefix,
   type InitRequest,
@@ -73,6 +74,7 @@ export async function serveLocalApi(
 }
 
 async function answer(control: LocalControl, request: http.IncomingMessage, path: string): Promise<unknown> {
+  refusePages(request.headers);
   switch (`${request.method} ${path}`) {
     case 'GET /info':
       return await control.info();

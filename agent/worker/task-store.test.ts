@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
@@ -124,21 +123,4 @@ test('TaskStore goes on in memory while it cannot write, keeps nobody waiting, a
       ['b', local(1)],
     ]),
   );
-});
-
-test('TaskStore takes over the database of an earlier version', async () => {
-  const database = new DatabaseSync(join(directory, 'agent.db'));
-  database.exec(
-    'CREATE TABLE assignment (kind TEXT, id TEXT, value TEXT); CREATE TABLE task (id TEXT, value TEXT)',
-  );
-  database
-    .prepare('INSERT INTO assignment VALUES (?, ?, ?)')
-    .run('task', 'a', JSON.stringify(put('a').value));
-  database.prepare('INSERT INTO task VALUES (?, ?)').run('a', JSON.stringify(local(3)));
-  database.close();
-  await (await open()).close();
-  expect(() => statSync(join(directory, 'agent.db'))).toThrow('ENOENT');
-  const store = await open();
-  expect(store.assignments()).toEqual([put('a')]);
-  expect(store.tasks().get('a')).toEqual(local(3));
 });

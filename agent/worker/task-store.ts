@@ -1,6 +1,5 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf } from '../../src/util/errors.ts';
@@ -70,7 +69,6 @@ export class TaskStore {
     const { journal, lines } = await Journal.open(options.path);
     const store = new TaskStore(options, journal);
     for (const text of lines) store.#read(text);
-    if (lines.length === 0) await store.#importDatabase(`${dirname(options.path)}/agent.db`);
     return store;
   }
 
@@ -262,22 +260,6 @@ export class TaskStore {
         told(this.#options.path, error),
       );
     }
-  }
-
-  /** Takes over what an earlier version kept in a database. */
-  async #importDatabase(path: string): Promise<void> {
-    if (!(await stat(path).catch(() => undefined))) return;
-    const database = new DatabaseSync(path);
-    for (const row of database.prepare('SELECT kind, id, value FROM assignment').all()) {
-      this.#put(row['kind'] as Kind, String(row['id']), JSON.parse(String(row['value'])));
-    }
-    for (const row of database.prepare('SELECT id, value FROM task').all()) {
-      this.#put('local', String(row['id']), JSON.parse(String(row['value'])));
-    }
-    database.close();
-    await this.settled();
-    if (this.#isStuck) return; // the next start takes it over again
-    for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
   }
 }
 

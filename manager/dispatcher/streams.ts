@@ -4,7 +4,7 @@ import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 
 /** An agent that has not dialled back after this long is not going to. */
-const dialBackMs = 5_000;
+const dialBackMs = 15_000;
 /** Streams asked for and not yet dialled back, over all nodes. */
 const pendingMax = 1_000;
 

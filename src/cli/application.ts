@@ -6,6 +6,8 @@ import {
   type LoadOptions,
 } from '../compose/load.ts';
 import { renderDiagnostics } from '../compose/diagnostic.ts';
+import { applicationObjectsMax } from '../spec/defaults.ts';
+import { ShoalError } from '../util/errors.ts';
 import type { Context, ParsedArguments } from './command.ts';
 
 async function readStandardInput(): Promise<string> {
@@ -40,7 +42,12 @@ export async function readApplication(
   parsed: ParsedArguments,
   how: HowToRead = {},
 ): Promise<LoadedApplication> {
-  return told(context, await loadApplication({ ...(await loadOptions(context, parsed)), ...how }));
+  const loaded = told(context, await loadApplication({ ...(await loadOptions(context, parsed)), ...how }));
+  const excess = excessOf(loaded);
+  if (excess === undefined) return loaded;
+  throw new ShoalError('not_supported', `Cannot run ${loaded.canonical.name}: ${excess}`, {
+    next: 'Make several applications of it.',
+  });
 }
 
 /**
@@ -52,7 +59,21 @@ export async function readModel(
   parsed: ParsedArguments,
   how: HowToRead,
 ): Promise<LoadedModel> {
-  return told(context, await loadModel({ ...(await loadOptions(context, parsed)), ...how }));
+  const loaded = told(context, await loadModel({ ...(await loadOptions(context, parsed)), ...how }));
+  const excess = excessOf(loaded);
+  if (excess !== undefined) context.output.note(`warning: shoal up would refuse it: ${excess}`);
+  return loaded;
+}
+
+/** What is too much about the application for one transaction of the store; undefined when nothing is. */
+function excessOf({ canonical }: LoadedModel): string | undefined {
+  const { services, networks, volumes, secrets, configs } = canonical;
+  const made = [networks, volumes, secrets, configs].flatMap((table) =>
+    Object.values(table ?? {}).filter(({ external }) => external !== true),
+  );
+  const count = Object.keys(services).length + made.length;
+  if (count <= applicationObjectsMax) return undefined;
+  return `services, networks, volumes, secrets and configs are ${count} together, and an application has at most ${applicationObjectsMax}`;
 }
 
 function told<Loaded extends LoadedModel>(context: Context, loaded: Loaded): Loaded {

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startTestManager, until, type TestManager } from '../../manager/testing.ts';
 import { parseArguments } from './arguments.ts';
 import type { Context } from './command.ts';
+import { applicationObjectsMax } from '../spec/defaults.ts';
 import { command } from './commands/up.ts';
 
 /** Runs `shoal up` for the file against a manager that plans nothing. */
@@ -56,5 +57,16 @@ test('what only the manager takes exception to is no wrong use of the command, a
     message: expect.stringMatching(
       /^Cannot apply shop: task\.container\.workingDirectory of service web: .*4096/,
     ) as string,
+  });
+});
+
+test('an application that does not fit into one transaction is refused in words before anything is sent', async () => {
+  const services = Array.from({ length: applicationObjectsMax }, (_, index) => `  s${index}: { image: a }\n`);
+  const { ended } = await up(`name: shop\nservices:\n${services.join('')}`);
+  await expect(ended).rejects.toMatchObject({
+    code: 'not_supported',
+    message: expect.stringMatching(
+      /^Cannot run shop: .* are 1001 together, and an application has at most 1000$/,
+    ),
   });
 });

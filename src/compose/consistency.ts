@@ -1,5 +1,4 @@
 import { parseConstraint } from '../spec/constraint.ts';
-import { applicationObjectsMax } from '../spec/defaults.ts';
 import { parseSpread } from '../spec/spread.ts';
 import { ShoalError } from '../util/errors.ts';
 import { checks } from './checks.ts';
@@ -55,26 +54,12 @@ export function checkConsistency(
   checkNetworking(context);
   if (context.isFull()) return;
   checkNames(context);
-  checkCount(context);
   if (services.length === 0 && !diagnostics.hasErrors()) {
     // Compose takes a file that says anything; there may be none whose profile is active.
     const saysNothing = tree.kind !== 'map' || [...tree.entries.keys()].every((key) => key === 'version');
     const report = saysNothing ? complain : context.refuse;
     report(['services'], 'the application has no services', 'add one under services');
   }
-}
-
-function checkCount({ model, refuse }: Context): void {
-  const tables = [model.networks, model.volumes, model.secrets, model.configs].map((table) =>
-    Object.values(table ?? {}).filter(({ external }) => external !== true),
-  );
-  const objects = Object.keys(model.services).length + tables.flat().length;
-  if (objects <= applicationObjectsMax) return;
-  refuse(
-    ['services'],
-    `services, networks, volumes, secrets and configs are ${objects} together, and an application has at most ${applicationObjectsMax}`,
-    'make several applications of it',
-  );
 }
 
 function checkService(key: string, service: CanonicalService, context: Context): void {

@@ -97,7 +97,7 @@ const network: Attribute = object(
       }),
       cluster: 'both mean a network that reaches over all hosts',
     },
-    internal: boolean,
+    internal: { ...boolean, cluster: 'of their host its containers reach the DNS server alone' },
     labels,
     ipam: object({
       driver: runsOnly(text, 'default', { enum: ['default'] }),

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { applicationObjectsMax } from '../spec/defaults.ts';
 import { execStringBytesMax } from '../spec/exec-limits.ts';
 import { faultsOf, load, summary } from './fixtures.ts';
 
@@ -34,15 +33,5 @@ test('arguments and environment together have a limit, too', async () => {
   const [fault] = summary(await faultsOf(text, { environment: { BLOB: 'x'.repeat(100_000) } }));
   expect(fault).toMatch(
     /^4:5 services\.web\.environment: arguments and environment have 3,000,\d+ bytes together, and Linux takes at most 2,031,616 bytes/,
-  );
-});
-
-test('an application with more services and other objects than fit into one transaction is refused in words', async () => {
-  const many = (count: number) =>
-    `services:\n${Array.from({ length: count }, (_, index) => `  s${index}: { image: nginx }\n`).join('')}`;
-  await load(many(applicationObjectsMax - 1));
-  const [fault] = summary(await faultsOf(many(applicationObjectsMax)));
-  expect(fault).toMatch(
-    /^1:1 services: .* are 1001 together, and an application has at most 1000; make several/,
   );
 });

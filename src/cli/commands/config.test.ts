@@ -301,4 +301,14 @@ services:
   ])('refuses %j', async (words, code) => {
     await expect(configWithFile(...words)).rejects.toMatchObject({ code });
   });
+
+  it('says that up would refuse an application of too many objects, and prints it', async () => {
+    const many = join(directory, 'many.yaml');
+    const services = Array.from({ length: 1000 }, (_, index) => `  s${index}: { image: a }\n`);
+    await writeFile(many, `services:\n${services.join('')}`);
+    const { out, notes } = await config('-f', many);
+    expect(out).toContain('s999:');
+    expect(notes).toContain('shoal up would refuse it');
+    expect(notes).toContain('are 1001 together, and an application has at most 1000');
+  });
 });

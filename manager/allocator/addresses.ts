@@ -12,6 +12,7 @@ import {
 import type { Network } from '../../src/spec/network.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { cursorName, nextFree, usableAddresses, type Cursors, type Range } from './range.ts';
 
@@ -170,44 +171,46 @@ export function chooseVirtualSubnet(pool: Subnet, addresses: readonly number[]):
 }
 
 /** The addresses that services ask for by themselves, by the full name of the network. */
-export function fixedAddresses(view: View): Map<string, string[]> {
+export function fixedAddresses(view: View, faults: Faults): Map<string, string[]> {
   const fixed = new Map<string, string[]>();
-  for (const service of view.services.values()) {
+  faults.forEach('service', view.services.values(), (service) => {
     for (const { name, address } of service.spec.task.networks) {
       if (address === undefined) continue;
+      parseAddress(address); // or it is the networks that could not be worked with
       const others = fixed.get(name);
       if (others === undefined) fixed.set(name, [address]);
       else others.push(address);
     }
-  }
+  });
   return fixed;
 }
 
 /** The addresses of every network that has a subnet, with those in use noted. One pass over all tasks and services. */
-export function addressesInUse(view: View, cursors: Cursors): Map<string, NetworkAddresses> {
+export function addressesInUse(view: View, cursors: Cursors, faults: Faults): Map<string, NetworkAddresses> {
   const networks = new Map<string, NetworkAddresses>();
-  const fixed = fixedAddresses(view);
-  for (const network of view.networks.values()) {
+  const fixed = fixedAddresses(view, faults);
+  faults.forEach('network', view.networks.values(), (network) => {
     const { subnet } = network;
-    if (subnet === undefined) continue;
+    if (subnet === undefined) return;
     const kept = fixed.get(network.spec.name) ?? [];
     networks.set(network.id, new NetworkAddresses({ ...network, subnet }, kept, cursors));
-  }
-  for (const service of view.services.values()) {
+  });
+  faults.forEach('service', view.services.values(), (service) => {
     for (const [networkId, address] of Object.entries(service.endpoint?.virtualAddresses ?? {})) {
       networks.get(networkId)?.use(address, `service ${service.spec.name}`);
     }
-  }
+  });
   const newest = new Map<string, { task: Task; address: string }>();
-  for (const task of view.tasks.values()) {
+  faults.forEach('task', view.tasks.values(), (task) => {
     for (const { networkId, address } of task.attachments) {
+      parseAddress(address);
       const known = newest.get(networkId);
       if (known === undefined || isNewer(task, address, known)) newest.set(networkId, { task, address });
       if (isTerminal(task.status.state)) continue;
       if (isLost(task, view)) networks.get(networkId)?.keep(address);
       else networks.get(networkId)?.use(address, `task ${taskName(task)}`);
     }
-  }
+  });
   for (const [networkId, { address }] of newest) networks.get(networkId)?.startAfter(address);
   return networks;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { FaultLog, Faults } from '../store/isolate.ts';
 import type { Database } from '../store/objects.ts';
 import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
 import { AllocatorConcerns } from './concerns.ts';
@@ -21,9 +22,12 @@ const roundsMax = 20;
 /** The loop that writes what `planAllocation` plans, as long as this manager leads. */
 export function createAllocator({ database, clock, log }: AllocatorOptions): ViewLoop {
   let cursors: Cursors = new Map();
+  const faultLog = new FaultLog(log);
   const tick = async (signal: AbortSignal) => {
     for (let round = 0; round < roundsMax && !signal.aborted; round++) {
-      const next = allocate(database.view, clock.now(), cursors);
+      const faults = new Faults();
+      const next = allocate(database.view, clock.now(), cursors, faults);
+      faultLog.tell(faults);
       if (next.plan.length === 0) return;
       ({ cursors } = next);
       const { refused } = await database.writeEach(next.plan);

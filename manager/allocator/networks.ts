@@ -13,6 +13,8 @@ import { defaultAddressPool, defaultSubnetPrefix, firstVni } from '../../src/spe
 import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
+import { checkNetwork, checkNode } from '../store/damage.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { Plan, View } from '../store/objects.ts';
 import {
   addressesInUse,
@@ -30,21 +32,31 @@ const lastVni = 2 ** 24 - 1;
 const prefixMax = 28;
 
 /** Gives VNI, subnet and a bridge address for every node to the networks that lack them. Moves the cursors. */
-export function planNetworks(view: View, cursors: Cursors): Plan {
-  const carried = leastOverlayMtu(view.nodes.values());
-  const todo = [...view.networks.values()].filter(
-    (network) => !network.removing && lacks(network, view, carried),
-  );
+export function planNetworks(view: View, cursors: Cursors, faults: Faults): Plan {
+  const nodes = faults.filter('node', view.nodes.values(), (node) => {
+    checkNode(node);
+    return true;
+  });
+  const carried = leastOverlayMtu(nodes);
+  const todo = faults.filter('network', view.networks.values(), (network) => {
+    checkNetwork(network);
+    return !network.removing && lacks(network, view, carried);
+  });
   if (todo.length === 0) return [];
-  const subnets = new Subnets(view, cursors);
-  const addresses = once(() => addressesInUse(view, cursors));
+  const subnets = new Subnets(view, nodes, cursors, faults);
+  const addresses = once(() => addressesInUse(view, cursors, faults));
   const plan: Plan = [];
   const served = serveInTurn(todo.sort(byAge), (network) => subnets.takeFor(network));
   for (const { item: network, result } of served) {
     const mtuBytes = mtuOf(network, carried);
-    const changed = result.failed
-      ? withError(network, result.reason)
-      : withBridges(network, { ...result.place, ...(mtuBytes && { mtuBytes }) }, view, addresses, cursors);
+    const changed = faults.isolated('network', network.id, () => {
+      if (result.failed) return withError(network, result.reason);
+      const place = { ...result.place, ...(mtuBytes && { mtuBytes }) };
+      const kept = subnets.fixed().get(network.spec.name) ?? [];
+      const own =
+        addresses().get(network.id) ?? new NetworkAddresses({ ...network, ...place }, kept, cursors);
+      return withBridges(network, place, view, own);
+    });
     if (changed !== undefined) plan.push([{ kind: 'network', action: 'update', object: changed }]);
   }
   return plan;
@@ -73,13 +85,9 @@ function withBridges(
   network: Network,
   place: Place,
   view: View,
-  addressesOf: () => Map<string, NetworkAddresses>,
-  cursors: Cursors,
+  addresses: NetworkAddresses,
 ): Network | undefined {
   const { subnet } = place;
-  const kept = () => fixedAddresses(view).get(network.spec.name) ?? [];
-  const addresses =
-    addressesOf().get(network.id) ?? new NetworkAddresses({ ...network, ...place }, kept(), cursors);
   const bridgeAddresses: Record<string, string> = {};
   let allocationError: string | undefined;
   for (const node of [...view.nodes.values()].sort(byAge)) {
@@ -104,18 +112,21 @@ class Subnets {
   readonly #cursors: Cursors;
   readonly #used: { name: string; subnet: Subnet }[] = [];
   readonly #vnis = new Set<number>();
-  readonly #fixed: () => Map<string, string[]>;
+  readonly #nodes: readonly Node[];
+  /** Addresses that services ask for by themselves, by network. */
+  readonly fixed: () => Map<string, string[]>;
   readonly #hosts: HostNetworks;
 
-  constructor(view: View, cursors: Cursors) {
+  constructor(view: View, nodes: readonly Node[], cursors: Cursors, faults: Faults) {
     this.#view = view;
+    this.#nodes = nodes;
     this.#cursors = cursors;
-    this.#fixed = once(() => fixedAddresses(view));
-    this.#hosts = new HostNetworks(view.nodes.values());
-    for (const { spec, subnet, vni } of view.networks.values()) {
-      if (vni !== undefined) this.#vnis.add(vni);
+    this.fixed = once(() => fixedAddresses(view, faults));
+    this.#hosts = new HostNetworks(nodes);
+    faults.forEach('network', view.networks.values(), ({ spec, subnet, vni }) => {
+      if (vni !== undefined && Number.isInteger(vni)) this.#vnis.add(vni);
       if (subnet !== undefined) this.#used.push({ name: spec.name, subnet: parseSubnet(subnet) });
-    }
+    });
     // Without a cursor, as after a change of leader, it goes on after the highest VNI in use.
     const highest = Math.max(0, ...this.#vnis);
     if (!cursors.has(cursorName.vni) && highest > 0) cursors.set(cursorName.vni, highest);
@@ -159,7 +170,7 @@ class Subnets {
     if (!subnetContains(subnet, pool.base) || pool.prefix < subnet.prefix || pool.prefix > prefixMax) {
       throw new Error(`range ${range} is not a part of ${formatSubnet(subnet)} of a /${prefixMax} at least`);
     }
-    const addresses = [...reserved, ...(this.#fixed().get(name) ?? [])];
+    const addresses = [...reserved, ...(this.fixed().get(name) ?? [])];
     const virtual = chooseVirtualSubnet(pool, addresses.map(parseAddress));
     if (virtual === undefined) {
       throw new Error(`the fixed addresses leave no block of ${formatSubnet(pool)} for virtual IPs`);
@@ -223,7 +234,7 @@ class Subnets {
 
   /** A network that contains a host's own address would take the underlay's traffic. */
   #nodeIn(subnet: Subnet): Node | undefined {
-    return this.#view.nodes.values().find(({ description }) => {
+    return this.#nodes.find(({ description }) => {
       // A host may describe itself with an IPv6 address, which no subnet of ours contains.
       if (description === undefined || !/^[\d.]+$/.test(description.address)) return false;
       return subnetContains(subnet, parseAddress(description.address));

@@ -1,6 +1,7 @@
 import { dynamicPorts } from '../../src/spec/defaults.ts';
 import { portName, portsClash, type OpenPort } from '../../src/spec/port.ts';
 import type { AllocatedPort, PublishedPort, Service } from '../../src/spec/service.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { cursorName, nextFree, type Cursors, type Range } from './range.ts';
 
@@ -90,15 +91,15 @@ export class PublishedPorts {
   readonly #host = new Holders();
   readonly #cursors: Cursors;
 
-  constructor(view: View, cursors: Cursors) {
+  constructor(view: View, cursors: Cursors, faults: Faults) {
     this.#cursors = cursors;
-    for (const service of view.services.values()) {
+    faults.forEach('service', view.services.values(), (service) => {
       for (const port of keptPorts(service)) if (port) this.#ingress.add(port, service.spec.name);
       for (const port of service.spec.task.hostPorts) {
         if (typeof port.published === 'number')
           this.#host.add(opened(port, port.published), service.spec.name);
       }
-    }
+    });
   }
 
   /** Takes a port for the service; throws with the reason in words when it cannot be had. */

@@ -3,6 +3,8 @@ import { parseAddress, subnetContains, virtualSubnetOf } from '../../src/spec/ad
 import type { Network } from '../../src/spec/network.ts';
 import type { AllocatedPort, Service } from '../../src/spec/service.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
+import { damageOfNetwork, damageWords } from '../store/damage.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { Plan, View } from '../store/objects.ts';
 import { addressesInUse, type NetworkAddresses } from './addresses.ts';
 import { keptPorts, PublishedPorts } from './ports.ts';
@@ -11,15 +13,22 @@ import { byAge, once, serveInTurn, type Cursors } from './range.ts';
 type Endpoint = NonNullable<Service['endpoint']>;
 
 /** Gives every service its virtual IPs and published ports, or the reason why it has none. Moves the cursors. */
-export function planServices(view: View, cursors: Cursors): Plan {
-  const todo = [...view.services.values()].filter(
-    (service) => !service.removing && !isAllocated(service, view),
-  );
+export function planServices(view: View, cursors: Cursors, faults: Faults): Plan {
+  const todo = [...view.services.values()].filter((service) => {
+    // What the orchestrator does not plan is left as it is here as well.
+    if (service.removing || service.damage !== undefined) return false;
+    return faults.isolated('service', service.id, () => isAllocated(service, view)) !== true;
+  });
   if (todo.length === 0) return [];
-  const ports = new PublishedPorts(view, cursors);
-  const addresses = once(() => addressesInUse(view, cursors));
+  const ports = new PublishedPorts(view, cursors, faults);
+  const addresses = once(() => addressesInUse(view, cursors, faults));
   const plan: Plan = [];
-  const served = serveInTurn(todo.sort(byAge), (service) => allocateService(service, view, ports, addresses));
+  const served = serveInTurn(
+    todo.sort(byAge),
+    (service) =>
+      faults.isolated('service', service.id, () => allocateService(service, view, ports, addresses)) ??
+      leftAlone(service, faults),
+  );
   for (const { item: service, result } of served) {
     const { endpoint, allocationError } = result;
     if (isDeepStrictEqual(endpoint, service.endpoint) && allocationError === service.allocationError)
@@ -104,6 +113,12 @@ function allocateService(
   }
 }
 
+/** It keeps what it has, and says what could not be worked with. */
+function leftAlone({ id, endpoint }: Service, faults: Faults): Allocated {
+  const allocationError = damageWords(messageOf(faults.of('service', id)?.error));
+  return { failed: true, endpoint, allocationError };
+}
+
 function checkNetworks(service: Service, view: View): void {
   for (const { name } of service.spec.task.networks) {
     const reason = whyNoNetwork(name, view);
@@ -115,6 +130,8 @@ function checkNetworks(service: Service, view: View): void {
 export function whyNoNetwork(name: string, view: View): string | undefined {
   const network = view.networkByName(name);
   if (network === undefined) return `network ${name} does not exist`;
+  const damage = damageOfNetwork(network);
+  if (damage !== undefined) return damageWords(`network ${name}: ${damage}`);
   if (network.removing && network.subnet === undefined) return `network ${name} is being removed`;
   if (network.subnet !== undefined) return undefined;
   return network.allocationError === undefined

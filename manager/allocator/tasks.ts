@@ -1,5 +1,7 @@
 import { moveTask, taskName, type NetworkAttachment, type Task } from '../../src/spec/task.ts';
-import { assert } from '../../src/util/errors.ts';
+import { assert, messageOf } from '../../src/util/errors.ts';
+import { damageOfTask, damageWords } from '../store/damage.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { addressesInUse, type NetworkAddresses } from './addresses.ts';
 import { byAge, once, serveInTurn, type Cursors } from './range.ts';
@@ -9,14 +11,15 @@ import { whyNoNetwork } from './services.ts';
 const tasksPerGroup = 50;
 
 /** Takes new tasks to `pending` with their addresses, or says on them what they wait for. Moves the cursors. */
-export function planTasks(view: View, now: number, cursors: Cursors): Plan {
-  const todo = [...view.tasks.values()].filter(isNew);
+export function planTasks(view: View, now: number, cursors: Cursors, faults: Faults): Plan {
+  const todo = faults.filter('task', view.tasks.values(), isNew);
   if (todo.length === 0) return [];
-  const addresses = once(() => addressesInUse(view, cursors));
+  const addresses = once(() => addressesInUse(view, cursors, faults));
   const changes: Change[] = [];
-  for (const { result } of serveInTurn(todo.sort(byAge), (task) =>
-    allocateTask(task, view, now, addresses),
-  )) {
+  const serve = (task: Task) =>
+    faults.isolated('task', task.id, () => allocateTask(task, view, now, addresses)) ??
+    leftAlone(task, faults);
+  for (const { result } of serveInTurn(todo.sort(byAge), serve)) {
     if (result.task !== undefined) changes.push({ kind: 'task', action: 'update', object: result.task });
   }
   const groups: Plan = [];
@@ -30,13 +33,26 @@ export function isNew({ status, desiredState }: Task): boolean {
   return status.state === 'new' && (desiredState === 'ready' || desiredState === 'running');
 }
 
-/** The changed task, if anything changes; `failed`: it stays new. */
+interface Allocated {
+  /** It stays new. */
+  failed: boolean;
+  /** The changed task, if anything changes. */
+  task: Task | undefined;
+}
+
+/** It stays as it is, but for what could not be worked with. */
+function leftAlone(task: Task, faults: Faults): Allocated {
+  const { id } = task;
+  const message = damageWords(`task ${taskName(task)}: ${messageOf(faults.of('task', id)?.error)}`);
+  return { failed: true, task: faults.isolated('task', id, () => withMessage(task, message)) };
+}
+
 function allocateTask(
   task: Task,
   view: View,
   now: number,
   addresses: () => Map<string, NetworkAddresses>,
-): { failed: boolean; task: Task | undefined } {
+): Allocated {
   const reason = whyHeld(task, view) ?? whyNoAddress(task, view, addresses);
   if (reason !== undefined) return { failed: true, task: withMessage(task, reason) };
   const attachments = attachmentsOf(task, view, addresses);
@@ -48,6 +64,9 @@ function whyHeld(task: Task, view: View): string | undefined {
   const service = view.services.get(task.serviceId);
   if (service === undefined) return `service ${task.serviceName} does not exist`;
   if (service.removing) return `service ${task.serviceName} is being removed`;
+  if (service.damage !== undefined) return service.damage;
+  const damage = damageOfTask(task);
+  if (damage !== undefined) return damageWords(`task ${taskName(task)}: ${damage}`);
   const reasons = task.template.networks.map(({ name }) => whyNoNetwork(name, view));
   return service.allocationError ?? reasons.find((reason) => reason !== undefined);
 }

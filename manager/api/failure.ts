@@ -2,6 +2,7 @@ import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
 import { unreachable } from '../../src/util/errors.ts';
+import { damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
 
@@ -56,7 +57,11 @@ export class Failures {
     const { id, spec } = service;
     if (this.#known.has(id)) return this.#known.get(id);
     this.#known.set(id, undefined);
-    const reason = allocationFailure(this.#view, service) ?? updateFailure(service);
+    const reason =
+      damageReason(this.#view, service) ??
+      service.damage ??
+      allocationFailure(this.#view, service) ??
+      updateFailure(service);
     const failure = reason === undefined ? this.#laterFailure(service) : { reason, root: spec.name };
     this.#known.set(id, failure);
     return failure;

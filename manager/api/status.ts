@@ -3,6 +3,7 @@ import type { Service } from '../../src/spec/service.ts';
 import { awaitedUpdates } from '../../src/spec/following.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
+import { damageOfNode, damageOfTask, damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { Failures } from './failure.ts';
 import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
@@ -11,10 +12,10 @@ import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
 export function applicationStatus(view: View, name: string, now: number): ApplicationStatus | undefined {
   const failures = new Failures(view, now);
   const services = [...view.services.values()]
-    .filter(({ spec }) => spec.application === name)
+    .filter(({ spec }) => applicationOf(spec) === name)
     .sort((left, right) => (left.spec.name < right.spec.name ? -1 : 1))
     .map((service) => serviceStatus(view, service, failures));
-  const networks = [...view.networks.values()].filter(({ spec }) => spec.application === name);
+  const networks = [...view.networks.values()].filter(({ spec }) => applicationOf(spec) === name);
   const exists = services.length > 0 || networks.length > 0;
   if (!exists) return undefined;
   return { name, revision: view.revision, now, services, networks, nodes: nodesOf(view) };
@@ -30,7 +31,8 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
   const byName = new Map<string, ApplicationSummary>();
   const failures = new Failures(view, now);
   for (const service of view.services.values()) {
-    const name = service.spec.application;
+    const name = applicationOf(service.spec);
+    if (name === undefined) continue;
     const summary = byName.get(name) ?? { name, services: 0, running: 0, desired: 0 };
     const { running, desired } = serviceStatus(view, service, failures);
     byName.set(name, {
@@ -43,8 +45,15 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
   return [...byName.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 
+/** A damaged object may have no spec. */
+function applicationOf(spec: { application?: string } | undefined): string | undefined {
+  return spec?.application;
+}
+
 /** How far one service is. */
 export function serviceStatus(view: View, service: Service, failures: Failures): ServiceStatus {
+  const damage = damageReason(view, service);
+  if (damage !== undefined) return damagedStatus(view, service, damage);
   const all = [...view.tasksOfService(service.id)].sort(newestFirst);
   const slots = groupBySlot(all);
   const desired = desiredTasks(view, service, slots);
@@ -61,6 +70,22 @@ export function serviceStatus(view: View, service: Service, failures: Failures):
     converged: !service.removing && failure === undefined && running === desired && !pending,
     failure,
     tasks: all.filter((task) => isCurrent(task) || isNewestFailure(task, slots)),
+  };
+}
+
+/** Of a service of which not enough can be told to say more. */
+function damagedStatus(view: View, service: Service, failure: string): ServiceStatus {
+  const tasks = [...view.tasksOfService(service.id)].filter((task) => damageOfTask(task) === undefined);
+  const current = tasks.filter(isCurrent);
+  const running = current.filter(({ status }) => status.state === 'running').length;
+  const desired = Math.max(running, new Set(current.map(({ slot, nodeId }) => slot || nodeId)).size);
+  return {
+    service,
+    desired,
+    running,
+    converged: false,
+    failure: service.removing ? undefined : failure,
+    tasks: current,
   };
 }
 
@@ -96,8 +121,10 @@ function desiredTasks(view: View, service: Service, slots: Map<string, Task[]>):
   if (service.removing) return 0;
   if (mode.kind === 'replicated') return mode.replicas;
   const eligible = new GlobalNodes(service.spec, (name) => view.serviceByName(name)?.spec);
-  return [...view.nodes.values()].filter((node) =>
-    eligible.expects(node, slots.get(node.id)?.some(isCurrent) === true),
+  return [...view.nodes.values()].filter(
+    (node) =>
+      damageOfNode(node) === undefined &&
+      eligible.expects(node, slots.get(node.id)?.some(isCurrent) === true),
   ).length;
 }
 

@@ -1,9 +1,11 @@
+import { Faults } from '../store/isolate.ts';
 import type { ObjectKind, View, ViewChange } from '../store/objects.ts';
 import { AssignmentIndex } from './assignment-index.ts';
 import { planDrain, type Drains } from './drain.ts';
 import type { Fragment, Increment } from './fragment.ts';
 import type { SentState } from './knowledge.ts';
 import { addTo } from './sets.ts';
+import { SoundView } from './sound-view.ts';
 
 /** Nodes that are sent their complete sets at a time: after a storm of reconnections the others wait for their turn. */
 export const completesMax = 8;
@@ -28,11 +30,13 @@ export interface PassResult {
   overdue: string[];
   /** When to look again, in ms from now, if nothing happens before. */
   againInMs: number | undefined;
+  /** What could not be worked with: nodes go on with what they were told of it. */
+  faults: Faults;
 }
 
 /** Decides what each session is sent: from what has changed since the last pass, and from what its node has confirmed. */
 export class Assigner {
-  readonly #view: View;
+  readonly #view: SoundView;
   readonly #index: AssignmentIndex;
   readonly #recipients = new Map<string, Recipient>();
   /** How many nodes have not confirmed the removal of an endpoint, by task. */
@@ -44,8 +48,8 @@ export class Assigner {
 
   /** Knows the view as it is now; every change from here on must be noted. */
   constructor(view: View) {
-    this.#view = view;
-    this.#index = new AssignmentIndex(view);
+    this.#view = new SoundView(view);
+    this.#index = new AssignmentIndex(this.#view);
     const kinds = [
       ['network', view.networks],
       ['service', view.services],
@@ -57,8 +61,9 @@ export class Assigner {
     for (const [kind, objects] of kinds) this.#changed.set(kind, new Set(objects.keys()));
   }
 
-  note({ objects }: ViewChange): void {
-    for (const { kind, id } of objects) addTo(this.#changed, kind, id);
+  note(change: ViewChange): void {
+    this.#view.note(change);
+    for (const { kind, id } of change.objects) addTo(this.#changed, kind, id);
   }
 
   /** Whether a confirmation may let a task stop. */
@@ -90,7 +95,8 @@ export class Assigner {
     const changed = this.#changed;
     this.#changed = new Map();
     const listening = (nodeId: string) => this.#recipients.get(nodeId)?.wantsComplete === false;
-    const increments = this.#index.update(changed, listening);
+    const faults = new Faults();
+    const increments = this.#index.update(changed, listening, faults);
     for (const { nodeId, state } of this.#recipients.values()) {
       for (const taskId of state.removing(increments.get(nodeId)?.removedEndpoints ?? [])) {
         this.#unconfirmed.set(taskId, (this.#unconfirmed.get(taskId) ?? 0) + 1);
@@ -99,28 +105,27 @@ export class Assigner {
     const before = { drained: this.#drained, waiting: this.#waiting };
     const { drained, waiting, overdue, againInMs } = planDrain(
       this.#index.stopping.values(),
-      this.#knowledge(),
+      this.#knowledge(faults),
       before,
       now,
     );
     this.#drained = drained;
     this.#waiting = waiting;
     const news = [...drained].filter((taskId) => !before.drained.has(taskId));
-    this.#index.tellTasks(drained, news, increments, listening);
+    this.#index.tellTasks(drained, news, increments, listening, faults);
     for (const recipient of this.#recipients.values()) {
       const increment = increments.get(recipient.nodeId);
       if (increment !== undefined && !increment.isEmpty) recipient.advance(increment);
     }
     this.#complete();
-    return { drained, overdue, againInMs };
+    return { drained, overdue, againInMs, faults };
   }
 
-  #knowledge() {
+  #knowledge(faults: Faults) {
     const recipients = [...this.#recipients.values()];
     const unsettled = recipients.some(({ state, wantsComplete }) => wantsComplete || !state.isSettled);
-    const absent = [...this.#view.nodes.values()].some(
-      ({ id, status }) => status.state === 'ready' && !this.#recipients.has(id),
-    );
+    const ready = faults.filter('node', this.#view.nodes.values(), ({ status }) => status.state === 'ready');
+    const absent = ready.some(({ id }) => !this.#recipients.has(id));
     return { mayBeUsed: (taskId: string) => unsettled || this.#unconfirmed.has(taskId), absent };
   }
 

@@ -1,6 +1,7 @@
 import type { Node } from '../../src/spec/node.ts';
 import type { Config, Secret } from '../../src/spec/resource.ts';
 import type { Task } from '../../src/spec/task.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { ObjectKind, View } from '../store/objects.ts';
 import { isEndpoint, isLive, needsDrain, networkAssignment, stops } from './assignments.ts';
 import { Dirt, Pairs, Teller } from './dirt.ts';
@@ -56,16 +57,21 @@ export class AssignmentIndex {
    * Takes over what has changed in the view since the last update, but for the tasks' own assignments, and adds what the
    * nodes are to be told of it. `tellTasks` must follow.
    */
-  update(changed: Changed, listening: Listening): Increments {
+  update(changed: Changed, listening: Listening, faults: Faults): Increments {
     const dirt = new Dirt();
     const ids = (kind: ObjectKind) => changed.get(kind) ?? [];
-    for (const id of ids('secret')) this.#takeFile('secret', id, this.#view.secrets.get(id));
-    for (const id of ids('config')) this.#takeFile('config', id, this.#view.configs.get(id));
+    const each = (kind: ObjectKind, list: Iterable<string>, take: (id: string) => void) => {
+      for (const id of list) faults.isolated(kind, id, () => take(id));
+    };
+    each('secret', ids('secret'), (id) => this.#takeFile('secret', id, this.#view.secrets.get(id)));
+    each('config', ids('config'), (id) => this.#takeFile('config', id, this.#view.configs.get(id)));
     const services = new Set(ids('service'));
-    for (const id of ids('network')) for (const each of this.#takeNetwork(id, dirt)) services.add(each);
-    for (const id of services) this.#takeService(id, dirt);
-    for (const id of ids('task')) this.#takeTask(id, dirt);
-    for (const id of ids('node')) this.#takeNode(id, dirt);
+    each('network', ids('network'), (id) => {
+      for (const serviceId of this.#takeNetwork(id, dirt)) services.add(serviceId);
+    });
+    each('service', services, (id) => this.#takeService(id, dirt));
+    each('task', ids('task'), (id) => this.#takeTask(id, dirt));
+    each('node', ids('node'), (id) => this.#takeNode(id, dirt));
     const increments = new Increments();
     const teller = new Teller(dirt, increments, listening);
     this.#move(dirt);
@@ -81,6 +87,7 @@ export class AssignmentIndex {
     news: Iterable<string>,
     increments: Increments,
     listening: Listening,
+    faults: Faults,
   ): void {
     for (const id of news) this.#noteTask(id);
     const withFiles = new Set<NodeFacts>();
@@ -90,7 +97,8 @@ export class AssignmentIndex {
       for (const node of new Set([before, place])) {
         if (node === undefined || this.#nodes.get(node.id) !== node) continue;
         const increment = listening(node.id) ? increments.of(node.id) : undefined;
-        if (node.tellTask(id, this.#view, drained, increment)) withFiles.add(node);
+        const hasFiles = faults.isolated('task', id, () => node.tellTask(id, this.#view, drained, increment));
+        if (hasFiles === true) withFiles.add(node);
       }
       if (place?.tasks.has(id)) this.#placeOfTask.set(id, place);
       else this.#placeOfTask.delete(id);

@@ -3,6 +3,7 @@ import type { Network } from '../../src/spec/network.ts';
 import type { Secret } from '../../src/spec/resource.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
+import { Faults } from '../store/isolate.ts';
 import { viewOf, type ViewObjects } from '../store/view.ts';
 import { AssignmentIndex, type Changed } from './assignment-index.ts';
 import { assignmentsFromScratch } from './from-scratch.ts';
@@ -206,6 +207,7 @@ test('published ports lead to the network that has the default route of the serv
 test('a task that begins to run is told to others as an endpoint, and not to its own agent again', () => {
   const view = viewOf({ nodes, networks: [network('front', ['a', 'b'])], services: [web] });
   const index = new AssignmentIndex(view);
+  const faults = new Faults();
   const told = (...tasks: Task[]) => {
     for (const task of tasks) view.put('task', task);
     const all = new Set([...view.nodes.keys(), ...view.networks.keys(), ...view.services.keys()]);
@@ -216,8 +218,9 @@ test('a task that begins to run is told to others as an endpoint, and not to its
       ['network', all],
       ['service', all],
     ]);
-    const increments = index.update(changed, () => true);
-    index.tellTasks(new Set(), [], increments, () => true);
+    const increments = index.update(changed, () => true, faults);
+    index.tellTasks(new Set(), [], increments, () => true, faults);
+    expect([...faults]).toEqual([]);
     return increments.get('a');
   };
   told(placed(1, 'a', 'starting'));

@@ -10,6 +10,7 @@ import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { Random } from '../../src/util/random.ts';
 import { sessionProtocol, type AgentMessage, type StreamRequest } from '../../src/wire/session.ts';
+import { FaultLog } from '../store/isolate.ts';
 import type { Database } from '../store/objects.ts';
 import { Assigner } from './assigner.ts';
 import { checkAddress } from '../ca/addresses.ts';
@@ -84,6 +85,7 @@ class SessionDispatcher implements Dispatcher {
   readonly #conditions: ConditionWriter;
   readonly #assigning: Loop;
   readonly #listening: Loop;
+  readonly #faultLog: FaultLog;
   #isLost = false;
   #cancelLook: (() => void) | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -92,6 +94,7 @@ class SessionDispatcher implements Dispatcher {
   constructor(options: DispatcherOptions) {
     const { clock, log, random, database } = options;
     this.#options = options;
+    this.#faultLog = new FaultLog(log);
     this.#hearing = new Hearing(clock.monotonic(), lookIntervalMs);
     this.#newcomers = new Newcomers(clock);
     this.#assigner = new Assigner(database.view);
@@ -317,9 +320,10 @@ class SessionDispatcher implements Dispatcher {
       const node = database.view.nodes.get(session.nodeId);
       if (node === undefined) this.#end(session, 'the node was removed from the cluster');
       // Declared down while its agent was just coming back: it says hello again on a new session.
-      else if (node.status.state === 'down') this.#end(session, 'the node was declared down');
+      else if (isDown(node)) this.#end(session, 'the node was declared down');
     }
-    const { overdue, againInMs } = this.#assigner.pass(clock.monotonic());
+    const { overdue, againInMs, faults } = this.#assigner.pass(clock.monotonic());
+    this.#faultLog.tell(faults);
     for (const taskId of overdue)
       log.warn('stopping a task whose endpoint is not confirmed removed', { taskId });
     this.#cancelLook?.();
@@ -355,4 +359,9 @@ class SessionDispatcher implements Dispatcher {
     // A conflict needs no care: the next check looks again.
     await database.write(plan);
   }
+}
+
+/** A damaged node may have no status, and must not keep the others from being told. */
+function isDown({ status }: Partial<Node>): boolean {
+  return status?.state === 'down';
 }

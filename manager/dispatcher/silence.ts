@@ -1,5 +1,6 @@
 import { agentReturnMs, heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { Node } from '../../src/spec/node.ts';
+import { Faults } from '../store/isolate.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import type { Hearing } from './hearing.ts';
 
@@ -34,7 +35,8 @@ export interface OwnHost {
  * never reported stays unknown. `now` is for time stamps; silence is measured by `hearing`.
  */
 export function planSilence(view: View, hearing: Hearing, own: OwnHost, now: number): SilencePlan {
-  const ready = [...view.nodes.values()].filter(({ status }) => status.state === 'ready');
+  // One without a status, which is damaged, is not judged; the assigner's pass says so in the log.
+  const ready = new Faults().filter('node', view.nodes.values(), ({ status }) => status.state === 'ready');
   const isOwn = ({ description }: Node) => own.address !== undefined && description?.address === own.address;
   const others = ready.filter((node) => !isOwn(node));
   const hearsAnyone = others.some(({ id }) => {

@@ -1,5 +1,6 @@
 import { GlobalNodes } from '../../src/spec/global-nodes.ts';
 import type { Service } from '../../src/spec/service.ts';
+import { damageOfNode } from '../store/damage.ts';
 import type { Planning } from './planning.ts';
 import { Slot } from './slot.ts';
 import { withDesired } from './tasks.ts';
@@ -8,7 +9,7 @@ import { withDesired } from './tasks.ts';
 export interface WantedNodes {
   /** Slots of nodes that take tasks of the service now. */
   open: Slot[];
-  /** Slots that keep what they have; nothing new is made there (node down, paused, or not heard of yet). */
+  /** Slots that keep what they have; nothing new is made there (node down, paused, damaged, or not heard of yet). */
   kept: Slot[];
 }
 
@@ -24,6 +25,10 @@ export function chooseNodes(service: Service, slots: Map<string, Slot>, planning
   const eligible = new GlobalNodes(service.spec, (name) => planning.view.serviceByName(name)?.spec);
   for (const node of planning.view.nodes.values()) {
     const slot = slots.get(node.id);
+    if (damageOfNode(node) !== undefined) {
+      if (slot !== undefined) kept.push(slot);
+      continue;
+    }
     if (eligible.takes(node)) {
       open.push(slot ?? new Slot(node.id, { slot: 0, nodeId: node.id }, service));
     } else if (slot !== undefined) {

@@ -1,5 +1,6 @@
 import { anchorServices } from '../../src/spec/sharing.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { isCurrent, isUnplaced } from './tasks.ts';
 
@@ -11,13 +12,13 @@ export class Groups {
   /** Nodes of a leading service's tasks by slot; made when first asked for. */
   readonly #nodesBySlot = new Map<string, Map<number, Set<string>>>();
 
-  constructor(view: View) {
+  constructor(view: View, faults: Faults) {
     this.#view = view;
-    for (const { spec } of view.services.values()) {
+    faults.forEach('service', view.services.values(), ({ spec }) => {
       const { with: leader } = spec.task.placement;
-      if (leader === undefined) continue;
+      if (leader === undefined) return;
       for (const name of [spec.name, leader, ...anchorServices(spec.task)]) this.#names.add(name);
-    }
+    });
   }
 
   has(serviceName: string): boolean {

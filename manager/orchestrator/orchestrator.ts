@@ -2,6 +2,7 @@ import type { Clock } from '../../src/util/clock.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
+import { FaultLog, Faults } from '../store/isolate.ts';
 import type { Database, ObjectKind } from '../store/objects.ts';
 import { createViewLoop } from '../store/view-loop.ts';
 import { planReaping } from './reaper.ts';
@@ -38,7 +39,10 @@ const plannedLoops: readonly PlannedLoop[] = [
   {
     name: 'orchestrator removal',
     debounceMs: 20,
-    plan: ({ database }, _now, services) => ({ plan: planRemoval(database.view, services), due: new Map() }),
+    plan: ({ database }, _now, services) => {
+      const faults = new Faults();
+      return { plan: planRemoval(database.view, services, faults), due: new Map(), faults };
+    },
   },
   {
     name: 'orchestrator reaper',
@@ -71,6 +75,7 @@ const kinds: readonly ObjectKind[] = ['service', 'task', 'node', 'network'];
 function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestrator {
   const { database, clock, log } = options;
   const scope = new Scope(database.view);
+  const faultLog = new FaultLog(log);
   let cancelWake: (() => void) | undefined;
   let allAt = 0;
   const loop = createViewLoop({
@@ -91,13 +96,8 @@ function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestr
       const now = clock.now();
       const services = scope.take(now);
       try {
-        const { plan, due, faults = new Map() } = planned.plan(options, now, services);
-        for (const [serviceId, error] of faults) {
-          log.warn('a service cannot be planned and is left as it is', {
-            serviceId,
-            error: messageOf(error),
-          });
-        }
+        const { plan, due, faults = [] } = planned.plan(options, now, services);
+        faultLog.tell(faults);
         const { conflicts, refused } = await database.writeEach(plan);
         for (const error of refused) log.warn('a change cannot be written', { error: messageOf(error) });
         scope.set(services, due);

@@ -5,6 +5,8 @@ import { isTerminal, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
+import { damageOfNode } from '../store/damage.ts';
+import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { Groups } from './groups.ts';
 import { isCurrent } from './tasks.ts';
@@ -18,11 +20,11 @@ export class Planning {
   readonly #groups: Groups;
   #wakeAt: number | undefined;
 
-  constructor(view: View, now: number, random: Random) {
+  constructor(view: View, now: number, random: Random, faults = new Faults()) {
     this.view = view;
     this.now = now;
     this.random = random;
-    this.#groups = new Groups(view);
+    this.#groups = new Groups(view, faults);
   }
 
   /** When something of what was planned since the last question will be due that no change announces (ms). */
@@ -67,6 +69,8 @@ export class Planning {
     if (task.nodeId === undefined) return false;
     if (this.isGone(task)) return true;
     const node = this.view.nodes.get(task.nodeId)!;
+    // What its labels say is not known: what runs there stays.
+    if (damageOfNode(node) !== undefined) return false;
     if (node.availability === 'drain' || !this.satisfies(node, task.template.placement.constraints, true)) {
       return true;
     }

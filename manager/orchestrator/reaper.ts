@@ -1,6 +1,8 @@
 import type { Node } from '../../src/spec/node.ts';
 import { isTerminal, moveTask, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
+import { damageOfTask } from '../store/damage.ts';
+import { Faults } from '../store/isolate.ts';
 import type { Change, View } from '../store/objects.ts';
 import { surplusInAll, surplusInSlots } from './history.ts';
 import { servicesIn, tasksIn, type Services } from './scope.ts';
@@ -30,8 +32,9 @@ export const forgetUnconnectedAfterMs = 60 * 60 * 1000;
 export function planReaping(view: View, now: number, services?: Services): TimedPlan {
   const changes: Change[] = [];
   const due = new Map<string, number>();
+  const faults = new Faults();
   const deleted = new Set<string>();
-  for (const task of tasksIn(view, services)) {
+  faults.forEach('task', tasksIn(view, services), (task) => {
     const fate = fateOf(task, view, now);
     if (fate.kind === 'delete') {
       deleted.add(task.id);
@@ -41,13 +44,16 @@ export function planReaping(view: View, now: number, services?: Services): Timed
     } else if (fate.kind === 'wait') {
       due.set(task.serviceId, Math.min(due.get(task.serviceId) ?? Infinity, fate.untilMs));
     }
-  }
-  const surplus = new Set(
-    [...servicesIn(view, services)].flatMap(({ id }) => surplusInSlots(view.tasksOfService(id))),
-  );
+  });
+  const surplus = new Set<Task>();
+  faults.forEach('service', servicesIn(view, services), ({ id }) => {
+    for (const task of surplusInSlots(view.tasksOfService(id))) surplus.add(task);
+  });
   if (services === undefined) {
-    for (const task of surplusInAll(view.tasks.values())) surplus.add(task);
-    for (const object of unconnected(view, now)) changes.push({ kind: 'node', action: 'delete', object });
+    const ended = faults.filter('task', view.tasks.values(), ({ status }) => isTerminal(status.state));
+    for (const task of surplusInAll(ended)) surplus.add(task);
+    for (const object of unconnected(view, now, faults))
+      changes.push({ kind: 'node', action: 'delete', object });
   }
   for (const task of surplus) {
     if (!deleted.has(task.id)) changes.push({ kind: 'task', action: 'delete', object: task });
@@ -55,7 +61,7 @@ export function planReaping(view: View, now: number, services?: Services): Timed
   // Each on its own: one that is taken up again in this moment is not deleted, and keeps no other.
   const templates = services === undefined ? view.unusedTemplates() : [];
   const unused = templates.map((object): Change[] => [{ kind: 'template', action: 'delete', object }]);
-  return { plan: [...inGroups(changes), ...unused], due };
+  return { plan: [...inGroups(changes), ...unused], due, faults };
 }
 
 type Fate =
@@ -66,6 +72,8 @@ type Fate =
 
 function fateOf(task: Task, view: View, now: number): Fate {
   const vanishing = task.desiredState === 'remove';
+  // No agent can be told of it, and none has anything to say: it ends there with its assignment.
+  if (vanishing && damageOfTask(task) !== undefined) return { kind: 'delete' };
   if (isTerminal(task.status.state)) return vanishing ? { kind: 'delete' } : { kind: 'keep' };
   if (isUnplaced(task)) {
     if (vanishing) return { kind: 'delete' };
@@ -95,8 +103,10 @@ function orphaned(task: Task, now: number): Task {
   return { ...task, status: moveTask(task.status, next, 'manager') };
 }
 
-function unconnected(view: View, now: number): Node[] {
-  return [...view.nodes.values()].filter(
+function unconnected(view: View, now: number, faults: Faults): Node[] {
+  return faults.filter(
+    'node',
+    view.nodes.values(),
     ({ role, status, description, createdAt }) =>
       role !== 'manager' &&
       status.state === 'unknown' &&

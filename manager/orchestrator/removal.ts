@@ -1,5 +1,7 @@
 import type { Network } from '../../src/spec/network.ts';
+import type { TaskTemplate } from '../../src/spec/service.ts';
 import { isTerminal } from '../../src/spec/task.ts';
+import { Faults } from '../store/isolate.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { servicesIn, tasksIn, type Services } from './scope.ts';
 import { inGroups, withDesired } from './tasks.ts';
@@ -9,10 +11,10 @@ import { inGroups, withDesired } from './tasks.ts';
  * service goes, and a network goes with the last task and service that uses it. Tasks whose service does not exist
  * (made while it was being removed) vanish too.
  */
-export function planRemoval(view: View, services?: Services): Plan {
+export function planRemoval(view: View, services?: Services, faults = new Faults()): Plan {
   const changes: Change[] = [];
-  for (const service of servicesIn(view, services)) {
-    if (!service.removing) continue;
+  faults.forEach('service', servicesIn(view, services), (service) => {
+    if (!service.removing) return;
     let tasks = 0;
     for (const task of view.tasksOfService(service.id)) {
       tasks++;
@@ -20,28 +22,45 @@ export function planRemoval(view: View, services?: Services): Plan {
       if (object !== task) changes.push({ kind: 'task', action: 'update', object });
     }
     if (tasks === 0) changes.push({ kind: 'service', action: 'delete', object: service });
-  }
-  for (const task of tasksIn(view, services)) {
-    if (view.services.has(task.serviceId)) continue;
+  });
+  faults.forEach('task', tasksIn(view, services), (task) => {
+    if (view.services.has(task.serviceId)) return;
     const object = withDesired(task, 'remove');
     if (object !== task) changes.push({ kind: 'task', action: 'update', object });
-  }
-  for (const network of unusedNetworks(view)) {
+  });
+  for (const network of unusedNetworks(view, faults)) {
     changes.push({ kind: 'network', action: 'delete', object: network });
   }
   return inGroups(changes);
 }
 
-function unusedNetworks(view: View): Network[] {
+function unusedNetworks(view: View, faults: Faults): Network[] {
   const removing = [...view.networks.values()].filter((network) => network.removing);
   if (removing.length === 0) return [];
   const used = new Set<string>();
-  for (const { spec } of view.services.values()) for (const { name } of spec.task.networks) used.add(name);
-  for (const { template, attachments, status } of view.tasks.values()) {
+  /** Applications of which something cannot tell its networks: theirs stay for as long. */
+  const unclear = new Set<string | undefined>();
+  faults.forEach('service', view.services.values(), (service) => {
+    if (faults.isolated('service', service.id, () => noteUse(service.spec.task, used))) return;
+    unclear.add(service.spec.application);
+  });
+  faults.forEach('task', view.tasks.values(), (task) => {
     // What has ended has left its networks, also while it is remembered.
-    if (isTerminal(status.state)) continue;
-    for (const { name } of template.networks) used.add(name);
-    for (const { networkId } of attachments) used.add(networkId);
-  }
-  return removing.filter((network) => !used.has(network.id) && !used.has(network.spec.name));
+    if (isTerminal(task.status.state)) return;
+    const isClear = faults.isolated('task', task.id, () => {
+      for (const { networkId } of task.attachments) used.add(networkId);
+      return noteUse(task.template, used);
+    });
+    if (isClear !== true) unclear.add(task.application);
+  });
+  return faults.filter(
+    'network',
+    removing,
+    ({ id, spec }) => !used.has(id) && !used.has(spec.name) && !unclear.has(spec.application),
+  );
+}
+
+function noteUse({ networks }: TaskTemplate, used: Set<string>): true {
+  for (const { name } of networks) used.add(name);
+  return true;
 }

@@ -1,6 +1,7 @@
 import type { Service } from '../../src/spec/service.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
 import type { Task } from '../../src/spec/task.ts';
+import { Faults } from '../store/isolate.ts';
 import type { View, ViewChange } from '../store/objects.ts';
 
 /** The services that a pass looks at, by id, whether they exist or only have tasks; undefined: all there are. */
@@ -97,7 +98,12 @@ export class Scope {
 }
 
 /** The names of services that the service stands on, waits for, or runs beside, with its own. */
-function namesOf({ spec }: Service): string[] {
+function namesOf(service: Service): string[] {
+  const names = new Faults().isolated('service', service.id, () => relatedNames(service));
+  return names ?? [`damaged ${service.id}`]; // the planner says what is wrong with it
+}
+
+function relatedNames({ spec }: Service): string[] {
   const { with: leader } = spec.task.placement;
   const others = [...anchorServices(spec.task), ...spec.dependsOn.map(({ service }) => service)];
   return [spec.name, ...others, ...(leader === undefined ? [] : [leader])];
@@ -117,13 +123,14 @@ function relatedServices(services: readonly Service[]): Map<string, ReadonlySet<
     return root;
   };
   for (const service of services) {
-    for (const name of namesOf(service)) {
-      const [root, other] = [rootOf(service.spec.name), rootOf(name)];
+    const names = namesOf(service);
+    for (const name of names) {
+      const [root, other] = [rootOf(names[0]!), rootOf(name)];
       if (root !== other) parents.set(other, root);
     }
   }
   const related = new Map<string, ReadonlySet<string>>();
-  for (const group of Map.groupBy(services, ({ spec }) => rootOf(spec.name)).values()) {
+  for (const group of Map.groupBy(services, (service) => rootOf(namesOf(service)[0]!)).values()) {
     if (group.length === 1) continue;
     const ids = new Set(group.map(({ id }) => id));
     for (const id of ids) related.set(id, ids);

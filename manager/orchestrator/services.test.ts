@@ -124,7 +124,8 @@ test('a service whose object is damaged is left as it is, and all others are pla
   damaged.spec = { ...damaged.spec, mode: undefined as never };
   const view = viewOf({ nodes: [node('n1')], services: [damaged, service()] });
   const { plan, faults } = planServices(view, 0, random);
-  expect([...faults!.keys()]).toEqual(['damaged']);
+  expect(faults!.of('service', 'damaged')).toBeDefined();
+  expect([...faults!].length).toBe(1);
   expect(plan.flat().length).toBeGreaterThan(0);
 });
 

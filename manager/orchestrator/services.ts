@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Service } from '../../src/spec/service.ts';
-import { unreachable } from '../../src/util/errors.ts';
+import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
+import { damageReason, damageWords } from '../store/damage.ts';
+import { Faults } from '../store/isolate.ts';
 import { followUpdates } from './following.ts';
 import { chooseNodes } from './global.ts';
 import { Planning } from './planning.ts';
@@ -16,8 +18,8 @@ import { decideUpdate } from './update.ts';
 export interface TimedPlan {
   plan: Plan;
   due: ReadonlyMap<string, number>;
-  /** Services that could not be planned, and why: they are left as they are, and keep no other from being planned. */
-  faults?: ReadonlyMap<string, unknown>;
+  /** What could not be planned: it is left as it is, and keeps nothing else from being planned. */
+  faults?: Faults;
 }
 
 /**
@@ -26,35 +28,49 @@ export interface TimedPlan {
  * date as they are, update statuses and rollbacks.
  */
 export function planServices(view: View, now: number, random: Random, services?: Services): TimedPlan {
-  const planning = new Planning(view, now, random);
+  const faults = new Faults();
+  const planning = new Planning(view, now, random, faults);
   const plan: Plan = [];
   const due = new Map<string, number>();
-  const faults = new Map<string, unknown>();
   /** Changes that need nothing else to make sense. */
   const loose: Change[] = [];
   for (const service of servicesIn(view, services)) {
     if (service.removing) continue;
-    let planned: ReturnType<typeof planService>;
-    try {
-      planned = planService(service, planning);
-    } catch (error) {
-      faults.set(service.id, error);
-      planning.takeWakeAt();
-      continue;
-    }
-    const { slots, changed = followUpdates(service, view) } = planned;
+    const planned = faults.isolated('service', service.id, () => changesOf(service, planning));
     const wakeAt = planning.takeWakeAt();
+    const changed = withDamage(planned?.changed ?? service, faults);
+    if (changed !== service) plan.push([{ kind: 'service', action: 'update', object: changed }]);
+    if (planned === undefined) continue;
     if (wakeAt !== undefined) due.set(service.id, wakeAt);
-    if (changed !== undefined) plan.push([{ kind: 'service', action: 'update', object: changed }]);
-    for (const slot of slots) {
-      const changes = slot.changes();
-      if (changes.length === 0) continue;
+    for (const changes of planned.slots) {
       if (changes.length === 1 && changes[0]!.action === 'create') loose.push(...changes);
       else plan.push(...inGroups(changes));
     }
   }
   plan.push(...inGroups(loose));
   return { plan, due, faults };
+}
+
+/** What is planned for one service, and for each of its slots. Throws when what is stored of it is damaged. */
+function changesOf(
+  service: Service,
+  planning: Planning,
+): { slots: Change[][]; changed?: Service | undefined } {
+  const { view } = planning;
+  const reason = damageReason(view, service);
+  if (reason !== undefined) throw new ShoalError('failed_precondition', reason);
+  const { slots, changed = followUpdates(service, view) } = planService(service, planning);
+  return { slots: [...slots].map((slot) => slot.changes()).filter(({ length }) => length > 0), changed };
+}
+
+/** The service with the reason why it cannot be planned; the same object when nothing is new. */
+function withDamage(service: Service, faults: Faults): Service {
+  const error = faults.of('service', service.id)?.error;
+  const reason = error instanceof ShoalError && error.code === 'failed_precondition';
+  const damage = error === undefined ? undefined : reason ? error.message : damageWords(messageOf(error));
+  if (damage === service.damage) return service;
+  const { damage: _before, ...rest } = service;
+  return damage === undefined ? rest : { ...rest, damage };
 }
 
 function planService(service: Service, planning: Planning): { slots: Iterable<Slot>; changed?: Service } {

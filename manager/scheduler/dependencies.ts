@@ -1,6 +1,7 @@
 import type { Dependency, Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
 import { unreachable } from '../../src/util/errors.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { Plan, View } from '../store/objects.ts';
 
 /** The services whose dependencies hold as of now, and what the others wait for, by service id. */
@@ -10,18 +11,18 @@ export interface DependencyPlan {
 }
 
 /** Looks at every service whose dependencies have not held so far. */
-export function planDependencies(view: View): DependencyPlan {
+export function planDependencies(view: View, faults: Faults): DependencyPlan {
   const plan: Plan = [];
   const waiting = new Map<string, string>();
-  for (const service of view.services.values()) {
-    if (service.dependenciesMet || service.removing) continue;
+  faults.forEach('service', view.services.values(), (service) => {
+    if (service.dependenciesMet || service.removing || service.damage !== undefined) return;
     const reason = unmetDependencies(service, view);
     if (reason !== undefined) waiting.set(service.id, reason);
     else if (service.endpoint !== undefined) {
       // Not before: the allocator is about to write the same new service, and one of the two would meet a conflict.
       plan.push([{ kind: 'service', action: 'update', object: { ...service, dependenciesMet: true } }]);
     }
-  }
+  });
   return { plan, waiting };
 }
 

@@ -6,6 +6,7 @@ import { portName, portsClash } from '../../src/spec/port.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { connectedOverlap } from '../../src/spec/underlay.ts';
 import { assert } from '../../src/util/errors.ts';
+import { damageOfNode, damageOfServiceObject } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { fixedHostPorts, type NodeUse } from './node-use.ts';
 
@@ -47,6 +48,8 @@ const keepingAway = (Object.keys(nodeConditions) as NodeConditionType[]).filter(
 );
 
 const stateFilters: Filter[] = [
+  // First, for the others rely on what it says.
+  { explain: 'stored node object damaged', fits: ({ node }) => damageOfNode(node) === undefined },
   { explain: 'not ready', fits: ({ node }) => node.status.state === 'ready' },
   ...keepingAway.map((type) => ({
     explain: type,
@@ -118,7 +121,7 @@ function hostPortFilters(serviceId: string, template: TaskTemplate, view: View):
   const wanted = fixedHostPorts(template.hostPorts);
   if (wanted.length === 0) return [];
   const ingress = [...view.services.values()]
-    .filter((service) => service.id !== serviceId)
+    .filter((service) => service.id !== serviceId && damageOfServiceObject(service) === undefined)
     .flatMap((service) => service.endpoint?.ports ?? []);
   return wanted.map((port) => {
     const isPublished = ingress.some((other) => portsClash(other, port));

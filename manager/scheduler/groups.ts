@@ -1,6 +1,7 @@
 import type { Resources, Service, TaskTemplate } from '../../src/spec/service.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { filtersFor, type Filter } from './filters.ts';
 import type { NodeUse } from './node-use.ts';
@@ -21,18 +22,20 @@ export class Groups {
   /** Tasks whose end is known by that of others that ended with them, though it has not been told yet. */
   readonly #ended = new Set<string>();
 
-  constructor(view: View) {
+  constructor(view: View, faults: Faults) {
     this.#view = view;
-    for (const service of view.services.values()) {
+    faults.forEach('service', view.services.values(), (service) => {
       const { with: leader } = service.spec.task.placement;
-      if (leader === undefined || service.removing) continue;
+      if (leader === undefined || service.removing) return;
       const others = this.#followers.get(leader);
       if (others === undefined) this.#followers.set(leader, [service]);
       else others.push(service);
-    }
+    });
     for (const [leader, followers] of this.#followers) {
       const leading = view.serviceByName(leader);
-      for (const service of [...followers, ...(leading ? [leading] : [])]) this.#sortTasks(service);
+      for (const service of [...followers, ...(leading ? [leading] : [])]) {
+        faults.forEach('task', view.tasksOfService(service.id), (task) => this.#sortTask(service, task));
+      }
     }
   }
 
@@ -124,18 +127,16 @@ export class Groups {
     return sum;
   }
 
-  #sortTasks(service: Service): void {
-    for (const task of this.#view.tasksOfService(service.id)) {
-      const { endedWith } = task.status;
-      if (endedWith !== undefined && Object.values(task.anchors ?? {}).includes(endedWith)) {
-        this.#ended.add(endedWith);
-      }
-      if (!isPlaced(task)) continue;
-      const key = slotKey(service, task.slot === 0 ? (task.nodeId ?? '') : task.slot);
-      const others = this.#tasks.get(key);
-      if (others === undefined) this.#tasks.set(key, [task]);
-      else others.push(task);
+  #sortTask(service: Service, task: Task): void {
+    const { endedWith } = task.status;
+    if (endedWith !== undefined && Object.values(task.anchors ?? {}).includes(endedWith)) {
+      this.#ended.add(endedWith);
     }
+    if (!isPlaced(task)) return;
+    const key = slotKey(service, task.slot === 0 ? (task.nodeId ?? '') : task.slot);
+    const others = this.#tasks.get(key);
+    if (others === undefined) this.#tasks.set(key, [task]);
+    else others.push(task);
   }
 
   /** Whether a task of that slot, not on its way out, is on the node. */

@@ -5,18 +5,19 @@ import {
   showsInitialised,
 } from '../../src/spec/initialisation.ts';
 import { taskName, type Task } from '../../src/spec/task.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { Plan, View } from '../store/objects.ts';
 
 /** Notes on each service the latest version whose init containers have ended well, so that they never run again for it. */
-export function planInitialisation(view: View): Plan {
+export function planInitialisation(view: View, faults: Faults): Plan {
   const plan: Plan = [];
-  for (const service of view.services.values()) {
-    if (service.removing || !initialisesOnce(service.spec.task)) continue;
+  faults.forEach('service', view.services.values(), (service) => {
+    if (service.removing || !initialisesOnce(service.spec.task)) return;
     const passed = Iterator.from(view.tasksOfService(service.id)).filter(showsInitialised);
     const initialisedVersion = passed.reduce((latest, task) => Math.max(latest, task.specVersion), 0);
-    if (isInitialised(service, initialisedVersion)) continue;
+    if (isInitialised(service, initialisedVersion)) return;
     plan.push([{ kind: 'service', action: 'update', object: { ...service, initialisedVersion } }]);
-  }
+  });
   return plan;
 }
 

@@ -2,6 +2,7 @@ import type { Node } from '../../src/spec/node.ts';
 import type { OpenPort } from '../../src/spec/port.ts';
 import type { PublishedPort, Resources } from '../../src/spec/service.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 
 /** The fixed ones of a task's host-mode ports; the agent finds free ones for the others. */
@@ -58,11 +59,13 @@ export class NodeUse {
   }
 
   add(task: Task): void {
+    // First what needs no template: a damaged task counts as far as it can be read.
+    if (task.desiredState !== 'shutdown' && task.desiredState !== 'remove') {
+      this.tasks++;
+      this.#tasksByService.set(task.serviceId, this.tasksOf(task.serviceId) + 1);
+    }
     this.#take(task.template.reservations, 1);
     this.hostPorts.push(...fixedHostPorts(task.template.hostPorts), ...(task.status.hostPorts ?? []));
-    if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return;
-    this.tasks++;
-    this.#tasksByService.set(task.serviceId, this.tasksOf(task.serviceId) + 1);
   }
 
   #take({ nanoCpus = 0, memoryBytes = 0 }: Resources, sign: 1 | -1): void {
@@ -72,13 +75,13 @@ export class NodeUse {
 }
 
 /** The use of every node, in the order of ids. Tasks count from their assignment until they have ended. */
-export function nodeUses(view: View): Map<string, NodeUse> {
+export function nodeUses(view: View, faults: Faults): Map<string, NodeUse> {
   const nodes = [...view.nodes.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
   const uses = new Map(nodes.map((node) => [node.id, new NodeUse(node)]));
-  for (const task of view.tasks.values()) {
+  faults.forEach('task', view.tasks.values(), (task) => {
     const { state } = task.status;
-    if (task.nodeId === undefined || isTerminal(state) || compareTaskStates(state, 'assigned') < 0) continue;
+    if (task.nodeId === undefined || isTerminal(state) || compareTaskStates(state, 'assigned') < 0) return;
     uses.get(task.nodeId)?.add(task);
-  }
+  });
   return uses;
 }

@@ -1,6 +1,8 @@
 import type { Service } from '../../src/spec/service.ts';
-import { moveTask, type Task } from '../../src/spec/task.ts';
+import { moveTask, taskName, type Task } from '../../src/spec/task.ts';
 import { assert, codeOf, messageOf } from '../../src/util/errors.ts';
+import { damageOfNode, damageOfTask, damageWords } from '../store/damage.ts';
+import { Faults } from '../store/isolate.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import { Balance } from './balance.ts';
 import { planDependencies } from './dependencies.ts';
@@ -23,33 +25,37 @@ const tasksPerGroup = 50;
  * What the scheduler should write now: pending tasks to the nodes that suit them best, on the others the reason why they
  * wait, which services' dependencies hold, and where volumes have data.
  */
-export function planSchedule(view: View, now: number): Plan {
-  const { plan: met, waiting } = planDependencies(view);
-  const plan: Plan = [...met, ...planInitialisation(view), ...planVolumes(view)];
+export function planSchedule(view: View, now: number, faults = new Faults()): Plan {
+  const { plan: met, waiting } = planDependencies(view, faults);
+  const plan: Plan = [...met, ...planInitialisation(view, faults), ...planVolumes(view, faults)];
   const turnOf = initialisationTurns(view);
   const changes: Change[] = [];
   const change = (task: Task | undefined) => {
     if (task !== undefined) changes.push({ kind: 'task', action: 'update', object: task });
   };
   const schedulable: Task[] = [];
-  for (const task of view.tasks.values()) {
-    if (!isPending(task)) continue;
-    const reason = whyHeld(task, view, waiting, turnOf(task));
+  faults.forEach('task', view.tasks.values(), (task) => {
+    if (!isPending(task)) return;
+    const reason = whyHeld(task, view, waiting, turnOf);
     if (reason === undefined) schedulable.push(task);
     else change(withMessage(task, reason));
-  }
+  });
   if (schedulable.length > 0) {
-    const uses = nodeUses(view);
-    const groups = new Groups(view);
+    const uses = nodeUses(view, faults);
+    const groups = new Groups(view, faults);
     groups.hold(uses);
     const placing: Placing = { view, uses, groups, now };
-    const results = groupEqual(schedulable).map((tasks) =>
-      turnOf(tasks[0]!).kind === 'runs' ? placeInitialiser(tasks, placing) : placeEqual(tasks, placing),
-    );
+    const results = groupEqual(schedulable).map((tasks) => {
+      const { serviceId } = tasks[0]!;
+      const placed = faults.isolated('service', serviceId, () =>
+        turnOf(tasks[0]!).kind === 'runs' ? placeInitialiser(tasks, placing) : placeEqual(tasks, placing),
+      );
+      return placed ?? leftAlone(tasks, faults);
+    });
     // Only now is it known what the nodes hold; a reason given earlier would be another one at the next plan.
     for (const { placed, unplaced, explain } of results) {
       placed.forEach(change);
-      for (const task of unplaced) change(withMessage(task, explain(task)));
+      faults.forEach('task', unplaced, (task) => change(withMessage(task, explain(task))));
     }
   }
   for (let start = 0; start < changes.length; start += tasksPerGroup) {
@@ -67,13 +73,23 @@ function whyHeld(
   task: Task,
   view: View,
   waiting: Map<string, string>,
-  turn: InitialisationTurn,
+  turnOf: (task: Task) => InitialisationTurn,
 ): string | undefined {
   const service = view.services.get(task.serviceId);
   if (service === undefined) return `service ${task.serviceName} does not exist`;
   if (service.removing) return `service ${task.serviceName} is being removed`;
-  const reason = service.allocationError ?? waiting.get(service.id);
-  return reason ?? (turn.kind === 'waits' ? turn.reason : undefined);
+  const damage = damageOfTask(task);
+  if (damage !== undefined) return damageWords(`task ${taskName(task)}: ${damage}`);
+  const reason = service.damage ?? service.allocationError ?? waiting.get(service.id);
+  if (reason !== undefined) return reason;
+  const turn = turnOf(task);
+  return turn.kind === 'waits' ? turn.reason : undefined;
+}
+
+/** Nothing could be worked out for them, and each says why. */
+function leftAlone(tasks: Task[], faults: Faults): PlacedTasks {
+  const error = faults.of('service', tasks[0]!.serviceId)?.error;
+  return { placed: [], unplaced: tasks, explain: () => damageWords(messageOf(error)) };
 }
 
 /** Tasks of one version of a service have one template, so that they pass the same filters. Oldest first. */
@@ -263,8 +279,12 @@ function preferencesFor(
   now: number,
 ): Preferences {
   const failures = recentFailures(serviceId, specVersion, view, now);
-  const balance = new Balance(serviceId, template.placement.spread ?? [], uses.values());
+  const balance = new Balance(serviceId, template.placement.spread ?? [], uses.values().filter(isSound));
   return { serviceId, failures, volumes: volumeNodes(template, view), balance };
+}
+
+function isSound({ node }: NodeUse): boolean {
+  return damageOfNode(node) === undefined;
 }
 
 function nodeIfFits(use: NodeUse | undefined, { fixed, changing }: Filters): NodeUse | undefined {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/util/clock.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { FaultLog, Faults } from '../store/isolate.ts';
 import type { Database } from '../store/objects.ts';
 import { createViewLoop, type ViewLoop } from '../store/view-loop.ts';
 import { SchedulerConcerns } from './concerns.ts';
@@ -21,9 +22,12 @@ const roundsMax = 10;
 
 /** The loop that writes what `planSchedule` plans, as long as this manager leads. */
 export function createScheduler({ database, clock, log }: SchedulerOptions): ViewLoop {
+  const faultLog = new FaultLog(log);
   const tick = async (signal: AbortSignal) => {
     for (let round = 0; round < roundsMax && !signal.aborted; round++) {
-      const plan = planSchedule(database.view, clock.now());
+      const faults = new Faults();
+      const plan = planSchedule(database.view, clock.now(), faults);
+      faultLog.tell(faults);
       if (plan.length === 0) return;
       const { conflicts, refused } = await database.writeEach(plan);
       for (const error of refused) log.warn('a change cannot be written', { error: messageOf(error) });

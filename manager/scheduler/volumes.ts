@@ -1,5 +1,6 @@
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
+import type { Faults } from '../store/isolate.ts';
 import type { Plan, View } from '../store/objects.ts';
 
 /** Full names of the template's named volumes whose data lies on their hosts, and not where their options say. */
@@ -11,25 +12,25 @@ export function volumeNames({ container }: TaskTemplate): string[] {
 }
 
 /** Notes on each named volume the nodes where a task with it ran: there its data lies, also when the service is made anew. */
-export function planVolumes(view: View): Plan {
+export function planVolumes(view: View, faults: Faults): Plan {
   const ranOn = new Map<string, Set<string>>();
-  for (const { template, nodeId, status } of view.tasks.values()) {
-    if (nodeId === undefined || status.startedAt === undefined || !view.nodes.has(nodeId)) continue;
+  faults.forEach('task', view.tasks.values(), ({ template, nodeId, status }) => {
+    if (nodeId === undefined || status.startedAt === undefined || !view.nodes.has(nodeId)) return;
     for (const name of volumeNames(template)) {
       const nodes = ranOn.get(name);
       if (nodes === undefined) ranOn.set(name, new Set([nodeId]));
       else nodes.add(nodeId);
     }
-  }
+  });
   if (ranOn.size === 0) return [];
   const plan: Plan = [];
-  for (const volume of view.volumes.values()) {
+  faults.forEach('volume', view.volumes.values(), (volume) => {
     const known = volume.nodeIds ?? [];
     const more = [...(ranOn.get(volume.spec.name) ?? [])].filter((nodeId) => !known.includes(nodeId));
-    if (more.length === 0) continue;
+    if (more.length === 0) return;
     const nodeIds = [...known.filter((nodeId) => view.nodes.has(nodeId)), ...more];
     plan.push([{ kind: 'volume', action: 'update', object: { ...volume, nodeIds } }]);
-  }
+  });
   return plan;
 }
 

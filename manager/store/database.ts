@@ -6,7 +6,7 @@ import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { Change, Database, Plan, View, ViewChange, WriteResult } from './objects.ts';
 import type { Store, Transaction, TransactionResult } from './store.ts';
-import { templateId } from './templates.ts';
+import { isMissingTemplate, templateId } from './templates.ts';
 import { transactionChangesMax } from './transaction.ts';
 import { encodeObject, encodeTask, keyOf, MutableView } from './view.ts';
 
@@ -167,7 +167,8 @@ class StoreDatabase implements Database {
 }
 
 function templatesOf({ kind, action, object }: Change): TaskTemplate[] {
-  return kind === 'task' && action !== 'delete' ? [object.template] : [];
+  if (kind !== 'task' || action === 'delete') return [];
+  return isMissingTemplate(object.template) ? [] : [object.template];
 }
 
 /**

@@ -28,3 +28,19 @@ export function storedTemplateId(template: TaskTemplate): string | undefined {
 export function noteTemplateId(template: TaskTemplate, id: string): void {
   known.set(template, id);
 }
+
+/** What stands for templates that the store should have and does not. */
+const missing = new WeakSet<TaskTemplate>();
+
+/** Stands for the template of this id, so that the task that refers to it can still be told to vanish. */
+export function missingTemplate(id: string): TaskTemplate {
+  const template = {} as TaskTemplate;
+  missing.add(template);
+  noteTemplateId(template, id);
+  return template;
+}
+
+/** Whether there is none, or it only stands for one that the store does not have. */
+export function isMissingTemplate(template: TaskTemplate | null | undefined): boolean {
+  return typeof template !== 'object' || template === null || missing.has(template);
+}

@@ -1,3 +1,4 @@
+import { messageOf } from '../../src/util/errors.ts';
 import { Loop, type LoopOptions } from '../../src/util/loop.ts';
 import type { Database, ViewChange } from './objects.ts';
 
@@ -19,8 +20,15 @@ export interface ViewLoop {
 /** Makes the loop; nothing runs before `start`. */
 export function createViewLoop({ database, concerns, ...options }: ViewLoopOptions): ViewLoop {
   const loop = new Loop(options);
+  const { name, log } = options;
   const unsubscribe = database.onChange((change) => {
-    if (concerns(change)) loop.poke();
+    try {
+      if (!concerns(change)) return;
+    } catch (error) {
+      // Whoever else hears of the change must hear of it, and a pass looks at everything by itself.
+      log.warn(`${name} does not understand a change`, { error: messageOf(error) });
+    }
+    loop.poke();
   });
   return {
     start: () => loop.start(),

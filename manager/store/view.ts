@@ -8,7 +8,14 @@ import type { Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { ObjectChange, ObjectKind, ObjectKinds, Plan, View, ViewChange } from './objects.ts';
 import type { StoredValue, WatchBatch } from './store.ts';
-import { noteTemplateId, storedTemplateId, templateId, type StoredTemplate } from './templates.ts';
+import {
+  isMissingTemplate,
+  missingTemplate,
+  noteTemplateId,
+  storedTemplateId,
+  templateId,
+  type StoredTemplate,
+} from './templates.ts';
 
 /** Every kind; those that others refer to come first. */
 export const objectKinds: readonly ObjectKind[] = [
@@ -50,7 +57,9 @@ export function encodeTask(task: Task): string {
   return JSON.stringify({
     ...task,
     template: undefined,
-    templateId: templateId(task.template),
+    templateId: isMissingTemplate(task.template)
+      ? storedTemplateId(task.template)
+      : templateId(task.template),
     revision: undefined,
   });
 }
@@ -180,13 +189,15 @@ export class MutableView implements View {
     return this.put(kind, object);
   }
 
-  /** Gives the task the template that it refers to, which all its equals share. One from an older store has its own. */
+  /**
+   * Gives the task the template that it refers to, which all its equals share, or what stands for one that is not there. A task
+   * from an older store has its own.
+   */
   #complete(task: StoredTask): void {
     const id = task.templateId;
     if (id === undefined) return;
     const stored = this.#objects.template.get(id);
-    assert(stored !== undefined, `template ${id} of task ${task.id} is stored`);
-    task.template = stored.template;
+    task.template = stored?.template ?? missingTemplate(id);
     delete task.templateId;
   }
 
@@ -202,8 +213,8 @@ export class MutableView implements View {
   put<Kind extends ObjectKind>(kind: Kind, object: ObjectKinds[Kind]): ObjectChange {
     const { before } = this.remove(kind, object.id);
     (this.#objects[kind] as Map<string, ObjectKinds[Kind]>).set(object.id, object);
-    if (kind === 'service') this.#serviceIds.set((object as Service).spec.name, object.id);
-    if (kind === 'network') this.#networkIds.set((object as Network).spec.name, object.id);
+    if (kind === 'service') this.#serviceIds.set(nameOf(object as Service), object.id);
+    if (kind === 'network') this.#networkIds.set(nameOf(object as Network), object.id);
     if (kind === 'task') {
       const task = object as Task;
       this.#countTemplate(task, 1);
@@ -219,8 +230,8 @@ export class MutableView implements View {
     const change = { kind, id, before: object, after: undefined } as ObjectChange;
     if (object === undefined) return change;
     this.#objects[kind].delete(id);
-    if (kind === 'service') dropName(this.#serviceIds, (object as Service).spec.name, id);
-    if (kind === 'network') dropName(this.#networkIds, (object as Network).spec.name, id);
+    if (kind === 'service') dropName(this.#serviceIds, nameOf(object as Service), id);
+    if (kind === 'network') dropName(this.#networkIds, nameOf(object as Network), id);
     if (kind === 'task') {
       const task = object as Task;
       this.#countTemplate(task, -1);
@@ -245,6 +256,11 @@ function dropFrom(index: Map<string, Map<string, Task>>, key: string, id: string
   const tasks = index.get(key);
   tasks?.delete(id);
   if (tasks?.size === 0) index.delete(key);
+}
+
+/** One that is damaged may have none, and is found by its id alone. */
+function nameOf({ spec }: Service | Network): string {
+  return (spec as Service['spec'] | undefined)?.name ?? '';
 }
 
 /** A name may have passed to another object before the old one is gone. */

@@ -272,6 +272,8 @@ export interface Service extends ObjectMeta {
   };
   /** Why the allocator could not do its part; its tasks stay pending with this reason. */
   allocationError?: string;
+  /** Why the orchestrator plans nothing for it: what is stored of it is damaged. Its tasks are left as they are. */
+  damage?: string;
   /** Set once every dependency's condition has held; from then on dependencies no longer hold tasks back. */
   dependenciesMet: boolean;
   /** The `specVersion` that dependencies with `restart` had when the service last took note of them, by name. */

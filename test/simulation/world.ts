@@ -83,7 +83,7 @@ function scoped(scope: Scope, now: number, plan: (services: Services) => TimedPl
   return () => {
     const services = scope.take(now);
     const planned = plan(services);
-    for (const fault of planned.faults?.values() ?? []) throw fault as Error;
+    for (const { error } of planned.faults ?? []) throw error as Error;
     scope.set(services, planned.due);
     return { plan: planned.plan, again: () => scope.giveBack(services) };
   };

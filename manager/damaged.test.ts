@@ -14,6 +14,8 @@ import {
 } from '../test/samples.ts';
 import { FakeClock } from '../test/simulation/world.ts';
 import { allocate } from './allocator/plan.ts';
+import { planRemove } from './api/apply.ts';
+import { planCleanup } from './api/janitor.ts';
 import { applicationStatus } from './api/status.ts';
 import { Assigner, type Recipient } from './dispatcher/assigner.ts';
 import { SentState } from './dispatcher/knowledge.ts';
@@ -268,8 +270,8 @@ test.each(ofNode)('%s keeps no service from running on the others, and is named'
 
 test.each(ofService)('%s goes with its application', (_what, _named, damage) => {
   const view = viewWith({ ...beside(), ...damage(beside()) });
-  view.put('service', { ...view.services.get('bad')!, removing: true });
-  view.put('network', { ...view.networks.get('bad')!, removing: true });
+  expect(planRemove(view, 'app').group).toHaveLength(3);
+  applyPlan(view, [planRemove(view, 'bad').group]);
   // Its agent has nothing to say when what it is told of a task does not fit.
   const task = view.tasks.get('bad-1')!;
   if (task.status?.state === 'running' && Array.isArray(task.attachments)) {
@@ -320,6 +322,16 @@ test.each([...ofService, ...ofNode])(
     for (const { id } of web) expect(puts).toContain(`task/${id}`);
   },
 );
+
+test('no secret is cleaned up while a damaged task may use it', () => {
+  const spec = { name: 'bad_key', application: 'bad', labels: {}, data: '' };
+  const secret = { id: 'key', createdAt: 0, updatedAt: 0, revision: 0, spec };
+  const view = viewWith(beside());
+  view.put('secret', secret);
+  expect(planCleanup(view)).toHaveLength(1);
+  view.put('task', { ...view.tasks.get('bad-1')!, template: missingTemplate('gone') });
+  expect(planCleanup(view)).toEqual([]);
+});
 
 test('a task whose template the store has lost stops no manager, and can be written and removed', async () => {
   const store = createMemoryStore();

@@ -8,6 +8,7 @@ import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { ApplyResult, ChangeAction } from '../../src/wire/api.ts';
+import { Faults } from '../store/isolate.ts';
 import type { Change, View } from '../store/objects.ts';
 import { withExternal } from './external.ts';
 import { usersByName } from './users.ts';
@@ -201,13 +202,21 @@ function removeOthers(planner: Planner, spec: Pick<ApplicationSpec, 'name' | 'se
   const { view } = planner;
   const services = new Set(spec.services.map(({ name }) => name));
   const networks = new Set(spec.networks.map(({ name }) => name));
-  for (const service of view.services.values()) {
-    const { application, name } = service.spec;
-    if (application !== spec.name || services.has(name) || service.removing) continue;
+  const faults = new Faults();
+  const others = faults.filter(
+    'service',
+    view.services.values(),
+    ({ spec: { application, name }, removing }) =>
+      application === spec.name && !services.has(name) && !removing,
+  );
+  for (const service of others) {
+    const { name } = service.spec;
     const object = { ...service, removing: true };
     note(planner, 'service', name, 'remove', { kind: 'service', action: 'update', object });
   }
-  const doomed = [...view.networks.values()].filter(
+  const doomed = faults.filter(
+    'network',
+    view.networks.values(),
     (network) =>
       network.spec.application === spec.name && !networks.has(network.spec.name) && !network.removing,
   );

@@ -2,6 +2,7 @@ import type { ApplicationSpec } from '../../src/spec/application.ts';
 import type { VolumeDriverOptions } from '../../src/spec/resource.ts';
 import type { FileReference, Mount, ServiceSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { namesIn, type ResourceKind } from './users.ts';
 
@@ -80,10 +81,10 @@ function storedName(view: View, kind: 'secret' | 'config', name: string): string
   );
   if (versions.length <= 1) return versions[0]?.spec.name;
   const used = new Set<string>();
-  for (const { spec } of view.services.values()) {
-    if (versions.every((one) => one.spec.application !== spec.application)) continue;
+  new Faults().forEach('service', view.services.values(), ({ spec }) => {
+    if (versions.every((one) => one.spec.application !== spec.application)) return;
     for (const each of namesIn(kind, spec.task)) used.add(each);
-  }
+  });
   const isUsed = (one: (typeof versions)[number]) => (used.has(one.spec.name) ? 1 : 0);
   versions.sort((left, right) => isUsed(right) - isUsed(left) || right.createdAt - left.createdAt);
   return versions[0]!.spec.name;

@@ -5,6 +5,7 @@ import { Loop } from '../../src/util/loop.ts';
 import type { Config, Secret } from '../../src/spec/resource.ts';
 import type { ContainerSpec } from '../../src/spec/service.ts';
 import type { KeyedQueue } from '../../src/util/queue.ts';
+import { damageOfServiceObject, damageOfTask } from '../store/damage.ts';
 import type { Change, Database, Plan, View } from '../store/objects.ts';
 
 /**
@@ -18,6 +19,9 @@ export function planCleanup(view: View): Plan {
     for (const { name } of container?.secrets ?? []) used.secrets.add(name);
     for (const { name } of container?.configs ?? []) used.configs.add(name);
   };
+  // What a damaged one refers to is not known: nothing goes until it is mended, or gone.
+  if (view.services.values().some((service) => damageOfServiceObject(service) !== undefined)) return [];
+  if (view.tasks.values().some((task) => damageOfTask(task) !== undefined)) return [];
   for (const { spec, previousSpec } of view.services.values()) {
     use(spec.task.container);
     use(previousSpec?.task.container);

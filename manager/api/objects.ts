@@ -5,6 +5,7 @@ import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { whySingle } from '../../src/spec/single.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { NodeChange } from '../../src/wire/api.ts';
+import { Faults } from '../store/isolate.ts';
 import type { Change, Database, View } from '../store/objects.ts';
 import { checkApproval } from '../ca/addresses.ts';
 import type { ApiContext } from './context.ts';
@@ -25,7 +26,8 @@ export function objectRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/services',
       access: 'viewer',
-      handle: ({ query }) => [...view.services.values()].filter(({ spec }) => isOf(spec, query)),
+      handle: ({ query }) =>
+        new Faults().filter('service', view.services.values(), ({ spec }) => isOf(spec, query)),
     },
     {
       method: 'POST',

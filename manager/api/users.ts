@@ -1,5 +1,6 @@
 import type { Service, TaskTemplate } from '../../src/spec/service.ts';
 import { isTerminal } from '../../src/spec/task.ts';
+import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 
 /** What outlives applications, or is shared between them. */
@@ -36,20 +37,22 @@ export function usersByName(view: View, kind: ResourceKind): Map<string, User[]>
     others.set(user.service, { ...user, isLeaving: user.isLeaving && known?.isLeaving !== false });
     users.set(name, others);
   };
-  for (const service of view.services.values()) {
+  // What a damaged one uses is not known, and must not keep all others from being looked up.
+  const faults = new Faults();
+  faults.forEach('service', view.services.values(), (service) => {
     const { name, application } = service.spec;
     for (const task of wishesOf(service)) {
       for (const used of namesIn(kind, task)) {
         use(used, { application, service: name, isLeaving: service.removing });
       }
     }
-  }
-  for (const { application, serviceName, template, status } of view.tasks.values()) {
-    if (isTerminal(status.state)) continue;
+  });
+  faults.forEach('task', view.tasks.values(), ({ application, serviceName, template, status }) => {
+    if (isTerminal(status.state)) return;
     for (const used of namesIn(kind, template)) {
       use(used, { application, service: serviceName, isLeaving: true });
     }
-  }
+  });
   const inOrder = (others: Map<string, User>) =>
     [...others.values()].sort((left, right) => (left.service < right.service ? -1 : 1));
   return new Map([...users].map(([name, others]) => [name, inOrder(others)]));

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import type { ApplicationSpec } from '../src/spec/application.ts';
 import type { Network } from '../src/spec/network.ts';
 import type { Node } from '../src/spec/node.ts';
 import type { Service } from '../src/spec/service.ts';
@@ -14,7 +16,7 @@ import {
 } from '../test/samples.ts';
 import { FakeClock } from '../test/simulation/world.ts';
 import { allocate } from './allocator/plan.ts';
-import { planRemove } from './api/apply.ts';
+import { planApply, planRemove } from './api/apply.ts';
 import { planCleanup } from './api/janitor.ts';
 import { applicationStatus } from './api/status.ts';
 import { Assigner, type Recipient } from './dispatcher/assigner.ts';
@@ -24,6 +26,7 @@ import { planRemoval } from './orchestrator/removal.ts';
 import { Scope } from './orchestrator/scope.ts';
 import { planServices } from './orchestrator/services.ts';
 import { planSchedule } from './scheduler/plan.ts';
+import { damageOf, damageReason } from './store/damage.ts';
 import { openDatabase } from './store/database.ts';
 import { Faults } from './store/isolate.ts';
 import { createMemoryStore } from './store/memory.ts';
@@ -322,6 +325,23 @@ test.each([...ofService, ...ofNode])(
     for (const { id } of web) expect(puts).toContain(`task/${id}`);
   },
 );
+
+test('what a file with a bit of everything comes to is sound at every step', () => {
+  const path = new URL('../src/compose/golden/rich.specs.json', import.meta.url);
+  const spec = JSON.parse(readFileSync(path, 'utf8')) as ApplicationSpec;
+  const view = viewOf({ nodes: [sampleNode('n1'), sampleNode('n2')] });
+  applyPlan(view, [planApply(view, spec, 0, seededRandom(2)).group]);
+  expect(words(settle(view))).toEqual([]);
+  expect(view.tasks.size).toBeGreaterThan(0);
+  for (const service of view.services.values()) expect(damageReason(view, service)).toBeUndefined();
+  for (const [kind, objects] of [
+    ['node', view.nodes],
+    ['secret', view.secrets],
+    ['config', view.configs],
+  ] as const) {
+    for (const object of objects.values()) expect(damageOf(kind, object)).toBeUndefined();
+  }
+});
 
 test('no secret is cleaned up while a damaged task may use it', () => {
   const spec = { name: 'bad_key', application: 'bad', labels: {}, data: '' };

@@ -175,7 +175,7 @@ test('with a network that cannot be set up, an agent that comes back still super
     expect(status.exitCode).toBe(137);
     expect((await taskOf('client')).status.message).toContain('NetworkBroken on 1');
   }, soon);
-  await host.run(['sh', '-c', 'umount "$(command -v nft)"']);
+  await host.run(['sh', '-c', 'umount -l "$(command -v nft)"']);
   await untilConverged(cluster, 'net', 40_000);
   await vi.waitFor(async () => expect(await conditionsOf('c')).toEqual({}), soon);
   await vi.waitFor(async () => expect(await received()).toBe(String(bytes)), soon);

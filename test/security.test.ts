@@ -11,6 +11,7 @@ import { Daemon } from '../agent/daemon/daemon.ts';
 import { joinCluster } from '../agent/daemon/joining.ts';
 import { MembershipStore } from '../agent/daemon/membership.ts';
 import type { DaemonParts } from '../agent/daemon/parts.ts';
+import { connectionRate } from '../manager/api/admission.ts';
 import { startTestManager, until, type TestCredentials, type TestManager } from '../manager/testing.ts';
 import { systemClock } from '../src/util/clock.ts';
 import { messageOf, ShoalError } from '../src/util/errors.ts';
@@ -37,6 +38,9 @@ function rowsOf(...header: string[]): string[][] {
   const end = lines.findIndex((line, index) => index > start && !line.startsWith('|'));
   return [cells(lines[start]!), ...lines.slice(start + 2, end).map(cells)];
 }
+
+/** Between two requests, so that the connections of this address stay below their limit. */
+const pauseMs = 1_250 / connectionRate.perSecond;
 
 interface Target {
   socketPath?: string;
@@ -128,6 +132,7 @@ describe("the managers' port and socket", () => {
       const found: string[] = [];
       const expected: string[] = [];
       for (const [endpoint, needed] of endpoints) {
+        await systemClock.sleep(pauseMs);
         const status = await statusOf(targets.get(caller)!, endpoint!);
         found.push(`${endpoint} ${[401, 403].includes(status) ? status : 'yes'}`);
         expected.push(`${endpoint} ${access.find(([name]) => name === needed)![column]!}`);

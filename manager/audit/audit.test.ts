@@ -72,6 +72,17 @@ test('the files never take more than their limits, and the oldest entries go', a
   expect((await audit.read(1)).entries[0]?.id).toBe(150);
 });
 
+test('entries that waited together are spread over the files, too', async () => {
+  const audit = await open({ fileBytesMax: 2_000, filesMax: 30 });
+  for (let index = 0; index < 100; index++) audit.record(done('/x'.repeat(20)), 'local');
+  await audit.stop();
+  const sizes = readdirSync(folder).map((name) => statSync(join(folder, name)).size);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(2_000);
+  expect((await audit.read(200)).entries.map(({ id }) => id)).toEqual(
+    Array.from({ length: 100 }, (_, index) => index + 1),
+  );
+});
+
 test('failed attempts of one caller are bounded, counted, and leave those of others alone', async () => {
   const audit = await open();
   for (let index = 0; index < failuresPerMinuteMax + 25; index++) audit.record(failed('/join'), 'anonymous');

@@ -95,15 +95,15 @@ export class Audit {
   }
 
   async #write(): Promise<void> {
-    const entries = this.#waiting.slice();
-    if (entries.length === 0) return;
-    try {
-      await this.#files.append(entries);
-    } catch (error) {
-      this.#problem = messageOf(error);
-      throw error; // the loop says so and tries again
+    while (this.#waiting.length > 0) {
+      try {
+        const written = await this.#files.append(this.#waiting.slice());
+        this.#waiting = this.#waiting.slice(written);
+      } catch (error) {
+        this.#problem = messageOf(error);
+        throw error; // the loop says so and tries again
+      }
+      this.#problem = undefined;
     }
-    this.#problem = undefined;
-    this.#waiting = this.#waiting.slice(entries.length);
   }
 }

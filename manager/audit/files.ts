@@ -28,13 +28,22 @@ export class AuditFiles {
     this.#filesMax = limits.filesMax ?? filesMax;
   }
 
-  /** Adds whole lines, on disk when it resolves. Throws what the disk says; then none of them is there. */
-  async append(entries: readonly AuditEntry[]): Promise<void> {
-    const text = Buffer.from(entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+  /**
+   * Adds the first of the entries as whole lines, on disk when it resolves: as many as the file has room for, at least one.
+   * Returns how many. Throws what the disk says; then none of them is there.
+   */
+  async append(entries: readonly AuditEntry[]): Promise<number> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await chmod(this.#folder, 0o700);
-    const size = await this.#size();
-    if (size > 0 && size + text.length > this.#fileBytesMax) await this.#rotate();
+    const lines = entries.map((entry) => Buffer.from(`${JSON.stringify(entry)}\n`));
+    const room = this.#fileBytesMax - (await this.#size());
+    if (room < this.#fileBytesMax && lines[0]!.length > room) await this.#rotate();
+    const fitting = linesWithin(lines, lines[0]!.length > room ? this.#fileBytesMax : room);
+    await this.#write(Buffer.concat(fitting));
+    return fitting.length;
+  }
+
+  async #write(text: Buffer): Promise<void> {
     const file = await open(this.#path(0), 'a', 0o600);
     try {
       const { size: before } = await file.stat();
@@ -76,6 +85,13 @@ export class AuditFiles {
   #path(age: number): string {
     return join(this.#folder, age === 0 ? 'audit.log' : `audit.log.${age}`);
   }
+}
+
+/** The first lines that fit into so many bytes together, at least one. */
+function linesWithin(lines: readonly Buffer[], bytesMax: number): Buffer[] {
+  let bytes = 0;
+  const end = lines.findIndex((line, index) => (bytes += line.length) > bytesMax && index > 0);
+  return lines.slice(0, end < 0 ? lines.length : end);
 }
 
 function parse(line: string): AuditEntry | undefined {

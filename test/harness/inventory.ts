@@ -28,17 +28,18 @@ export async function containersOf(host: Host): Promise<RunningContainer[]> {
  * Everything of applications that stands on the host, in words and sorted: containers, shims, links, namespaces, mounts,
  * cgroups, elements of nftables sets and maps. Two hosts with the same applications differ; one host before and after an
  * application came and went does not.
+ * The links by which a host probes its packet filters are left out: they come some time after it has joined.
  */
 export async function inventoryOf(host: Host, cgroupParent: string): Promise<string[]> {
   const script = `
     ${engine} containers list -q | sed 's/^/container /'
     ${engine} tasks list -q | sed 's/^/task /'
     ip -o link show | grep -vE ' (shbprobe|shoal-probe)@' | sed -E 's/^[0-9]+: ([^:@]+).*/link \\1/'
-    ip -o address show scope global | sed -E 's/^[0-9]+: (\\S+) +\\S+ (\\S+).*/address \\2 on \\1/'
+    ip -o address show scope global | grep -vE ' shbprobe ' | sed -E 's/^[0-9]+: (\\S+) +\\S+ (\\S+).*/address \\2 on \\1/'
     ip rule show | sed 's/^/rule /'
     awk '$5 ~ "^/run/shoal/" { print "mount " $5 }' /proc/self/mountinfo
     find /sys/fs/cgroup -path '*${cgroupParent}/${host.name}/*' -type d | sed 's/^/cgroup /'
-    nft list ruleset | tr -d '\\n\\t' | grep -oE '(map|set) [a-z_]+ \\{[^}]*elements = \\{[^}]*\\}' | grep -vE '^(map|set) (renewed|live|hosts)'
+    nft list ruleset | tr -d '\\n\\t' | grep -oE '(map|set) [a-z_]+ \\{[^}]*elements = \\{[^}]*\\}' | grep -vE '^(map|set) (renewed|live|hosts|dns_rates)'
     true`; // grep that finds nothing ends with 1
   const printed = await host.run(['sh', '-c', script]);
   const shims = (await host.processes()).filter(({ name }) => name.startsWith('containerd-shim'));

@@ -1,3 +1,4 @@
+import { allowsRestart, endedByItself } from '../../src/spec/restart.ts';
 import type { RestartPolicy } from '../../src/spec/service.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
@@ -22,12 +23,11 @@ export function restartDelayMs(
   ended: TaskStatus,
   restartsBefore: number,
 ): number | undefined {
-  const { condition, delayMs, maxAttempts } = policy;
+  const { delayMs, maxAttempts } = policy;
   // It was stopped only because what it shares with had ended: it goes where that goes.
   const withAnchor = ended.state === 'shutdown' && ended.endedWith !== undefined;
-  const byItself = ended.state === 'failed' || ended.state === 'rejected' || ended.state === 'complete';
-  if (!withAnchor && !byItself) return undefined;
-  if (condition === 'none' || (condition === 'on-failure' && ended.state === 'complete')) return undefined;
+  if (!withAnchor && !endedByItself(ended.state)) return undefined;
+  if (!allowsRestart(policy, ended.state)) return undefined;
   if (maxAttempts > 0 && restartsBefore >= maxAttempts) return undefined;
   return Math.max(delayMs, Math.min(pauseMs.max, pauseMs.min * 2 ** Math.min(restartsBefore, 20)));
 }

@@ -1,3 +1,4 @@
+import { allowsRestart, endedByItself } from '../../src/spec/restart.ts';
 import type { Task } from '../../src/spec/task.ts';
 
 /** `attempts`: what `Task.attempts` of the replacement is to be. */
@@ -12,29 +13,23 @@ export const countedAttemptsMax = 20;
  * stored, so that a new leader counts the same. The first task of a version is no attempt.
  */
 export function decideRestart(task: Task, slotTasks: readonly Task[]): RestartDecision {
-  const { condition, delayMs, maxAttempts, windowMs } = task.template.restart;
+  const { delayMs, maxAttempts, windowMs } = task.template.restart;
   const { state } = task.status;
   // Its host lost it; the program itself did not end.
   if (state === 'orphaned') return { restart: true, delayMs: 0 };
   if (state === 'shutdown') return { restart: true, delayMs };
-  if (condition === 'none' || (condition === 'on-failure' && state === 'complete')) return { restart: false };
+  if (!allowsRestart(task.template.restart, state)) return { restart: false };
   if (maxAttempts === 0) return { restart: true, delayMs };
   // In both directions: after the clock was set back, earlier ends may lie ahead.
   const isRecent = (other: Task) => Math.abs(other.status.at - task.status.at) <= (windowMs || Infinity);
   const ended = slotTasks.filter(
-    (other) => other.specVersion === task.specVersion && endedByItself(other) && isRecent(other),
+    (other) => other.specVersion === task.specVersion && endedByItself(other.status.state) && isRecent(other),
   );
   if (maxAttempts <= countedAttemptsMax)
     return ended.length <= maxAttempts ? { restart: true, delayMs } : { restart: false };
   // The one before ended too long ago: the count begins anew.
   const attempts = ended.length > 1 ? (task.attempts ?? 0) + 1 : 1;
   return attempts <= maxAttempts ? { restart: true, delayMs, attempts } : { restart: false };
-}
-
-/** Whether the program ended, or could not be started, without having been told to stop. */
-export function endedByItself(task: Task): boolean {
-  const { state } = task.status;
-  return state === 'complete' || state === 'failed' || state === 'rejected';
 }
 
 /** How many finished tasks of a slot the counting of attempts needs. */

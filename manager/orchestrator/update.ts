@@ -2,7 +2,7 @@ import type { Service, ServiceSpec, UpdatePolicy, UpdateStatus } from '../../src
 import { whySingle } from '../../src/spec/single.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import type { Planning } from './planning.ts';
-import { endedByItself } from './restart.ts';
+import { endedByItself } from '../../src/spec/restart.ts';
 import { isServing, type Slot } from './slot.ts';
 import { isAlive, isUnplaced } from './tasks.ts';
 
@@ -90,12 +90,12 @@ function progressOf(slot: Slot, status: UpdateStatus, policy: UpdatePolicy): Pro
 /** When the task ran, or ended without; a task that was told to stop, or lost with its node, says nothing. */
 function settledTime(task: Task): number | undefined {
   const { startedAt, at } = task.status;
-  return startedAt ?? (endedByItself(task) ? at : undefined);
+  return startedAt ?? (endedByItself(task.status.state) ? at : undefined);
 }
 
 /** Whether the task ended wrongly, before it ran or soon enough after for the update to be blamed. */
 function isFailure(task: Task, policy: UpdatePolicy): boolean {
-  if (!endedByItself(task)) return false;
+  if (!endedByItself(task.status.state)) return false;
   if (task.status.state === 'complete' && task.template.restart.condition !== 'any') return false;
   const { startedAt, at } = task.status;
   return startedAt === undefined || at - startedAt <= policy.monitorMs;

@@ -3,6 +3,7 @@ import { lockState } from './daemon/lock.ts';
 import { protectFromOutOfMemory } from './daemon/oom-score.ts';
 import { daemonHelp, parseDaemonOptions } from './daemon/options.ts';
 import { systemClock } from '../src/util/clock.ts';
+import { keepShells } from '../src/util/command.ts';
 import { messageOf, ShoalError } from '../src/util/errors.ts';
 import { createLogger } from '../src/util/log.ts';
 import { systemRandom } from '../src/util/random.ts';
@@ -12,6 +13,7 @@ const exitUsage = 2;
 
 /** `shoal daemon`: runs until it is told to end (SIGTERM, SIGINT), and gives the exit code. */
 export async function daemon(argv: string[]): Promise<number> {
+  let endShells = () => {};
   try {
     const options = parseDaemonOptions(argv);
     if (!options) {
@@ -25,6 +27,7 @@ export async function daemon(argv: string[]): Promise<number> {
     });
     const lock = lockState(options.stateDirectory, options.runDirectory);
     protectFromOutOfMemory(log);
+    endShells = keepShells();
     const running = new Daemon({ ...options, clock: systemClock, random: systemRandom, log, writeLine });
     const ended = endAsked();
     await running.start();
@@ -38,6 +41,8 @@ export async function daemon(argv: string[]): Promise<number> {
     process.stderr.write(`${messageOf(error)}${next}\n`);
     const usage = error instanceof ShoalError && error.code === 'invalid_argument';
     return usage ? exitUsage : exitFailed;
+  } finally {
+    endShells();
   }
 }
 

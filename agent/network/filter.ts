@@ -1,7 +1,7 @@
 /** The packet filter of this host: what was loaded, what changes, and whether the kernel still has it. */
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { assert, messageOf } from '../../src/util/errors.ts';
+import { assert, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { elementCommands, reloadCommands } from './commands.ts';
 import { dropRuleset, listChains, listTables, nft } from './kernel.ts';
@@ -9,6 +9,9 @@ import type { IsolationPorts } from './isolation.ts';
 import { ruleset } from './rules.ts';
 import { parseTables, tableDifferences, type FoundTables } from './read-filter.ts';
 import type { Elements } from './state.ts';
+
+/** Two loads tell how an unknown nft writes rules; the third is for somebody who flushed them meanwhile. */
+const loadAttempts = 3;
 
 export interface PacketFilterOptions {
   ports: IsolationPorts;
@@ -94,36 +97,55 @@ export class PacketFilter {
   /** Loads what is missing, in one transaction, and reads it back. */
   async #load(wanted: Elements): Promise<void> {
     const rules = ruleset(this.#options.ports);
-    const isThere = !this.#isLost && (await this.#isLoaded(rules.version));
-    await nft((isThere ? '' : rules.text) + reloadCommands(wanted));
-    const found = parseTables(await listTables());
-    if (!isThere) await this.#remember(rules.version, hashOf(found.rules));
-    this.#chains = ownChains(await listChains());
-    const wrong = tableDifferences(found.elements, wanted, true);
-    // The transaction went through a moment ago: what reads otherwise is written otherwise.
+    const known = await this.#knownHash(rules.version);
+    const isThere = !this.#isLost && known !== '' && known === hashOf(parseTables(await listTables()).rules);
+    const text = (isThere ? '' : rules.text) + reloadCommands(wanted);
+    const { elements, hash } = await this.#loadUntilRead(text, known);
+    this.#rules = hash;
+    this.#isLost = false;
+    if (hash !== known) await this.#remember(rules.version, hash);
+    const wrong = tableDifferences(elements, wanted, true);
+    const [lost] = tableDifferences(elements, wanted, false);
+    if (lost !== undefined) throw changedMeanwhile(lost);
+    // As many as were loaded a moment ago: what reads otherwise is written otherwise.
     if (wrong.length > 0 && this.#readsElements) {
       this.#options.log.warn(
         'This nft writes elements in a way that is not known: only their number is checked',
-        {
-          first: wrong[0],
-        },
+        { first: wrong[0] },
       );
     }
     this.#readsElements = wrong.length === 0;
   }
 
-  async #isLoaded(version: string): Promise<boolean> {
-    const known = await readFile(this.#options.file, 'utf8').catch(() => ''); // absent: nothing was loaded yet
-    const tables = await listTables();
-    const hash = hashOf(parseTables(tables).rules);
-    if (known !== `${version} ${hash}\n`) return false;
-    this.#rules = hash;
-    return true;
+  /**
+   * Somebody may flush the packet filter between our writing and our reading. Rules that read as they did before are ours; by an
+   * nft that is not known yet they have to read the same twice.
+   */
+  async #loadUntilRead(text: string, known: string): Promise<{ elements: Elements; hash: string }> {
+    let expected = known;
+    for (let attempt = 1; attempt <= loadAttempts; attempt++) {
+      await nft(text);
+      // Chains first: what was read before tables that are right was right.
+      const chains = ownChains(await listChains());
+      const { rules, elements } = parseTables(await listTables());
+      const hash = hashOf(rules);
+      if (hash === expected && rules !== '') {
+        this.#chains = chains;
+        return { elements, hash };
+      }
+      expected = hash;
+    }
+    throw changedMeanwhile('its rules read otherwise each time');
+  }
+
+  /** Of the rules of this version, as they were read when they were loaded last; '' when they never were. */
+  async #knownHash(version: string): Promise<string> {
+    const text = await readFile(this.#options.file, 'utf8').catch(() => ''); // absent: nothing was loaded yet
+    const [of, hash = ''] = text.trim().split(' ');
+    return of === version ? hash : '';
   }
 
   async #remember(version: string, hash: string): Promise<void> {
-    this.#rules = hash;
-    this.#isLost = false;
     try {
       await writeFile(this.#options.file, `${version} ${hash}\n`, { mode: 0o600 });
     } catch (error) {
@@ -131,6 +153,14 @@ export class PacketFilter {
       this.#options.log.warn('Cannot remember the rules that were loaded', { error: messageOf(error) });
     }
   }
+}
+
+function changedMeanwhile(what: string): ShoalError {
+  return new ShoalError(
+    'network_failed',
+    `The packet filter was changed by somebody else while it was set up: ${what}`,
+    { next: 'Look for a program on that host that changes the tables named shoal.' },
+  );
 }
 
 function hashOf(text: string): string {

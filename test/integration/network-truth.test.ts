@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { macOf } from '../../src/spec/address.ts';
 import { vethName } from '../../agent/network/plan.ts';
+import type { TestTask } from './network-cluster.ts';
 import { answers, servicePort, taskId, virtual, World } from './network-world.ts';
 
 const world = new World();
@@ -129,19 +130,30 @@ test('after `nft flush ruleset` ports and names come back, and the host says so 
   await whole();
 });
 
-test('a task that is attached right after `nft flush ruleset` has all of its network', async () => {
-  const task = world.cluster.attachments({
-    id: taskId('late'),
-    service: 'app_client',
-    host: 0,
-    slot: 2,
-    ready: true,
-    addresses: { front: '10.64.0.61' },
-  });
-  await sh(`nft flush ruleset; ip link del ${bridge}`);
-  await host().attach(task);
-  expect(await sh('nft list set bridge shoal sources')).toContain('10.64.0.61');
-  const late = await host().probe('late', task.taskId);
-  expect(Object.keys(await answers(late, virtual.web, servicePort, 1)).join()).toMatch(/^web[12] /u);
-  await host().driver.call('detach', { taskId: task.taskId });
-});
+test.each([1, 2, 3])(
+  'a task that is attached right after `nft flush ruleset` has all of its network (%i)',
+  async () => {
+    const task: TestTask = {
+      id: taskId('late'),
+      service: 'app_client',
+      host: 0,
+      slot: 2,
+      ready: true,
+      addresses: { front: '10.64.0.61' },
+    };
+    const before = world.cluster.tasks;
+    world.cluster.tasks = [...before, task];
+    await world.sync(); // the others have to know where to answer to
+    await sh(`nft flush ruleset; ip link del ${bridge}`);
+    await host().attach(world.cluster.attachments(task));
+    expect(await sh('nft list set bridge shoal sources')).toContain('10.64.0.61');
+    const late = await host().probe('late', task.id);
+    expect(await answers(late, '10.64.0.11', servicePort, 1)).toEqual({ 'web1 10.64.0.61': 1 });
+    expect(await answers(late, '10.64.0.12', servicePort, 1)).toEqual({ 'web2 10.64.0.61': 1 });
+    expect(Object.keys(await answers(late, virtual.web, servicePort, 1)).join()).toMatch(/^web[12] /u);
+    await host().driver.call('detach', { taskId: task.id });
+    world.cluster.tasks = before;
+    await world.sync();
+    await whole();
+  },
+);

@@ -5,6 +5,7 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { nanoid } from 'nanoid';
+import { systemClock } from './clock.ts';
 
 export interface ShellCommand {
   file: string;
@@ -99,9 +100,9 @@ class Shell {
         this.kill();
         finish(() => reject(new ShellEnded(reason, streams.stderr.text())));
       };
-      const timer = setTimeout(end, timeoutMs, 'too long');
+      const cancel = systemClock.after(timeoutMs, () => end('too long'));
       const finish = (settle: () => void) => {
-        clearTimeout(timer);
+        cancel();
         this.#listener = undefined;
         settle();
       };

@@ -4,10 +4,7 @@ import { attackTable, measureAttacks } from './attack.ts';
 import { composeTable, measureCompose } from './compose.ts';
 import { controlTable, measureControl } from './control.ts';
 import { failoverTable, measureFailover } from './failover.ts';
-import { addressFaultsTable, measureAddressFaults } from './faults-address.ts';
-import { engineFaultsTable, measureEngineFaults } from './faults-engine.ts';
-import { diskFaultsTable, measureDiskFaults } from './faults-disk.ts';
-import { faultKinds, faultsTable, measureFaults } from './faults.ts';
+import { faultKinds, faultsTable, measureFaults } from './faults/faults.ts';
 import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
@@ -23,11 +20,9 @@ const usage = `Usage:
   npm run bench -- peer --binary PATH [--rounds N] [--json]   shoal config beside docker compose config
   npm run bench -- refusal [--rounds N] [--json] hostile files, until they are refused
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
-  npm run bench -- faults [--rounds N] [--seed S] [--kind ${faultKinds.join('|')}] [--json]   parts of hosts killed in the middle of an up, a scale, an update; networks of hosts broken under load
+  npm run bench -- faults [--kind ${faultKinds.join('|')}] [--only FAULT] [--rounds N] [--replicas N] [--seed S] [--json]
+      parts of hosts killed, stopped, filled, frozen, cut and changed: what healthy was restarted, what was not reached
   npm run bench -- attack [--json]                a manager under attack: answers, sessions, memory
-  npm run bench -- faults-address [--rounds N] [--seed S] [--json]   a host's own address and MTU changed and changed back
-  npm run bench -- faults-engine [--rounds N] [--replicas N] [--only FAULT] [--seed S] [--json]   shims and containerd that stand still, many commands, many replicas
-  npm run bench -- faults-disk [--rounds N] [--json]   a host's disk full or frozen, its agent stopped
 `;
 
 const benches = {
@@ -37,7 +32,6 @@ const benches = {
   compose: { measure: measureCompose, table: composeTable, rounds: 5 },
   refusal: { measure: measureRefusal, table: refusalTable, rounds: 3 },
   start: { measure: measureStart, table: startTable, rounds: 20 },
-  'faults-disk': { measure: measureDiskFaults, table: diskFaultsTable, rounds: 1 },
 };
 
 async function report<T>(
@@ -67,7 +61,6 @@ try {
   else if (name === 'failover') await report(benches.failover, values);
   else if (name === 'attack') await report(benches.attack, values);
   else if (name === 'compose') await report(benches.compose, values);
-  else if (name === 'faults-disk') await report(benches['faults-disk'], values);
   else if (name === 'refusal') await report(benches.refusal, values);
   else if (name === 'control') {
     const [tasks = NaN, nodes = NaN] = values.size?.split('x').map(Number) ?? [];
@@ -79,20 +72,15 @@ try {
     const { binary } = values;
     const measure = (rounds: number) => measurePeer(rounds, binary);
     await report({ measure, table: peerTable, rounds: 5 }, values);
-  } else if (name === 'faults-address') {
-    const seed = values.seed === undefined ? undefined : Number(values.seed);
-    const measure = (rounds: number) => measureAddressFaults(rounds, seed);
-    await report({ measure, table: addressFaultsTable, rounds: 1 }, values);
-  } else if (name === 'faults-engine') {
-    const seed = values.seed === undefined ? {} : { seed: Number(values.seed) };
-    const only = values.only === undefined ? {} : { only: values.only };
-    const options = { ...seed, ...only, replicas: Number(values.replicas ?? 150) };
-    const measure = (rounds: number) => measureEngineFaults(rounds, options);
-    await report({ measure, table: engineFaultsTable, rounds: 1 }, values);
   } else if (name === 'faults') {
-    const seed = values.seed === undefined ? undefined : Number(values.seed);
-    const kind = faultKinds.find((each) => each === values.kind);
-    const measure = (rounds: number) => measureFaults(rounds, seed, kind);
+    const { kind, only } = values;
+    const options = {
+      replicas: Number(values.replicas ?? 150),
+      ...(values.seed !== undefined && { seed: Number(values.seed) }),
+      ...(kind !== undefined && { kind }),
+      ...(only !== undefined && { only }),
+    };
+    const measure = (rounds: number) => measureFaults({ rounds, ...options });
     await report({ measure, table: faultsTable, rounds: 1 }, values);
   } else {
     process.stderr.write(usage);

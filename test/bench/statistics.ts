@@ -6,6 +6,13 @@ export function median(values: number[]): number {
   return (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** Median and largest of some durations in milliseconds, as cells with seconds; a dash of none. */
+export function secondsOf(ms: number[]): [string, string] {
+  if (ms.length === 0) return ['-', '-'];
+  const cell = (value: number) => (value / 1000).toFixed(1);
+  return [cell(median(ms)), cell(Math.max(...ms))];
+}
+
 /** Rows of cells in columns; the first is aligned left, the others right. */
 export function renderTable(rows: string[][]): string {
   const columns = Math.max(...rows.map((row) => row.length));

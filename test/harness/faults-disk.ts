@@ -63,6 +63,10 @@ export class DiskFaultRig {
     }
   }
 
+  async down(): Promise<void> {
+    await this.cluster.down();
+  }
+
   async round(kind: DiskFaultKind): Promise<DiskFault> {
     const fault: DiskFault = { kind, restarted: [], seen: [], recoveryMs: 0 };
     const before = await this.#processes();

@@ -57,6 +57,8 @@ class FakeManager {
   connections = 0;
   acknowledges = true;
   refuses = false;
+  /** So many connections for streams are closed before the manager knows whose they are. */
+  closes = 0;
   #socket: WebSocket | undefined;
   readonly #server: https.Server;
 
@@ -66,6 +68,7 @@ class FakeManager {
     this.#server.on('connection', () => this.connections++);
     this.#server.on('upgrade', (request, socket, head) => {
       if (!(socket as TLSSocket).authorized) return socket.destroy();
+      if (request.url?.startsWith(streamPath) && this.closes-- > 0) return socket.destroy();
       return sockets.handleUpgrade(request, socket, head, (accepted) => {
         if (request.url?.startsWith(streamPath)) this.#stream(accepted);
         else if (request.url === sessionPath) this.#session(accepted);
@@ -322,6 +325,19 @@ test('serves logs and commands on streams that it dials back', async () => {
   ]);
   manager.send({ type: 'stream', streamId: '3', request: exec('unknown') });
   expect((await collect(3, () => undefined)).join()).toMatch(/^error .*not_found/);
+});
+
+test('many streams at once are all served, though the manager closes connections that it does not know yet', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  manager.closes = 12;
+  for (let index = 0; index < 40; index++) {
+    const request = { kind: 'logs', taskId: 't', follow: false } as const;
+    manager.send({ type: 'stream', streamId: String(index), request });
+  }
+  await waitFor(() => expect(manager.streams.length).toBe(40));
+  await Promise.all(manager.streams.map(({ closed }) => closed));
+  expect(manager.streams.map(({ frames }) => frames.length)).toEqual(Array<number>(40).fill(2));
 });
 
 test('heartbeats go on while the loop of the agent stands still, and say for how long it has', async () => {

@@ -3,6 +3,8 @@ import type { Engine, ExecSession } from '../engine/engine.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { Limiter } from '../../src/util/queue.ts';
+import { retry } from '../../src/util/retry.ts';
 import {
   decodeFrame,
   encodeFrame,
@@ -18,6 +20,11 @@ import { streamsMax } from './limits.ts';
 const sigkill = 9;
 /** Output is cut into frames of at most this size. */
 const chunkBytesMax = frameBytesMax / 4;
+/** Connections for streams that are made at a time. */
+const dialsMax = 8;
+const dialAttempts = 8;
+/** How ws tells that the manager answered, and does not want this stream (any more). */
+const refusedUpgrade = 'Unexpected server response';
 /** RFC 6455, section 7.4.1. */
 const closeNormally = 1000;
 
@@ -45,21 +52,27 @@ export class StreamServer {
     'remove-volume': new Set(),
   };
 
+  readonly #dials = new Limiter(dialsMax);
+  readonly #stop = new AbortController();
+
   constructor(parts: StreamParts) {
     this.#parts = parts;
   }
 
   /** Serves one stream to its end. Failures go to the other side as an `error` frame. */
   async serve(request: StreamRequest, dial: () => WebSocket): Promise<void> {
-    const socket = dial();
+    const { log } = this.#parts;
+    let socket: WebSocket;
+    try {
+      socket = await this.#connect(request, dial);
+    } catch (error) {
+      return log.warn('a stream cannot be opened', { kind: request.kind, error: messageOf(error) });
+    }
     const open = this.#open[request.kind];
     const ended = new AbortController();
     socket.on('close', () => ended.abort(new Error('the other side has gone')));
     socket.on('error', (error) => ended.abort(error));
-    // What comes before the command runs is left unread in the connection.
-    socket.on('open', () => request.kind === 'exec' && socket.pause());
     try {
-      await opened(socket, ended.signal);
       open.add(socket);
       if (open.size > streamsMax[request.kind]) {
         throw new ShoalError(
@@ -70,7 +83,7 @@ export class StreamServer {
       await this.#answer(socket, request, ended.signal);
     } catch (error) {
       if (ended.signal.aborted) {
-        this.#parts.log.debug('a stream ended early', { kind: request.kind, error: messageOf(error) });
+        log.debug('a stream ended early', { kind: request.kind, error: messageOf(error) });
       } else {
         const next = error instanceof ShoalError && error.next !== undefined ? { next: error.next } : {};
         const told = encodeJsonFrame('error', { code: codeOf(error), message: messageOf(error), ...next });
@@ -84,8 +97,29 @@ export class StreamServer {
     }
   }
 
+  /**
+   * Managers know who a connection is from when TLS stands; of those that they do not know yet they keep few from one host, and
+   * close others. So few are made at a time, and one that is closed is made again.
+   */
+  #connect(request: StreamRequest, dial: () => WebSocket): Promise<WebSocket> {
+    const attempt = async () => {
+      const socket = dial();
+      // What comes before the command runs is left unread in the connection.
+      socket.on('open', () => request.kind === 'exec' && socket.pause());
+      await opened(socket);
+      return socket;
+    };
+    return retry(() => this.#dials.run(attempt), {
+      attempts: dialAttempts,
+      retryable: (error) => !messageOf(error).includes(refusedUpgrade),
+      clock: this.#parts.clock,
+      signal: this.#stop.signal,
+    });
+  }
+
   /** Ends all streams. */
   close(): void {
+    this.#stop.abort(new Error('the agent stops'));
     for (const open of Object.values(this.#open)) for (const socket of open) socket.terminate();
   }
 
@@ -217,10 +251,10 @@ function send(socket: WebSocket, frame: Buffer): Promise<void> {
   });
 }
 
-function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
+function opened(socket: WebSocket): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error);
     socket.once('open', () => resolve());
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('the connection was closed')));
   });
 }

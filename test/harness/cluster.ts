@@ -39,6 +39,8 @@ export interface ClusterOptions {
   directory?: string;
   /** What every host keeps running instead of the daemon of this clone; no cluster is formed then. */
   command?: string[];
+  /** Variables of a host's daemon, and of what it starts, beside those of every host. */
+  environment?: (directory: string, host: string) => Promise<Record<string, string>>;
   /** Told what is being done. */
   onStep?: (step: string) => void;
   /** Ends the making; nothing stays behind then. */
@@ -210,9 +212,11 @@ async function build(state: ClusterState, options: ClusterOptions & { directory:
     await mountDisk(directory, name, mebibytes);
   }
   const registry = runRegistry(directory, state, addresses.switch(subnet));
-  const starting = state.hosts.map(({ name }) => {
+  const starting = state.hosts.map(async ({ name }) => {
     const command = options.command ?? daemonCommand(directory, state, name, registryName(state));
-    return startHost({ directory, state, name, command });
+    const variables = Object.entries((await options.environment?.(directory, name)) ?? {});
+    const assigned = variables.map(([variable, value]) => `${variable}=${value}`);
+    return startHost({ directory, state, name, command: ['env', ...assigned, ...command] });
   });
   // all of them come to an end before a failure is passed on: what is started later would not be found and removed
   await Promise.allSettled([registry, ...starting]);

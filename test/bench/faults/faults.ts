@@ -2,6 +2,7 @@ import { ShoalError } from '../../../src/util/errors.ts';
 import { seededRandom, systemRandom } from '../../../src/util/random.ts';
 import { renderTable } from '../statistics.ts';
 import { address } from './address.ts';
+import { clock } from './clock.ts';
 import { disk } from './disk.ts';
 import { engine } from './engine.ts';
 import { kills } from './kills.ts';
@@ -19,6 +20,8 @@ const kinds = {
   disk: runner(disk),
   /** A host's own address and MTU changed and changed back. */
   address: runner(address),
+  /** A host's clock an hour ahead or behind. */
+  clock: runner(clock),
 };
 type Kind = keyof typeof kinds;
 

@@ -65,6 +65,27 @@ test('an answer that does not come in time is deadline_exceeded', async () => {
   await expect(answer).rejects.toMatchObject({ code: 'deadline_exceeded' });
 });
 
+test('a question is asked again when a kept connection was closed meanwhile, and a change has its own', async () => {
+  const used: (string | undefined)[] = [];
+  let closes = 0;
+  const sockets = new Map<unknown, string>();
+  handle = (request, response) => {
+    const known = sockets.get(request.socket);
+    if (known !== undefined && closes-- > 0) return void request.socket.destroy();
+    sockets.set(request.socket, known ?? String(sockets.size));
+    used.push(`${request.method} ${sockets.get(request.socket)}`);
+    response.end('{}');
+  };
+  const own = connect(client.host);
+  await own.request('GET', '/x');
+  await own.request('GET', '/x');
+  closes = 1;
+  await own.request('GET', '/x');
+  await own.request('POST', '/x', {});
+  expect(used).toEqual(['GET 0', 'GET 0', 'GET 1', 'POST 2']);
+  own.close();
+});
+
 test('a stream gives one value a line, however the bytes are cut, and skips empty lines', async () => {
   handle = (_, response) => {
     const text = '{"n":1}\n\n{"n":"ä"}\n{"n":3}';

@@ -127,12 +127,15 @@ async function open(
     payload === undefined
       ? {}
       : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
-  const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
+  // The other side may close a kept connection just when it is used again. A question is then asked again; of a change nobody
+  // could tell whether it was made, so that each has a connection of its own.
+  const isQuestion = method === 'GET';
+  const answer = await new Promise<http.IncomingMessage | 'stale'>((resolve, reject) => {
     const request = transport.request(
       {
         ...target.options,
         ...target.secure,
-        agent: target.agent,
+        agent: isQuestion ? target.agent : false,
         method,
         path: fullPath(path),
         headers,
@@ -141,7 +144,10 @@ async function open(
       },
       resolve,
     );
-    request.on('error', (cause) => reject(signal?.aborted ? cause : connectionError(target, cause)));
+    request.on('error', (cause: NodeJS.ErrnoException) => {
+      if (request.reusedSocket && isClosed(cause)) resolve('stale');
+      else reject(signal?.aborted ? cause : connectionError(target, cause));
+    });
     request.on('timeout', () =>
       request.destroy(
         new ShoalError('deadline_exceeded', `Cannot get an answer from ${target.host} in ${timeoutMs} ms`),
@@ -149,9 +155,15 @@ async function open(
     );
     request.end(payload);
   });
+  if (answer === 'stale') return await open(target, method, path, body, settings);
   target.warning = warningOf(answer);
   if ((answer.statusCode ?? 500) < 400) return answer;
   throw errorOfAnswer(answer.statusCode ?? 500, await readText(target, answer));
+}
+
+/** Each of those that were kept is used up by it, so that asking again ends. */
+function isClosed({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE';
 }
 
 function warningOf({ headers }: http.IncomingMessage): string | undefined {

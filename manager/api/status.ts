@@ -97,9 +97,13 @@ function isToRestart(view: View, service: Service): boolean {
 
 function isDone(service: Service, tasks: Task[]): boolean {
   const current = tasks.filter((task) => task.specVersion === service.specVersion);
-  if (current.some((task) => task.desiredState === 'running' && task.status.state === 'running')) return true;
+  if (current.some(isRunning)) return true;
   const newest = current[0];
   return newest !== undefined && isCompleted(newest) && newest.desiredState !== 'remove';
+}
+
+function isRunning(task: Task): boolean {
+  return isCurrent(task) && task.desiredState === 'running' && task.status.state === 'running';
 }
 
 function isLeftover(view: View, service: Service, task: Task): boolean {

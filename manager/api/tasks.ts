@@ -1,4 +1,4 @@
-import { taskName, type Task } from '../../src/spec/task.ts';
+import { isWanted, taskName, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 
@@ -9,7 +9,7 @@ export function newestFirst(left: Task, right: Task): number {
 
 /** Whether the service still wants the task. */
 export function isCurrent(task: Task): boolean {
-  return task.desiredState === 'ready' || task.desiredState === 'running';
+  return isWanted(task);
 }
 
 /** Tasks by slot (by node in a global service), in the order given. */

@@ -64,11 +64,20 @@ export class Planning {
     });
   }
 
+  /** Whether the task's node is down, and it could stay there if it were not. */
+  isOnlySilent(task: Task): boolean {
+    const node = this.view.nodes.get(task.nodeId ?? '');
+    return node?.status.state === 'down' && !this.#mustLeave(task, node);
+  }
+
   /** Whether the task must leave its node: gone, drained, no longer what the constraints ask for, or apart from its anchors. */
   mustLeave(task: Task): boolean {
     if (task.nodeId === undefined) return false;
     if (this.isGone(task)) return true;
-    const node = this.view.nodes.get(task.nodeId)!;
+    return this.#mustLeave(task, this.view.nodes.get(task.nodeId)!);
+  }
+
+  #mustLeave(task: Task, node: Node): boolean {
     // What its labels say is not known: what runs there stays.
     if (damageOfNode(node) !== undefined) return false;
     if (node.availability === 'drain' || !this.satisfies(node, task.template.placement.constraints, true)) {

@@ -10,7 +10,7 @@ import { chooseNodes } from './global.ts';
 import { Planning } from './planning.ts';
 import { chooseSlots } from './replicated.ts';
 import { servicesIn, type Services } from './scope.ts';
-import { slotsOf, stepSlot, type Slot } from './slot.ts';
+import { settleReturn, slotsOf, stepSlot, type Slot } from './slot.ts';
 import { inGroups, isCurrent, withDesired } from './tasks.ts';
 import { decideUpdate } from './update.ts';
 
@@ -75,7 +75,10 @@ function withDamage(service: Service, faults: Faults): Service {
 
 function planService(service: Service, planning: Planning): { slots: Iterable<Slot>; changed?: Service } {
   const slots = slotsOf(service, planning.view.tasksOfService(service.id));
-  for (const slot of slots.values()) adoptEqual(slot);
+  for (const slot of slots.values()) {
+    adoptEqual(slot);
+    settleReturn(slot, planning);
+  }
   const { open, kept } = chooseWanted(service, slots, planning);
   const { service: changed, order, paused, begin } = decideUpdate(service, open, planning);
   // After a rollback was decided the slots are judged by another version: that is the next pass's work.

@@ -4,6 +4,7 @@ import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts
 import type { Change } from '../store/objects.ts';
 import type { Planning } from './planning.ts';
 import { decideRestart } from './restart.ts';
+import { mayReturn, outcomeOf } from './returning.ts';
 import {
   blueprintOf,
   isAlive,
@@ -84,6 +85,11 @@ export class Slot {
     (this.#updated ??= new Map()).set(task.id, task);
   }
 
+  /** The task, if any, that another stands in for while its node is down. */
+  get awaited(): Task | undefined {
+    return this.#tasks.find(({ awaited }) => awaited === true);
+  }
+
   retire(task: Task): void {
     this.replace(withDesired(task, 'shutdown'));
   }
@@ -134,6 +140,20 @@ export function slotsOf(service: Service, tasks: Iterable<Task>): Map<string, Sl
     slots.set(key, new Slot(key, slot > 0 ? { slot } : { slot, nodeId }, service, slotTasks));
   }
   return slots;
+}
+
+/** Decides between the slot's task that is away and its replacement, as soon as it can be told which one runs. */
+export function settleReturn(slot: Slot, planning: Planning): void {
+  const task = slot.awaited;
+  if (task === undefined) return;
+  const { clean, dirty } = slot.current;
+  const current = [...clean, ...dirty];
+  const outcome = outcomeOf(slot.service, task, current, planning);
+  if (outcome === 'retire') slot.retire(task);
+  if (outcome !== 'keep') return;
+  for (const replacement of current) slot.retire(replacement);
+  const { awaited: _back, ...kept } = task;
+  slot.replace(kept);
 }
 
 /** Brings one slot a step further: fills it, replaces what ended, starts what was held back, updates it when it may. */
@@ -256,7 +276,8 @@ function replaceTask(
   rules: SlotRules,
   planning: Planning,
 ): void {
-  slot.retire(task);
+  if (mayReturn(slot.service, task, planning)) slot.replace({ ...task, awaited: true });
+  else slot.retire(task);
   const { specVersion, template } = task;
   const held = delayMs > 0 || isBlocked(slot, undefined, rules, planning);
   const startAfter = delayMs > 0 ? planning.now + delayMs : undefined;

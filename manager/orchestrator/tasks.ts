@@ -1,13 +1,13 @@
-import { isTerminal, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { Change, Plan } from '../store/objects.ts';
 
 const desiredOrder: Record<DesiredTaskState, number> = { ready: 0, running: 1, shutdown: 2, remove: 3 };
 
-/** Whether the service still wants the task: it is not told to stop or to vanish. */
+/** Whether the service still wants the task: it is not told to stop or to vanish, and no other stands in for it. */
 export function isCurrent(task: Task): boolean {
-  return task.desiredState === 'ready' || task.desiredState === 'running';
+  return isWanted(task);
 }
 
 /** Whether no agent has the task yet: nothing of it can exist on a host. */
@@ -23,7 +23,8 @@ export function isAlive(task: Task): boolean {
 /** The task with a later desired state; the same object when it is there or past it already. Desired states never go back. */
 export function withDesired(task: Task, desiredState: DesiredTaskState): Task {
   if (desiredOrder[desiredState] <= desiredOrder[task.desiredState]) return task;
-  return { ...task, desiredState };
+  const { awaited: _ended, ...rest } = task;
+  return { ...rest, desiredState };
 }
 
 /** Sorts newest first. Tasks of one slot are never made at the same millisecond, see `makeTask`. */

@@ -1,6 +1,6 @@
 import type { Resources, Service, TaskTemplate } from '../../src/spec/service.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
-import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
+import { compareTaskStates, isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { filtersFor, type Filter } from './filters.ts';
@@ -50,7 +50,7 @@ export class Groups {
     const anchors = anchorServices(task.template);
     if (leader === undefined) return undefined;
     const leading = this.#view.serviceByName(leader);
-    const wanted = leading !== undefined && !leading.removing && isWanted(leading, task.slot);
+    const wanted = leading !== undefined && !leading.removing && wantsSlot(leading, task.slot);
     if (anchors.length === 0 && !wanted) return undefined;
     const nodeId = task.slot === 0 ? task.nodeId : wanted ? this.#nodeOf(leading, task.slot) : undefined;
     if (nodeId === undefined) return { reason: `waiting for ${leader}.${task.slot} to be placed` };
@@ -79,14 +79,14 @@ export class Groups {
   holdBeside(leading: Service, slot: number, use: NodeUse): void {
     for (const service of this.#followers.get(leading.spec.name) ?? []) {
       const { reservations } = service.spec.task;
-      if (!isWanted(service, slot) || !reserves(reservations) || this.#isThere(service, slot, use)) continue;
+      if (!wantsSlot(service, slot) || !reserves(reservations) || this.#isThere(service, slot, use)) continue;
       use.hold(slotKey(service, slot), reservations);
     }
   }
 
   /** What a node must have beside what the leading task itself needs. Throws `invalid_argument` for an unreadable constraint. */
   filtersOf(leading: Service, slot: number, template: TaskTemplate): Filter[] {
-    const followers = (this.#followers.get(leading.spec.name) ?? []).filter((one) => isWanted(one, slot));
+    const followers = (this.#followers.get(leading.spec.name) ?? []).filter((one) => wantsSlot(one, slot));
     const filters: Filter[] = [];
     for (const { id, spec } of followers) {
       const { fixed, changing } = filtersFor(id, { ...spec.task, reservations: {} }, this.#view);
@@ -169,7 +169,7 @@ export function slotKey(service: { id: string }, slot: number | string): string 
   return `${service.id} ${slot}`;
 }
 
-function isWanted({ spec, removing }: Service, slot: number): boolean {
+function wantsSlot({ spec, removing }: Service, slot: number): boolean {
   if (removing) return false;
   return spec.mode.kind === 'global' ? slot === 0 : slot > 0 && slot <= spec.mode.replicas;
 }
@@ -179,14 +179,16 @@ function reserves({ nanoCpus = 0, memoryBytes = 0 }: Resources): boolean {
 }
 
 /** Assigned, not ended, and not told to. */
-function isPlaced({ status, desiredState, nodeId }: Task): boolean {
-  const wanted = desiredState === 'ready' || desiredState === 'running';
-  const { state } = status;
-  return wanted && nodeId !== undefined && compareTaskStates(state, 'assigned') >= 0 && !isTerminal(state);
+function isPlaced(task: Task): boolean {
+  const { nodeId } = task;
+  const { state } = task.status;
+  return (
+    isWanted(task) && nodeId !== undefined && compareTaskStates(state, 'assigned') >= 0 && !isTerminal(state)
+  );
 }
 
-function isRunning({ status, desiredState }: Task): boolean {
-  return desiredState === 'running' && status.state === 'running';
+function isRunning({ status, desiredState, awaited }: Task): boolean {
+  return awaited !== true && desiredState === 'running' && status.state === 'running';
 }
 
 function newest(tasks: Task[]): Task | undefined {

@@ -40,6 +40,11 @@ export function mayRunCommands(state: TaskState): boolean {
   return state === 'starting' || state === 'running';
 }
 
+/** Whether the service wants the task: it is not told to stop or to vanish, and no other stands in for it. */
+export function isWanted({ desiredState, awaited }: Pick<Task, 'desiredState' | 'awaited'>): boolean {
+  return (desiredState === 'ready' || desiredState === 'running') && awaited !== true;
+}
+
 /** Who may write an observed state. After `assigned` only the agent does, except that the manager declares a task orphaned. */
 export type TaskStateOwner = 'orchestrator' | 'allocator' | 'scheduler' | 'agent' | 'manager';
 
@@ -133,6 +138,11 @@ export interface Task extends ObjectMeta {
   /** Frozen when the task was made. */
   template: TaskTemplate;
   desiredState: DesiredTaskState;
+  /**
+   * Set by the orchestrator while its node is down and another task was made in its place: whichever of the two is found
+   * running first stays. Its desired state is still `running`, which is what its agent knows.
+   */
+  awaited?: true;
   status: TaskStatus;
   /** Set by the scheduler: this task runs the init containers that run once for its version. */
   initialises?: true;

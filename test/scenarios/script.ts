@@ -206,8 +206,9 @@ export class Script {
     const node = task.nodeId === undefined ? '' : ` on ${this.#hostname(task.nodeId)}`;
     const said = error?.message ?? (state === 'pending' ? message : '');
     const held = task.desiredState === 'ready' && task.startAfter !== undefined;
+    const isAwaited = task.awaited === true ? ', awaited' : '';
     const delay = held ? ` (in ${task.startAfter! - this.#world.steady.now()} ms)` : '';
-    return `v${task.specVersion} ${state}${node}${said === '' ? '' : ` "${said}"`}, to be ${wish[task.desiredState]}${delay}`;
+    return `v${task.specVersion} ${state}${node}${said === '' ? '' : ` "${said}"`}, to be ${wish[task.desiredState]}${delay}${isAwaited}`;
   }
 
   #show(): string[] {

@@ -155,6 +155,7 @@ export function checkAtRest(view: View): void {
       for (const task of current) checkReachable(task, view);
     }
     for (const task of current) checkBeside(task, view);
+    if (!service.removing) checkAwaited(service, tasks, view);
     checkHistory(service, tasks);
   }
   for (const task of view.tasks.values()) {
@@ -163,8 +164,25 @@ export function checkAtRest(view: View): void {
   }
 }
 
-function isWanted(task: Pick<Task, 'desiredState'>): boolean {
-  return task.desiredState === 'ready' || task.desiredState === 'running';
+/** One that is awaited is judged by `checkAwaited`: another stands in for it. */
+function isWanted(task: Pick<Task, 'desiredState' | 'awaited'>): boolean {
+  return (task.desiredState === 'ready' || task.desiredState === 'running') && task.awaited !== true;
+}
+
+/** What is awaited could be kept, and something else is on its way in its place, which does not run yet. */
+function checkAwaited(service: Service, tasks: Task[], view: View): void {
+  const awaited = tasks.filter((task) => task.awaited === true);
+  for (const task of awaited) {
+    const what = `${service.spec.name}.${task.slot} ${task.id}, which is awaited,`;
+    const others = tasks.filter(({ slot }) => slot === task.slot);
+    assert(task.desiredState === 'running' && task.status.state === 'running', `${what} runs`);
+    assert(task.specVersion === service.specVersion, `${what} is of the service's version`);
+    assert(view.nodes.get(task.nodeId!)?.availability !== 'drain', `${what} may stay on its node`);
+    assert(others.filter((other) => other.awaited === true).length === 1, `${what} is the only one`);
+    const substitutes = others.filter(isWanted);
+    assert(substitutes.length > 0, `${what} has a replacement`);
+    assert(!substitutes.some(({ status }) => status.state === 'running'), `${what} has none that runs`);
+  }
 }
 
 /** What is wanted is never left on a node that is away; only a task that ended there by itself may stay as it ended. */

@@ -1,6 +1,6 @@
 import type { Node } from '../../spec/node.ts';
 import type { Service } from '../../spec/service.ts';
-import { isTerminal, taskName, type Task } from '../../spec/task.ts';
+import { isTerminal, isWanted, taskName, type Task } from '../../spec/task.ts';
 import { agesOf } from '../ages.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
@@ -40,7 +40,7 @@ function describe(task: Task, services: Map<string, Service>, nodes: Map<string,
     service: task.serviceName,
     image: task.template.container.image,
     node: node?.description?.hostname ?? task.nodeId ?? '',
-    desiredState: task.desiredState,
+    desiredState: task.awaited === true ? 'awaited' : task.desiredState,
     state,
     at,
     message: [error?.message ?? (state === 'running' ? '' : message), published].filter(Boolean).join('; '),
@@ -65,13 +65,12 @@ async function listTasks(
     names.length === 0 ? undefined : new Set(pickServices(services, application, names).map(({ id }) => id));
   const serviceById = new Map(services.map((service) => [service.id, service]));
   const nodeById = new Map(nodes.map((node) => [node.id, node]));
-  const current = (task: Task) => task.desiredState === 'running' || task.desiredState === 'ready';
   return tasks
     .filter((task) => wanted === undefined || wanted.has(task.serviceId))
     .filter(
       (task) =>
         all ||
-        current(task) ||
+        isWanted(task) ||
         !isTerminal(task.status.state) ||
         task.status.state === 'failed' ||
         task.status.state === 'rejected',

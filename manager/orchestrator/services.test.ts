@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
-import { isTerminal, type Task, type TaskState } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, type Task, type TaskState } from '../../src/spec/task.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { plainService } from '../../test/simulation/world.ts';
@@ -62,8 +62,7 @@ function settle(view: MutableView, now: number): void {
   throw new Error('does not come to rest');
 }
 
-const wantedTasks = (view: MutableView) =>
-  [...view.tasks.values()].filter((each) => each.desiredState === 'running' || each.desiredState === 'ready');
+const wantedTasks = (view: MutableView) => [...view.tasks.values()].filter(isWanted);
 
 test('whatever the tasks are, one pass of a replicated service wants as many slots as replicas, and then rests', () => {
   const states = fc.constantFrom<TaskState>(
@@ -92,6 +91,10 @@ test('whatever the tasks are, one pass of a replicated service wants as many slo
       const wanted = wantedTasks(view);
       expect(new Set(wanted.map((each) => each.slot)).size).toBe(replicas);
       expect(wanted.length).toBe(replicas);
+      // One that is awaited fills no slot; there is one at most, and only on a node that is down.
+      const awaited = [...view.tasks.values()].filter((each) => each.awaited === true);
+      expect(new Set(awaited.map((each) => each.slot)).size).toBe(awaited.length);
+      if (!nodeDown) expect(awaited).toEqual([]);
     }),
   );
 });

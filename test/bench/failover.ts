@@ -1,5 +1,5 @@
 import type { Node } from '../../src/spec/node.ts';
-import type { Task } from '../../src/spec/task.ts';
+import { isWanted, type Task } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { assert, ShoalError } from '../../src/util/errors.ts';
 import type { Client } from '../../src/wire/client.ts';
@@ -89,7 +89,9 @@ async function nodeCalled(client: Client, name: string): Promise<Node> {
 
 async function running(client: Client): Promise<Task[]> {
   const tasks = await client.request<Task[]>('GET', '/tasks?application=bench');
-  return tasks.filter((task) => task.status.state === 'running' && task.desiredState === 'running');
+  return tasks.filter(
+    (task) => task.status.state === 'running' && task.desiredState === 'running' && isWanted(task),
+  );
 }
 
 async function until(holds: () => Promise<boolean>): Promise<void> {

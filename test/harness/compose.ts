@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ApplicationStatus } from '../../src/wire/api.ts';
-import type { Task } from '../../src/spec/task.ts';
+import { isWanted, type Task } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Cluster } from './cluster.ts';
@@ -33,7 +33,7 @@ export async function currentTasks(cluster: Cluster, application: string): Promi
   const client = cluster.client();
   try {
     const tasks = await client.request<Task[]>('GET', `/tasks?application=${application}`);
-    return tasks.filter(({ desiredState }) => desiredState === 'running');
+    return tasks.filter((task) => isWanted(task) && task.desiredState === 'running');
   } finally {
     client.close();
   }

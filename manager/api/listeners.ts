@@ -11,6 +11,12 @@ import { handshakeMsMax, type Admission } from './admission.ts';
 const silenceMsMax = 60_000;
 /** Connections to the local socket, and to the managers' port of those who are known. */
 const connectionsMax = 8_192;
+/**
+ * Connections that the kernel holds until they are accepted. When they are more, it drops whoever comes next, administrators too,
+ * and they try again after 1 s. As many as Linux lets a program ask for by default (`net.core.somaxconn`).
+ */
+const backlogMax = 4_096;
+const keepAliveInitialDelayMs = 30_000;
 
 const limits: http.ServerOptions = {
   headersTimeout: 10_000,
@@ -19,7 +25,7 @@ const limits: http.ServerOptions = {
   connectionsCheckingInterval: 1_000,
   // A caller that vanished without a word is noticed by the kernel.
   keepAlive: true,
-  keepAliveInitialDelay: 30_000,
+  keepAliveInitialDelay: keepAliveInitialDelayMs,
   // The request of an exec travels in the query.
   maxHeaderSize: 64 * 1024,
 };
@@ -87,12 +93,15 @@ export async function listenWithTls(
     socket.destroy();
   });
   const sockets = new Set<Socket>();
-  const front = net.createServer({ keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) => {
+  // A refused connection is to cost as little as can be, for others wait behind it: it is neither read from nor set up, and
+  // ends with a reset, which leaves nothing in the kernel.
+  const front = net.createServer({ pauseOnConnect: true }, (socket) => {
     const key = connectionKey(socket);
     if (!admission.admit(key, socket.remoteAddress ?? '', socket)) {
-      socket.destroy();
+      socket.resetAndDestroy();
       return;
     }
+    socket.setKeepAlive(true, keepAliveInitialDelayMs);
     sockets.add(socket);
     socket.on('error', (error) => log.debug('connection failed', { error: error.message }));
     socket.once('close', () => {
@@ -131,6 +140,6 @@ function listen(server: net.Server, where: { path: string } | { host: string; po
       const code = cause.code === 'EADDRINUSE' ? 'port_taken' : 'unavailable';
       reject(new ShoalError(code, `Cannot listen on ${place}`, { cause }));
     });
-    server.listen(where, resolve);
+    server.listen({ ...where, backlog: backlogMax }, resolve);
   });
 }

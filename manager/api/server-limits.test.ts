@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -83,6 +84,31 @@ test('silent connections keep nobody out, and do not pile up', async () => {
   await expect(manager.call('/api/v1/version', administrator)).resolves.toMatchObject({ apiVersion: 'v1' });
   for (const socket of silent) socket.destroy();
 });
+
+test('the kernel holds a thousand connections that wait to be accepted, and drops none', async () => {
+  await using manager = await startTestManager();
+  const sockets = Array.from({ length: 1_000 }, () => {
+    const socket = connectTcp(manager.port, '127.0.0.1');
+    socket.on('error', () => undefined); // most are refused
+    return socket;
+  });
+  // All have been asked for by then, and the manager, on this same thread, has accepted none.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  expect(connecting(manager.port)).toEqual({ waiting: 0, standing: 1_000 });
+  for (const socket of sockets) socket.destroy();
+});
+
+/** Connections to the port that the other side's kernel has not answered, and has. */
+function connecting(port: number): { waiting: number; standing: number } {
+  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const states = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => fields[2] === remote)
+    .map((fields) => fields[3]);
+  const count = (state: string) => states.filter((each) => each === state).length;
+  return { waiting: count('02'), standing: count('01') }; // SYN_SENT and ESTABLISHED
+}
 
 test('a web page can use neither socket', async () => {
   await using manager = await startTestManager();

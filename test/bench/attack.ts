@@ -48,8 +48,10 @@ interface Cluster {
   lost: () => number;
 }
 
-/** A real manager on loopback with some agents, under one attack after another. */
-export async function measureAttacks(): Promise<AttackResult[]> {
+/** A real manager on loopback with some agents, under one attack after another; `only` names the attacks, all by default. */
+export async function measureAttacks(only?: string): Promise<AttackResult[]> {
+  const names =
+    only === undefined ? attackNames : attackNames.filter((name) => only.split(',').includes(name));
   const folder = await mkdtemp(join(tmpdir(), 'shoal-attack-'));
   const manager = fork(
     join(import.meta.dirname, '../../manager/main.ts'),
@@ -72,7 +74,7 @@ export async function measureAttacks(): Promise<AttackResult[]> {
     const client = connect(`unix://${join(folder, 'manager.sock')}`);
     const cluster = await prepare(manager, client, port);
     const results: AttackResult[] = [];
-    for (const attack of attackNames) results.push(await measureOne(cluster, attack));
+    for (const attack of names) results.push(await measureOne(cluster, attack));
     client.close();
     return results;
   } finally {

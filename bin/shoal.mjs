@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
+// `--`, for Node takes some options for its own wherever they stand (`shoal config --env-file FILE`).
 // Starts shoal, from a clone (TypeScript, run as it stands) or from an installed package (compiled to dist).
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -30,7 +31,7 @@ if (Number(process.versions.node.split('.')[0]) >= majorMin) {
 
 /** Runs this file with another Node and ends as it ends. The channel lets a daemon see when this process is killed. */
 function startWith(node) {
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+  const child = spawn(node, ['--', fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];

@@ -38,6 +38,11 @@ export class Bodies {
         chunks.push(chunk);
       }
       return parseUntrusted(Buffer.concat(chunks), 'the request');
+    } catch (error) {
+      if (error instanceof ShoalError) throw error;
+      throw new ShoalError('invalid_argument', 'Cannot read the request: it broke off before its end', {
+        cause: error,
+      });
     } finally {
       this.#bytes -= bytes;
     }

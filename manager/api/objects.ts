@@ -226,7 +226,7 @@ async function removeNode(database: Database, reference: string, force: boolean)
     if (!away && !(node.availability === 'drain' && (lives.length === 0 || force))) {
       const still = lives[0] === undefined ? '' : `; ${taskName(lives[0])} is on it`;
       throw new ShoalError('failed_precondition', `Cannot remove node ${name}: it is up${still}`, {
-        next: `Run \`shoal node drain ${name}\` first and wait until its tasks have moved.`,
+        next: `Run \`shoal node update --availability drain ${name}\` first and wait until its tasks have moved.`,
       });
     }
     return [{ kind: 'node', action: 'delete', object: node }];

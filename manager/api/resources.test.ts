@@ -60,6 +60,16 @@ test.each([
   });
 });
 
+test.each(['a b', '../x', '', '\u001b[31m', 'x'.repeat(129)])(
+  'the name %j is refused in plain words',
+  async (name) => {
+    await using manager = await startTestManager();
+    await expect(manager.client.request('POST', '/secrets', { name, data: text })).rejects.toThrow(
+      'it must be 1 to 128 letters, digits, _, . and -, and begin with a letter or a digit',
+    );
+  },
+);
+
 test('a network does not overlap another', async () => {
   await using manager = await startTestManager();
   await manager.client.request('POST', '/networks', { name: 'one', subnet: '10.9.0.0/16' });

@@ -116,7 +116,11 @@ export const applicationSchema: Schema<ApplicationSpec> = object({
 });
 
 /** What a command gives a name has room for a version behind it. */
-const newName = pattern('[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}', 128);
+const newName = pattern(
+  '[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}',
+  128,
+  'it must be 1 to 128 letters, digits, _, . and -, and begin with a letter or a digit',
+);
 
 export const networkCreateSchema: Schema<NetworkCreate> = object({
   name: newName,

@@ -16,7 +16,12 @@ export interface Fault {
 export type Checked<T> = { value: T; fault?: undefined } | { fault: Fault };
 
 /** Without passes over the code that it writes: they are half of the time at the start, and checks are not quicker for them. */
-const options = { discriminator: true, allowUnionTypes: true, code: { optimize: false } } as const;
+const options = {
+  discriminator: true,
+  allowUnionTypes: true,
+  code: { optimize: false },
+  verbose: true,
+} as const;
 const closed = new Ajv(options);
 const open = new Ajv({ ...options, removeAdditional: true });
 const compiled = {
@@ -65,6 +70,8 @@ function reasonOf(error: ErrorObject | undefined): string {
   if (parameters.additionalProperty !== undefined) {
     return `${JSON.stringify(shown(parameters.additionalProperty))} is not known`;
   }
+  const { description } = (error.parentSchema ?? {}) as { description?: string };
+  if (description !== undefined) return description;
   const { allowedValues } = parameters;
   if (allowedValues !== undefined) return `it must be ${allowedValues.map(String).join(', ')}`;
   return shown(error.message ?? 'it is malformed');

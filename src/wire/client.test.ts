@@ -71,7 +71,10 @@ test('a question is asked again when a kept connection was closed meanwhile, and
   const sockets = new Map<unknown, string>();
   handle = (request, response) => {
     const known = sockets.get(request.socket);
-    if (known !== undefined && closes-- > 0) return void request.socket.destroy();
+    if (known !== undefined && closes-- > 0) {
+      request.socket.destroy();
+      return;
+    }
     sockets.set(request.socket, known ?? String(sockets.size));
     used.push(`${request.method} ${sockets.get(request.socket)}`);
     response.end('{}');

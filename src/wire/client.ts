@@ -49,6 +49,8 @@ export interface ConnectOptions {
 }
 
 const requestTimeoutMs = 30_000;
+const answerNext =
+  'The manager is busy or stands still; what was asked may still be done. See `shoal doctor` and the log of the daemon on its host.';
 
 interface Target {
   host: string;
@@ -150,7 +152,11 @@ async function open(
     });
     request.on('timeout', () =>
       request.destroy(
-        new ShoalError('deadline_exceeded', `Cannot get an answer from ${target.host} in ${timeoutMs} ms`),
+        new ShoalError(
+          'deadline_exceeded',
+          `Cannot get an answer from ${target.host} within ${(timeoutMs ?? 0) / 1_000} s`,
+          { next: answerNext },
+        ),
       ),
     );
     request.end(payload);

@@ -48,11 +48,12 @@ const nameCharactersMax = 1_024;
 /** A text of at most so many characters. */
 export const text = (charactersMax = 4_096): Schema<string> => ({ type: 'string', maxLength: charactersMax });
 
-/** A text that the pattern fits, from its first character to its last. */
-export const pattern = (source: string, charactersMax = 4_096): Schema<string> => ({
+/** A text that the pattern fits, from its first character to its last. `words` say what it must be to who gave another one. */
+export const pattern = (source: string, charactersMax = 4_096, words?: string): Schema<string> => ({
   type: 'string',
   maxLength: charactersMax,
   pattern: `^(?:${source})$`,
+  ...(words !== undefined && { description: words }),
 });
 
 export const nothing: Schema<null> = { type: 'null' };

@@ -18,6 +18,15 @@ async function checkDaemon(context: Context): Promise<Finding> {
         detail: `runs, but its engine at ${engine.address} does not answer: ${engine.error}`,
       };
     }
+    if (info.state === 'joined' && info.session !== 'connected') {
+      const managers = info.managerAddresses.join(', ');
+      return {
+        name: 'daemon',
+        state: 'warning',
+        detail: `runs, but has no connection to a manager of its cluster (${managers}): what runs here goes on, nothing new begins`,
+        next: 'See the log of the manager on that host, and whether its TCP port can be reached from here.',
+      };
+    }
     const place =
       info.state === 'joined' ? `${info.role} ${info.nodeId}, session ${info.session}` : 'in no cluster yet';
     return {

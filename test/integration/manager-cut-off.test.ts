@@ -59,14 +59,14 @@ test('a manager whose cable is pulled for five seconds stops and moves nothing',
 }, 120_000);
 
 test('a worker that comes back before its tasks are replaced keeps them', async () => {
-  // Healthy at the first check, which comes after ten seconds: no replacement runs as long as the cable is pulled.
+  // Healthy after twelve seconds: no replacement runs as long as the cable is pulled.
   const text = `
 services:
   slow:
     image: ${image}
-    command: [sleep, "1000000"]
+    command: [sh, -c, "sleep 12; touch /tmp/ready; sleep 1000000"]
     stop_grace_period: 0s
-    healthcheck: { test: [CMD, "true"], interval: 10s }
+    healthcheck: { test: [CMD, test, -f, /tmp/ready], interval: 1s, start_period: 60s }
     deploy: { replicas: 3 }`;
   const path = await writeComposeFile(cluster, 'slow', text);
   expect((await cluster.shoal(['up', '-f', path])).exitCode).toBe(0);

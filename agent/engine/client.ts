@@ -218,8 +218,11 @@ export class ContainerdClient {
     }
     error.message = grpcDetails(error); // without the number and name of its status, which say nothing to a person
     if (isLate(error)) {
+      // What follows is where the library spent the time.
+      error.message = error.message.split(',')[0]!;
       return new ShoalError('deadline_exceeded', `Cannot finish ${name}: containerd took too long`, {
         cause: error,
+        next: 'Try again in a moment; `shoal node ls` shows whether the engine of a host is slow.',
       });
     }
     return new ShoalError('engine_failed', `Cannot finish ${name}: ${grpcDetails(error)}`, { cause: error });

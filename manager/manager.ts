@@ -20,6 +20,7 @@ import { initialiseCluster } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
 import { createDispatcher } from './dispatcher/dispatcher.ts';
 import { watchOwnHost } from './dispatcher/own-host.ts';
+import { soundKernel } from './dispatcher/soundings.ts';
 import type { ManagerOptions } from './options.ts';
 import { createOrchestrator } from './orchestrator/orchestrator.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
@@ -88,7 +89,12 @@ async function run(
   const named = (name: string) => ({ database, clock: steady, random, log: log.with({ part: name }) });
   const authority = { database, clock, random, log: log.with({ part: 'ca' }) };
   const ownHost = watchOwnHost(options.advertiseAddress);
-  const dispatcher = createDispatcher({ ...named('dispatcher'), wallClock: clock, ownHost });
+  const dispatcher = createDispatcher({
+    ...named('dispatcher'),
+    wallClock: clock,
+    ownHost,
+    sound: soundKernel,
+  });
   const queue = new KeyedQueue();
   const audit = await Audit.open({
     folder: join(options.stateFolder, 'manager', 'audit'),

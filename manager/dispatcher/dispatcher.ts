@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WebSocket } from 'ws';
-import { agentReturnMs, heartbeatIntervalMs } from '../../src/spec/defaults.ts';
+import { agentReturnMs, heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import { nameToKeep } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { version } from '../../src/spec/version.ts';
@@ -21,6 +21,7 @@ import { agentStalledMsMax } from './findings.ts';
 import { Hearing } from './hearing.ts';
 import { Session } from './session.ts';
 import { freshMs, planSilence, type OwnHost } from './silence.ts';
+import { Soundings, type Sound } from './soundings.ts';
 import { StreamBroker } from './streams.ts';
 import { StatusWriter } from './writer.ts';
 
@@ -42,6 +43,8 @@ export interface DispatcherOptions {
   log: Logger;
   /** What the manager's host is, and whether its network is up. @default not known, and up */
   ownHost?: () => OwnHost;
+  /** Whether the kernel of a host answers. @default nobody is asked, and a silent host is a dead one */
+  sound?: Sound;
 }
 
 export interface StreamOptions {
@@ -79,6 +82,7 @@ class SessionDispatcher implements Dispatcher {
   /** Connections whose hello was not taken yet. */
   readonly #newcomers: Newcomers<Session>;
   readonly #hearing: Hearing;
+  readonly #soundings: Soundings | undefined;
   readonly #assigner: Assigner;
   readonly #streams: StreamBroker;
   readonly #writer: StatusWriter;
@@ -96,6 +100,7 @@ class SessionDispatcher implements Dispatcher {
     this.#options = options;
     this.#faultLog = new FaultLog(log);
     this.#hearing = new Hearing(clock.monotonic(), lookIntervalMs);
+    this.#soundings = options.sound && new Soundings(options.sound);
     this.#newcomers = new Newcomers(clock);
     this.#assigner = new Assigner(database.view);
     this.#unsubscribe = database.onChange((change) => {
@@ -337,6 +342,27 @@ class SessionDispatcher implements Dispatcher {
     session.close(why);
   }
 
+  /** Asks the hosts that are about to be called dead, and gives which have answered. */
+  #sound(): ((nodeId: string) => boolean) | undefined {
+    const soundings = this.#soundings;
+    if (soundings === undefined) return undefined;
+    const { database, clock } = this.#options;
+    const now = clock.monotonic();
+    soundings.keep(this.#sessions);
+    for (const nodeId of this.#sessions.keys()) {
+      const address = database.view.nodes.get(nodeId)?.description?.address;
+      const isQuiet = this.#hearing.absenceOf(nodeId).silentMs >= nodeSilenceMs / 2;
+      if (address !== undefined && isQuiet) soundings.ask(nodeId, address, now);
+    }
+    return (nodeId) => soundings.hasAnswered(nodeId, now);
+  }
+
+  #tellStall(nodeId: string): void {
+    const session = this.#sessions.get(nodeId);
+    const { silentMs } = this.#hearing.absenceOf(nodeId);
+    if (session?.ready === true && session.findings.noteStall(silentMs)) this.#tellFindings(session);
+  }
+
   async #listen(signal: AbortSignal): Promise<void> {
     const { database, clock, log, ownHost } = this.#options;
     // What came in while this process was busy, or stood still, is read before anybody is judged.
@@ -345,7 +371,15 @@ class SessionDispatcher implements Dispatcher {
     this.#hearing.keep(database.view.nodes);
     for (const session of this.#sessions.values()) session.checkProgress();
     const own = ownHost?.() ?? { address: undefined, isAttached: true };
-    const { plan, isLost } = planSilence(database.view, this.#hearing, own, clock.now());
+    const hasAnswered = this.#sound();
+    const { plan, isLost, stalled } = planSilence(
+      database.view,
+      this.#hearing,
+      own,
+      clock.now(),
+      hasAnswered,
+    );
+    for (const { id } of stalled) this.#tellStall(id);
     if (isLost && !this.#isLost) log.warn('no other host is heard: none of them is called down for that');
     const isBack = this.#isLost && !isLost;
     this.#isLost = isLost;

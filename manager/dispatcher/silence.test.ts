@@ -3,6 +3,7 @@ import { agentReturnMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import type { NodeState } from '../../src/spec/node.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { viewOf } from '../store/view.ts';
+import { agentStalledMsMax } from './findings.ts';
 import { Hearing, pausesExcusedMax } from './hearing.ts';
 import { crowdSilenceMs, freshMs, loneSilenceMs, planSilence, type OwnHost } from './silence.ts';
 
@@ -16,6 +17,9 @@ class Cluster {
   readonly hearing = new Hearing(0, lookMs);
   own = own;
   isLost = false;
+  /** Nodes whose kernels answer. */
+  answering: string[] = [];
+  stalled: string[] = [];
   readonly downAt = new Map<string, number>();
 
   constructor(...names: string[]) {
@@ -45,7 +49,9 @@ class Cluster {
       const description = { ...sampleNode(id).description!, address: `192.0.2.${index + 1}` };
       return sampleNode(id, { description, status: { state, since: 0, message: '' } });
     });
-    const { plan, isLost } = planSilence(viewOf({ nodes }), this.hearing, this.own, 0);
+    const hasAnswered = (id: string) => this.answering.includes(id);
+    const { plan, isLost, stalled } = planSilence(viewOf({ nodes }), this.hearing, this.own, 0, hasAnswered);
+    this.stalled = stalled.map(({ id }) => id);
     const isBack = this.isLost && !isLost;
     this.isLost = isLost;
     if (isBack) return this.hearing.regain(freshMs);
@@ -158,4 +164,34 @@ test('a manager’s own agent that does not come back is down, whoever else is h
   cluster.pass(1_000, ['own', 'a', 'b']);
   cluster.hearing.closed('own', cluster.now);
   expect(cluster.pass(20_000, ['a', 'b']).get('own')).toBe(1_000 + agentReturnMs);
+});
+
+test('a silent host whose kernel answers is called down only after a minute', () => {
+  const cluster = new Cluster('a', 'b', 'c', 'd');
+  cluster.pass(1_000, ['a', 'b', 'c', 'd']);
+  cluster.answering = ['d'];
+  expect(cluster.pass(agentStalledMsMax - 1_000, ['a', 'b', 'c'])).toEqual(new Map());
+  expect(cluster.stalled).toEqual(['d']);
+  expect([...cluster.pass(2_000, ['a', 'b', 'c']).keys()]).toEqual(['d']);
+});
+
+test('one whose kernel stops to answer is down at once, and one whose agent has ended is not asked', () => {
+  const cluster = new Cluster('a', 'b', 'c', 'd', 'e');
+  cluster.pass(1_000, ['a', 'b', 'c', 'd', 'e']);
+  cluster.answering = ['c', 'd'];
+  cluster.hearing.closed('c', cluster.now);
+  cluster.pass(5_000, ['a', 'b', 'e']);
+  expect(cluster.stalled).toEqual(['d']);
+  cluster.answering = [];
+  expect([...cluster.pass(lookMs, ['a', 'b', 'e']).keys()]).toEqual(['d']);
+  cluster.answering = ['c', 'd'];
+  expect([...cluster.pass(agentReturnMs, ['a', 'b', 'e']).keys()]).toEqual(['d', 'c']);
+});
+
+test("the manager's own agent that stands still is not a dead host either", () => {
+  const cluster = new Cluster('a', 'b', 'c');
+  cluster.pass(1_000, ['a', 'b', 'c']);
+  cluster.answering = ['a'];
+  expect(cluster.pass(20_000, ['b', 'c'])).toEqual(new Map());
+  expect(cluster.stalled).toEqual(['a']);
 });

@@ -2,6 +2,7 @@ import { agentReturnMs, heartbeatIntervalMs, nodeSilenceMs } from '../../src/spe
 import type { Node } from '../../src/spec/node.ts';
 import { Faults } from '../store/isolate.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
+import { agentStalledMsMax } from './findings.ts';
 import type { Hearing } from './hearing.ts';
 
 /** Every node beats more often than this: one that was heard within it shows that the manager itself can hear. */
@@ -19,6 +20,8 @@ export interface SilencePlan {
   plan: Plan;
   /** The manager hears no other host, and so calls none of them down: it must be the one that is cut off. */
   isLost: boolean;
+  /** Silent nodes that are not called down, for their hosts' kernels answer: their agents stand still. */
+  stalled: Node[];
 }
 
 /** What the manager knows of itself. */
@@ -32,9 +35,16 @@ export interface OwnHost {
 /**
  * Marks the nodes down whose hosts have been silent for `nodeSilenceMs`, or whose agents have ended and not come back for
  * `agentReturnMs`; more slowly where silence may be the manager's own fault, and not at all when it hears nobody. A node that
- * never reported stays unknown. `now` is for time stamps; silence is measured by `hearing`.
+ * never reported stays unknown. A host whose kernel answers (`hasAnswered`) while its agent is connected is not dead: that agent
+ * has `agentStalledMsMax`. `now` is for time stamps; silence is measured by `hearing`.
  */
-export function planSilence(view: View, hearing: Hearing, own: OwnHost, now: number): SilencePlan {
+export function planSilence(
+  view: View,
+  hearing: Hearing,
+  own: OwnHost,
+  now: number,
+  hasAnswered: (nodeId: string) => boolean = () => false,
+): SilencePlan {
   // One without a status, which is damaged, is not judged; the assigner's pass says so in the log.
   const ready = new Faults().filter('node', view.nodes.values(), ({ status }) => status.state === 'ready');
   const isOwn = ({ description }: Node) => own.address !== undefined && description?.address === own.address;
@@ -44,16 +54,24 @@ export function planSilence(view: View, hearing: Hearing, own: OwnHost, now: num
     return !isClosed && silentMs < freshMs;
   });
   const isLost = others.length > 0 && !hearsAnyone && (others.length > 1 || !own.isAttached);
-  if (isLost) return { plan: [], isLost };
-  const absent = others.filter(({ id }) => isAbsent(hearing, id, others.length === 1 ? loneSilenceMs : 0));
+  if (isLost) return { plan: [], isLost, stalled: [] };
+  const isStalled = ({ id }: Node) => {
+    const { silentMs, isClosed } = hearing.absenceOf(id);
+    return !isClosed && silentMs < agentStalledMsMax && hasAnswered(id);
+  };
+  const silent = ready.filter(({ id }) => isAbsent(hearing, id, 0));
+  const stalled = silent.filter(isStalled);
+  const absent = others.filter(
+    (node) => isAbsent(hearing, node.id, others.length === 1 ? loneSilenceMs : 0) && !isStalled(node),
+  );
   const longestFirst = absent.sort((left, right) => silence(hearing, right) - silence(hearing, left));
   const recent = hearing.calledDownWithin(crowdSilenceMs);
   const most = Math.max(1, Math.floor((others.length + recent) / 2));
   const called = longestFirst.filter(
     (node, index) => recent + index < most || silence(hearing, node) >= crowdSilenceMs,
   );
-  const ownAbsent = ready.filter((node) => isOwn(node) && isAbsent(hearing, node.id, 0));
-  return { plan: [...called, ...ownAbsent].map((node) => [markDown(node, hearing, now)]), isLost };
+  const ownAbsent = silent.filter((node) => isOwn(node) && !isStalled(node));
+  return { plan: [...called, ...ownAbsent].map((node) => [markDown(node, hearing, now)]), isLost, stalled };
 }
 
 function silence(hearing: Hearing, { id }: Node): number {

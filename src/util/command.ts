@@ -99,7 +99,7 @@ function spawnCommand(
     child.on('error', (cause) => reject(cannotRun(file, cause)));
     child.on('close', (exitCode, signal) => {
       const result = { stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
-      if (exitCode === null) reject(wasEnded(file, String(signal), timeoutMs, result.stderr));
+      if (exitCode === null) reject(wasEnded(file, `ended by ${signal}`, timeoutMs, result.stderr));
       else resolve({ exitCode, ...result });
     });
     child.stdin.end(input);
@@ -116,7 +116,7 @@ function cannotRun(file: string, cause: Error): ShoalError {
 function wasEnded(file: string, why: string, timeoutMs: number, stderr: string): ShoalError {
   return new ShoalError(
     'deadline_exceeded',
-    `Cannot run ${file}: ended by ${why} (limit ${timeoutMs} ms): ${stderr.trim()}`,
+    `Cannot run ${file}: ${why} (limit ${timeoutMs} ms): ${stderr.trim()}`,
   );
 }
 

@@ -25,7 +25,7 @@ export interface ShellResult {
 
 /** What ended the shell before its program had ended. */
 export class ShellEnded extends Error {
-  readonly reason: 'too long' | 'too much output' | 'gone';
+  readonly reason: 'it took too long' | 'it printed too much' | 'its shell has ended';
   constructor(reason: ShellEnded['reason'], stderr: string) {
     super(stderr);
     this.reason = reason;
@@ -100,7 +100,7 @@ class Shell {
         this.kill();
         finish(() => reject(new ShellEnded(reason, streams.stderr.text())));
       };
-      const cancel = systemClock.after(timeoutMs, () => end('too long'));
+      const cancel = systemClock.after(timeoutMs, () => end('it took too long'));
       const finish = (settle: () => void) => {
         cancel();
         this.#listener = undefined;
@@ -109,15 +109,15 @@ class Shell {
       this.#listener = {
         chunk: (from, chunk) => {
           streams[from].add(chunk);
-          if (streams.stdout.bytes + streams.stderr.bytes > outputBytesMax) return end('too much output');
+          if (streams.stdout.bytes + streams.stderr.bytes > outputBytesMax) return end('it printed too much');
           const { stdout, stderr } = streams;
           const exitCode = stdout.endedWith();
           if (exitCode === undefined || stderr.endedWith() === undefined) return;
           finish(() => resolve({ exitCode, stdout: stdout.text(), stderr: stderr.text() }));
         },
-        gone: () => end('gone'),
+        gone: () => end('its shell has ended'),
       };
-      if (this.#isGone) return end('gone');
+      if (this.#isGone) return end('its shell has ended');
       const words = [file, ...args].map(quote).join(' ');
       const lines = input === '' || input.endsWith('\n') ? input : `${input}\n`;
       const source = input === '' ? '</dev/null' : `<<'${token}'\n${lines}${token}`;

@@ -97,8 +97,8 @@ class Shell {
     const streams = { stdout: new Collector(`\n${token} `), stderr: new Collector(`\n${token} `) };
     return await new Promise((resolve, reject) => {
       const end = (reason: ShellEnded['reason']) => {
-        this.kill();
         finish(() => reject(new ShellEnded(reason, streams.stderr.text())));
+        this.kill();
       };
       const cancel = systemClock.after(timeoutMs, () => end('it took too long'));
       const finish = (settle: () => void) => {

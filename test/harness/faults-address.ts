@@ -9,6 +9,7 @@ import type { Host } from './host.ts';
 import { busyboxImage } from './image.ts';
 import { containersOf } from './inventory.ts';
 import { paths } from './state.ts';
+import { until } from './until.ts';
 
 /**
  * Changes a host's own network while an application stands, says a wish meanwhile, and changes it back: whether the host says
@@ -30,7 +31,6 @@ export interface AddressFault {
 }
 
 const limitMs = 60_000;
-const pollMs = 100;
 const port = 8098;
 const application = 'addressed';
 const bytes = 3_000_000;
@@ -178,14 +178,6 @@ async function swapAddress(host: Host, from: string, to: string): Promise<void> 
 
 async function setMtu(host: Host, mtu: number): Promise<void> {
   await host.run(['ip', 'link', 'set', 'eth0', 'mtu', String(mtu)]);
-}
-
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  const limit = systemClock.monotonic() + limitMs;
-  while (!(await look().catch(() => false))) {
-    if (systemClock.monotonic() > limit) throw new ShoalError('deadline_exceeded', `Cannot see ${what}`);
-    await systemClock.sleep(pollMs);
-  }
 }
 
 const composeText = (image: string) => `

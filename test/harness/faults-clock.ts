@@ -11,6 +11,7 @@ import type { Host } from './host.ts';
 import { busyboxImage } from './image.ts';
 import { containersOf } from './inventory.ts';
 import { paths } from './state.ts';
+import { until } from './until.ts';
 
 /**
  * Sets the clock of a host ahead or back by an hour while an application stands: a scale, a rolling update with a delay and a
@@ -34,7 +35,6 @@ export interface ClockFault {
 
 const stepSeconds = 3_600;
 const limitMs = 60_000;
-const pollMs = 100;
 const standing = 'standing';
 const changing = 'changing';
 const replicas = { few: 2, many: 4 };
@@ -204,14 +204,6 @@ async function fakeClockLibrary(folder: string): Promise<string> {
     folder,
     found.find((path) => path.endsWith('libfaketimeMT.so.1'))!,
   );
-}
-
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  const limit = systemClock.monotonic() + limitMs;
-  while (!(await look().catch(() => false))) {
-    if (systemClock.monotonic() > limit) throw new ShoalError('deadline_exceeded', `Cannot see ${what}`);
-    await systemClock.sleep(pollMs);
-  }
 }
 
 const standingText = (image: string) => `

@@ -1,10 +1,10 @@
 import type { Service } from '../../src/spec/service.ts';
-import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, taskName, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
 import { unreachable } from '../../src/util/errors.ts';
 import { damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
-import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
+import { groupBySlot, isCompleted, newestFirst } from './tasks.ts';
 
 /** This many tasks in a row that ended wrongly, in one slot, are a crash loop. */
 const crashLoopTasks = 3;
@@ -114,7 +114,7 @@ function taskFailure(view: View, service: Service, now: number): string | undefi
   const tasks = all.filter((task) => task.specVersion === service.specVersion).sort(newestFirst);
   const unplaced: Task[] = [];
   for (const slot of groupBySlot(tasks).values()) {
-    if (slot.some((task) => isCurrent(task) && task.status.state === 'running')) continue;
+    if (slot.some((task) => isWanted(task) && task.status.state === 'running')) continue;
     const failure = slotFailure(slot, now);
     if (failure !== undefined) return failure;
     unplaced.push(...slot.filter(isHeldUp));
@@ -150,14 +150,14 @@ function conditionsIn(message: string, view: View): string {
 /** Whether the task waits for something that does not come by itself: a node, an address, what it is to run beside. */
 function isHeldUp(task: Task): boolean {
   const { state, message } = task.status;
-  if (!isCurrent(task) || (state !== 'new' && state !== 'pending')) return false;
+  if (!isWanted(task) || (state !== 'new' && state !== 'pending')) return false;
   return message !== '' && message !== 'created' && !message.startsWith('waiting for ');
 }
 
 function isStopping(task: Task, view: View): boolean {
   const node = view.nodes.get(task.nodeId ?? '');
   return (
-    !isCurrent(task) && !isTerminal(task.status.state) && node !== undefined && node.status.state !== 'down'
+    !isWanted(task) && !isTerminal(task.status.state) && node !== undefined && node.status.state !== 'down'
   );
 }
 
@@ -170,7 +170,7 @@ function slotFailure(tasks: Task[], now: number): string | undefined {
   const run = ended.findIndex((task) => !isFailure(task) || livedLong(task));
   const failures = run === -1 ? ended.length : run;
   if (failures >= crashLoopTasks) return `${describe(last)}, ${failures} times in a row`;
-  const replaced = tasks.some((task) => isCurrent(task) && !isTerminal(task.status.state));
+  const replaced = tasks.some((task) => isWanted(task) && !isTerminal(task.status.state));
   const abandoned = !replaced && hasPassed(last.updatedAt, abandonedMs, now);
   return abandoned ? `${describe(last)}, and is not restarted` : undefined;
 }

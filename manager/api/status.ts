@@ -1,12 +1,12 @@
 import { GlobalNodes } from '../../src/spec/global-nodes.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { awaitedUpdates } from '../../src/spec/following.ts';
-import { isTerminal, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
 import { damageOfNode, damageOfTask, damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { Failures } from './failure.ts';
-import { groupBySlot, isCompleted, isCurrent, newestFirst } from './tasks.ts';
+import { groupBySlot, isCompleted, newestFirst } from './tasks.ts';
 
 /** How far the application is from what was asked; undefined when there is nothing of that name. `now` in ms. */
 export function applicationStatus(view: View, name: string, now: number): ApplicationStatus | undefined {
@@ -69,14 +69,14 @@ export function serviceStatus(view: View, service: Service, failures: Failures):
     running,
     converged: !service.removing && failure === undefined && running === desired && !pending,
     failure,
-    tasks: all.filter((task) => isCurrent(task) || isNewestFailure(task, slots)),
+    tasks: all.filter((task) => isWanted(task) || isNewestFailure(task, slots)),
   };
 }
 
 /** Of a service of which not enough can be told to say more. */
 function damagedStatus(view: View, service: Service, failure: string): ServiceStatus {
   const tasks = [...view.tasksOfService(service.id)].filter((task) => damageOfTask(task) === undefined);
-  const current = tasks.filter(isCurrent);
+  const current = tasks.filter(isWanted);
   const running = current.filter(({ status }) => status.state === 'running').length;
   const desired = Math.max(running, new Set(current.map(({ slot, nodeId }) => slot || nodeId)).size);
   return {
@@ -103,13 +103,13 @@ function isDone(service: Service, tasks: Task[]): boolean {
 }
 
 function isRunning(task: Task): boolean {
-  return isCurrent(task) && task.desiredState === 'running' && task.status.state === 'running';
+  return isWanted(task) && task.desiredState === 'running' && task.status.state === 'running';
 }
 
 function isLeftover(view: View, service: Service, task: Task): boolean {
   if (isTerminal(task.status.state) || view.nodes.get(task.nodeId ?? '')?.status.state === 'down')
     return false;
-  return !isCurrent(task) || task.specVersion !== service.specVersion;
+  return !isWanted(task) || task.specVersion !== service.specVersion;
 }
 
 function isNewestFailure(task: Task, slots: Map<string, Task[]>): boolean {
@@ -127,8 +127,7 @@ function desiredTasks(view: View, service: Service, slots: Map<string, Task[]>):
   const eligible = new GlobalNodes(service.spec, (name) => view.serviceByName(name)?.spec);
   return [...view.nodes.values()].filter(
     (node) =>
-      damageOfNode(node) === undefined &&
-      eligible.expects(node, slots.get(node.id)?.some(isCurrent) === true),
+      damageOfNode(node) === undefined && eligible.expects(node, slots.get(node.id)?.some(isWanted) === true),
   ).length;
 }
 

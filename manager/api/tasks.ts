@@ -7,11 +7,6 @@ export function newestFirst(left: Task, right: Task): number {
   return right.createdAt - left.createdAt || (left.id < right.id ? 1 : -1);
 }
 
-/** Whether the service still wants the task. */
-export function isCurrent(task: Task): boolean {
-  return isWanted(task);
-}
-
 /** Tasks by slot (by node in a global service), in the order given. */
 export function groupBySlot(tasks: Iterable<Task>): Map<string, Task[]> {
   const slots = new Map<string, Task[]>();
@@ -39,7 +34,7 @@ export function findTask(view: View, reference: string): Task {
   const named = [...view.tasks.values()].filter(
     (task) => taskName(task) === reference || task.serviceName === reference,
   );
-  const runs = (task: Task) => (task.status.state === 'running' && isCurrent(task) ? 1 : 0);
+  const runs = (task: Task) => (task.status.state === 'running' && isWanted(task) ? 1 : 0);
   named.sort((left, right) => runs(right) - runs(left) || left.slot - right.slot || newestFirst(left, right));
   if (named[0] !== undefined) return named[0];
   throw new ShoalError('not_found', `Cannot find a task called ${JSON.stringify(reference)}`, {

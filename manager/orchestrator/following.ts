@@ -1,9 +1,9 @@
+import { isWanted } from '../../src/spec/task.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { changeService } from '../../src/spec/change.ts';
 import { restartsWith } from '../../src/spec/following.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { View } from '../store/objects.ts';
-import { isCurrent } from './tasks.ts';
 
 /**
  * The service after it has taken note of the updates of the dependencies that it restarts with: rolled without any other
@@ -33,6 +33,6 @@ export function followUpdates(service: Service, view: View): Service | undefined
 function isSettled({ id, specVersion, updateStatus: status }: Service, view: View): boolean {
   if (status !== undefined && !status.state.endsWith('completed')) return false;
   return Iterator.from(view.tasksOfService(id)).every(
-    (task) => !isCurrent(task) || task.specVersion === specVersion,
+    (task) => !isWanted(task) || task.specVersion === specVersion,
   );
 }

@@ -1,8 +1,8 @@
 import { anchorServices } from '../../src/spec/sharing.ts';
-import { isTerminal, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
-import { isCurrent, isUnplaced } from './tasks.ts';
+import { isUnplaced } from './tasks.ts';
 
 /** Services whose tasks run beside each other, slot by slot, as one pass of planning sees them. */
 export class Groups {
@@ -41,7 +41,7 @@ export class Groups {
     const service = this.#view.serviceByName(leader);
     if (service === undefined || service.removing) return bySlot;
     for (const task of this.#view.tasksOfService(service.id)) {
-      if (!isCurrent(task) || isUnplaced(task) || isTerminal(task.status.state)) continue;
+      if (!isWanted(task) || isUnplaced(task) || isTerminal(task.status.state)) continue;
       const nodes = bySlot.get(task.slot);
       if (nodes === undefined) bySlot.set(task.slot, new Set([task.nodeId ?? '']));
       else nodes.add(task.nodeId ?? '');

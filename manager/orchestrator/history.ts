@@ -1,7 +1,7 @@
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
-import { isTerminal, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import { historyNeeded } from './restart.ts';
-import { isCurrent, newestFirst, placeKey } from './tasks.ts';
+import { newestFirst, placeKey } from './tasks.ts';
 
 /** What is kept of ended tasks in the whole cluster, however many slots there are. */
 export interface HistoryLimits {
@@ -34,7 +34,7 @@ export function surplusInAll(tasks: Iterable<Task>, limits = historyLimits): Tas
 }
 
 function isEnded(task: Task): boolean {
-  return !isCurrent(task) && isTerminal(task.status.state);
+  return !isWanted(task) && isTerminal(task.status.state);
 }
 
 function endedBySlot(tasks: Iterable<Task>): Iterable<Task[]> {

@@ -1,7 +1,7 @@
 import { nodeSatisfies, parseConstraint, type Constraint } from '../../src/spec/constraint.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
-import { isTerminal, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
@@ -9,7 +9,6 @@ import { damageOfNode } from '../store/damage.ts';
 import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { Groups } from './groups.ts';
-import { isCurrent } from './tasks.ts';
 
 /** What one pass of planning sees, and the time at which it wants to be run again. */
 export class Planning {
@@ -60,7 +59,7 @@ export class Planning {
     if (task.status.endedWith !== undefined) return true;
     return Object.values(task.anchors ?? {}).some((id) => {
       const anchor = this.view.tasks.get(id);
-      return anchor === undefined || !isCurrent(anchor) || isTerminal(anchor.status.state);
+      return anchor === undefined || !isWanted(anchor) || isTerminal(anchor.status.state);
     });
   }
 

@@ -1,5 +1,5 @@
 import type { Node } from '../../src/spec/node.ts';
-import { isTerminal, moveTask, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, moveTask, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
 import { damageOfTask } from '../store/damage.ts';
 import { Faults } from '../store/isolate.ts';
@@ -7,7 +7,7 @@ import type { Change, View } from '../store/objects.ts';
 import { surplusInAll, surplusInSlots } from './history.ts';
 import { servicesIn, tasksIn, type Services } from './scope.ts';
 import type { TimedPlan } from './services.ts';
-import { inGroups, isCurrent, isUnplaced } from './tasks.ts';
+import { inGroups, isUnplaced } from './tasks.ts';
 
 /** A task on a node that has been down this long is declared orphaned (SwarmKit's 24 h). */
 export const orphanAfterMs = 24 * 60 * 60 * 1000;
@@ -77,7 +77,7 @@ function fateOf(task: Task, view: View, now: number): Fate {
   if (isTerminal(task.status.state)) return vanishing ? { kind: 'delete' } : { kind: 'keep' };
   if (isUnplaced(task)) {
     if (vanishing) return { kind: 'delete' };
-    return isCurrent(task) ? { kind: 'keep' } : { kind: 'end', task: endedUnplaced(task, now) };
+    return isWanted(task) ? { kind: 'keep' } : { kind: 'end', task: endedUnplaced(task, now) };
   }
   const node = view.nodes.get(task.nodeId ?? '');
   if (node === undefined) return vanishing ? { kind: 'delete' } : { kind: 'end', task: orphaned(task, now) };

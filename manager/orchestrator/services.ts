@@ -1,3 +1,4 @@
+import { isWanted } from '../../src/spec/task.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { Service } from '../../src/spec/service.ts';
 import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
@@ -11,7 +12,7 @@ import { Planning } from './planning.ts';
 import { chooseSlots } from './replicated.ts';
 import { servicesIn, type Services } from './scope.ts';
 import { settleReturn, slotsOf, stepSlot, type Slot } from './slot.ts';
-import { inGroups, isCurrent, withDesired } from './tasks.ts';
+import { inGroups, withDesired } from './tasks.ts';
 import { decideUpdate } from './update.ts';
 
 /** A plan, and when services are worth planning again though nothing has changed (ms), by their ids. */
@@ -119,7 +120,7 @@ function chooseWanted(
 function adoptEqual(slot: Slot): void {
   const { specVersion, spec } = slot.service;
   for (const task of slot.tasks) {
-    if (!isCurrent(task) || task.specVersion === specVersion) continue;
+    if (!isWanted(task) || task.specVersion === specVersion) continue;
     if (isDeepStrictEqual(task.template, spec.task)) slot.replace({ ...task, specVersion });
   }
 }

@@ -1,6 +1,6 @@
 import { initialiserOf, initialisesOnce, isInitialised } from '../../src/spec/initialisation.ts';
 import type { Service, UpdatePolicy } from '../../src/spec/service.ts';
-import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
+import { compareTaskStates, isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import type { Change } from '../store/objects.ts';
 import type { Planning } from './planning.ts';
 import { decideRestart } from './restart.ts';
@@ -8,7 +8,6 @@ import { mayReturn, outcomeOf } from './returning.ts';
 import {
   blueprintOf,
   isAlive,
-  isCurrent,
   isUnplaced,
   makeTask,
   newestFirst,
@@ -69,7 +68,7 @@ export class Slot {
     if (this.#current !== undefined) return this.#current;
     const current: Current = { clean: [], dirty: [] };
     for (const task of this.#tasks) {
-      if (!isCurrent(task)) continue;
+      if (!isWanted(task)) continue;
       if (task.specVersion === this.service.specVersion) current.clean.push(task);
       else current.dirty.push(task);
     }
@@ -292,6 +291,6 @@ function isBlocked(slot: Slot, candidate: Task | undefined, rules: SlotRules, pl
       task.id !== candidate?.id &&
       isAlive(task) &&
       !planning.isGone(task) &&
-      !(rules.order === 'start-first' && isCurrent(task)),
+      !(rules.order === 'start-first' && isWanted(task)),
   );
 }

@@ -1,14 +1,9 @@
-import { isTerminal, isWanted, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
+import { isTerminal, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { Change, Plan } from '../store/objects.ts';
 
 const desiredOrder: Record<DesiredTaskState, number> = { ready: 0, running: 1, shutdown: 2, remove: 3 };
-
-/** Whether the service still wants the task: it is not told to stop or to vanish, and no other stands in for it. */
-export function isCurrent(task: Task): boolean {
-  return isWanted(task);
-}
 
 /** Whether no agent has the task yet: nothing of it can exist on a host. */
 export function isUnplaced(task: Task): boolean {

@@ -36,7 +36,7 @@ async function endMaker(maker: ProcessIdentity): Promise<void> {
 
 async function removeFiles(directory: string): Promise<void> {
   const at = paths(directory);
-  const folders = [at.hosts, at.disks, at.registry, at.images, at.applications];
+  const folders = [at.hosts, at.disks, at.registry, at.images, at.applications, at.clocks];
   for (const path of folders) await rm(path, { recursive: true, force: true });
   await rm(`${at.state}.new`, { force: true });
   await rm(at.state); // last: until here `down` can be run again

@@ -52,7 +52,10 @@ export class ClockFaultRig {
   }
 
   static async create(random: Random, onStep: (step: string) => void): Promise<ClockFaultRig> {
-    const cluster = await createCluster({ hosts: 3, onStep, environment: clockEnvironment });
+    let library: Promise<string> | undefined;
+    const environment = (directory: string, host: string) =>
+      clockEnvironment(directory, host, (library ??= fakeClockLibrary(paths(directory).clocks)));
+    const cluster = await createCluster({ hosts: 3, onStep, environment });
     try {
       const built = await busyboxImage(paths(cluster.directory).images);
       const rig = new ClockFaultRig(cluster, random, await cluster.push('library/busybox:1', built));
@@ -170,7 +173,7 @@ function offsetOf(kind: ClockFaultKind): number {
 }
 
 function clockFile(directory: string, host: string): string {
-  return join(directory, `clock-${host}`);
+  return join(paths(directory).clocks, host);
 }
 
 function offsetText(seconds: number): string {
@@ -178,11 +181,16 @@ function offsetText(seconds: number): string {
 }
 
 /** What the daemon of a host gets to read its clock through the library (its README names the variables). */
-async function clockEnvironment(directory: string, host: string): Promise<Record<string, string>> {
+async function clockEnvironment(
+  directory: string,
+  host: string,
+  library: Promise<string>,
+): Promise<Record<string, string>> {
   const file = clockFile(directory, host);
+  const path = await library; // its folder is there now
   await writeFile(file, offsetText(0));
   return {
-    LD_PRELOAD: await fakeClockLibrary(join(directory, `clock-library-${host}`)),
+    LD_PRELOAD: path,
     FAKETIME_TIMESTAMP_FILE: file,
     FAKETIME_CACHE_DURATION: '1',
     FAKETIME_DONT_FAKE_MONOTONIC: '1',

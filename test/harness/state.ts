@@ -56,6 +56,7 @@ export function paths(directory: string) {
     registry: join(directory, 'registry'),
     images: join(directory, 'images'),
     applications: join(directory, 'applications'),
+    clocks: join(directory, 'clocks'),
     run: (name: string) => join(host(name), 'run'),
     lib: (name: string) => join(host(name), 'lib'),
     log: (name: string) => join(host(name), 'daemon.log'),

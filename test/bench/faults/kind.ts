@@ -1,5 +1,6 @@
 import type { Random } from '../../../src/util/random.ts';
 import type { Cluster } from '../../harness/cluster.ts';
+import { secondsOf } from '../statistics.ts';
 
 /** What every round tells of. */
 export interface Outcome {
@@ -72,4 +73,23 @@ function isTrouble({ failure, restarted, leftovers = [] }: Outcome): boolean {
 /** Of all rounds together. */
 export function restartedIn(faults: Outcome[]): string {
   return String(faults.reduce((sum, { restarted }) => sum + restarted.length, 0));
+}
+
+/** A fault that is undone again, and how long it took until all was reached. */
+interface Change extends Outcome {
+  kind: string;
+  convergeMs: number;
+}
+
+/** One row for each kind of change, with a head; `what` is what they are. */
+export function changeRows(what: string, kinds: readonly string[], faults: Change[]): string[][] {
+  return [
+    ['', what, 'reached', 'restarted', 'median s', 'longest s'],
+    ...kinds.flatMap((kind) => {
+      const some = faults.filter((fault) => fault.kind === kind);
+      if (some.length === 0) return [];
+      const times = some.filter(({ failure }) => failure === undefined).map(({ convergeMs }) => convergeMs);
+      return [[kind, String(some.length), String(times.length), restartedIn(some), ...secondsOf(times)]];
+    }),
+  ];
 }

@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import type { Clock } from '../../src/util/clock.ts';
 import { tryCommand } from '../../src/util/command.ts';
 import type { Logger } from '../../src/util/log.ts';
+import { sendSignal } from './kernel-processes.ts';
+import { listenerOf } from './shim-sockets.ts';
 
 /** containerd clears a creation that was cut short by itself, one step in 5 s at most (`io.containerd.timeout.shim.cleanup`). */
 const patienceMs = 12_000;
 const pollMs = 25;
 const socketScheme = 'unix://';
+const signalKill = 9;
 
 export interface BundlesOptions {
   /** Where containerd's second runtime keeps the bundles of our namespace. */
@@ -54,7 +57,7 @@ export class Bundles {
   /** The shim that looks after the container, if it is there. */
   async shimOf(id: string): Promise<number | undefined> {
     const address = await this.#address(id);
-    return address === undefined ? undefined : await listenerOf(address.replace(socketScheme, ''));
+    return address === undefined ? undefined : await listenerOf(address);
   }
 
   /** The container's first process, as the runtime wrote it down; it may have ended since. */
@@ -62,6 +65,13 @@ export class Bundles {
     const text = await readFile(join(this.#options.directory, id, 'init.pid'), 'utf8').catch(ifMissing);
     const pid = Number(text);
     return pid > 0 ? pid : undefined;
+  }
+
+  /** Paths of the sockets of all shims that a bundle names. */
+  async shimSockets(): Promise<Set<string>> {
+    const ids = (await readdir(this.#options.directory).catch(ifMissing)) ?? [];
+    const addresses = await Promise.all(ids.map((id) => this.#address(id)));
+    return new Set(addresses.filter((address) => address !== undefined));
   }
 
   /** Ends the shim that was started for the bundle, unless it serves other bundles. */
@@ -72,41 +82,17 @@ export class Bundles {
     const others = (await readdir(directory)).filter((name) => name !== id);
     const addresses = await Promise.all(others.map((name) => this.#address(name)));
     if (addresses.includes(address)) return;
-    const pid = await listenerOf(address.replace(socketScheme, ''));
+    const pid = await listenerOf(address);
     if (pid === undefined) return;
     log.info('ending a shim that serves no container', { container: id, pid });
-    killIfThere(pid);
-    await rm(address.replace(socketScheme, ''), { force: true });
+    sendSignal(pid, signalKill);
+    await rm(address, { force: true });
   }
 
   async #address(id: string): Promise<string | undefined> {
-    return (await readFile(join(this.#options.directory, id, 'address'), 'utf8').catch(ifMissing))?.trim();
+    const text = await readFile(join(this.#options.directory, id, 'address'), 'utf8').catch(ifMissing);
+    return text?.trim().replace(socketScheme, '');
   }
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    ifMissing(error as NodeJS.ErrnoException);
-  }
-}
-
-/** The process that holds the listening socket of this path (proc(5), `/proc/net/unix`); nothing when there is none. */
-async function listenerOf(path: string): Promise<number | undefined> {
-  const sockets = (await readFile('/proc/net/unix', 'utf8')).split('\n');
-  const inode = sockets.find((line) => line.endsWith(` ${path}`))?.split(/\s+/)[6];
-  if (inode === undefined) return undefined;
-  for (const pid of (await readdir('/proc')).map(Number).filter((number) => number > 0)) {
-    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(ifMissing);
-    if (!name?.startsWith('containerd-shim')) continue;
-    const descriptors = await readdir(`/proc/${pid}/fd`).catch(ifMissing);
-    for (const descriptor of descriptors ?? []) {
-      const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(ifMissing);
-      if (target === `socket:[${inode}]`) return pid;
-    }
-  }
-  return undefined;
 }
 
 function ifMissing(error: NodeJS.ErrnoException): undefined {

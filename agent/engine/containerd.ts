@@ -51,6 +51,7 @@ import {
   type OciProcess,
   type OciSpecification,
 } from './specification.ts';
+import { StrayShims } from './stray-shims.ts';
 import { ignoreMissing } from './task-state.ts';
 import { ShimTasks } from './tasks.ts';
 import { resolveUser, type ContainerUser } from './user.ts';
@@ -102,6 +103,7 @@ class ContainerdEngine implements Engine {
   readonly #slowness: Slowness;
   readonly #budget: ShimBudget;
   readonly #tasks: ShimTasks;
+  readonly #strays: StrayShims;
   readonly #fifos: FifoFolder;
   readonly #host: HostFeatures;
   readonly #queue = new KeyedQueue();
@@ -143,6 +145,7 @@ class ContainerdEngine implements Engine {
       clock,
       log,
     });
+    this.#strays = new StrayShims({ address, namespace, bundles: this.#bundles, clock, log });
     this.#roots = new ImageRoots(this.#client, join(stateDirectory, 'rootfs'), this.#leases);
     this.#accounts = new AccountsReader(this.#roots);
     this.#fifos = new FifoFolder(join(stateDirectory, 'fifo'));
@@ -215,6 +218,7 @@ class ContainerdEngine implements Engine {
     const control = { timeoutMs: answerTimeoutMs };
     const { containers } = await this.#client.call('Containers.List', { filters: [] }, control);
     const states = await this.#tasks.states(containers);
+    await this.#strays.sweep();
     return containers.map(({ id, labels }) => {
       const state = states.get(id)!;
       const outOfMemory = state.exitCode === killedExitCode && this.#wasKilledForMemory(id);

@@ -8,6 +8,7 @@ const signalRounds = 5;
 
 interface Stat {
   state: string;
+  parent: number;
   session: number;
   /** As wait(2) gives it. */
   waitStatus: number;
@@ -47,6 +48,12 @@ export function endOf(pid: number): { exitCode?: number } | undefined {
   return { exitCode: signal === 0 ? (stat.waitStatus >> 8) & 0xff : 128 + signal };
 }
 
+/** Processes that have this one as their parent. */
+export function childrenOf(parent: number): number[] {
+  const pids = readdirSync('/proc').map(Number);
+  return pids.filter((pid) => pid > 0 && statOf(pid)?.parent === parent);
+}
+
 /** A process that has ended already is no error. */
 export function sendSignal(pid: number, signal: number): void {
   try {
@@ -77,7 +84,12 @@ function statOf(pid: number): Stat | undefined {
     .slice(text.lastIndexOf(')') + 2)
     .trim()
     .split(' ');
-  return { state: fields[0]!, session: Number(fields[3]), waitStatus: Number(fields[49]) };
+  return {
+    state: fields[0]!,
+    parent: Number(fields[1]),
+    session: Number(fields[3]),
+    waitStatus: Number(fields[49]),
+  };
 }
 
 function isAlive({ state }: Stat): boolean {

@@ -1,7 +1,9 @@
-import { mkdir, readdir, utimes } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Image } from '../../agent/engine/engine.ts';
+import { systemClock } from '../../src/util/clock.ts';
 import { runCommand } from '../../src/util/command.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { pushImage } from '../harness/registry.ts';
@@ -143,4 +145,47 @@ test('a lease that could not be deleted in time is deleted by the next look', as
   await ctr('create', '--id', 'shoal-view-left');
   await fixture.another().list();
   expect(await ctr('list', '-q')).toBe('');
+});
+
+/** A program that starts shims as the real one does, and then stands still for a moment: long enough to be ended in it. */
+const slowStart = `#!/bin/sh
+case " $* " in
+  *' start '*) /usr/bin/containerd-shim-runc-v2 "$@"; code=$?; sleep 1; exit $code ;;
+esac
+exec /usr/bin/containerd-shim-runc-v2 "$@"
+`;
+
+test('a shim whose start was cut short, and that no bundle names any more, is ended', async () => {
+  const programs = await mkdtemp('/tmp/shoal-programs-');
+  await writeFile(join(programs, 'containerd-shim-runc-v2'), slowStart, { mode: 0o755 });
+  const path = process.env['PATH'];
+  process.env['PATH'] = `${programs}:${path}`;
+  const slow = await startEngineFixture().finally(() => (process.env['PATH'] = path));
+  try {
+    await pushImage(slow.registry.name, 'box:1', await busyboxImage(slow.directory));
+    const box = await slow.engine.pull(`${slow.registry.name}/box:1`, {});
+    const [address, id] = [join(slow.directory, 'run/c.sock'), 'cut'];
+    const words = ['run', '--detach', box.reference, id, 'sleep', '1000'];
+    const client = spawn('ctr', ['--address', address, '--namespace', 'shoal', ...words]);
+    await until('a shim has been started', async () => (await slow.shims()).length > 0);
+    await systemClock.sleep(300);
+    client.kill('SIGKILL'); // as the daemon may be
+    await until('its record is cleared', async () => {
+      await slow.engine.remove(id);
+      return (await slow.engine.list()).length === 0;
+    });
+    const stray = await slow.shims();
+    const other = slow.container(box, ['sleep', '1000']);
+    await slow.engine.create(other, slow.sink(other.id));
+    await slow.engine.start(other.id);
+    expect(stray).toHaveLength(1);
+    await until('the stray one is ended', async () => {
+      await slow.engine.list();
+      return !(await slow.shims()).includes(stray[0]!);
+    });
+    expect(await slow.engine.list()).toMatchObject([{ id: other.id, state: 'running' }]);
+  } finally {
+    await slow.stop();
+    await rm(programs, { recursive: true });
+  }
 });

@@ -26,6 +26,8 @@ export interface EngineFixture {
   /** What to create, with sensible settings for what is not given. */
   container(image: Image, args: string[], extra?: Partial<ContainerCreate>): ContainerCreate;
   sink(id: string): LogWriter;
+  /** Processes of shims. */
+  shims(): Promise<number[]>;
   /** What has been kept of a container's output: `STREAM TEXT`. */
   log(id: string): Promise<string[]>;
   stop(): Promise<void>;
@@ -89,6 +91,7 @@ export async function startEngineFixture(): Promise<EngineFixture> {
       return { ...emptyContainer, id, hostname: id, image, args, group: 'tests', ...extra };
     },
     sink: (taskId) => new LogWriter({ directory: logs, taskId, limiter: new Limiter(2), ...common }),
+    shims: () => processesNaming(directory, 'containerd-shim'),
     log: async (id) => {
       const lines = await Array.fromAsync(readLogs(logs, id));
       return lines.map(({ stream, text }) => `${stream} ${text}`);
@@ -156,13 +159,14 @@ async function removeTraces(directory: string, cgroupParent: string): Promise<vo
   }
 }
 
-/** Processes, this one apart, on whose command line the folder appears: containerd and its shims. */
-async function processesNaming(directory: string): Promise<number[]> {
+/** Processes, this one apart, on whose command line the folder appears: containerd and its shims, or those of one name. */
+async function processesNaming(directory: string, name = 'containerd'): Promise<number[]> {
   const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 0 && pid !== process.pid);
   const named = await Promise.all(
     pids.map(async (pid) => {
       const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-      return /^(?:\/usr\/bin\/)?containerd/.test(line) && line.includes(directory);
+      const program = line.split('\0')[0]!.split('/').at(-1)!;
+      return program.startsWith(name) && line.includes(directory);
     }),
   );
   return pids.filter((_, index) => named[index]);

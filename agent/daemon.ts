@@ -4,6 +4,7 @@ import { protectFromOutOfMemory } from './daemon/oom-score.ts';
 import { daemonHelp, parseDaemonOptions } from './daemon/options.ts';
 import { systemClock } from '../src/util/clock.ts';
 import { keepShells } from '../src/util/command.ts';
+import { keepCompiled } from '../src/util/compile-cache.ts';
 import { messageOf, ShoalError } from '../src/util/errors.ts';
 import { createLogger } from '../src/util/log.ts';
 import { systemRandom } from '../src/util/random.ts';
@@ -31,6 +32,7 @@ export async function daemon(argv: string[]): Promise<number> {
     const running = new Daemon({ ...options, clock: systemClock, random: systemRandom, log, writeLine });
     const ended = endAsked();
     await running.start();
+    keepCompiled();
     log.info('the daemon runs', { stateDirectory: options.stateDirectory, pid: process.pid });
     log.info('the daemon ends', { reason: await ended });
     await running.stop();

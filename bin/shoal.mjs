@@ -4,7 +4,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import module from 'node:module';
-import { constants } from 'node:os';
+import { constants, homedir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const majorMin = 24;
@@ -13,6 +14,8 @@ const source = path('../src/main.ts');
 const entry = existsSync(source) ? source : path('../dist/src/main.js');
 
 if (Number(process.versions.node.split('.')[0]) >= majorMin) {
+  // In a folder of the user's: what others may write to is not executed. The manager and threads find it by its name.
+  process.env.NODE_COMPILE_CACHE ??= join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'shoal');
   module.enableCompileCache();
   // Threads that may wait for a disk or a file server that stands still; four would be all too soon taken.
   if (process.argv[2] === 'daemon') process.env.UV_THREADPOOL_SIZE ??= '16';

@@ -1,4 +1,5 @@
 import { systemClock } from '../src/util/clock.ts';
+import { keepCompiled } from '../src/util/compile-cache.ts';
 import { codeOf, messageOf } from '../src/util/errors.ts';
 import { createLogger } from '../src/util/log.ts';
 import { systemRandom } from '../src/util/random.ts';
@@ -39,6 +40,7 @@ async function main(): Promise<void> {
     log,
     openStore: (path) => openSqliteStore(path, { memoryFolder: options.runFolder }),
   });
+  keepCompiled();
   log.info('manager is ready', { port: manager.port });
   await report({ type: 'ready', port: manager.port });
   log.info('manager stops', { why: await asked.promise });

@@ -110,6 +110,7 @@ class KernelNetwork implements HostNetwork {
         await this.#apply(assignments);
       },
       changeTasks: async (pass) => {
+        this.#checker.changing();
         await this.#takeOver();
         await this.#changeTasks(pass);
       },

@@ -16,6 +16,8 @@ const fullIntervalMs = 60_000;
 const restFactor = 50;
 /** But what is cheap to look at is looked at after this long: a repair comes within 5 s. */
 const restMsMax = 1_000;
+/** And after this long while the changes that are heard of are our own, as when many tasks start. */
+const ownRestMs = 2_500;
 /** A host whose network was just repaired gets no new tasks until it has stayed whole for so long. */
 const settleMs = 5_000;
 
@@ -38,6 +40,8 @@ export class KernelChecker {
   #lastFullAt = -Infinity;
   #lastFullTookMs = 0;
   #brokenAt: number | undefined;
+  /** We have changed something since the last look. */
+  #isOwn = false;
 
   constructor(options: KernelCheckerOptions) {
     this.#options = options;
@@ -62,6 +66,11 @@ export class KernelChecker {
     await Promise.all([this.#watch.stop(), this.#loop.stop()]);
   }
 
+  /** We are about to change the kernel, which will be heard of. */
+  changing(): void {
+    this.#isOwn = true;
+  }
+
   /** Something is not as it was applied; it is about to be repaired. */
   broken(wrong: readonly string[]): void {
     const { clock, conditions, log } = this.#options;
@@ -81,6 +90,7 @@ export class KernelChecker {
     const { clock, conditions } = this.#options;
     const startedAt = clock.monotonic();
     const full = this.#isFullDue(startedAt);
+    this.#isOwn = false;
     if (full) this.#rulesChanged = false;
     try {
       await this.#options.check(full);
@@ -94,7 +104,9 @@ export class KernelChecker {
       this.#lastFullAt = endedAt;
       this.#lastFullTookMs = endedAt - startedAt;
     }
-    await clock.sleep(Math.min(restMsMax, (endedAt - startedAt) * restFactor), signal).catch(() => undefined);
+    const restMs = Math.min(restMsMax, (endedAt - startedAt) * restFactor);
+    await clock.sleep(restMs, signal).catch(() => undefined);
+    if (this.#isOwn) await clock.sleep(ownRestMs - restMs, signal).catch(() => undefined);
     this.#settle();
     if (this.#rulesChanged) this.#loop.poke();
   }

@@ -72,3 +72,20 @@ test('of several assignments or checks one pass is made, and kinds keep their or
   ]);
   expect(passes).toEqual(['apply', 'check all', 'detach detach', 'detach', 'purge', 'purge']);
 });
+
+test('assignments that come among attaches share one pass, in which the last one counts; a detach keeps its place', async () => {
+  const { queue, passes } = queueOf();
+  const attach = (taskId: string): Request => ({
+    kind: 'attach',
+    task: { taskId, serviceId: 's', attachments: [], hostPorts: [] },
+  });
+  await Promise.all([
+    queue.enqueue(apply),
+    queue.enqueue(attach('a')),
+    queue.enqueue(apply),
+    queue.enqueue(attach('b')),
+    queue.enqueue({ kind: 'detach', taskId: 'c' }),
+    queue.enqueue(apply),
+  ]);
+  expect(passes).toEqual(['apply', 'attach attach detach', 'apply']);
+});

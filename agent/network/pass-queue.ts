@@ -97,15 +97,20 @@ export class PassQueue {
   }
 }
 
-/** Takes from the front what one pass may do together: requests of one kind, or attaches and detaches of different tasks. */
+/**
+ * Takes from the front what one pass may do together: attaches and detaches of different tasks, or requests of one other
+ * kind. A whole assignment takes along those that wait behind attaches, for only the last one counts; not behind detaches,
+ * which free networks for it.
+ */
 function takePass(pending: Pending[]): Pending[] {
   const first = pending[0]!.request;
+  if (first.kind === 'apply') return takeApplies(pending);
   const tasks = new Set<string>();
   let count = 0;
   for (const { request } of pending) {
     if (first.kind === 'purge' && count > 0) break;
-    if (request.kind === 'attach' || request.kind === 'detach') {
-      if (first.kind !== 'attach' && first.kind !== 'detach') break;
+    if (isTaskChange(request)) {
+      if (!isTaskChange(first)) break;
       const taskId = request.kind === 'attach' ? request.task.taskId : request.taskId;
       if (tasks.has(taskId) || count === passSizeMax) break;
       tasks.add(taskId);
@@ -114,3 +119,16 @@ function takePass(pending: Pending[]): Pending[] {
   }
   return pending.splice(0, count);
 }
+
+function takeApplies(pending: Pending[]): Pending[] {
+  const kinds = pending.map(({ request }) => request.kind);
+  const end = kinds.findIndex((kind) => kind !== 'apply' && kind !== 'attach');
+  const reach = pending.splice(0, end === -1 ? pending.length : end);
+  pending.unshift(...reach.filter(({ request }) => request.kind !== 'apply'));
+  return reach.filter(({ request }) => request.kind === 'apply');
+}
+
+type TaskChange = Extract<Request, { kind: 'attach' | 'detach' }>;
+
+const isTaskChange = (request: Request): request is TaskChange =>
+  request.kind === 'attach' || request.kind === 'detach';

@@ -2,6 +2,7 @@ import { networkInterfaces } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { WebSocket } from 'ws';
 import { systemClock } from '../../src/util/clock.ts';
+import { keepCompiled } from '../../src/util/compile-cache.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import type { AgentMessage } from '../../src/wire/session.ts';
 import {
@@ -145,3 +146,5 @@ port.on('message', (message: ToThread) => {
       told = { stalledMs: message.stalledMs, at: systemClock.monotonic() };
   }
 });
+
+keepCompiled();

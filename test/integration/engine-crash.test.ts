@@ -166,7 +166,7 @@ test('a shim whose start was cut short, and that no bundle names any more, is en
     const box = await slow.engine.pull(`${slow.registry.name}/box:1`, {});
     const [address, id] = [join(slow.directory, 'run/c.sock'), 'cut'];
     const words = ['run', '--detach', box.reference, id, 'sleep', '1000'];
-    const client = spawn('ctr', ['--address', address, '--namespace', 'shoal', ...words]);
+    const client = spawn('/usr/bin/ctr', ['--address', address, '--namespace', 'shoal', ...words]);
     await until('a shim has been started', async () => (await slow.shims()).length > 0);
     await systemClock.sleep(300);
     client.kill('SIGKILL'); // as the daemon may be

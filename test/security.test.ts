@@ -11,7 +11,6 @@ import { Daemon } from '../agent/daemon/daemon.ts';
 import { joinCluster } from '../agent/daemon/joining.ts';
 import { MembershipStore } from '../agent/daemon/membership.ts';
 import type { DaemonParts } from '../agent/daemon/parts.ts';
-import { connectionRate } from '../manager/api/admission.ts';
 import { startTestManager, until, type TestCredentials, type TestManager } from '../manager/testing.ts';
 import { systemClock } from '../src/util/clock.ts';
 import { messageOf, ShoalError } from '../src/util/errors.ts';
@@ -21,6 +20,7 @@ import type { JoinTokens } from '../src/wire/api.ts';
 import { createKeyAndRequest, managerServerName } from '../src/wire/certificates.ts';
 import { connect, type Method } from '../src/wire/client.ts';
 import { sampleService, sampleTask } from './samples.ts';
+import { connectionRate } from '../src/wire/session.ts';
 
 const root = join(import.meta.dirname, '..');
 const page = readFileSync(join(root, 'docs/security.md'), 'utf8');

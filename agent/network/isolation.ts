@@ -3,6 +3,7 @@
  * nothing else. Of any other: names, and what programs of the host offer to everybody (`host-gateway`), but neither the managers'
  * port, on whichever host and address, nor the overlay's own. Published ports are translated before any of this.
  */
+import { connectionRate } from '../../src/wire/session.ts';
 
 /** A task asks its host for no more names a second than this; more is dropped in the kernel, before anything is woken. */
 export const questionsPerSecondMax = 1_000;
@@ -21,6 +22,12 @@ export function isolation({ managerPorts, vxlanPort }: IsolationPorts): string {
   chain dns_rate {
     type filter hook prerouting priority raw; policy accept;
     iifname "shb*" meta l4proto { tcp, udp } th dport 53 update @dns_rates { ip saddr limit rate over ${questionsPerSecondMax}/second burst ${questionsPerSecondMax} packets } drop
+  }
+  # before they take a place in the queue of connections that wait for a manager; one that is dropped comes again after 1 s
+  set manager_rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }
+  chain manager_rate {
+    type filter hook prerouting priority raw; policy accept;
+    tcp dport { ${managers} } tcp flags & (syn | ack) == syn update @manager_rates { ip saddr limit rate over ${connectionRate.perSecond}/second burst ${connectionRate.burst} packets } drop
   }
   chain from_tasks {
     # answers to the host itself

@@ -3,12 +3,12 @@ import { silentLogger } from '../../src/util/log.ts';
 import { FakeClock } from '../../test/simulation/world.ts';
 import {
   Admission,
-  connectionRate,
   connectionsOfCallerMax,
   strangerMsMax,
   strangersMax,
   strangersOfAddressMax,
 } from './admission.ts';
+import { connectionRate } from '../../src/wire/session.ts';
 
 /** An admission, a clock to wind on, and the keys of the connections that it has closed. */
 function setUp() {

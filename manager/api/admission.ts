@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { RateLimiter } from '../../src/util/rate.ts';
+import { connectionRate } from '../../src/wire/session.ts';
 
 /** Connections that have not shown a certificate that counts: from one address, and from all. At either the oldest one is closed. */
 export const strangersOfAddressMax = 32;
@@ -11,8 +12,6 @@ export const handshakeMsMax = 5_000;
 export const strangerMsMax = 20_000;
 /** Connections of one node or administrator; another one is refused. An agent has one session and some streams. */
 export const connectionsOfCallerMax = 256;
-/** New connections from one address; more are closed before TLS. */
-export const connectionRate = { perSecond: 50, burst: 200 };
 /** Addresses whose rates are known at a time; the one that is heard of least is forgotten. */
 const ratesMax = 4_096;
 

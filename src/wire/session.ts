@@ -51,6 +51,9 @@ export const agentMessageBytesMax = 1024 * 1024;
 /** Raised when one side must know which rules the other one follows. */
 export const sessionProtocol = 1;
 
+/** New connections to the managers' port from one address; more are dropped by the host's packet filter, or closed before TLS. */
+export const connectionRate = { perSecond: 50, burst: 200 };
+
 /** Statuses in one message. */
 export const statusBatchMax = 500;
 /** Characters of the words in a status, and in a condition. */

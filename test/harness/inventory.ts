@@ -39,7 +39,7 @@ export async function inventoryOf(host: Host, cgroupParent: string): Promise<str
     ip rule show | sed 's/^/rule /'
     awk '$5 ~ "^/run/shoal/" { print "mount " $5 }' /proc/self/mountinfo
     find /sys/fs/cgroup -path '*${cgroupParent}/${host.name}/*' -type d | sed 's/^/cgroup /'
-    nft list ruleset | tr -d '\\n\\t' | grep -oE '(map|set) [a-z_]+ \\{[^}]*elements = \\{[^}]*\\}' | grep -vE '^(map|set) (renewed|live|hosts|dns_rates)'
+    nft list ruleset | tr -d '\\n\\t' | grep -oE '(map|set) [a-z_]+ \\{[^}]*elements = \\{[^}]*\\}' | grep -vE '^(map|set) (renewed|live|hosts|dns_rates|manager_rates)'
     true`; // grep that finds nothing ends with 1
   const printed = await host.run(['sh', '-c', script]);
   const shims = (await host.processes()).filter(({ name }) => name.startsWith('containerd-shim'));

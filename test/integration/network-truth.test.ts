@@ -28,7 +28,7 @@ async function standing(): Promise<string[]> {
     bridge fdb show | grep '^0a:53' | grep -E 'static|dst' | sed 's/ permanent//'
     ip neigh show nud permanent
     ip route show
-    nft -s list ruleset | sed '/set dns_rates/,/^\t}/d; /map renewed/,/^\t}/d'
+    nft -s list ruleset | sed -E '/set (dns|manager)_rates/,/^\t}/d; /map renewed/,/^\t}/d'
     cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/shb*/route_localnet /proc/sys/net/ipv4/conf/shb*/rp_filter`);
   return text
     .split('\n')

@@ -23,13 +23,7 @@ export function isolation({ managerPorts, vxlanPort }: IsolationPorts): string {
     type filter hook prerouting priority raw; policy accept;
     iifname "shb*" meta l4proto { tcp, udp } th dport 53 update @dns_rates { ip saddr limit rate over ${questionsPerSecondMax}/second burst ${questionsPerSecondMax} packets } drop
   }
-  # before they take a place in the queue of connections that wait for a manager; one that is dropped comes again after 1 s
-  set manager_rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }
-  chain manager_rate {
-    type filter hook prerouting priority raw; policy accept;
-    tcp dport { ${managers} } tcp flags & (syn | ack) == syn update @manager_rates { ip saddr limit rate over ${connectionRate.perSecond}/second burst ${connectionRate.burst} packets } drop
-  }
-  chain from_tasks {
+${managerRate(managers)}  chain from_tasks {
     # answers to the host itself
     ct direction reply accept
     # questions for names, which the redirect brought to the server of the task's own network
@@ -43,6 +37,21 @@ export function isolation({ managerPorts, vxlanPort }: IsolationPorts): string {
   chain out_of_overlay {
     udp dport ${vxlanPort} goto refuse
     tcp dport { ${managers} } goto refuse
+  }
+`;
+}
+
+/**
+ * New connections from one address, limited before they take a place in the kernel's queue for a manager; one that is dropped
+ * is tried again after 1 s. `ports` as nftables has lists. Parts of a table.
+ */
+export function managerRate(ports: string): string {
+  const { perSecond, burst } = connectionRate;
+  return `
+  set manager_rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65535; }
+  chain manager_rate {
+    type filter hook prerouting priority raw; policy accept;
+    tcp dport { ${ports} } tcp flags & (syn | ack) == syn update @manager_rates { ip saddr limit rate over ${perSecond}/second burst ${burst} packets } drop
   }
 `;
 }

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { WebSocket } from 'ws';
+import { managerRate } from '../../agent/network/isolation.ts';
+import { nft } from '../../agent/network/kernel.ts';
 import { helloOf } from '../../manager/testing.ts';
 import { heartbeatIntervalMs } from '../../src/spec/defaults.ts';
 import type { AdministratorAnswer, JoinAnswer, JoinTokens } from '../../src/wire/api.ts';
@@ -48,7 +50,13 @@ interface Cluster {
   lost: () => number;
 }
 
-/** A real manager on loopback with some agents, under one attack after another; `only` names the attacks, all by default. */
+/** Limits connections to the manager as the packet filter of its host does. */
+const table = `inet shoal_bench_${process.pid}`;
+
+/**
+ * A real manager on loopback with some agents, behind what the packet filter of its host has for it, under one attack after
+ * another; `only` names the attacks, all by default.
+ */
 export async function measureAttacks(only?: string): Promise<AttackResult[]> {
   const names =
     only === undefined ? attackNames : attackNames.filter((name) => only.split(',').includes(name));
@@ -71,6 +79,7 @@ export async function measureAttacks(only?: string): Promise<AttackResult[]> {
   );
   try {
     const [{ port }] = (await once(manager, 'message')) as [{ port: number }];
+    await nft(`table ${table} {${managerRate(String(port))}}\n`);
     const client = connect(`unix://${join(folder, 'manager.sock')}`);
     const cluster = await prepare(manager, client, port);
     const results: AttackResult[] = [];
@@ -79,6 +88,7 @@ export async function measureAttacks(only?: string): Promise<AttackResult[]> {
     return results;
   } finally {
     manager.kill('SIGKILL');
+    await nft(`table ${table}\ndelete table ${table}\n`); // no error when there is none
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -15,6 +15,7 @@ import { createKeyAndRequest, managerServerName } from '../../src/wire/certifica
 import { connect, type Client } from '../../src/wire/client.ts';
 import { sessionPath } from '../../src/wire/session.ts';
 import { systemClock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
 import { sampleNode } from '../samples.ts';
 import { attackNames, type AttackData, type AttackName } from './attack-load.ts';
 
@@ -55,11 +56,10 @@ const table = `inet shoal_bench_${process.pid}`;
 
 /**
  * A real manager on loopback with some agents, behind what the packet filter of its host has for it, under one attack after
- * another; `only` names the attacks, all by default.
+ * another; `only` names the attacks in their order, one that is named twice is made twice. All by default.
  */
 export async function measureAttacks(only?: string): Promise<AttackResult[]> {
-  const names =
-    only === undefined ? attackNames : attackNames.filter((name) => only.split(',').includes(name));
+  const names = only === undefined ? attackNames : only.split(',').map(attackOf);
   const folder = await mkdtemp(join(tmpdir(), 'shoal-attack-'));
   const manager = fork(
     join(import.meta.dirname, '../../manager/main.ts'),
@@ -91,6 +91,12 @@ export async function measureAttacks(only?: string): Promise<AttackResult[]> {
     await nft(`table ${table}\ndelete table ${table}\n`); // no error when there is none
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+function attackOf(name: string): AttackName {
+  const found = attackNames.find((each) => each === name);
+  if (found) return found;
+  throw new ShoalError('invalid_argument', `Unknown attack "${name}": use one of ${attackNames.join(', ')}`);
 }
 
 async function prepare(manager: ChildProcess, client: Client, port: number): Promise<Cluster> {

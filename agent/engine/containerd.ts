@@ -294,16 +294,24 @@ class ContainerdEngine implements Engine {
   async #tellSlow(slow: Slow): Promise<void> {
     const { conditions, address } = this.#options;
     const told = ++this.#slowTold;
-    const parts = slow.engine ? [`containerd at ${address} does not answer`] : [];
-    const shims = Map.groupBy(slow.containers, (id) => this.#tasks.groups.shimOf(id));
-    for (const ids of shims.values()) {
-      const pid = await this.#bundles.shimOf(ids[0]!).catch(() => undefined);
-      const names = `${ids.slice(0, namesMax).join(', ')}${ids.length > namesMax ? ` and ${ids.length - namesMax} more` : ''}`;
-      parts.push(`the shim ${pid === undefined ? '' : `${pid} `}of ${names} does not answer`);
-    }
+    // an engine that stands still cannot be asked of shims: nothing is known of those
+    const parts = slow.engine
+      ? [`containerd at ${address} does not answer`]
+      : await this.#slowShims(slow.containers);
     if (told !== this.#slowTold) return; // it has changed meanwhile
     if (parts.length > 0) conditions?.set('EngineSlow', 'engine', parts.join('; '));
     else conditions?.clear('EngineSlow', 'engine');
+  }
+
+  async #slowShims(containers: readonly string[]): Promise<string[]> {
+    const shims = Map.groupBy(containers, (id) => this.#tasks.groups.shimOf(id));
+    return await Promise.all(
+      [...shims.values()].map(async (ids) => {
+        const pid = await this.#bundles.shimOf(ids[0]!).catch(() => undefined);
+        const names = `${ids.slice(0, namesMax).join(', ')}${ids.length > namesMax ? ` and ${ids.length - namesMax} more` : ''}`;
+        return `the shim ${pid === undefined ? '' : `${pid} `}of ${names} does not answer`;
+      }),
+    );
   }
 
   async #create(wanted: ContainerCreate, output: OutputSink, namespaces: NamespacePaths): Promise<void> {

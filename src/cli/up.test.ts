@@ -9,27 +9,34 @@ import { applicationObjectsMax } from '../spec/defaults.ts';
 import { command } from './commands/up.ts';
 
 /** Runs `shoal up` for the file against a manager that plans nothing. */
-async function up(text: string): Promise<{ manager: TestManager; ended: Promise<number> }> {
+async function up(text: string): Promise<{
+  manager: TestManager;
+  ended: Promise<number>;
+  notes: string[];
+  interrupt: AbortController;
+}> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-up-'));
   onTestFinished(() => rm(directory, { recursive: true }));
   await writeFile(join(directory, 'compose.yaml'), text);
   const manager = await startTestManager();
   onTestFinished(() => manager[Symbol.asyncDispose]());
+  const notes: string[] = [];
+  const interrupt = new AbortController();
   const context: Context = {
     output: {
       print: () => undefined,
       write: () => undefined,
-      note: () => undefined,
+      note: (line) => void notes.push(line),
       line: () => undefined,
       columns: 0,
       colour: false,
     },
     environment: {},
     workingDirectory: directory,
-    signal: new AbortController().signal,
+    signal: interrupt.signal,
     client: () => Promise.resolve(manager.client),
   };
-  return { manager, ended: command.run(context, parseArguments(command, [])) };
+  return { manager, ended: command.run(context, parseArguments(command, [])), notes, interrupt };
 }
 
 test('up does not say that an application is up which somebody else has removed meanwhile', async () => {
@@ -69,4 +76,16 @@ test('an application that does not fit into one transaction is refused in words 
       /^Cannot run shop: .* are 1001 together, and an application has at most 1000$/,
     ),
   });
+});
+
+test('an interrupt does not end what was asked for, and up says so', async () => {
+  const { manager, ended, notes, interrupt } = await up('name: shop\nservices: { web: { image: nginx } }');
+  await until(() => manager.database.view.serviceByName('shop_web'));
+  await until(() => notes[0]);
+  interrupt.abort(new Error('interrupted'));
+  await expect(ended).rejects.toThrow('interrupted');
+  expect(notes.at(-1)).toMatch(
+    /^Interrupted\. shop is being brought up all the same: see `shoal ps -p shop`/,
+  );
+  expect(manager.database.view.serviceByName('shop_web')).toBeDefined();
 });

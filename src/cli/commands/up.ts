@@ -40,6 +40,11 @@ function checkAllThere({ name, services }: ApplicationSpec, status: ApplicationS
   );
 }
 
+/** What an interrupt does not end. */
+function goesOn(name: string): string {
+  return `Interrupted. ${name} is being brought up all the same: see \`shoal ps -p ${name}\`, or end it with \`shoal down -p ${name}\`.`;
+}
+
 function printJson(context: Context, result: ApplyResult, status: ApplicationStatus | undefined): void {
   const failures = status ? assess(status, status.now).failures : [];
   context.output.print(JSON.stringify({ ...result, failures }, null, 2));
@@ -109,6 +114,9 @@ export const command: Command = {
       timeoutMs,
       quiet: json,
       until: (latest, now) => assess(latest, now, kept).done,
+    }).catch((error: unknown) => {
+      if (context.signal.aborted) context.output.note(goesOn(application.name));
+      throw error;
     });
     if (json) printJson(context, result, status);
     checkAllThere(application, status);

@@ -28,6 +28,8 @@ export interface PullProgress {
   doneBytes: number;
   totalBytes: number;
   phase: 'resolving' | 'downloading' | 'unpacking' | 'done';
+  /** Why the registry is being asked again. */
+  trouble?: string;
 }
 
 /** A mount as the OCI runtime wants it. */

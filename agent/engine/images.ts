@@ -184,7 +184,9 @@ export class ImageStore {
     try {
       const options = { reference, insecureRegistries: this.#insecureRegistries, clock: this.#clock };
       const repository = new RepositoryClient(options);
-      const resolved = await this.#resolve(repository, reference, signal);
+      const onTrouble = (error: unknown) =>
+        report({ phase: 'resolving', doneBytes: 0, totalBytes: 0, trouble: messageOf(error) });
+      const resolved = await this.#resolve(repository, reference, onTrouble, signal);
       const { digest, config } = resolved;
       const chain = chainIds(config.diffIds);
       const freeBytes = await this.#room.check(name, digest, await this.#missingBytes(resolved));
@@ -219,10 +221,18 @@ export class ImageStore {
   }
 
   /** Manifest and config of the image for this machine, verified. */
-  async #resolve(repository: RepositoryClient, reference: Reference, signal: AbortSignal): Promise<Resolved> {
+  async #resolve(
+    repository: RepositoryClient,
+    reference: Reference,
+    onTrouble: (error: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<Resolved> {
     const options = {
       attempts: manifestAttempts,
-      retryable: isRetryable,
+      retryable: (error: unknown) => {
+        if (isRetryable(error)) onTrouble(pullError(reference, error));
+        return isRetryable(error);
+      },
       pauseMs: pauseAfter,
       signal,
       clock: this.#clock,

@@ -136,7 +136,8 @@ function registryOf(reference: string): string {
 
 /** How far a pull is, in a person's words. */
 export function pullWords(reference: string, progress: PullProgress): string {
-  const { phase, doneBytes, totalBytes } = progress;
+  const { phase, doneBytes, totalBytes, trouble } = progress;
+  if (trouble !== undefined) return `${trouble}; it is tried again`;
   if (phase === 'resolving') return `pulling ${reference}: asking the registry`;
   if (phase === 'unpacking' || phase === 'done') return `pulling ${reference}: unpacking`;
   const mebibytes = (bytes: number) => (bytes / 1024 / 1024).toFixed(1);

@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { withDeadline, type Clock } from '../util/clock.ts';
+import { systemClock, withDeadline, type Clock } from '../util/clock.ts';
 import { ShoalError } from '../util/errors.ts';
 import { acceptedManifests, configBytesMax, digestOf, manifestBytesMax } from './content.ts';
 import { registryLimits, type RegistryLimits } from './limits.ts';
@@ -297,7 +297,7 @@ async function getFollowing(
 function get(
   url: URL,
   headers: Record<string, string>,
-  { idleMs }: RegistryLimits,
+  { connectMs, idleMs }: RegistryLimits,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
@@ -309,6 +309,13 @@ function get(
     );
     request.on('timeout', () => request.destroy(new Error(`${url.host} was silent for ${idleMs} ms`)));
     request.on('error', reject);
+    request.once('socket', (socket) => {
+      if (!socket.connecting) return; // it is of an earlier request
+      const fail = () => request.destroy(new Error(`${url.host} did not connect within ${connectMs} ms`));
+      const cancel = systemClock.after(connectMs, fail);
+      socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', cancel);
+      socket.once('close', cancel);
+    });
     request.end();
   });
 }

@@ -1,5 +1,7 @@
 /** How patient one is with a registry. A registry that answers every few seconds with a byte is none. */
 export interface RegistryLimits {
+  /** A connection, with TLS, must stand after this long. */
+  connectMs: number;
   /** A connection on which nothing comes for this long is given up. */
   idleMs: number;
   /** A manifest, a config or a token must be there whole after this long, with redirects and authentication. */
@@ -13,6 +15,7 @@ export interface RegistryLimits {
 }
 
 export const registryLimits: RegistryLimits = {
+  connectMs: 10_000,
   idleMs: 30_000,
   smallAnswerMs: 60_000,
   firstByteMs: 60_000,

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../util/clock.ts';
 import { retry } from '../util/retry.ts';
 import { isRetryable, pauseAfter, RepositoryClient, retryAfterMs } from './client.ts';
@@ -12,6 +12,7 @@ const body = Buffer.alloc(64 * 1024, 'x');
 const digest = digestOf(body);
 const limits = {
   ...registryLimits,
+  connectMs: 150,
   smallAnswerMs: 300,
   firstByteMs: 300,
   throughput: { windowMs: 1_000, bytesMin: 1024 },
@@ -128,4 +129,14 @@ test('Retry-After is seconds or a date, and nothing else', () => {
   expect(retryAfterMs('Mon, 30 Nov 2026 00:00:00 GMT', now, 60_000)).toBe(0);
   expect(retryAfterMs('soon', now, 60_000)).toBeUndefined();
   expect(retryAfterMs(undefined, now, 60_000)).toBeUndefined();
+});
+
+test('a server that takes a connection and never speaks TLS is given up after a moment', async () => {
+  const silent = createTcpServer();
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void silent.close());
+  silent.on('connection', (socket) => onTestFinished(() => void socket.destroy()));
+  const { port } = silent.address() as AddressInfo;
+  answer = (_, response) => response.writeHead(307, { location: `https://127.0.0.1:${port}/` }).end();
+  await expect(repository.manifest('1', signal)).rejects.toThrow('did not connect within');
 });

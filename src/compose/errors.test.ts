@@ -10,6 +10,10 @@ function withAttribute(attribute: string): string {
 
 describe('an attribute that is wrong is refused with its place, path and what would be right:', () => {
   it.each<[string, string]>([
+    [
+      'labels: { a: ${N:-9}, b: c }',
+      '5:19 : this is not YAML: unexpected flow-map-start at node end; inside { } and [ ] a value with ${…} has to be quoted',
+    ],
     ['imge: x', '5:5 services.web.imge: this key is not known; did you mean image?'],
     ['enviroment: {}', '5:5 services.web.enviroment: this key is not known; did you mean environment?'],
     ['replicas: 2', '5:5 services.web.replicas: this key is not known; did you mean deploy.replicas?'],

@@ -99,6 +99,11 @@ export const hostileRows: HostileRow[] = [
     /the tag !python\/object is not known/u,
   ],
   ['tabs', 'services:\n\ta:\n\t\timage: b', /this is not YAML: tabs/u],
+  [
+    'a variable without quotes in a map on one line',
+    'services:\n  a: { image: "x:${N:-9}", hostname: ${N:-9} }\n  b: { image: y }',
+    /^this is not YAML: [^\n]*$/u,
+  ],
   ['half a file', 'services: { a: { image: "x', /this is not YAML/u],
   ['a very long key', `services: { ${'a'.repeat(2000)}: { image: a } }`, /the key is too long/u],
   [

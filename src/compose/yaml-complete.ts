@@ -73,14 +73,19 @@ function composeDocuments(file: SourceFile, diagnostics: Diagnostics): Document[
   return documents.filter((document) => reportYamlErrors(file, document, diagnostics));
 }
 
-/** Reports the document's own errors; false when it has any. */
+/** Reports the first of the document's own errors, for the others mostly come of it; false when it has any. */
 function reportYamlErrors(file: SourceFile, document: Document, diagnostics: Diagnostics): boolean {
-  for (const error of document.errors) {
-    const at = { file, offset: Math.min(error.pos[0], file.text.length) };
-    const hint = /tab/iu.test(error.message) ? 'indent with spaces' : '';
-    diagnostics.error(at, [], `this is not YAML: ${lowerFirst(error.message)}`, hint);
-  }
-  return document.errors.length === 0;
+  const [error] = document.errors;
+  if (error === undefined) return true;
+  const offset = Math.min(error.pos[0], file.text.length);
+  const message = `this is not YAML: ${lowerFirst(error.message)}`;
+  diagnostics.error({ file, offset }, [], message, hintOf(file.text, offset, error.message));
+  return false;
+}
+
+function hintOf(text: string, offset: number, message: string): string {
+  if (/tab/iu.test(message)) return 'indent with spaces';
+  return text.startsWith('${', offset - 1) ? 'inside { } and [ ] a value with ${…} has to be quoted' : '';
 }
 
 function lowerFirst(text: string): string {

@@ -21,6 +21,7 @@ import { createJoiner } from './ca/join.ts';
 import { createDispatcher } from './dispatcher/dispatcher.ts';
 import { watchOwnHost } from './dispatcher/own-host.ts';
 import { soundKernel } from './dispatcher/soundings.ts';
+import { createLogHub } from './logs/hub.ts';
 import type { ManagerOptions } from './options.ts';
 import { createOrchestrator } from './orchestrator/orchestrator.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
@@ -111,6 +112,8 @@ async function run(
     audit,
     queue,
     streams: new StreamCounter(),
+    logStreams: new StreamCounter(),
+    logs: createLogHub({ database, clock: steady, agents: dispatcher }),
     addresses: () => [`${options.advertiseAddress}:${port}`],
   };
   const server = createApiServer({

@@ -29,6 +29,7 @@ import { createAdministrators, type Administrators } from './ca/administrators.t
 import { createServerCertificate } from './ca/authority.ts';
 import { initialiseCluster, joinTokens } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
+import { createLogHub } from './logs/hub.ts';
 import { createDispatcher } from './dispatcher/dispatcher.ts';
 import { openDatabase } from './store/database.ts';
 import { createMemoryStore } from './store/memory.ts';
@@ -97,6 +98,8 @@ export async function startTestManager(): Promise<TestManager> {
     joiner,
     queue: new KeyedQueue(),
     streams: new StreamCounter(),
+    logStreams: new StreamCounter(),
+    logs: createLogHub({ database, clock: systemClock, agents: dispatcher }),
     addresses: () => ['192.0.2.1:2377'],
   };
   const routes = { routes: allRoutes(context), upgrades: allUpgrades(context) };

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -7,7 +7,14 @@ import { systemClock, type Clock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import type { LogLine } from '../../src/wire/session.ts';
-import { fileBytesMax, lineBytesMax, Stamper } from './format.ts';
+import {
+  encodeRecord,
+  fileBytesMax,
+  lineBytesMax,
+  Stamper,
+  type LogRecord,
+  type OutputStream,
+} from './format.ts';
 import { readLogs, type ReadOptions } from './reader.ts';
 import { LogWriter, removeLogs, type LogWriterOptions } from './writer.ts';
 
@@ -58,6 +65,9 @@ test('LogWriter and readLogs() give back what was written, line by line, with st
 test('LogWriter and readLogs() lose nothing that was written when the writer never ends', async () => {
   await writer().write('stdout', Buffer.from('whole\nhal'));
   expect(await texts()).toEqual(['whole', 'hal']);
+  // what may go on is no place to go on after
+  const positions = (await read()).map(({ position }) => position);
+  expect(positions).toEqual([expect.any(String), undefined]);
   const next = writer();
   await next.write('stdout', Buffer.from('f\nmore\n'));
   expect(await texts()).toEqual(['whole', 'half', 'more']);
@@ -156,6 +166,33 @@ test('LogWriter and readLogs() pass over what is no record', async () => {
   await appendFile(join(directory, 'task', 'log'), Buffer.concat([Buffer.alloc(3000), Buffer.from('\n')]));
   await writer().write('stdout', Buffer.from('after\n'));
   expect(await texts()).toEqual(['good', 'after']);
+});
+
+test('after each line one can go on, also where a word of ours ended one that was begun before others', async () => {
+  const record = (at: number, stream: OutputStream, text: string, more: Partial<LogRecord> = {}) =>
+    encodeRecord({
+      at: `2026-01-01T00:00:00.00000000${at}Z`,
+      stream,
+      full: true,
+      text: Buffer.from(text),
+      ...more,
+    });
+  await mkdir(join(directory, 'task'));
+  await writeFile(
+    join(directory, 'task', 'log'),
+    Buffer.concat([
+      record(1, 'stdout', 'begun', { full: false }),
+      record(2, 'stderr', 'between'),
+      record(3, 'stdout', '3 lines are missing', { warning: true }),
+      record(4, 'stdout', 'after'),
+    ]),
+  );
+  const lines = await read();
+  const all = ['between', 'begun', '3 lines are missing', 'after'];
+  expect(lines.map(({ text }) => text)).toEqual(all);
+  for (const [index, { position }] of lines.entries()) {
+    expect(await texts({ after: position! })).toEqual(all.slice(index + 1));
+  }
 });
 
 test('times grow even when the clock stands still or goes back', () => {

@@ -71,7 +71,11 @@ export async function* readLogs(
       await waiting.next(options.signals ? followIntervalMs : unsignalledIntervalMs);
       if (signal?.aborted) return;
     }
-    for (const placed of joiner.rest()) if (isWanted(placed)) yield placed.line;
+    // What nothing has ended may go on: one cannot go on after it, and so it has no position.
+    for (const { line, position } of joiner.rest()) {
+      const { position: _, ...unplaced } = line;
+      if (isWanted({ line, position })) yield unplaced;
+    }
   } finally {
     waiting.close();
     await files.close();
@@ -113,7 +117,7 @@ class Joiner {
     if (record.warning) {
       const warning = { at, texts: [text], file, start, end };
       return [
-        ...(begun ? [this.#placed(stream, begun)] : []),
+        ...(begun ? [this.#placed(stream, endedBefore(record, begun), {}, start)] : []),
         this.#placed(stream, warning, { warning: true }),
       ];
     }
@@ -132,18 +136,28 @@ class Joiner {
   }
 
   /** To go on after this line one must begin where the pieces begin that are not whole yet. */
-  #placed(stream: OutputStream, line: Begun, more: { warning?: true } = {}): PlacedLine {
+  #placed(
+    stream: OutputStream,
+    line: Begun,
+    more: { warning?: true } = {},
+    nextStart: number = line.end,
+  ): PlacedLine {
     const { at, texts, file, end } = line;
     const starts = [...this.#pieces.values()]
       .filter((begun) => begun.file === file)
       .map(({ start }) => start);
-    const position = { file, start: Math.min(end, ...starts), end };
+    const position = { file, start: Math.min(nextStart, ...starts), end };
     const text = Buffer.concat(texts).toString();
     return {
       line: { taskId: this.#taskId, at, stream, text, position: formatPosition(position), ...more },
       position,
     };
   }
+}
+
+/** What a word of Shoal's has ended: it comes just before that word, and after all that was whole before. */
+function endedBefore({ file, start }: PlacedRecord, begun: Begun): Begun {
+  return { ...begun, file, start: begun.file === file ? begun.start : 0, end: start + 1 };
 }
 
 /** Reads records from a task's files in the order in which they were written, across rotations. */

@@ -20,7 +20,7 @@ import { streamsMax } from './limits.ts';
 const sigkill = 9;
 /** Output is cut into frames of at most this size. */
 const chunkBytesMax = frameBytesMax / 4;
-/** Connections for streams that are made at a time. */
+/** Connections for streams of a kind that are made at a time. */
 const dialsMax = 8;
 const dialAttempts = 8;
 /** How ws tells that the manager answered, and does not want this stream (any more). */
@@ -52,7 +52,12 @@ export class StreamServer {
     'remove-volume': new Set(),
   };
 
-  readonly #dials = new Limiter(dialsMax);
+  readonly #dials: Record<StreamRequest['kind'], Limiter> = {
+    logs: new Limiter(dialsMax),
+    exec: new Limiter(dialsMax),
+    'remove-volume': new Limiter(dialsMax),
+  };
+
   readonly #stop = new AbortController();
 
   constructor(parts: StreamParts) {
@@ -109,7 +114,7 @@ export class StreamServer {
       await opened(socket);
       return socket;
     };
-    return retry(() => this.#dials.run(attempt), {
+    return retry(() => this.#dials[request.kind].run(attempt), {
       attempts: dialAttempts,
       retryable: (error) => !messageOf(error).includes(refusedUpgrade),
       clock: this.#parts.clock,

@@ -8,6 +8,7 @@ import type { StreamRequest } from '../../src/wire/session.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Administrators } from '../ca/administrators.ts';
 import type { Joiner } from '../ca/join.ts';
+import type { LogHub } from '../logs/hub.ts';
 import type { Database } from '../store/objects.ts';
 
 /** The part of the dispatcher that the API uses. */
@@ -35,13 +36,16 @@ export interface ApiContext {
   administrators: Administrators;
   /** Writes of whole applications, and the janitor's, take turns in it. */
   queue: KeyedQueue;
-  /** Counts what stays open: watches, logs, execs. */
+  /** Counts what stays open: watches and execs. */
   streams: StreamCounter;
+  /** The same for logs: those who read them keep nobody from running commands. */
+  logStreams: StreamCounter;
+  logs: LogHub;
   /** Where this manager can be joined, `HOST:PORT`; known once it listens. */
   addresses: () => string[];
 }
 
-/** Long-lived answers at once; more are refused, so that they cannot crowd out everything else. */
+/** Long-lived answers at once that one counter takes; more are refused, so that they cannot crowd out everything else. */
 const streamsMax = 512;
 
 export class StreamCounter {

@@ -1,16 +1,17 @@
 import type { Task } from '../../src/spec/task.ts';
 import type { LogLine } from '../../src/wire/session.ts';
+import type { FollowRequest } from '../logs/follower.ts';
+import { sizeOf } from '../logs/ring.ts';
 import type { ApiContext } from './context.ts';
 import { keepAliveMs, writeLine } from './http.ts';
-import { taskLines, type LogRequest } from './log-source.ts';
 import type { Call } from './router.ts';
 
 /** Lines that come this close together are put in order of their times. */
 const orderingMs = 50;
 /** Tasks that come or go are looked for this often at most, and not at all when none has changed. */
 const selectionMs = 250;
-/** Lines held for ordering; sources wait when there are more. */
-const heldLinesMax = 2_000;
+/** Roughly how much is held for ordering; the tasks' lines wait when it is more. */
+const heldBytesMax = 1024 * 1024;
 
 /** Something to wait for that may have happened already. */
 class Bell {
@@ -39,7 +40,7 @@ class Bell {
 }
 
 export interface FollowOptions {
-  request: LogRequest;
+  request: FollowRequest;
   /** Tasks followed at a time; more wait until one has ended. */
   tasksMax: number;
   /** The tasks meant as of now, newest first. */
@@ -87,6 +88,7 @@ class Follower {
   /** Those whose lines have all come. */
   readonly #finished = new Set<string>();
   #held: LogLine[] = [];
+  #heldBytes = 0;
   #room = Promise.withResolvers<void>();
   #hasChanged = true;
   #lookedAt = -Infinity;
@@ -135,6 +137,7 @@ class Follower {
       return { line, at };
     });
     this.#held = [];
+    this.#heldBytes = 0;
     this.#room.resolve();
     this.#room = Promise.withResolvers();
     ordered.sort((left, right) => (left.at < right.at ? -1 : left.at > right.at ? 1 : 0));
@@ -147,10 +150,11 @@ class Follower {
   }
 
   async #pump(task: Task): Promise<void> {
-    for await (const line of taskLines(this.#context, task, this.#options.request, this.#signal)) {
+    for await (const line of this.#context.logs.follow(task, this.#options.request, this.#signal)) {
       this.#held.push(line);
+      this.#heldBytes += sizeOf(line);
       this.bell.ring();
-      while (this.#held.length >= heldLinesMax && !this.#signal.aborted) await this.#room.promise;
+      while (this.#heldBytes >= heldBytesMax && !this.#signal.aborted) await this.#room.promise;
     }
     this.#followed.delete(task.id);
     this.#finished.add(task.id);

@@ -1,10 +1,11 @@
 import type { Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { LogLine } from '../../src/wire/session.ts';
+import type { FollowRequest } from '../logs/follower.ts';
+import { hasLogs, printedLines } from '../logs/lines.ts';
 import type { ApiContext } from './context.ts';
 import { writeLine } from './http.ts';
 import { followLogs } from './log-follow.ts';
-import { hasLogs, taskLines, type LogRequest } from './log-source.ts';
 import { streamed, type Call, type Route } from './router.ts';
 import { newestFirst } from './tasks.ts';
 
@@ -17,7 +18,7 @@ export function logRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/logs',
       access: 'viewer',
-      handle: (call) => context.streams.run(() => logs(context, call)),
+      handle: (call) => context.logStreams.run(() => logs(context, call)),
     },
   ];
 }
@@ -38,15 +39,15 @@ async function logs(context: ApiContext, call: Call): Promise<typeof streamed> {
   if (selection.application === undefined && selection.tasks.size === 0) {
     throw new ShoalError('invalid_argument', 'Cannot show logs: neither an application nor a task is named');
   }
-  const request: LogRequest = {
-    follow: query.get('follow') === 'true',
+  const request: FollowRequest = {
     tail: numberOf(query, 'tail'),
     since: numberOf(query, 'since'),
     ageMs: numberOf(query, 'age'),
   };
   const tasks = selectTasks(context, selection);
   const select = () => selectLater(context, selection);
-  if (request.follow) await followLogs(context, call, { request, tasksMax: sourcesMax, select });
+  if (query.get('follow') === 'true')
+    await followLogs(context, call, { request, tasksMax: sourcesMax, select });
   else await printLogs(context, call, tasks, request);
   return streamed;
 }
@@ -89,10 +90,16 @@ function selectTasks(context: ApiContext, selection: Selection): Task[] {
 }
 
 /** All there is, merged by time: one line of each task is held at a time. */
-async function printLogs(context: ApiContext, call: Call, tasks: Task[], request: LogRequest): Promise<void> {
+async function printLogs(
+  context: ApiContext,
+  call: Call,
+  tasks: Task[],
+  request: FollowRequest,
+): Promise<void> {
   const { response, signal } = call;
   if (tasks.length > sourcesMax) await writeLine(response, leftOut(tasks[0]!, tasks.length), signal);
-  const sources = tasks.slice(0, sourcesMax).map((task) => taskLines(context, task, request, signal));
+  const query = { ...request, follow: false };
+  const sources = tasks.slice(0, sourcesMax).map((task) => printedLines(context, task, query, signal));
   try {
     const firsts = await Promise.all(sources.map((source) => source.next()));
     const heads = firsts.map((first, index) => ({ source: sources[index]!, line: lineOf(first) }));

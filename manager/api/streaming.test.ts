@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { WebSocket } from 'ws';
 import type { ApplicationStatus } from '../../src/wire/api.ts';
 import { encodeJsonFrame } from '../../src/wire/frames.ts';
 import type { LogLine, ManagerMessage } from '../../src/wire/session.ts';
@@ -28,21 +29,26 @@ async function addTask(manager: TestManager, slot: number, nodeId: string): Prom
   return object;
 }
 
+function streamsAsked(agent: TestAgent) {
+  return agent.messages.filter((message) => message.type === 'stream');
+}
+
 type LogsAsked = Extract<ManagerMessage, { type: 'stream' }> & { request: { kind: 'logs' } };
 
 /** Answers the agent's `nth` stream with these lines, `seconds` giving each line's time. */
 async function answer(agent: TestAgent, nth: number, seconds: number[], end = true) {
-  const asked = await until(() => agent.messages.filter((message) => message.type === 'stream')[nth]);
+  const asked = await until(() => streamsAsked(agent)[nth]);
   const { streamId, request } = asked as LogsAsked;
   const socket = await agent.dialBack(streamId);
-  for (const second of seconds) {
-    const at = `2026-01-01T00:00:0${second}.000000000Z`;
-    const text = `second ${second}`;
-    const line: LogLine = { taskId: request.taskId, at, stream: 'stdout', text, position: `p${second}` };
-    socket.send(encodeJsonFrame('log', line));
-  }
+  for (const second of seconds) sendLine(socket, request.taskId, second);
   if (end) socket.close();
   return { request, socket };
+}
+
+function sendLine(socket: WebSocket, taskId: string, second: number): void {
+  const at = `2026-01-01T00:00:0${second}.000000000Z`;
+  const line: LogLine = { taskId, at, stream: 'stdout', text: `second ${second}`, position: `p${second}` };
+  socket.send(encodeJsonFrame('log', line));
 }
 
 test('logs of several nodes are merged in order of time', async () => {
@@ -84,20 +90,69 @@ test('following goes on after the last line when a connection breaks, and takes 
     for await (const line of manager.client.stream<LogLine>(path, stop.signal)) lines.push(line);
   })();
   const texts = () => lines.filter(({ warning }) => !warning).map(({ text }) => text);
-  const { socket } = await answer(one, 0, [1, 2], false);
+  expect((await answer(one, 0, [1])).request).toMatchObject({ follow: false });
+  const { request, socket } = await answer(one, 1, [2], false);
+  expect(request).toMatchObject({ after: 'p1', follow: true });
   await until(() => texts().length === 2);
   socket.terminate();
   // The agent goes on after the last line, by its place: its clock may have been set back meanwhile.
-  const again = await answer(one, 1, [0, 3], false);
+  const again = await answer(one, 2, [0, 3], false);
   expect(again.request).toMatchObject({ after: 'p2', follow: true });
   await until(() => texts().length === 4);
   await addTask(manager, 3, two.nodeId);
-  await answer(two, 1, [4], false);
+  await answer(two, 1, [4]);
   await until(() => texts().includes('second 4'));
   expect(texts()).toEqual(['second 1', 'second 2', 'second 0', 'second 3', 'second 4']);
   expect(lines.every(({ position }) => position === undefined)).toBe(true);
   stop.abort();
   await reading;
+});
+
+test('of a read that breaks off the rest is asked for', async () => {
+  await using manager = await startTestManager();
+  const [one] = await twoAgents(manager);
+  const stop = new AbortController();
+  const texts: string[] = [];
+  const reading = (async () => {
+    const path = '/logs?task=web-1&follow=true&tail=5';
+    for await (const { text } of manager.client.stream<LogLine>(path, stop.signal)) texts.push(text);
+  })();
+  const { socket } = await answer(one, 0, [1], false);
+  await until(() => texts.length === 1);
+  socket.terminate();
+  expect((await answer(one, 1, [2])).request).toMatchObject({ after: 'p1', follow: false });
+  await until(() => texts.includes('second 2'));
+  expect(texts).toEqual(['second 1', expect.stringContaining('connection to the node ended'), 'second 2']);
+  stop.abort();
+  await reading;
+});
+
+test('many who follow have one stream of the task, and when they have gone none', async () => {
+  await using manager = await startTestManager();
+  const [one] = await twoAgents(manager);
+  const stop = new AbortController();
+  const read = async (seen: string[]) => {
+    const path = '/logs?task=web-1&follow=true&tail=1';
+    for await (const { text } of manager.client.stream<LogLine>(path, stop.signal)) seen.push(text);
+  };
+  const first: string[] = [];
+  const readings = [read(first)];
+  await answer(one, 0, [1]);
+  const live = await answer(one, 1, [], false);
+  const others = Array.from({ length: 20 }, (): string[] => []);
+  for (const seen of others) readings.push(read(seen));
+  for (let index = 0; index < others.length; index++) await answer(one, 2 + index, [1]);
+  await until(() => others.every(({ length }) => length === 1));
+  sendLine(live.socket, live.request.taskId, 2);
+  for (const seen of [first, ...others]) {
+    await until(() => seen.length === 2);
+    expect(seen).toEqual(['second 1', 'second 2']);
+  }
+  expect(streamsAsked(one)).toHaveLength(2 + others.length);
+  const closed = new Promise((resolve) => live.socket.once('close', resolve));
+  stop.abort();
+  await Promise.all(readings);
+  await closed;
 });
 
 test('following looks at the tasks when some have changed, and not otherwise', async () => {

@@ -184,7 +184,7 @@ class SessionDispatcher implements Dispatcher {
         next: 'See `shoal node ls`, and try again when the node is ready.',
       });
     }
-    return await this.#streams.open(nodeId, (streamId) =>
+    return await this.#streams.open(nodeId, request.kind, (streamId) =>
       session.send({ type: 'stream', streamId, request }),
     );
   }

@@ -2,13 +2,15 @@ import type { WebSocket } from 'ws';
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
+import type { StreamRequest } from '../../src/wire/session.ts';
 
 /** An agent that has not dialled back after this long is not going to. */
 const dialBackMs = 15_000;
-/** Streams asked for and not yet dialled back, over all nodes. */
+/** Streams of a kind asked for and not yet dialled back, over all nodes. */
 const pendingMax = 1_000;
 
 interface Pending {
+  kind: StreamRequest['kind'];
   nodeId: string;
   resolve: (socket: WebSocket) => void;
   cancel: () => void;
@@ -25,10 +27,17 @@ export class StreamBroker {
     this.#random = random;
   }
 
-  /** Asks for a stream by `ask(streamId)` and waits for it. Throws `unavailable` when the agent does not dial back. */
-  open(nodeId: string, ask: (streamId: string) => void): Promise<WebSocket> {
-    if (this.#pending.size >= pendingMax) {
-      throw new ShoalError('resource_exhausted', `Cannot wait for more than ${pendingMax} streams`);
+  /**
+   * Asks for a stream by `ask(streamId)` and waits for it. Throws `unavailable` when the agent does not dial back. Kinds have
+   * places of their own, so that many who read logs keep nobody from running commands.
+   */
+  open(nodeId: string, kind: StreamRequest['kind'], ask: (streamId: string) => void): Promise<WebSocket> {
+    const pending = [...this.#pending.values()].filter((other) => other.kind === kind);
+    if (pending.length >= pendingMax) {
+      throw new ShoalError(
+        'resource_exhausted',
+        `Cannot wait for more than ${pendingMax} streams of ${kind}`,
+      );
     }
     const streamId = this.#random.id() + this.#random.id();
     const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
@@ -36,7 +45,7 @@ export class StreamBroker {
       this.#pending.delete(streamId);
       reject(new ShoalError('unavailable', `Cannot reach node ${nodeId}: it did not open the stream`));
     });
-    this.#pending.set(streamId, { nodeId, resolve, cancel });
+    this.#pending.set(streamId, { kind, nodeId, resolve, cancel });
     ask(streamId);
     return promise;
   }

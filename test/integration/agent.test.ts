@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { Task } from '../../src/spec/task.ts';
+import type { LogLine } from '../../src/wire/session.ts';
 import { createCluster, nodesReady, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
@@ -150,6 +151,52 @@ for (const part of ['manager', 'agent'] as const) {
     await nothingDiffers();
   });
 }
+
+/** Connections of a host's daemon to the manager, by any means that the kernel lists. */
+async function connectionsToManager(name: string): Promise<number> {
+  const listed = await cluster.host(name).run(['ss', '-Htn', 'state', 'established', 'dport', '=', ':2377']);
+  return listed.split('\n').filter((line) => line !== '').length;
+}
+
+test('60 who follow 3 tasks have 3 streams of the hosts between them, and every line, also of a daemon killed meanwhile', async () => {
+  const text = composeText(image).replace('mode: global', 'replicas: 3');
+  const path = await writeComposeFile(cluster, 'followed', text);
+  expect(await cluster.shoal(['up', '-f', path])).toMatchObject({ exitCode: 0 });
+  const tasks = await currentTasks(cluster, 'followed');
+  const stop = new AbortController();
+  const clients = Array.from({ length: 60 }, () => cluster.client());
+  const before = (await connectionsToManager('a')) + (await connectionsToManager('b'));
+  const heard = clients.map(() => new Map<string, number[]>(tasks.map(({ id }) => [id, []])));
+  const following = clients.map(async (client, index) => {
+    const lines = client.stream<LogLine>('/logs?application=followed&follow=true', stop.signal);
+    for await (const line of lines)
+      if (!line.warning) heard[index]!.get(line.taskId)!.push(Number(line.text));
+  });
+  const shortest = () =>
+    Math.min(...heard.flatMap((lines) => [...lines.values()].map(({ length }) => length)));
+  const untilMore = async () => {
+    const most = Math.max(...heard.flatMap((lines) => [...lines.values()].map(({ length }) => length)));
+    await vi.waitFor(() => expect(shortest()).toBeGreaterThan(most), soon);
+  };
+  await untilMore();
+  const streams = async () => (await connectionsToManager('a')) + (await connectionsToManager('b')) - before;
+  await vi.waitFor(async () => expect(await streams()).toBe(tasks.length), soon);
+  await cluster.host('b').kill('agent');
+  await nodesReady(cluster.manager, 2);
+  await untilMore();
+  expect(await cluster.shoal(['down', '-p', 'followed'])).toMatchObject({ exitCode: 0 });
+  // the last lines of each task are what they are
+  await vi.waitFor(
+    () => expect(new Set(heard.map((lines) => JSON.stringify([...lines]))).size).toBe(1),
+    soon,
+  );
+  for (const numbers of heard[0]!.values()) expect(numbers).toEqual(numbers.map((_, index) => index));
+  stop.abort();
+  await Promise.all(following);
+  for (const client of clients) client.close();
+  await vi.waitFor(async () => expect(await streams()).toBe(0), soon);
+  await nothingDiffers();
+});
 
 test('what stands on a host and belongs to no task is told', async () => {
   const ctr = 'ctr -a /run/shoal/containerd.sock -n shoal';

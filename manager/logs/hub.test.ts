@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Clock } from '../../src/util/clock.ts';
 import type { LogLine } from '../../src/wire/session.ts';
+import { ManualClock } from '../../test/manual-clock.ts';
 import { sampleService, sampleTask } from '../../test/samples.ts';
 import { FakeHost, timeOf } from './fake-host.ts';
 import { lastOutputMs, reopenMs } from './feed.ts';
@@ -12,45 +12,6 @@ import { watchForSilence, type WatchedSocket } from './lines.ts';
 import { lineOverheadBytes, ringBytesMax } from './ring.ts';
 
 const task = sampleTask(sampleService('web'), 1, { nodeId: 'n' });
-
-/** A clock that goes when it is told to. */
-class ManualClock implements Clock {
-  #now = 0;
-  readonly #timers = new Set<{ at: number; callback: () => void }>();
-
-  now = () => this.#now;
-  monotonic = () => this.#now;
-
-  after(ms: number, callback: () => void): () => void {
-    const timer = { at: this.#now + ms, callback };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.after(ms, resolve);
-      const abort = () => {
-        cancel();
-        reject(signal?.reason as Error);
-      };
-      if (signal?.aborted) abort();
-      signal?.addEventListener('abort', abort, { once: true });
-    });
-  }
-
-  advance(ms: number): void {
-    this.#now += ms;
-    for (const timer of Array.from(this.#timers).filter(({ at }) => at <= this.#now)) {
-      this.#timers.delete(timer);
-      timer.callback();
-    }
-  }
-
-  get timers(): number {
-    return this.#timers.size;
-  }
-}
 
 /** Everything that can go on without a timer has gone on. */
 async function settle(): Promise<void> {

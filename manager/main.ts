@@ -10,11 +10,14 @@ import { openSqliteStore } from './store/sqlite.ts';
 /**
  * The manager's process. Started by the daemon, `node manager/main.ts --state DIR --run DIR --listen ADDRESS:PORT
  * --advertise ADDRESS [--init JSON]`, with an IPC channel on which it says `{ type: 'ready', port }` or
- * `{ type: 'failed', code, message }`. Ends on SIGTERM, and when the channel closes, for then its daemon has died.
+ * `{ type: 'failed', code, message }`. Answers each message with `{ type: 'alive' }`, for then its main loop turns. Ends on SIGTERM, and when the channel closes, for then its daemon has died.
  */
 const stopMsMax = 5_000;
 
-type Report = { type: 'ready'; port: number } | { type: 'failed'; code: string; message: string };
+type Report =
+  | { type: 'ready'; port: number }
+  | { type: 'alive' }
+  | { type: 'failed'; code: string; message: string };
 
 function report(message: Report): Promise<void> {
   return new Promise((resolve) => {
@@ -34,6 +37,7 @@ async function main(): Promise<void> {
   const asked = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => asked.resolve(signal));
   if (process.send !== undefined) process.on('disconnect', () => asked.resolve('the daemon has gone'));
+  process.on('message', () => void report({ type: 'alive' }));
   const manager = await startManager(options, {
     clock: systemClock,
     random: systemRandom,

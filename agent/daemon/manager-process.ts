@@ -5,6 +5,7 @@ import { errorCodes, ShoalError, type ErrorCode } from '../../src/util/errors.ts
 import type { Logger, LogLevel } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
+import { processState, Pulse, watchPulse } from './pulse.ts';
 
 /** A manager that is not ready by then is killed and started again. */
 const readyMs = 30_000;
@@ -33,10 +34,11 @@ interface Running {
   ended: Promise<void>;
 }
 
-type ManagerIpc = { type: 'ready' } | { type: 'failed'; code: string; message: string };
+type ManagerIpc = { type: 'ready' } | { type: 'alive' } | { type: 'failed'; code: string; message: string };
 
 /**
  * The manager as a process of its own: started again whenever it dies (at once, then with backoff), its log passed on.
+ * One whose main loop does not turn any more is killed.
  * It ends with us, for it ends when its channel to us does.
  */
 export class ManagerProcess {
@@ -114,10 +116,12 @@ export class ManagerProcess {
     for (const stream of [child.stdout!, child.stderr!])
       createInterface({ input: stream }).on('line', writeLine);
     const ended = exitOf(child);
+    const pulse = new Pulse();
     const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
     const fail = (code: ErrorCode, message: string) => reject(new ShoalError(code, message));
     child.on('message', (message: ManagerIpc) => {
       if (message.type === 'ready') resolve();
+      else if (message.type === 'alive') pulse.heard();
       else fail(knownCode(message.code), message.message);
     });
     void ended.then(() => fail('internal', `Cannot start the manager: it ended with ${endWords(child)}`));
@@ -127,6 +131,7 @@ export class ManagerProcess {
     try {
       await ready;
       this.#options.onReady();
+      this.#watch(child, pulse, ended);
       return { ended };
     } catch (error) {
       child.kill('SIGKILL');
@@ -135,6 +140,18 @@ export class ManagerProcess {
     } finally {
       cancel();
     }
+  }
+
+  #watch(child: ChildProcess, pulse: Pulse, ended: Promise<void>): void {
+    const { clock, log } = this.#options;
+    const over = new AbortController();
+    void ended.then(() => over.abort());
+    const process = {
+      ask: () => void child.send({ type: 'are-you-alive' }, () => undefined), // one that has ended is told of elsewhere
+      kill: () => void child.kill('SIGKILL'),
+      state: () => processState(child.pid!),
+    };
+    void watchPulse(process, pulse, { clock, log, signal: over.signal });
   }
 }
 

@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { hungMsMax } from '../../agent/daemon/pulse.ts';
 import { createCluster, nodesReady, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
@@ -115,4 +117,28 @@ test('a manager that is back keeps what runs, and is told how often it was run a
     message: expect.stringContaining('restarted by its host'),
   });
   await untilConverged(cluster, 'away', 30_000);
+});
+
+test('a manager that stands still is killed by its daemon and started again, and no container is touched', async () => {
+  const hosts = ['b', 'c'].map((name) => cluster.host(name));
+  const containers = async () => await Promise.all(hosts.map((host) => containersOf(host)));
+  const running = await containers();
+  const tasks = await currentTasks(cluster, 'away');
+  const { pid } = (await cluster.manager.part('manager'))!;
+  process.kill(pid, 'SIGSTOP');
+  await vi.waitFor(
+    async () => {
+      const now = await cluster.manager.part('manager');
+      expect(now).toBeDefined();
+      expect(now?.pid).not.toBe(pid);
+    },
+    { timeout: 2 * hungMsMax, interval: 500 },
+  );
+  await nodesReady(cluster.manager, 3);
+  await untilConverged(cluster, 'away', 30_000);
+  expect(namesOf(await currentTasks(cluster, 'away'))).toEqual(namesOf(tasks));
+  expect(await containers()).toEqual(running);
+  expect(await readFile(cluster.manager.logPath, 'utf8')).toContain(
+    'the manager process hangs and is killed',
+  );
 });

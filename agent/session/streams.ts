@@ -4,6 +4,7 @@ import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Limiter } from '../../src/util/queue.ts';
+import { RateLimiter } from '../../src/util/rate.ts';
 import { retry } from '../../src/util/retry.ts';
 import {
   decodeFrame,
@@ -13,7 +14,7 @@ import {
   type Frame,
 } from '../../src/wire/frames.ts';
 import { readFrame } from '../../src/wire/check.ts';
-import type { LogLine, StreamRequest } from '../../src/wire/session.ts';
+import { connectionRate, type LogLine, type StreamRequest } from '../../src/wire/session.ts';
 import type { LogQuery } from '../worker/parts.ts';
 import { streamsMax } from './limits.ts';
 
@@ -23,6 +24,10 @@ const chunkBytesMax = frameBytesMax / 4;
 /** Connections for streams of a kind that are made at a time. */
 const dialsMax = 8;
 const dialAttempts = 8;
+/** Connections for logs, all together: half of what managers let through from one address, so that room is left for all others. */
+const logDialRate = { perSecond: connectionRate.perSecond / 2, burst: connectionRate.burst / 2 };
+/** How long one that is over that rate waits before it looks again. */
+const dialPauseMs = 100;
 /** How ws tells that the manager answered, and does not want this stream (any more). */
 const refusedUpgrade = 'Unexpected server response';
 /** RFC 6455, section 7.4.1. */
@@ -58,10 +63,12 @@ export class StreamServer {
     'remove-volume': new Limiter(dialsMax),
   };
 
+  readonly #logDials: RateLimiter;
   readonly #stop = new AbortController();
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
+    this.#logDials = new RateLimiter(logDialRate, parts.clock);
   }
 
   /** Serves one stream to its end. Failures go to the other side as an `error` frame. */
@@ -107,7 +114,11 @@ export class StreamServer {
    * close others. So few are made at a time, and one that is closed is made again.
    */
   #connect(request: StreamRequest, dial: () => WebSocket): Promise<WebSocket> {
+    const { clock } = this.#parts;
     const attempt = async () => {
+      while (request.kind === 'logs' && !this.#logDials.take()) {
+        await clock.sleep(dialPauseMs, this.#stop.signal);
+      }
       const socket = dial();
       // What comes before the command runs is left unread in the connection.
       socket.on('open', () => request.kind === 'exec' && socket.pause());
@@ -117,7 +128,7 @@ export class StreamServer {
     return retry(() => this.#dials[request.kind].run(attempt), {
       attempts: dialAttempts,
       retryable: (error) => !messageOf(error).includes(refusedUpgrade),
-      clock: this.#parts.clock,
+      clock,
       signal: this.#stop.signal,
     });
   }

@@ -9,7 +9,13 @@ import type { HostNetwork } from '../network/network.ts';
 import { addressChange, nodeUnderlay, type Underlay } from '../network/underlay.ts';
 import { hostIdentity, hostNameOf } from './host-identity.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
-import { changed, noAssignments, type AssignmentChange, type Assignments } from '../session/assignments.ts';
+import {
+  assignedTasks,
+  changed,
+  noAssignments,
+  type AssignmentChange,
+  type Assignments,
+} from '../session/assignments.ts';
 import { StreamServer } from '../session/streams.ts';
 import { createVolumes } from '../volumes/volumes.ts';
 import { watchEngine } from '../worker/adoption.ts';
@@ -28,7 +34,7 @@ import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { Random } from '../../src/util/random.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 
 /** A task waits this long for its networks to be set up, and for its secrets and configs to come. */
 const sourcesWaitMs = 60_000;
@@ -72,6 +78,7 @@ export class Agent {
   readonly #change: Condition;
   readonly #stopTelling: () => void;
   #assignments: Assignments = noAssignments();
+  #tasks: ReadonlyMap<string, AssignedTask> = new Map();
   /** Which message the assignments are as of, for telling when the kernel matches them. */
   #told: { epoch: number; sequence: number } | undefined;
   #appliedNetworks: ReadonlySet<string> = new Set();
@@ -158,8 +165,11 @@ export class Agent {
       put: this.#store.assignments(),
       remove: [],
     });
+    const { tasks, missing } = assignedTasks(this.#assignments);
+    for (const id of missing) this.#options.log.warn('the template of a task is lost', { task: id });
+    this.#tasks = tasks;
     for (const [id, local] of this.#store.tasks()) this.#worker.restore(id, local);
-    this.#worker.assign(this.#assignments.task);
+    this.#worker.assign(this.#tasks);
     this.#tellWhatIsNew();
     this.#applier.start();
     this.#imageKeeper.start();
@@ -206,15 +216,20 @@ export class Agent {
     await rm(join(this.#options.stateDirectory, 'agent'), { recursive: true, force: true });
   }
 
+  /** Throws when a task refers to a template that was not told: nothing of the change is taken then. */
   #onAssignments(change: AssignmentChange, epoch: number): void {
     const before = this.#assignments.task;
+    const after = changed(this.#assignments, change);
+    const { tasks, missing } = assignedTasks(after);
+    if (missing.length > 0) throw new Error(`task ${missing[0]} refers to a template that was not told`);
     this.#store.changeAssignments(change.put, change.remove, change.replace);
-    this.#assignments = changed(this.#assignments, change);
+    this.#assignments = after;
+    this.#tasks = tasks;
     this.#told = { epoch, sequence: change.sequence };
     for (const id of before.keys()) if (!this.#assignments.task.has(id)) this.session.drop(id);
     this.#applier.poke();
     this.#change.changed();
-    this.#worker.assign(this.#assignments.task);
+    this.#worker.assign(this.#tasks);
     if (change.replace) this.#tellWhatIsNew();
   }
 
@@ -272,7 +287,9 @@ export class Agent {
 
   async #removeUnusedImages(): Promise<void> {
     const { engine, log } = this.#options;
-    const keep = [...this.#assignments.task.values()].flatMap(({ template }) => imagesOf(template.container));
+    const keep = [...this.#assignments.template.values()].flatMap(({ template }) =>
+      imagesOf(template.container),
+    );
     const removed = await engine.removeUnusedImages({ keep, unusedMs: imageUnusedMs });
     if (removed.length > 0) log.info('removed images that were not used for a day', { images: removed });
   }
@@ -294,7 +311,7 @@ export class Agent {
     if (refused !== '') throw new ShoalError('network_failed', refused);
   }
 
-  async #contents(task: TaskAssignment, signal: AbortSignal): Promise<FileContent[]> {
+  async #contents(task: AssignedTask, signal: AbortSignal): Promise<FileContent[]> {
     const { secrets, configs } = task.template.container;
     const look = () => {
       const named = [

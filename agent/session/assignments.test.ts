@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AssignmentPut, FileAssignment } from '../../src/wire/session.ts';
+import { sampleTemplate } from '../../test/samples.ts';
 import {
+  assignedTasks,
   changed,
   freshIntake,
   noAssignments,
@@ -105,4 +107,45 @@ test('one thing that is malformed keeps no other away', () => {
     { kind: 'peer', id: 'n/u', why: expect.stringContaining('/hostAddress') },
     { kind: 'later', id: 'x', why: expect.stringContaining('does not know') },
   ]);
+});
+
+const task = (id: string, templateId: string): AssignmentPut => ({
+  kind: 'task',
+  value: {
+    id,
+    application: 'app',
+    serviceId: 'web',
+    serviceName: 'app_web',
+    slot: 1,
+    templateId,
+    desiredState: 'running',
+    attachments: [],
+    status: { state: 'assigned', at: 0, message: '' },
+  },
+});
+const template = (id: string): AssignmentPut => ({
+  kind: 'template',
+  value: { id, template: sampleTemplate() },
+});
+
+test('tasks that refer to a malformed template are refused with it, also those that come later; others are not', () => {
+  const bad = {
+    kind: 'template',
+    value: { id: 'bad', template: { container: 7 } },
+  } as unknown as AssignmentPut;
+  const first = sound([bad, template('good'), task('a', 'bad'), task('b', 'good')]);
+  expect(first.put).toEqual([template('good'), task('b', 'good')]);
+  expect(first.refused.map(({ kind, id }) => `${kind} ${id}`)).toEqual(['template bad', 'task a']);
+  const later = sound([task('c', 'bad')], first.bad);
+  expect(later.put).toEqual([]);
+  expect(later.refused).toEqual([{ kind: 'task', id: 'c', why: first.refused[0]!.why }]);
+});
+
+test('assignedTasks() gives tasks one template in common, and says which refer to none', () => {
+  const puts = [template('t'), task('a', 't'), task('b', 't'), task('c', 'lost')];
+  const assignments = changed(noAssignments(), { replace: true, put: puts, remove: [] });
+  const { tasks, missing } = assignedTasks(assignments);
+  expect(tasks.get('a')?.template).toEqual(sampleTemplate());
+  expect(tasks.get('a')?.template).toBe(tasks.get('b')?.template);
+  expect(missing).toEqual(['c']);
 });

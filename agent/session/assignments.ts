@@ -6,6 +6,7 @@ import {
   type AssignmentKinds,
   type AssignmentPut,
   type AssignmentRemove,
+  type AssignedTask,
   type ManagerMessage,
 } from '../../src/wire/session.ts';
 import { assignmentsBytesMax, sizeOf } from './limits.ts';
@@ -39,6 +40,7 @@ export const freshIntake: Intake = { sequence: undefined, parts: undefined, byte
 
 export function noAssignments(): Assignments {
   return {
+    template: new Map(),
     task: new Map(),
     network: new Map(),
     peer: new Map(),
@@ -56,16 +58,36 @@ export interface Refused {
   why: string;
 }
 
-/** Checks each thing that is told by itself, so that one that is bad keeps no other away. */
-export function sound(puts: readonly AssignmentPut[]): { put: AssignmentPut[]; refused: Refused[] } {
+/** Why templates of a session were refused, by id. */
+export type BadTemplates = ReadonlyMap<string, string>;
+
+/**
+ * Checks each thing that is told by itself, so that one that is bad keeps no other away, but for the tasks that refer to a bad
+ * template. `bad`: those that were refused before in the same session.
+ */
+export function sound(
+  puts: readonly AssignmentPut[],
+  bad: BadTemplates = new Map(),
+): { put: AssignmentPut[]; refused: Refused[]; bad: BadTemplates } {
   const put: AssignmentPut[] = [];
   const refused: Refused[] = [];
+  const refuse = (each: AssignmentPut, why: string) => {
+    refused.push({ kind: each.kind, id: String((each.value as { id?: unknown } | null)?.id), why });
+  };
   for (const each of puts) {
     const why = faultOf(each);
     if (why === undefined) put.push(each);
-    else refused.push({ kind: each.kind, id: String((each.value as { id?: unknown } | null)?.id), why });
+    else refuse(each, why);
   }
-  return { put, refused };
+  const templates = refused.flatMap(({ kind, id, why }) => (kind === 'template' ? [[id, why] as const] : []));
+  const allBad = templates.length === 0 ? bad : new Map([...bad, ...templates]);
+  if (allBad.size === 0) return { put, refused, bad };
+  const usable = put.filter((each) => {
+    const why = each.kind === 'task' ? allBad.get(each.value.templateId) : undefined;
+    if (why !== undefined) refuse(each, why);
+    return why === undefined;
+  });
+  return { put: usable, refused, bad: allBad };
 }
 
 function faultOf({ kind, value }: AssignmentPut): string | undefined {
@@ -115,4 +137,19 @@ export function changed(
   for (const { kind, id } of change.remove) writable(kind).delete(id);
   for (const { kind, value } of change.put) writable(kind).set(value.id, value);
   return { ...base, ...Object.fromEntries(copies) };
+}
+
+/** The tasks with their templates, which they share; and the ids of those that refer to one that is not there. */
+export function assignedTasks({ task: tasks, template: templates }: Assignments): {
+  tasks: ReadonlyMap<string, AssignedTask>;
+  missing: string[];
+} {
+  const whole = new Map<string, AssignedTask>();
+  const missing: string[] = [];
+  for (const [id, task] of tasks) {
+    const template = templates.get(task.templateId)?.template;
+    if (template === undefined) missing.push(id);
+    else whole.set(id, { ...task, template });
+  }
+  return { tasks: whole, missing };
 }

@@ -57,6 +57,7 @@ class FakeManager {
   connections = 0;
   acknowledges = true;
   refuses = false;
+  protocol = sessionProtocol;
   /** So many connections for streams are closed before the manager knows whose they are. */
   closes = 0;
   #socket: WebSocket | undefined;
@@ -113,14 +114,14 @@ class FakeManager {
       if (message.type === 'hello' && this.refuses) {
         this.send({ type: 'refused', code: 'already_exists', message: 'another host' });
         socket.close();
-      } else if (message.type === 'hello') this.send(welcome);
+      } else if (message.type === 'hello') this.send({ ...welcome, protocol: this.protocol });
       if (message.type === 'status' && this.acknowledges)
         this.send({ type: 'status-ack', batch: message.batch });
     });
   }
 }
 
-const welcome: ManagerMessage = {
+const welcome: Extract<ManagerMessage, { type: 'welcome' }> = {
   type: 'welcome',
   nodeId: 'n',
   heartbeatIntervalMs: 200,
@@ -129,6 +130,7 @@ const welcome: ManagerMessage = {
   at: 0,
 };
 const status = (message: string): TaskStatus => ({ state: 'running', at: 1, message });
+let cannotFollow = false;
 let manager: FakeManager;
 let session: AgentSession;
 let credentials: Credentials;
@@ -162,7 +164,10 @@ function sessionTo(address: string): AgentSession {
     random: seededRandom(1),
     log: silentLogger,
     stalledMs: () => 0,
-    onAssignments: (change) => changes.push(change),
+    onAssignments: (change) => {
+      changes.push(change);
+      if (cannotFollow) throw new Error('task a refers to a template that was not told');
+    },
     onStream: (_id, request, dial) => void streams.serve(request, dial),
   });
 }
@@ -225,6 +230,28 @@ test('a task that cannot be used is told back as rejected, and nothing acts on i
     expect(statusesTold()).toMatchObject([{ taskId: 'bad', status: { state: 'rejected' } }]),
   );
   expect(changes).toMatchObject([{ replace: true, put: [] }]);
+});
+
+test('a change that cannot be followed ends the session, and the next one begins with everything', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  cannotFollow = true;
+  manager.send({ type: 'assignments', mode: 'complete', sequence: 1, more: false, put: [], remove: [] });
+  await waitFor(() => expect(manager.sessions).toBe(2));
+  cannotFollow = false;
+  await waitFor(() => expect(session.connected).toBe(true));
+  // Of increments alone nothing is taken in a new session.
+  manager.send({ type: 'assignments', mode: 'incremental', sequence: 2, more: false, put: [], remove: [] });
+  manager.send({ type: 'assignments', mode: 'complete', sequence: 1, more: false, put: [], remove: [] });
+  await waitFor(() => expect(changes).toMatchObject([{ replace: true }, { replace: true }]));
+});
+
+test('a manager that follows older rules is not followed', async () => {
+  manager.protocol = sessionProtocol - 1;
+  session.start();
+  await waitFor(() => expect(manager.sessions).toBeGreaterThan(1));
+  expect(session.connected).toBe(false);
+  expect(changes).toEqual([]);
 });
 
 test('a manager that refuses the host is asked again later and later', async () => {
@@ -341,7 +368,10 @@ test('many streams at once are all served, though the manager closes connections
 });
 
 test('heartbeats go on while the loop of the agent stands still, and say for how long it has', async () => {
-  const heard = new Worker(listener, { eval: true, workerData: { credentials, sessionPath } });
+  const heard = new Worker(listener, {
+    eval: true,
+    workerData: { credentials, sessionPath, protocol: sessionProtocol },
+  });
   const { promise, resolve } = Promise.withResolvers<number>();
   const beats: { stalledMs?: number }[] = [];
   heard.on('message', (message: number | { stalledMs?: number }) => {
@@ -366,12 +396,12 @@ const listener = `
   const https = require('node:https');
   const { parentPort, workerData } = require('node:worker_threads');
   const { WebSocketServer } = require('ws');
-  const { credentials, sessionPath } = workerData;
+  const { credentials, sessionPath, protocol } = workerData;
   const server = https.createServer({ ...credentials, requestCert: true });
   new WebSocketServer({ server, path: sessionPath }).on('connection', (socket) => {
     socket.on('message', (data) => {
       const message = JSON.parse(data.toString());
-      const welcome = { type: 'welcome', nodeId: 'n', heartbeatIntervalMs: 200, protocol: 1, version: '0', at: 0 };
+      const welcome = { type: 'welcome', nodeId: 'n', heartbeatIntervalMs: 200, protocol, version: '0', at: 0 };
       if (message.type === 'hello') socket.send(JSON.stringify(welcome));
       if (message.type === 'heartbeat') parentPort.postMessage(message);
     });

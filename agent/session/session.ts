@@ -22,7 +22,7 @@ import {
 } from '../../src/wire/session.ts';
 import { failuresAfter, waitCeilingMs, type Attempt } from './backoff.ts';
 import { freshIntake, receive, sound } from './assignments.ts';
-import type { AssignmentChange, Intake, Refused } from './assignments.ts';
+import type { AssignmentChange, BadTemplates, Intake, Refused } from './assignments.ts';
 import { handshakeMs, silentHeartbeatsMax, statusAckMs, welcomeMs } from './limits.ts';
 import { SocketThread, type SessionSocket } from './socket.ts';
 import { StatusOutbox } from './status-outbox.ts';
@@ -54,7 +54,7 @@ export interface SessionOptions {
   clock: Clock;
   random: Random;
   log: Logger;
-  /** A change that is complete; `epoch` counts sessions, for `applied`. */
+  /** A change that is complete; `epoch` counts sessions, for `applied`. What it throws ends the session. */
   onAssignments: (change: AssignmentChange, epoch: number) => void;
   /** For how long something of the agent beside its loop has stood still, such as the disk of its state; 0: nothing has. */
   stalledMs: () => number;
@@ -266,6 +266,7 @@ class Connection {
   readonly #options: ConnectionOptions;
   readonly #timers = new Map<string, () => void>();
   #intake: Intake = freshIntake;
+  #badTemplates: BadTemplates = new Map();
   #description: NodeDescription;
   #welcomed = false;
   #flushing = false;
@@ -355,6 +356,11 @@ class Connection {
     switch (message.type) {
       case 'welcome': {
         this.#cancel('welcome');
+        if (message.protocol < sessionProtocol) {
+          return this.end(
+            `the manager is older than this host and cannot be followed: Shoal ${message.version}`,
+          );
+        }
         this.#welcomed = true;
         this.#beat(message.heartbeatIntervalMs);
         this.#options.onWelcome();
@@ -364,7 +370,8 @@ class Connection {
       case 'refused':
         return this.end(`the manager refuses this host: ${message.message}`);
       case 'assignments': {
-        const { put, refused } = sound(message.put);
+        const { put, refused, bad } = sound(message.put, this.#badTemplates);
+        this.#badTemplates = bad;
         for (const each of refused) this.#options.onRefused(each);
         const { intake, change, resync } = receive(this.#intake, { ...message, put });
         this.#intake = intake;

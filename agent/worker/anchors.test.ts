@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Sharing } from '../../src/spec/service.ts';
 import type { DesiredTaskState, TaskState } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { assignment, TestHost } from './testing.ts';
 
@@ -19,7 +19,7 @@ afterEach(async () => {
 const reaches = (id: string, state: TaskState) => host.reaches(id, state);
 
 /** The task whose namespaces are shared. */
-const anchor = (desiredState: DesiredTaskState = 'running'): TaskAssignment => ({
+const anchor = (desiredState: DesiredTaskState = 'running'): AssignedTask => ({
   ...assignment('db', desiredState, { hostname: 'data' }),
   serviceName: 'app_db',
 });
@@ -29,7 +29,7 @@ function companion(
   id: string,
   desiredState: DesiredTaskState = 'running',
   sharing: Sharing = { network: 'app_db' },
-): TaskAssignment {
+): AssignedTask {
   const plain = assignment(id, desiredState);
   return {
     ...plain,

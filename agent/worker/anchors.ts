@@ -2,7 +2,7 @@ import type { JoinedContainers } from '../engine/engine.ts';
 import { withImageVolumes, type TakenMounts } from '../volumes/volumes.ts';
 import { taskName } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { Condition } from './condition.ts';
 import type { LocalTask, Phase } from './step.ts';
 
@@ -11,7 +11,7 @@ const anchorsWaitMs = 60_000;
 
 /** What this host knows of a task. */
 interface Known {
-  assignment: TaskAssignment | undefined;
+  assignment: AssignedTask | undefined;
   local: LocalTask;
 }
 
@@ -19,7 +19,7 @@ interface Known {
 export interface TakenOver {
   join: JoinedContainers;
   /** Whose network it joins: its name and its files that name hosts are the task's as well. */
-  network?: TaskAssignment;
+  network?: AssignedTask;
   mounts: TakenMounts[];
 }
 
@@ -85,7 +85,7 @@ export class Anchors {
   }
 
   /** Resolves with what the task takes over once all of its anchors run. Throws `deadline_exceeded`. */
-  async ready(task: TaskAssignment, signal: AbortSignal): Promise<TakenOver> {
+  async ready(task: AssignedTask, signal: AbortSignal): Promise<TakenOver> {
     if (task.template.sharing === undefined) return nothingTaken;
     const ids = Object.values(task.anchors ?? {});
     const look = () => (ids.every((id) => this.#runs(id)) ? this.#takenBy(task) : undefined);
@@ -111,7 +111,7 @@ export class Anchors {
     return known?.assignment !== undefined && runningPhases.has(known.local.phase.at);
   }
 
-  #takenBy({ template, anchors = {} }: TaskAssignment): TakenOver {
+  #takenBy({ template, anchors = {} }: AssignedTask): TakenOver {
     const { network, ipc, pid, mounts = [] } = template.sharing ?? {};
     const idOf = (service: string | undefined) => (service === undefined ? undefined : anchors[service]);
     const ids = { network: idOf(network), ipc: idOf(ipc), pid: idOf(pid) };

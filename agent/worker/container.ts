@@ -3,7 +3,7 @@ import type { ContainerCreate, Image, ImageConfig } from '../engine/engine.ts';
 import type { ContainerSpec } from '../../src/spec/service.ts';
 import type { InitContainer } from '../../src/spec/settings.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import type { TakenOver } from './anchors.ts';
 import { signalNumber } from './signals.ts';
 
@@ -26,7 +26,7 @@ export type ContainerParts = Pick<ContainerCreate, 'mounts' | 'imageMounts' | 'n
 };
 
 /** The container of a task: template over image, as Docker merges them. Throws `command_not_found` when neither names a command. */
-export function containerOf(task: TaskAssignment, image: Image, parts: ContainerParts): ContainerCreate {
+export function containerOf(task: AssignedTask, image: Image, parts: ContainerParts): ContainerCreate {
   const { container, limits, reservations } = task.template;
   const { network, join = {} } = parts.taken ?? {};
   const name = hostnameOf(network ?? task);
@@ -53,7 +53,7 @@ export function containerOf(task: TaskAssignment, image: Image, parts: Container
 
 /** An init container of a task: as the task's own, except for what it says itself. Throws as `containerOf` does. */
 export function initContainerOf(
-  task: TaskAssignment,
+  task: AssignedTask,
   init: InitContainer,
   id: string,
   image: Image,
@@ -77,7 +77,7 @@ export function initContainerOf(
 }
 
 /** The name a container knows itself by. */
-export function hostnameOf(task: TaskAssignment): string {
+export function hostnameOf(task: AssignedTask): string {
   const { hostname: own, settings } = task.template.container;
   return own ?? (settings?.uts === 'host' || settings?.network === 'host' ? hostname() : task.id);
 }
@@ -114,7 +114,7 @@ function environmentOf(container: ContainerSpec, image: ImageConfig, hostname: s
   return [...merged.values()];
 }
 
-function labelsOf(task: TaskAssignment): Record<string, string> {
+function labelsOf(task: AssignedTask): Record<string, string> {
   return {
     [containerLabels.task]: task.id,
     [containerLabels.application]: task.application,

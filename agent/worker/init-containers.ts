@@ -1,5 +1,5 @@
 import type { ContainerCreate, ContainerInfo } from '../engine/engine.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { containerLabels } from './container.ts';
 import type { WorkerParts } from './parts.ts';
 import type { InitStep } from './step.ts';
@@ -103,7 +103,7 @@ function isInitOf(id: string, taskId: string): boolean {
 }
 
 /** The init containers that this task runs, with their places in the service's list. */
-export function initContainersOf({ template, initialises }: TaskAssignment) {
+export function initContainersOf({ template, initialises }: AssignedTask) {
   return (template.container.preStart ?? [])
     .map((container, index) => ({ container, index }))
     .filter(({ container }) => container.perReplica || initialises === true);

@@ -3,7 +3,7 @@ import type { RestartPolicy } from '../../src/spec/service.ts';
 import type { TaskState, TaskStatus } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { aloneAfterMs, LocalRestarts, pauseMs, restartDelayMs } from './local-restarts.ts';
 import { assignment, TestHost } from './testing.ts';
 
@@ -79,7 +79,7 @@ describe('a host without a manager', () => {
     vi.waitFor(() => expect(host.worker.entries.get('a')?.local.phase.at).toBe('gone'), { timeout: 5_000 });
   /** Long enough for several looks. */
   const looks = () => systemClock.sleep(1_000);
-  const withPolicy = (restart: RestartPolicy): TaskAssignment => {
+  const withPolicy = (restart: RestartPolicy): AssignedTask => {
     const task = assignment('a');
     return { ...task, template: { ...task.template, restart } };
   };

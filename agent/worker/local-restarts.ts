@@ -4,7 +4,7 @@ import type { TaskStatus } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import type { LocalTask } from './step.ts';
 import type { Worker } from './worker.ts';
 
@@ -34,7 +34,7 @@ export function restartDelayMs(
 
 /** A task as far as it matters for running it again. */
 export interface Candidate {
-  assignment: TaskAssignment | undefined;
+  assignment: AssignedTask | undefined;
   local: LocalTask;
 }
 

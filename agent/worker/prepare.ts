@@ -3,7 +3,7 @@ import type { AllocatedPort } from '../../src/spec/service.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { ownImageVolumes } from '../volumes/volumes.ts';
 import type { TakenOver } from './anchors.ts';
 import { containerOf, initContainerOf, stopSignalOf, type ContainerParts } from './container.ts';
@@ -28,9 +28,9 @@ export interface PrepareContext {
   /** Resolves when the kernel has the task's networks. */
   networksReady(networkIds: string[], signal: AbortSignal): Promise<void>;
   /** Resolves with what it takes over from other tasks once those run. */
-  taken(task: TaskAssignment, signal: AbortSignal): Promise<TakenOver>;
+  taken(task: AssignedTask, signal: AbortSignal): Promise<TakenOver>;
   /** Resolves with the contents once the manager has sent them. */
-  contents(task: TaskAssignment, signal: AbortSignal): Promise<FileContent[]>;
+  contents(task: AssignedTask, signal: AbortSignal): Promise<FileContent[]>;
   report(message: string, imageDigest?: string): void;
   signal: AbortSignal;
 }
@@ -53,7 +53,7 @@ export class Preparer {
   }
 
   /** Prepares the task. What was made before a failure stays for `clean` to remove. Throws with the reason for a person. */
-  async prepare(task: TaskAssignment, context: PrepareContext): Promise<TaskEvent & { type: 'prepared' }> {
+  async prepare(task: AssignedTask, context: PrepareContext): Promise<TaskEvent & { type: 'prepared' }> {
     return await this.surviveEngine(context.signal, async (attempt) => {
       if (attempt > 1) await this.removeContainers(task.id);
       return await this.#prepareOnce(task, context);
@@ -127,10 +127,7 @@ export class Preparer {
     );
   }
 
-  async #prepareOnce(
-    task: TaskAssignment,
-    context: PrepareContext,
-  ): Promise<TaskEvent & { type: 'prepared' }> {
+  async #prepareOnce(task: AssignedTask, context: PrepareContext): Promise<TaskEvent & { type: 'prepared' }> {
     const { volumes } = this.#parts;
     const { signal } = context;
     context.report('preparing');
@@ -173,7 +170,7 @@ export class Preparer {
     };
   }
 
-  async #create(task: TaskAssignment, container: ContainerCreate, signal: AbortSignal): Promise<void> {
+  async #create(task: AssignedTask, container: ContainerCreate, signal: AbortSignal): Promise<void> {
     const { engine, logs } = this.#parts;
     await this.#limiter.run(async () => {
       signal.throwIfAborted();
@@ -182,7 +179,7 @@ export class Preparer {
   }
 
   async #createInitContainers(
-    task: TaskAssignment,
+    task: AssignedTask,
     images: ReadonlyMap<string, Image>,
     parts: ContainerParts,
     signal: AbortSignal,
@@ -201,7 +198,7 @@ export class Preparer {
 
   /** The task's image and those of its init containers and mounts, by reference. */
   async #imagesOf(
-    task: TaskAssignment,
+    task: AssignedTask,
     context: PrepareContext,
     signal: AbortSignal,
   ): Promise<Map<string, Image>> {
@@ -216,7 +213,7 @@ export class Preparer {
   }
 
   async #image(
-    task: TaskAssignment,
+    task: AssignedTask,
     reference: string,
     context: PrepareContext,
     signal: AbortSignal,
@@ -236,7 +233,7 @@ export class Preparer {
     );
   }
 
-  async #attach(task: TaskAssignment, context: PrepareContext, signal: AbortSignal) {
+  async #attach(task: AssignedTask, context: PrepareContext, signal: AbortSignal) {
     await context.networksReady(
       task.attachments.map((attachment) => attachment.networkId),
       signal,
@@ -249,7 +246,7 @@ export class Preparer {
 
   /** A port that nobody of ours has may still be taken by the host itself: one that may be any is chosen anew then. */
   async #attachWithPorts(
-    task: TaskAssignment,
+    task: AssignedTask,
   ): Promise<{ namespacePath?: string; dnsServer?: string; hostPorts: AllocatedPort[] }> {
     const { container, sharing } = task.template;
     if (container.settings?.network === 'host' || sharing?.network !== undefined) return { hostPorts: [] };
@@ -274,7 +271,7 @@ export class Preparer {
   }
 
   async #mounts(
-    task: TaskAssignment,
+    task: AssignedTask,
     image: Image,
     dnsServer: string | undefined,
     taken: TakenOver,
@@ -291,7 +288,7 @@ export class Preparer {
   }
 }
 
-function imageMountsOf({ template }: TaskAssignment, images: ReadonlyMap<string, Image>): ImageMount[] {
+function imageMountsOf({ template }: AssignedTask, images: ReadonlyMap<string, Image>): ImageMount[] {
   return template.container.mounts.flatMap((mount) => {
     if (mount.type !== 'image') return [];
     const { source, target, subpath } = mount;
@@ -300,13 +297,13 @@ function imageMountsOf({ template }: TaskAssignment, images: ReadonlyMap<string,
 }
 
 /** For those that may take over the task's mounts. */
-function imageVolumesOf(task: TaskAssignment, image: Image, taken: TakenOver): { imageVolumes?: string[] } {
+function imageVolumesOf(task: AssignedTask, image: Image, taken: TakenOver): { imageVolumes?: string[] } {
   const { mounts } = task.template.container;
   const imageVolumes = ownImageVolumes(mounts, image.config.volumes, taken.mounts);
   return imageVolumes.length === 0 ? {} : { imageVolumes };
 }
 
-function hooksOf(task: TaskAssignment, preStart: InitStep[]): { hooks?: TaskHooks } {
+function hooksOf(task: AssignedTask, preStart: InitStep[]): { hooks?: TaskHooks } {
   const { postStart, preStop } = task.template.container;
   if (!postStart && !preStop && preStart.length === 0) return {};
   return {

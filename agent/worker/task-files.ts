@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { JoinedContainers, RuntimeMount } from '../engine/engine.ts';
 import type { FileReference } from '../../src/spec/service.ts';
 import type { NameSettings } from '../../src/spec/settings.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { runCommand, tryCommand } from '../../src/util/command.ts';
 import { hostnameOf } from './container.ts';
 
@@ -26,7 +26,7 @@ export interface TaskFiles {
    * one's files that name hosts, and one that joins another's IPC namespace its shared memory; `join` has their ids.
    */
   write(
-    task: TaskAssignment,
+    task: AssignedTask,
     dnsServer: string | undefined,
     files: FileContent[],
     join: JoinedContainers,
@@ -91,7 +91,7 @@ async function isMountpoint(path: string): Promise<boolean> {
 
 /** The three files that name hosts: of its own, or of the task whose network it joins. */
 async function hostFiles(
-  task: TaskAssignment,
+  task: AssignedTask,
   dnsServer: string | undefined,
   folderOf: (taskId: string) => string,
   owner: string | undefined,
@@ -111,7 +111,7 @@ async function hostFiles(
 
 /** Shared memory that other tasks may have as well lies on the host; any other is the container's own affair. */
 async function sharedMemory(
-  task: TaskAssignment,
+  task: AssignedTask,
   folderOf: (taskId: string) => string,
   owner: string | undefined,
 ): Promise<RuntimeMount[]> {
@@ -147,7 +147,7 @@ function bind(source: string, target: string, options: string[]): RuntimeMount {
  * `/etc/hosts` as Docker writes it: the usual names, the container's own name on each of its addresses, and what the service
  * adds. `gateway` is the host's address on the task's first network.
  */
-export function hostsText(task: TaskAssignment, gateway: string | undefined): string {
+export function hostsText(task: AssignedTask, gateway: string | undefined): string {
   const { names, settings } = task.template.container;
   const own = hostnameOf(task);
   const called = settings?.domainName === undefined ? own : `${own}.${settings.domainName} ${own}`;
@@ -169,7 +169,7 @@ export function hostsText(task: TaskAssignment, gateway: string | undefined): st
 }
 
 /** In the network of the host the host's own resolvers are asked, unless the service names others. */
-async function resolverFile(task: TaskAssignment, dnsServer: string | undefined): Promise<string> {
+async function resolverFile(task: AssignedTask, dnsServer: string | undefined): Promise<string> {
   const { names, settings } = task.template.container;
   if (settings?.network !== 'host' || names?.dnsServers) return resolverText(dnsServer, names);
   return await readFile('/etc/resolv.conf', 'utf8').catch(() => resolverText(undefined, names)); // a host may have none

@@ -3,9 +3,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { sampleTemplate } from '../../test/samples.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import type { AssignmentPut } from '../../src/wire/session.ts';
+import { assignedTasks, changed, noAssignments } from '../session/assignments.ts';
 import { firstSight, type LocalTask } from './step.ts';
 import { TaskStore } from './task-store.ts';
 import { assignment } from './testing.ts';
@@ -33,7 +35,16 @@ const open = () =>
   });
 
 const local = (at: number): LocalTask => firstSight({ state: 'running', at, message: '' }, 0, at);
-const put = (id: string, slot = 1): AssignmentPut => ({ kind: 'task', value: { ...assignment(id), slot } });
+
+function put(id: string, slot = 1): AssignmentPut {
+  const { template: _, ...task } = assignment(id);
+  return { kind: 'task', value: { ...task, slot } };
+}
+
+const template = (id: string): AssignmentPut => ({
+  kind: 'template',
+  value: { id, template: sampleTemplate() },
+});
 
 test('TaskStore gives back assignments and tasks after a restart, without secrets', async () => {
   const store = await open();
@@ -49,6 +60,40 @@ test('TaskStore gives back assignments and tasks after a restart, without secret
   expect(again.tasks()).toEqual(new Map([['a', local(1)]]));
   expect(readFileSync(path, 'utf8')).not.toContain('aGlkZGVu');
   expect(statSync(path).mode & 0o777).toBe(0o600);
+});
+
+test('TaskStore writes a template once, before the tasks that refer to it, also when the disk refuses for a while', async () => {
+  const lost = join(directory, 'lost');
+  mkdirSync(lost);
+  path = join(lost, 'state.jsonl');
+  const store = await open();
+  rmSync(lost, { recursive: true });
+  store.changeAssignments([put('old')], [], true);
+  await vi.waitFor(() => expect(troubles).not.toEqual([]));
+  store.changeAssignments([template('of-a'), put('a'), put('b')], [], false);
+  store.changeAssignments([], [{ kind: 'task', id: 'old' }], false);
+  mkdirSync(lost);
+  await vi.waitFor(() => expect(troubles.at(-1)).toBeUndefined(), { timeout: 5_000 });
+  await store.close();
+  const lines = readFileSync(path, 'utf8').trim().split('\n');
+  expect(lines.map((line) => (JSON.parse(line) as string[]).slice(0, 2).join('/'))).toEqual([
+    'template/of-a',
+    'task/a',
+    'task/b',
+    'task/old',
+  ]);
+  expect((await open()).assignments()).toEqual([template('of-a'), put('a'), put('b')]);
+});
+
+test('TaskStore takes up tasks that an older version has written with their templates', async () => {
+  const { templateId: _, ...older } = assignment('a');
+  writeFileSync(path, `${JSON.stringify(['task', 'a', older])}\n`);
+  const store = await open();
+  const assignments = changed(noAssignments(), { replace: true, put: store.assignments(), remove: [] });
+  expect(assignedTasks(assignments)).toEqual({
+    tasks: new Map([['a', { ...assignment('a'), templateId: 'a' }]]),
+    missing: [],
+  });
 });
 
 test('TaskStore writes nothing for what it is told again', async () => {

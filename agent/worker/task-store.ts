@@ -6,7 +6,7 @@ import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import type { AssignmentKind, AssignmentPut } from '../../src/wire/session.ts';
+import type { AssignmentKind, AssignmentPut, TaskAssignment } from '../../src/wire/session.ts';
 import { Journal } from './journal.ts';
 import type { LocalTask } from './step.ts';
 
@@ -42,9 +42,10 @@ type Line = [Kind, string, unknown] | [Kind, string];
 export class TaskStore {
   readonly #options: TaskStoreOptions;
   readonly #journal: Journal;
-  readonly #values = new Map<Kind, Map<string, unknown>>();
-  /** Keys whose newest value is not on disk, with their kind and id. */
-  readonly #dirty = new Map<string, [Kind, string]>();
+  /** Templates come first, before the tasks that refer to them. */
+  readonly #values = new Map<Kind, Map<string, unknown>>([['template', new Map()]]);
+  /** Keys whose newest value is not on disk, with their kind and id, in the order in which they have changed. */
+  #dirty = new Map<string, [Kind, string]>();
   readonly #stop = new AbortController();
   #waiting: { version: number; resolve: () => void }[] = [];
   /** Counts changes; `#durable` is the one up to which all is on disk. */
@@ -149,6 +150,8 @@ export class TaskStore {
 
   #changed(kind: Kind, id: string): void {
     this.#version++;
+    // A kill may leave the first of these lines only: a template is written before its tasks.
+    this.#dirty.delete(`${kind}/${id}`);
     this.#dirty.set(`${kind}/${id}`, [kind, id]);
     this.#flushing ??= this.#flush();
   }
@@ -170,7 +173,7 @@ export class TaskStore {
         this.#writingSince = undefined;
         if (this.#dirty.size === 0) this.#reached(version);
       } catch (error) {
-        for (const [key, value] of keys) this.#dirty.set(key, value);
+        this.#dirty = new Map([...keys].filter(([key]) => !this.#dirty.has(key)).concat([...this.#dirty]));
         this.#writingSince = undefined;
         failures++;
         this.#stuck(error as Error);
@@ -249,10 +252,17 @@ export class TaskStore {
     for (const { resolve } of due) resolve();
   }
 
+  /** Older versions kept its template in each task: it becomes one of its own until the managers tell of theirs. */
+  #readTask(id: string, { template, ...task }: TaskAssignment & { template?: unknown }): void {
+    if (template !== undefined) this.#of('template').set(id, { id, template });
+    this.#of('task').set(id, template === undefined ? task : { ...task, templateId: id });
+  }
+
   #read(text: string): void {
     try {
       const [kind, id, value] = JSON.parse(text) as [Kind, string, unknown?];
       if (value === undefined) this.#of(kind).delete(id);
+      else if (kind === 'task') this.#readTask(id, value as TaskAssignment & { template?: unknown });
       else this.#of(kind).set(id, value);
     } catch (error) {
       this.#options.log.warn(

@@ -8,7 +8,7 @@ import type { DesiredTaskState, TaskState, TaskStatus } from '../../src/spec/tas
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { seededRandom } from '../../src/util/random.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { watchEngine } from './adoption.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { FakeNetwork } from './fake-network.ts';
@@ -20,8 +20,8 @@ import { Worker } from './worker.ts';
 export function assignment(
   id: string,
   desiredState: DesiredTaskState = 'running',
-  change: Partial<TaskAssignment['template']['container']> = {},
-): TaskAssignment {
+  change: Partial<AssignedTask['template']['container']> = {},
+): AssignedTask {
   return {
     id,
     application: 'app',
@@ -31,6 +31,7 @@ export function assignment(
     desiredState,
     attachments: [{ networkId: 'net', address: '10.0.0.2', aliases: [] }],
     status: { state: 'assigned', at: 0, message: '' },
+    templateId: `of-${id}`,
     template: sampleTemplate({
       container: sampleContainer({ image: 'web', stopGracePeriodMs: 1_000, ...change }),
     }),
@@ -48,7 +49,7 @@ export class TestHost {
   readonly told: { taskId: string; status: TaskStatus }[] = [];
   /** Told when the store cannot write. */
   onTrouble: (error: Error | undefined) => void = () => undefined;
-  #tasks = new Map<string, TaskAssignment>();
+  #tasks = new Map<string, AssignedTask>();
   #worker: Worker | undefined;
 
   constructor() {
@@ -111,7 +112,7 @@ export class TestHost {
     return this;
   }
 
-  assign(...tasks: TaskAssignment[]): void {
+  assign(...tasks: AssignedTask[]): void {
     this.#tasks = new Map(tasks.map((task) => [task.id, task]));
     this.#worker?.assign(this.#tasks);
   }

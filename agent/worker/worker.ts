@@ -4,7 +4,7 @@ import type { Hook } from '../../src/spec/settings.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { codeOf, messageOf, unreachable, ShoalError } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import type { TaskAssignment } from '../../src/wire/session.ts';
+import type { AssignedTask } from '../../src/wire/session.ts';
 import { Anchors } from './anchors.ts';
 import { runHealthchecks } from './health-runner.ts';
 import { runHooks } from './hooks.ts';
@@ -40,7 +40,7 @@ export type TaskSources = Pick<PrepareContext, 'networksReady' | 'contents'>;
 
 interface Entry {
   /** Absent once the manager has taken it away. */
-  assignment: TaskAssignment | undefined;
+  assignment: AssignedTask | undefined;
   local: LocalTask;
   preparation?: AbortController;
   /** The start under way. One that has lost its engine gives its place to the next. */
@@ -88,7 +88,7 @@ export class Worker {
   }
 
   /** The whole of what the manager wants here, by task id. */
-  assign(tasks: ReadonlyMap<string, TaskAssignment>): void {
+  assign(tasks: ReadonlyMap<string, AssignedTask>): void {
     for (const [id, entry] of this.entries) {
       if (tasks.has(id) || entry.assignment === undefined) continue;
       entry.assignment = undefined;
@@ -187,7 +187,7 @@ export class Worker {
     this.dispatch(id, { type: 'anchorEnded', id: anchorId, name: this.anchors.nameOf(anchorId) });
   }
 
-  #assignOne(id: string, assignment: TaskAssignment): void {
+  #assignOne(id: string, assignment: AssignedTask): void {
     const { clock, store, onStatus } = this.options;
     const known = this.entries.get(id);
     if (known) {

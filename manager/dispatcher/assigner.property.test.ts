@@ -64,7 +64,14 @@ class Agent implements Recipient {
         this.told.delete(`${kind}/${id}`);
       }
       for (const put of message.put) this.told.set(`${put.kind}/${put.value.id}`, put);
+      if (!message.more) this.#checkTemplates();
     }
+  }
+
+  /** No message leaves a task without its template. */
+  #checkTemplates(): void {
+    for (const { kind, value } of this.told.values())
+      if (kind === 'task') expect(this.told.has(`template/${value.templateId}`)).toBe(true);
   }
 
   /** The kernel follows the next message; gives the number to confirm. */
@@ -118,6 +125,7 @@ const anyStep = fc.oneof(
       attached: fc.subarray(networkNames),
       age: fc.nat({ max: 2 }),
       hasFiles: maybe,
+      version: fc.nat({ max: 2 }),
       anchor: fc.option(slot, { nil: undefined }),
     }),
   },
@@ -268,8 +276,8 @@ function serviceOf({ serviceId, networks, isAllocated, isPublished, version }: O
 }
 
 function taskOf(step: Of<'task'>): Task {
-  const { serviceId, slot, nodeId, state, desiredState, attached, age, hasFiles, anchor } = step;
-  const template = sampleTemplate();
+  const { serviceId, slot, nodeId, state, desiredState, attached, age, hasFiles, version, anchor } = step;
+  const template = sampleTemplate({ forceUpdate: version });
   const file = { name: 'app_key', target: '/key', uid: 0, gid: 0, mode: 0o444 };
   const container = { ...template.container, secrets: hasFiles ? [file] : [] };
   return sampleTask(sampleService(serviceId), slot, {

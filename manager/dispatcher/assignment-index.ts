@@ -81,7 +81,7 @@ export class AssignmentIndex {
     return increments;
   }
 
-  /** Tells the nodes of their tasks and files. `drained`: those that may stop; `news` were not among them before. */
+  /** Tells the nodes of their tasks, with templates and files. `drained`: those that may stop; `news` were not among them before. */
   tellTasks(
     drained: ReadonlySet<string>,
     news: Iterable<string>,
@@ -90,6 +90,7 @@ export class AssignmentIndex {
     faults: Faults,
   ): void {
     for (const id of news) this.#noteTask(id);
+    const touched = new Set<NodeFacts>();
     const withFiles = new Set<NodeFacts>();
     for (const id of this.#tasksToTell) {
       const place = this.#nodes.get(this.#view.tasks.get(id)?.nodeId ?? '');
@@ -97,6 +98,7 @@ export class AssignmentIndex {
       for (const node of new Set([before, place])) {
         if (node === undefined || this.#nodes.get(node.id) !== node) continue;
         const increment = listening(node.id) ? increments.of(node.id) : undefined;
+        touched.add(node);
         const hasFiles = faults.isolated('task', id, () => node.tellTask(id, this.#view, drained, increment));
         if (hasFiles === true) withFiles.add(node);
       }
@@ -104,6 +106,9 @@ export class AssignmentIndex {
       else this.#placeOfTask.delete(id);
     }
     this.#tasksToTell.clear();
+    for (const node of touched) {
+      node.templates.tell(listening(node.id) ? increments.of(node.id) : undefined);
+    }
     for (const node of withFiles) {
       node.tellFiles(this.#files, listening(node.id) ? increments.of(node.id) : undefined);
     }
@@ -130,7 +135,7 @@ export class AssignmentIndex {
         if (endpoint !== undefined) fragments.push(endpoint);
       }
     }
-    return [...fragments, ...node.files.values(), ...node.tasks.values()];
+    return [...node.templates.told, ...fragments, ...node.files.values(), ...node.tasks.values()];
   }
 
   #takeFile(kind: 'secret' | 'config', id: string, file: Secret | Config | undefined): void {

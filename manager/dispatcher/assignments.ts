@@ -11,6 +11,7 @@ import type {
   TaskAssignment,
 } from '../../src/wire/session.ts';
 import type { View } from '../store/objects.ts';
+import { templateId } from '../store/templates.ts';
 
 /** Whether an agent has the task and has not finished with it. */
 export function isLive(task: Task): boolean {
@@ -48,7 +49,13 @@ export function taskAssignment(task: Task, view: View, drained: ReadonlySet<stri
   const isHeld =
     stops(task) && [task, ...beside].some((one) => one !== undefined && isDraining(one, drained));
   const desiredState = isHeld ? 'running' : task.desiredState;
-  const rest = { template, desiredState, attachments, status, ...(anchors && { anchors }) };
+  const rest = {
+    templateId: templateId(template),
+    desiredState,
+    attachments,
+    status,
+    ...(anchors && { anchors }),
+  };
   const initialises = task.initialises ? { initialises: true as const } : {};
   return { id, application, serviceId, serviceName, slot, ...rest, ...initialises };
 }
@@ -167,7 +174,7 @@ export function mayWait({ status, desiredState }: Task): boolean {
 export function sameTask(left: TaskAssignment, right: TaskAssignment): boolean {
   const same =
     left.desiredState === right.desiredState &&
-    left.template === right.template &&
+    left.templateId === right.templateId &&
     left.attachments === right.attachments;
   return same || isDeepStrictEqual({ ...left, status: 0 }, { ...right, status: 0 });
 }

@@ -5,7 +5,7 @@ import type { Task, TaskState } from '../../src/spec/task.ts';
 import { encodeFrame } from '../../src/wire/frames.ts';
 import type { TaskAssignment } from '../../src/wire/session.ts';
 import type { Change, Database } from '../store/objects.ts';
-import { sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
+import { sampleContainer, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
 
 const front = (nodeIds: string[]): Network => ({
@@ -128,6 +128,42 @@ test('a complete set that is too large for one message comes in parts', async ()
   const last = await until(() => agent.assignmentMessages.find(({ more }) => !more));
   expect(last.sequence).toBeGreaterThan(1);
   expect([...agent.assignments.keys()].filter((key) => key.startsWith('config/'))).toHaveLength(3);
+});
+
+test('a template goes to a node once for all its tasks, and from it with the last', async () => {
+  await using manager = await startTestManager();
+  const agent = await manager.agent(await manager.join('worker'));
+  await agent.greet();
+  const environment = { BLOB: 'x'.repeat(90 * 1024) };
+  const template = sampleTemplate({ container: sampleContainer({ environment }) });
+  const service = sampleService('large', { task: template });
+  const slots = Array.from({ length: 120 }, (_, index) => index + 1);
+  for (const some of [slots.slice(0, 40), slots.slice(40)]) {
+    const tasks = some.map((slot) =>
+      sampleTask(service, slot, { nodeId: agent.nodeId, status: status('assigned') }),
+    );
+    await create(
+      manager.database,
+      tasks.map((object) => ({ kind: 'task', action: 'create', object })),
+    );
+  }
+  await until(() => agent.assignments.has('task/large-120'));
+  for (const slot of slots) await updateTask(manager.database, `large-${slot}`, { desiredState: 'shutdown' });
+  await until(() => desiredOf(agent, 'large-120') === 'shutdown');
+  const size = JSON.stringify(template).length;
+  const bytes = JSON.stringify(agent.assignmentMessages).length;
+  expect(bytes).toBeGreaterThan(size);
+  expect(bytes).toBeLessThan(2 * size);
+  const gone = slots.map((slot): Change => ({
+    kind: 'task',
+    action: 'delete',
+    object: manager.database.view.tasks.get(`large-${slot}`)!,
+  }));
+  await create(manager.database, gone.slice(1));
+  await until(() => agent.assignments.size === 2);
+  expect([...agent.assignments.keys()].map((key) => key.split('/')[0])).toEqual(['template', 'task']);
+  await create(manager.database, gone.slice(0, 1));
+  await until(() => agent.assignments.size === 0);
 });
 
 test('a running task is told to stop only after every node has confirmed that its endpoint is gone', async () => {

@@ -14,7 +14,7 @@ import { FaultLog } from '../store/isolate.ts';
 import type { Database } from '../store/objects.ts';
 import { Assigner } from './assigner.ts';
 import { checkAddress } from '../ca/addresses.ts';
-import { checkRival, type Hello } from './greeting.ts';
+import { checkProtocol, checkRival, type Hello } from './greeting.ts';
 import { Newcomers } from './newcomers.ts';
 import { ConditionWriter } from './conditions.ts';
 import { agentStalledMsMax } from './findings.ts';
@@ -261,6 +261,7 @@ class SessionDispatcher implements Dispatcher {
     const { nodeId, remoteAddress } = session;
     const node = database.view.nodes.get(nodeId);
     if (node === undefined) throw new ShoalError('not_found', 'the node was removed from the cluster');
+    checkProtocol(hello);
     const before = this.#sessions.get(nodeId);
     if (before !== session && !this.#newcomers.has(session)) return; // ended meanwhile
     if (before !== undefined && before !== session) checkRival(nodeId, hello, before.incumbent());

@@ -19,15 +19,16 @@ export class Fragment {
   }
 }
 
-/** What is to be told first: a task comes after all that it needs. */
+/** What is to be told first: a task comes after all that it needs, and goes before it. */
 const order: Record<AssignmentKind, number> = {
-  network: 0,
-  peer: 1,
-  service: 2,
-  endpoint: 3,
-  secret: 4,
-  config: 5,
-  task: 6,
+  template: 0,
+  network: 1,
+  peer: 2,
+  service: 3,
+  endpoint: 4,
+  secret: 5,
+  config: 6,
+  task: 7,
 };
 
 /** What one node is to be told so that it has what it shall have: each key is put or removed, once. */
@@ -54,7 +55,9 @@ export class Increment {
   }
 
   get removals(): AssignmentRemove[] {
-    return [...this.#entries.values()].flatMap((entry) => (entry instanceof Fragment ? [] : [entry]));
+    const entries = [...this.#entries.values()];
+    const removals = entries.flatMap((entry) => (entry instanceof Fragment ? [] : [entry]));
+    return removals.sort((left, right) => order[right.kind] - order[left.kind]);
   }
 
   /** Ids of tasks that must not get connections any more. */

@@ -2,6 +2,7 @@ import type { FileReference, Service } from '../../src/spec/service.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import type { AssignmentPut, FileAssignment } from '../../src/wire/session.ts';
 import type { View } from '../store/objects.ts';
+import { templateId } from '../store/templates.ts';
 import {
   endpointAssignment,
   isEndpoint,
@@ -98,6 +99,8 @@ export function assignmentsFromScratch(
   putServices(overview, networks, put);
   for (const task of tasks) {
     if (mayWait(task) && !task.attachments.every(({ networkId }) => networks.has(networkId))) continue;
+    const { template } = task;
+    put({ kind: 'template', value: { id: templateId(template), template } });
     put({ kind: 'task', value: taskAssignment(task, view, drained) });
     if (isTerminal(task.status.state)) continue;
     const { secrets, configs } = task.template.container;

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { sessionProtocol } from '../../src/wire/session.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { checkAddress, checkApproval } from '../ca/addresses.ts';
 import { viewOf } from '../store/view.ts';
 import { helloOf, startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
-import { checkRival, incumbentSilenceMs } from './greeting.ts';
+import { checkProtocol, checkRival, incumbentSilenceMs } from './greeting.ts';
 
 const described = (id: string, address: string) =>
   sampleNode(id, { description: { ...sampleNode(id).description!, address } });
@@ -134,4 +135,14 @@ test('an agent that opens session after session is refused before they are opene
     for (;;) (await manager.agent(identity)).close();
   };
   await expect(open()).rejects.toThrow(/429/);
+});
+
+test('an agent that follows older rules is refused with what to do, before anything is assigned to it', async () => {
+  await using manager = await startTestManager();
+  const agent = await manager.agent(await manager.join('worker'));
+  expect(() => checkProtocol({ protocol: sessionProtocol, description })).not.toThrow();
+  agent.send(helloOf(description, { protocol: sessionProtocol - 1 }));
+  await until(() => agent.closed);
+  expect(refusals(agent)).toEqual([expect.stringContaining('Upgrade Shoal on this host')]);
+  expect(agent.assignmentMessages).toEqual([]);
 });

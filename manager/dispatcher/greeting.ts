@@ -1,5 +1,5 @@
 import { ShoalError } from '../../src/util/errors.ts';
-import type { AgentMessage } from '../../src/wire/session.ts';
+import { sessionProtocol, type AgentMessage } from '../../src/wire/session.ts';
 
 export type Hello = Extract<AgentMessage, { type: 'hello' }>;
 
@@ -12,6 +12,16 @@ export interface Incumbent {
 
 /** An agent that is connected and has been silent for this long has most likely gone; another one takes its place. */
 export const incumbentSilenceMs = 1_200;
+
+/** Refuses an agent that follows older rules than this manager. Throws `failed_precondition`. */
+export function checkProtocol({ protocol, description }: Pick<Hello, 'protocol' | 'description'>): void {
+  if (protocol >= sessionProtocol) return;
+  throw new ShoalError(
+    'failed_precondition',
+    `the manager does not speak the protocol of an agent as old as Shoal ${description.shoalVersion}`,
+    { next: 'Upgrade Shoal on this host: what runs there goes on meanwhile.' },
+  );
+}
 
 /**
  * Refuses a second host with the certificate of a node whose agent is connected from another one: a copy of its disk. The

@@ -2,6 +2,7 @@ import { isTerminal, type Task } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
 import { isForAgent, mayWait, sameTask, taskAssignment } from './assignments.ts';
 import { Fragment, type Increment } from './fragment.ts';
+import { TemplateUses } from './template-uses.ts';
 
 /** The secrets and configs that there are, by `KIND/NAME`. */
 export type Files = ReadonlyMap<string, Fragment>;
@@ -13,7 +14,7 @@ export function fileKeysOf({ template }: Task): string[] {
   return [...secrets.map(({ name }) => `secret/${name}`), ...configs.map(({ name }) => `config/${name}`)];
 }
 
-/** What is told to one node alone: its tasks and their files; and which networks it is part of. */
+/** What is told to one node alone: its tasks, their templates and their files; and which networks it is part of. */
 export class NodeFacts {
   readonly id: string;
   /** Where frames for it go. */
@@ -24,6 +25,7 @@ export class NodeFacts {
   /** Live tasks on each network. */
   readonly live = new Map<string, number>();
   readonly tasks = new Map<string, Fragment>();
+  readonly templates = new TemplateUses();
   readonly files = new Map<string, Fragment>();
   /** Tasks that are held back until their networks have a place here. */
   readonly waiting = new Set<string>();
@@ -52,12 +54,14 @@ export class NodeFacts {
     else this.waiting.delete(id);
     if (!isHere || waits) {
       this.tasks.delete(id);
+      this.templates.drop(id);
       if (before !== undefined) increment?.remove('task', id);
       return this.#fileTasks.delete(id);
     }
     const value = taskAssignment(task, view, drained);
     const after = new Fragment({ kind: 'task', value });
     this.tasks.set(id, after);
+    this.templates.use(id, task.template);
     if (before?.put.kind !== 'task' || !sameTask(before.put.value, value)) increment?.put(after);
     const keys = isTerminal(task.status.state) ? [] : fileKeysOf(task);
     if (keys.length === 0) return this.#fileTasks.delete(id);

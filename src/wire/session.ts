@@ -48,8 +48,11 @@ export const streamPath = '/agent/streams';
 export const sessionMessageBytesMax = 4 * 1024 * 1024;
 /** A message to a manager larger than this ends the session. */
 export const agentMessageBytesMax = 1024 * 1024;
-/** Raised when one side must know which rules the other one follows. */
-export const sessionProtocol = 1;
+/**
+ * Raised when one side must know which rules the other one follows. Sides of lower ones are not talked to, for they would end
+ * what runs; 2: tasks refer to their templates.
+ */
+export const sessionProtocol = 2;
 
 /** New connections to the managers' port from one address; more are dropped by the host's packet filter, or closed before TLS. */
 export const connectionRate = { perSecond: 50, burst: 200 };
@@ -125,13 +128,19 @@ const attachment = object({
   'interfaceName?': text(15),
 });
 
+/** A template's id follows from its content, so that under one id it never changes. */
+const templateId = pattern('[a-zA-Z0-9_.-]{1,255}', 255);
+
+const templateAssignment = object({ id: templateId, template: appliedTemplate });
+
 const taskAssignment = object({
   id,
   application: name,
   serviceId: id,
   serviceName: name,
   slot: count,
-  template: appliedTemplate,
+  /** Told before the first task that refers to it or with it, and removed with the last. */
+  templateId,
   /** What the manager wants now. `shutdown` is sent only after the endpoint's removal was acknowledged by every live node. */
   desiredState: values<DesiredTaskState>('ready', 'running', 'shutdown', 'remove'),
   /** The task runs the init containers that run once for its version of the service. */
@@ -199,8 +208,12 @@ const fileAssignment = object({
   data: pattern('[A-Za-z0-9+/]*={0,2}', contentCharactersMax),
 });
 
+/** What the tasks of this node that refer to it are made from. */
+export type TemplateAssignment = TypeOf<typeof templateAssignment>;
 /** What the agent is told to run. */
 export type TaskAssignment = TypeOf<typeof taskAssignment>;
+/** The same with the template that it refers to, which is one object for all that do. */
+export type AssignedTask = TaskAssignment & Pick<TemplateAssignment, 'template'>;
 /** A network this node has tasks on, or serves published ports for. */
 export type NetworkAssignment = TypeOf<typeof networkAssignment>;
 /** A task of another node on a network this node is part of: where frames for its address go. */
@@ -214,6 +227,7 @@ export type FileAssignment = TypeOf<typeof fileAssignment>;
 
 /** Everything a node is told, by kind; the object's `id` is the key within its kind. Each is checked by itself. */
 export const assignmentSchemas = {
+  template: templateAssignment,
   task: taskAssignment,
   network: networkAssignment,
   peer: peerAssignment,
@@ -232,7 +246,7 @@ export type AssignmentPut = {
 }[AssignmentKind];
 
 const assignmentRemove = object({
-  kind: values('task', 'network', 'peer', 'service', 'endpoint', 'secret', 'config'),
+  kind: values('template', 'task', 'network', 'peer', 'service', 'endpoint', 'secret', 'config'),
   id: text(512),
 });
 export type AssignmentRemove = TypeOf<typeof assignmentRemove>;

@@ -1,6 +1,6 @@
 import type { Service } from '../src/spec/service.ts';
 import type { Task, TaskStatus } from '../src/spec/task.ts';
-import type { ApplicationStatus, ServiceStatus } from '../src/wire/api.ts';
+import type { ApplicationStatus, ServiceStatus, TaskInfo, WatchLine } from '../src/wire/api.ts';
 import { sampleService, sampleTask } from './samples.ts';
 
 /** A service as the API shows it, for tests of what the command line makes of it. */
@@ -10,9 +10,15 @@ export function shownService(changes: Partial<Service> = {}): Service {
 }
 
 /** A task of that service: it runs unless said otherwise. */
-export function shownTask(slot: number, status: Partial<TaskStatus> = {}): Task {
+export function shownTask(slot: number, status: Partial<TaskStatus> = {}): TaskInfo {
   const running = { state: 'running', at: 0, startedAt: 0, message: 'running' } as const;
-  return sampleTask(shownService(), slot, { nodeId: 'node00000001', status: { ...running, ...status } });
+  const changes = { nodeId: 'node00000001', status: { ...running, ...status } };
+  return infoOf(sampleTask(shownService(), slot, changes));
+}
+
+/** The task as lists have it. */
+export function infoOf({ template, ...task }: Task): TaskInfo {
+  return { ...task, image: template.container.image };
 }
 
 /** How the service is: as asked unless said otherwise. */
@@ -24,4 +30,28 @@ export function shownStatus(changes: Partial<ServiceStatus> = {}): ServiceStatus
 /** An application of these services. */
 export function shownApplication(services: ServiceStatus[]): ApplicationStatus {
   return { name: 'shop', revision: 1, now: 0, services, networks: [], nodes: [] };
+}
+
+/** The status as a watch tells it, in one line. */
+export function watchLineOf({
+  services,
+  networks,
+  nodes,
+  name,
+  revision,
+  now,
+}: ApplicationStatus): WatchLine {
+  return {
+    put: [
+      ...services.flatMap(({ service, tasks, ...progress }): WatchLine['put'] => [
+        { kind: 'service', value: service },
+        { kind: 'progress', value: { id: service.id, ...progress } },
+        ...tasks.map((value) => ({ kind: 'task' as const, value })),
+      ]),
+      ...networks.map((value) => ({ kind: 'network' as const, value })),
+      ...nodes.map((value) => ({ kind: 'node' as const, value })),
+    ],
+    remove: [],
+    whole: { name, revision, now },
+  };
 }

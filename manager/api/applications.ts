@@ -1,7 +1,7 @@
 import { ShoalError } from '../../src/util/errors.ts';
 import { apiBodyBytesMax, type ApplicationStatus, type ApplyResult } from '../../src/wire/api.ts';
 import { groupChangesMax } from '../store/database.ts';
-import type { Database, View } from '../store/objects.ts';
+import type { Database } from '../store/objects.ts';
 import { planApply, planRemove, type ApplyPlan } from './apply.ts';
 import type { ApiContext } from './context.ts';
 import { keepAliveMs, writeLine } from './http.ts';
@@ -9,11 +9,12 @@ import { applyQueueKey } from './janitor.ts';
 import { streamed, type Call, type Route } from './router.ts';
 import { applicationStatus, emptyStatus, summaries } from './status.ts';
 import { validateApplication } from './validate.ts';
+import { Watched } from './watch.ts';
 
 const attemptsMax = 10;
 /** How long a name that is being removed is waited for before the caller is told to try again. */
 const removalWaitMs = 15_000;
-/** At most ten statuses a second. */
+/** At most ten pictures a second. */
 const watchIntervalMs = 100;
 /** Some failures show by time alone: a watch looks at least this often. */
 const watchLookMs = 1_000;
@@ -139,29 +140,20 @@ async function removeApplication(database: Database, name: string): Promise<void
   throw new ShoalError('conflict', `Cannot remove ${name}: others keep changing it`, { next: 'Try again.' });
 }
 
-/** One status now, and one after every change, until the caller goes or the application is gone. */
+/** The whole picture now, and what has changed after every change, until the caller goes or the application is gone. */
 async function watchApplication(context: ApiContext, call: Call): Promise<typeof streamed> {
   const { database, clock } = context;
   const name = call.parameters.name!;
-  const statusText = (view: View, now: number) => {
-    const status = applicationStatus(view, name, now) ?? emptyStatus(view, name, now);
-    return JSON.stringify({ ...status, revision: 0, now: 0 });
-  };
-  let last = '';
+  const watched = new Watched();
   let quietSince = clock.monotonic();
   while (!call.signal.aborted) {
     const { view } = database;
     const { revision } = view; // the view goes on changing while a slow reader is waited for
     const now = clock.now();
-    // The revision counts what happens elsewhere, too, and time passes: only the rest decides whether there is news.
-    const text = statusText(view, now);
-    const quiet = clock.monotonic() - quietSince;
-    if (text !== last) {
-      const line = text.replace('"revision":0,"now":0', `"revision":${revision},"now":${now}`);
-      await writeLine(call.response, line, call.signal);
-    } else if (quiet > keepAliveMs) await writeLine(call.response, '', call.signal);
-    if (text !== last || quiet > keepAliveMs) quietSince = clock.monotonic();
-    last = text;
+    const lines = watched.advance(applicationStatus(view, name, now) ?? emptyStatus(view, name, now));
+    if (lines.length === 0 && clock.monotonic() - quietSince > keepAliveMs) lines.push('');
+    for (const line of lines) await writeLine(call.response, line, call.signal);
+    if (lines.length > 0) quietSince = clock.monotonic();
     await waitForChange(context, revision, watchLookMs, call.signal);
     await clock.sleep(watchIntervalMs, call.signal);
   }

@@ -1,10 +1,10 @@
 import type { Service } from '../../src/spec/service.ts';
-import { isTerminal, isWanted, taskName, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
 import { unreachable } from '../../src/util/errors.ts';
 import { damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
-import { groupBySlot, isCompleted, newestFirst } from './tasks.ts';
+import { groupBySlot, isCompleted } from './tasks.ts';
 
 /** This many tasks in a row that ended wrongly, in one slot, are a crash loop. */
 const crashLoopTasks = 3;

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 import { sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { startTestManager, type TestManager } from '../testing.ts';
 
@@ -108,11 +109,17 @@ test('tasks are listed newest first, of one service or node when asked', async (
   const tasks = [task(1, {}), task(2, { nodeId }), task(3, { nodeId })];
   await manager.database.write([tasks.map((object) => ({ kind: 'task', action: 'create', object }))]);
   const list = async (query: string) =>
-    (await manager.client.request<Task[]>('GET', `/tasks${query}`)).map(({ slot }) => slot);
+    (await manager.client.request<TaskInfo[]>('GET', `/tasks${query}`)).map(({ slot }) => slot);
   expect(await list('')).toEqual([3, 2, 1]);
   expect(await list(`?node=${nodeId}`)).toEqual([3, 2]);
   expect(await list('?service=app_web&application=app')).toEqual([3, 2, 1]);
   expect(await list('?application=other')).toEqual([]);
+  // Of the template a list has the image alone.
+  const [newest] = await manager.client.request<TaskInfo[]>('GET', '/tasks');
+  expect(newest).toMatchObject({ id: tasks[2]!.id, image: web.spec.task.container.image });
+  expect(newest).not.toHaveProperty('template');
+  const whole = await manager.client.request<Task>('GET', '/tasks/app_web.3');
+  expect(whole).toMatchObject({ id: tasks[2]!.id, template: web.spec.task });
 });
 
 test('the tokens say where to join, and the two differ', async () => {

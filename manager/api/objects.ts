@@ -1,10 +1,10 @@
-import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import { isTerminal, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
 import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { whySingle } from '../../src/spec/single.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import type { NodeChange } from '../../src/wire/api.ts';
+import type { NodeChange, TaskInfo } from '../../src/wire/api.ts';
 import { Faults } from '../store/isolate.ts';
 import type { Change, Database, View } from '../store/objects.ts';
 import { checkApproval } from '../ca/addresses.ts';
@@ -12,7 +12,7 @@ import type { ApiContext } from './context.ts';
 import type { Route } from './router.ts';
 import { nodeChangeSchema, scaleSchema } from './schema.ts';
 import { pairingFault } from './sharing.ts';
-import { newestFirst } from './tasks.ts';
+import { findTask, taskInfo } from './tasks.ts';
 import { checkSchema } from './validate.ts';
 
 const attemptsMax = 10;
@@ -44,6 +44,12 @@ export function objectRoutes(context: ApiContext): Route[] {
       pattern: '/tasks',
       access: 'viewer',
       handle: ({ query }) => listTasks(view, query),
+    },
+    {
+      method: 'GET',
+      pattern: '/tasks/:ref',
+      access: 'viewer',
+      handle: ({ parameters }): Task => findTask(view, parameters.ref!),
     },
     ...nodeRoutes(database),
   ];
@@ -98,7 +104,7 @@ function isOf(spec: { application: string }, query: URLSearchParams): boolean {
   return application === null || spec.application === application;
 }
 
-function listTasks(view: View, query: URLSearchParams): Task[] {
+function listTasks(view: View, query: URLSearchParams): TaskInfo[] {
   const service = query.get('service');
   const node = query.get('node');
   const nodeId = node === null ? undefined : findNode(view, node).id;
@@ -106,7 +112,8 @@ function listTasks(view: View, query: URLSearchParams): Task[] {
     .filter((task) => isOf(task, query))
     .filter((task) => service === null || task.serviceId === service || task.serviceName === service)
     .filter((task) => nodeId === undefined || task.nodeId === nodeId)
-    .sort(newestFirst);
+    .sort(newestFirst)
+    .map(taskInfo);
 }
 
 /** Writes what `plan` makes of the view as it is then, again when somebody was faster. */

@@ -1,12 +1,12 @@
 import { GlobalNodes } from '../../src/spec/global-nodes.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { awaitedUpdates } from '../../src/spec/following.ts';
-import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
+import { isTerminal, isWanted, newestFirst, type Task } from '../../src/spec/task.ts';
 import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
 import { damageOfNode, damageOfTask, damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { Failures } from './failure.ts';
-import { groupBySlot, isCompleted, newestFirst } from './tasks.ts';
+import { groupBySlot, isCompleted, taskInfo } from './tasks.ts';
 
 /** How far the application is from what was asked; undefined when there is nothing of that name. `now` in ms. */
 export function applicationStatus(view: View, name: string, now: number): ApplicationStatus | undefined {
@@ -69,7 +69,7 @@ export function serviceStatus(view: View, service: Service, failures: Failures):
     running,
     converged: !service.removing && failure === undefined && running === desired && !pending,
     failure,
-    tasks: all.filter((task) => isWanted(task) || isNewestFailure(task, slots)),
+    tasks: all.filter((task) => isWanted(task) || isNewestFailure(task, slots)).map(taskInfo),
   };
 }
 
@@ -85,7 +85,7 @@ function damagedStatus(view: View, service: Service, failure: string): ServiceSt
     running,
     converged: false,
     failure: service.removing ? undefined : failure,
-    tasks: current,
+    tasks: current.map(taskInfo),
   };
 }
 

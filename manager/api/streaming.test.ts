@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import type { WebSocket } from 'ws';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
 import { encodeJsonFrame } from '../../src/wire/frames.ts';
 import type { LogLine, ManagerMessage } from '../../src/wire/session.ts';
+import { watchApplication } from '../../src/wire/watch.ts';
 import type { Task } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { sampleService, sampleTask } from '../../test/samples.ts';
@@ -194,7 +194,7 @@ test('a watch gives the status now and after every change, until the application
   await using manager = await startTestManager();
   const { database, client } = manager;
   await database.write([[{ kind: 'service', action: 'create', object: web }]]);
-  const watch = client.stream<ApplicationStatus>('/applications/app/watch');
+  const watch = watchApplication(client, 'app');
   const next = async () => (await watch.next()).value!;
   expect((await next()).services[0]).toMatchObject({ running: 0, converged: false });
   await addTask(manager, 1, 'node');

@@ -1,10 +1,22 @@
-import { isWanted, taskName, type Task } from '../../src/spec/task.ts';
+import type { TaskTemplate } from '../../src/spec/service.ts';
+import { isWanted, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 import type { View } from '../store/objects.ts';
 
-/** Newest first; tasks of one slot are never made in the same millisecond. */
-export function newestFirst(left: Task, right: Task): number {
-  return right.createdAt - left.createdAt || (left.id < right.id ? 1 : -1);
+export { newestFirst };
+
+/** Each made once, so that one that is the same object is the same task, unchanged. */
+const infos = new WeakMap<Task, TaskInfo>();
+
+/** The task without its template. One that is damaged may have none. */
+export function taskInfo(task: Task): TaskInfo {
+  const known = infos.get(task);
+  if (known !== undefined) return known;
+  const { template, ...rest } = task as Omit<Task, 'template'> & { template?: Partial<TaskTemplate> };
+  const info = { ...rest, image: template?.container?.image ?? '' };
+  infos.set(task, info);
+  return info;
 }
 
 /** Tasks by slot (by node in a global service), in the order given. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { infoOf } from '../../test/cli-samples.ts';
 import { sampleService, sampleTask } from '../../test/samples.ts';
 import type { TaskState } from '../spec/task.ts';
 import { pickTask } from './commands/exec.ts';
@@ -7,7 +8,7 @@ const service = sampleService('web');
 
 function tasksIn(...states: TaskState[]) {
   return states.map((state, index) =>
-    sampleTask(service, index + 1, { id: `task${index + 1}`, status: { state, at: 0, message: '' } }),
+    infoOf(sampleTask(service, index + 1, { id: `task${index + 1}`, status: { state, at: 0, message: '' } })),
   );
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { shownApplication, shownStatus, shownTask } from '../../test/cli-samples.ts';
+import { shownApplication, shownStatus, shownTask, watchLineOf } from '../../test/cli-samples.ts';
 import { systemClock } from '../util/clock.ts';
 import type { ApplicationStatus } from '../wire/api.ts';
 import type { Client } from '../wire/client.ts';
@@ -12,7 +12,7 @@ function contextOf(status: ApplicationStatus): Context {
   const client = {
     host: 'unix:///test',
     stream: async function* (_path: string, signal: AbortSignal) {
-      yield status;
+      yield watchLineOf(status);
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     },
   } as unknown as Client;

@@ -1,6 +1,7 @@
 import { systemClock } from '../util/clock.ts';
 import { codeOf, ShoalError } from '../util/errors.ts';
 import type { ApplicationStatus } from '../wire/api.ts';
+import { watchApplication } from '../wire/watch.ts';
 import type { Context } from './command.ts';
 import { describeService, ProgressDisplay } from './progress.ts';
 
@@ -99,8 +100,7 @@ async function watchForever(
   while (!signal.aborted) {
     try {
       const client = await context.client();
-      const path = `/applications/${encodeURIComponent(application)}/watch`;
-      for await (const status of client.stream<ApplicationStatus>(path, signal)) onStatus(status);
+      for await (const status of watchApplication(client, application, signal)) onStatus(status);
     } catch (error) {
       if (signal.aborted) return;
       if (codeOf(error) === 'not_found') onStatus(gone(application));

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import type { Task } from '../spec/task.ts';
 import { shownApplication, shownService, shownStatus, shownTask } from '../../test/cli-samples.ts';
 import { assess, progressOf, settleMs } from './convergence.ts';
 import type { Output } from './output.ts';
 import { describeService, ProgressDisplay, renderProgress } from './progress.ts';
+import type { TaskInfo } from '../wire/api.ts';
 
 const later = settleMs + 1;
 const times = { now: later, elapsedMs: later };
@@ -56,7 +56,7 @@ test('an earlier failure of an unchanged service does not count while it is trie
   const failure = 'Cannot pull image web: not found';
   const failed = { ...shownTask(1, { state: 'rejected' }), revision: 5 };
   const trying = shownTask(1, { state: 'preparing' });
-  const status = (tasks: Task[]) =>
+  const status = (tasks: TaskInfo[]) =>
     shownApplication([shownStatus({ converged: false, running: 0, failure, tasks })]);
   const kept = (revision: number) => ({ services: new Set(['shop_web']), revision });
   expect(assess(status([trying, failed]), later, kept(6)).done).toBe(false);

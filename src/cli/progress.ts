@@ -1,13 +1,13 @@
-import { compareTaskStates, isTerminal, type Task } from '../spec/task.ts';
+import { compareTaskStates, isTerminal } from '../spec/task.ts';
 import { formatDuration, printable } from '../util/text.ts';
-import type { ApplicationStatus, ServiceStatus } from '../wire/api.ts';
+import type { ApplicationStatus, ServiceStatus, TaskInfo } from '../wire/api.ts';
 import { progressOf } from './convergence.ts';
 import { paint, type Output } from './output.ts';
 
 const spinner = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 /** The task that says most about what a service waits for: the current one that is furthest behind. */
-function slowest(tasks: Task[]): Task | undefined {
+function slowest(tasks: TaskInfo[]): TaskInfo | undefined {
   return tasks
     .filter((task) => !isTerminal(task.status.state) && task.status.state !== 'running')
     .sort((left, right) => compareTaskStates(left.status.state, right.status.state))[0];

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { infoOf } from '../../test/cli-samples.ts';
 import { sampleAdministrator, sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import { ShoalError } from '../util/errors.ts';
 import type { Client } from '../wire/client.ts';
@@ -12,10 +13,13 @@ import { renderProgress } from './progress.ts';
 const hostile = '\u001b[2J\u001b]0;gone\u0007\u001b]52;c;cm0=\u0007\u009b31m\u202eabc\r\b';
 
 const service = sampleService('web');
-const task = sampleTask(service, 1, {
-  nodeId: 'a',
-  status: { state: 'failed', at: 0, message: hostile, error: { code: 'internal', message: hostile } },
-});
+const status = {
+  state: 'failed',
+  at: 0,
+  message: hostile,
+  error: { code: 'internal', message: hostile },
+} as const;
+const task = { ...infoOf(sampleTask(service, 1, { nodeId: 'a', status })), image: hostile };
 const node = sampleNode('a');
 node.description = { ...node.description!, hostname: hostile, address: hostile };
 node.description.engine = { ...node.description.engine, name: hostile, version: hostile };

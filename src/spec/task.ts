@@ -157,6 +157,14 @@ export interface Task extends ObjectMeta {
   startAfter?: number;
 }
 
+/** Newest first; tasks of one slot are never made in the same millisecond. */
+export function newestFirst(
+  left: Pick<Task, 'createdAt' | 'id'>,
+  right: Pick<Task, 'createdAt' | 'id'>,
+): number {
+  return right.createdAt - left.createdAt || (left.id < right.id ? 1 : -1);
+}
+
 /** The name a person sees: `app_web.1`, or `app_web.NODE` in a global service. */
 export function taskName(task: Pick<Task, 'serviceName' | 'slot' | 'nodeId'>): string {
   return `${task.serviceName}.${task.slot > 0 ? task.slot : (task.nodeId ?? '?')}`;

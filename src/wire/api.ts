@@ -13,12 +13,13 @@ import type { Task } from '../spec/task.ts';
  *     GET    /cluster                          → ClusterInfo
  *     GET    /applications                     → ApplicationSummary[]
  *     GET    /applications/NAME                → ApplicationStatus
- *     GET    /applications/NAME/watch          → ApplicationStatus, one JSON a line: now, and after every change (at most 10 a second)
+ *     GET    /applications/NAME/watch          → WatchLine, one JSON a line: all there is, then what has changed (at most 10 times a second)
  *     PUT    /applications/NAME[?dryRun=true]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202, then watch until `services` and `networks` are empty
  *     GET    /services[?application=NAME]      → Service[]
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
- *     GET    /tasks[?application=&service=&node=] → Task[]                      (newest first, the history included)
+ *     GET    /tasks[?application=&service=&node=] → TaskInfo[]                  (newest first, the history included)
+ *     GET    /tasks/REF                        → Task
  *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS][&age=MS] → LogLine, one JSON a line
  *     GET    /tasks/REF/exec?… (WebSocket)     frames as in wire/session.ts; the request is the JSON query parameter `request`
  *     GET    /nodes → Node[]      GET /nodes/REF → Node      PATCH /nodes/REF NodeChange → Node      DELETE /nodes/REF
@@ -109,6 +110,12 @@ export interface VersionInfo {
   apiVersion: 'v1';
 }
 
+/**
+ * A task as lists and statuses have it: it refers to its service and that one's version. Of the template it has the image; `GET
+ * /tasks/REF` has all of it.
+ */
+export type TaskInfo = Omit<Task, 'template'> & { image: string };
+
 export interface ClusterInfo {
   clusterId: string;
   nodes: { total: number; ready: number; managers: number };
@@ -159,7 +166,7 @@ export interface ServiceStatus {
   /** Set when trying on will not help: the reason in words. Never set while it converges. */
   failure?: string;
   /** Current tasks (desired ready or running) and the newest failed ones, newest first. */
-  tasks: Task[];
+  tasks: TaskInfo[];
 }
 
 export interface ApplicationStatus {
@@ -171,6 +178,32 @@ export interface ApplicationStatus {
   networks: Network[];
   nodes: { id: string; hostname: string; state: string }[];
 }
+
+/** What a watch tells of, by kind; the value's `id` is the key within its kind. */
+export interface WatchedKinds {
+  service: Service;
+  /** How far the service of this id is. */
+  progress: { id: string } & Omit<ServiceStatus, 'service' | 'tasks'>;
+  task: TaskInfo;
+  network: Network;
+  node: ApplicationStatus['nodes'][number];
+}
+export type WatchedKind = keyof WatchedKinds;
+export type WatchPut = { [Kind in WatchedKind]: { kind: Kind; value: WatchedKinds[Kind] } }[WatchedKind];
+
+/**
+ * One line of a watch of an application, small enough to be read at once. It begins with nothing known. Lines add up, and a
+ * picture is whole with each line that has `whole`; until then it is of two moments.
+ */
+export interface WatchLine {
+  put: WatchPut[];
+  remove: { kind: WatchedKind; id: string }[];
+  /** Revision and the manager's time of the picture. */
+  whole?: Pick<ApplicationStatus, 'name' | 'revision' | 'now'>;
+}
+/** A line is filled up to about this size and so many changes; one object that is larger goes alone. */
+export const watchLineCharactersMax = 256 * 1024;
+export const watchLineChangesMax = 1_000;
 
 export interface NodeChange {
   availability?: NodeAvailability;

@@ -217,7 +217,9 @@ async function* linesOf(target: Target, answer: http.IncomingMessage): AsyncGene
   let rest = '';
   try {
     for await (const chunk of answer as AsyncIterable<string>) {
-      const lines = (rest + chunk).split('\n');
+      // Only what is new is looked through: a long line comes in many pieces.
+      const [first = '', ...others] = chunk.split('\n');
+      const lines = [rest + first, ...others];
       rest = lines.pop() ?? '';
       if (rest.length > apiBodyBytesMax) throw tooLong(target);
       yield* lines.filter((line) => line !== '');

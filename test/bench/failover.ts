@@ -1,5 +1,5 @@
 import type { Node } from '../../src/spec/node.ts';
-import { isWanted, type Task } from '../../src/spec/task.ts';
+import { isWanted } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { assert, ShoalError } from '../../src/util/errors.ts';
 import type { Client } from '../../src/wire/client.ts';
@@ -9,6 +9,7 @@ import { processTree } from '../harness/processes.ts';
 import { paths } from '../harness/state.ts';
 import { converged, sleepers } from './sleepers.ts';
 import { median, renderTable } from './statistics.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 
 const replicas = 9;
 const pollMs = 10;
@@ -87,8 +88,8 @@ async function nodeCalled(client: Client, name: string): Promise<Node> {
   throw new ShoalError('not_found', `Cannot find node ${name}`);
 }
 
-async function running(client: Client): Promise<Task[]> {
-  const tasks = await client.request<Task[]>('GET', '/tasks?application=bench');
+async function running(client: Client): Promise<TaskInfo[]> {
+  const tasks = await client.request<TaskInfo[]>('GET', '/tasks?application=bench');
   return tasks.filter(
     (task) => task.status.state === 'running' && task.desiredState === 'running' && isWanted(task),
   );

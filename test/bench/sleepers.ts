@@ -1,7 +1,7 @@
 import type { ApplicationSpec } from '../../src/spec/application.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
 import type { Client } from '../../src/wire/client.ts';
+import { watchApplication } from '../../src/wire/watch.ts';
 import { sampleContainer, sampleSpec, sampleTemplate } from '../samples.ts';
 
 const limitMs = 120_000;
@@ -25,7 +25,7 @@ export function sleepers(image: string, replicas: number): ApplicationSpec {
 export async function converged(client: Client, replicas: number): Promise<void> {
   const signal = AbortSignal.timeout(limitMs);
   let last: string | undefined;
-  for await (const status of client.stream<ApplicationStatus>('/applications/bench/watch', signal)) {
+  for await (const status of watchApplication(client, 'bench', signal)) {
     const [service] = status.services;
     if (!service) continue;
     if (service.converged && service.desired === replicas && service.running === replicas) return;

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
-import { isWanted, type Task } from '../../src/spec/task.ts';
+import type { ApplicationStatus, TaskInfo } from '../../src/wire/api.ts';
+import { isWanted } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Cluster } from './cluster.ts';
@@ -29,10 +29,10 @@ export async function runInside(
 }
 
 /** The tasks of an application that ought to run, from the API. */
-export async function currentTasks(cluster: Cluster, application: string): Promise<Task[]> {
+export async function currentTasks(cluster: Cluster, application: string): Promise<TaskInfo[]> {
   const client = cluster.client();
   try {
-    const tasks = await client.request<Task[]>('GET', `/tasks?application=${application}`);
+    const tasks = await client.request<TaskInfo[]>('GET', `/tasks?application=${application}`);
     return tasks.filter((task) => isWanted(task) && task.desiredState === 'running');
   } finally {
     client.close();

@@ -1,6 +1,5 @@
 import type { Node } from '../../src/spec/node.ts';
-import type { Task } from '../../src/spec/task.ts';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
+import type { ApplicationStatus, TaskInfo } from '../../src/wire/api.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import { createCluster, type Cluster } from './cluster.ts';
@@ -176,7 +175,7 @@ services:
   }
 
   async #wanted(): Promise<Set<string>> {
-    const tasks = await this.#ask<Task[]>(`/tasks?application=${application}`);
+    const tasks = await this.#ask<TaskInfo[]>(`/tasks?application=${application}`);
     return new Set(tasks.filter(({ desiredState }) => desiredState === 'running').map(({ id }) => id));
   }
 

@@ -1,7 +1,6 @@
 import { loadApplication } from '../../src/compose/load.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { Task } from '../../src/spec/task.ts';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
+import type { ApplicationStatus, TaskInfo } from '../../src/wire/api.ts';
 import type { Client } from '../../src/wire/client.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
@@ -104,7 +103,7 @@ export class EngineFaultRig {
     }
     const after = await this.#standing();
     const gone = [...before.keys()].filter((id) => after.get(id) !== before.get(id));
-    const tasks = await this.#client.request<Task[]>('GET', '/tasks');
+    const tasks = await this.#client.request<TaskInfo[]>('GET', '/tasks');
     round.restarted = gone.map((id) => `${id}: ${tasks.find((task) => task.id === id)?.status.message}`);
     return round;
   }
@@ -148,7 +147,7 @@ export class EngineFaultRig {
 
   /** Many commands at once in one container. Each must end as it should or be refused; gives how many were refused. */
   async #execs(): Promise<number> {
-    const tasks = await this.#client.request<Task[]>('GET', '/tasks');
+    const tasks = await this.#client.request<TaskInfo[]>('GET', '/tasks');
     const task = tasks.find((one) => one.application === application && one.status.state === 'running')!;
     const results = await Promise.all(Array.from({ length: commands }, () => this.#exec(task.id)));
     const wrong = results.filter((result) => result !== 'ok' && result !== 'refused');
@@ -185,7 +184,7 @@ export class EngineFaultRig {
 
   /** Processes of the standing application's containers, by task. */
   async #standing(): Promise<Map<string, string>> {
-    const tasks = await this.#client.request<Task[]>('GET', '/tasks');
+    const tasks = await this.#client.request<TaskInfo[]>('GET', '/tasks');
     const ids = new Set(tasks.filter((task) => task.application === application).map(({ id }) => id));
     const limit = systemClock.monotonic() + convergeLimitMs;
     let containers = (await Promise.all(this.cluster.hosts.map(containersOf))).flat();

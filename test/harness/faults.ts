@@ -1,7 +1,6 @@
 import { loadApplication } from '../../src/compose/load.ts';
 import type { Service } from '../../src/spec/service.ts';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
-import type { Task } from '../../src/spec/task.ts';
+import type { ApplicationStatus, TaskInfo } from '../../src/wire/api.ts';
 import type { Client } from '../../src/wire/client.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
@@ -62,7 +61,7 @@ interface Wish {
 }
 
 interface Before {
-  tasks: Task[];
+  tasks: TaskInfo[];
   processes: Map<string, string>;
 }
 
@@ -300,10 +299,10 @@ export class FaultRig {
   }
 
   /** Tasks that run, healthily where there is a healthcheck; none when the manager is away. */
-  async #healthy(): Promise<Task[]> {
+  async #healthy(): Promise<TaskInfo[]> {
     const client = this.cluster.client();
     try {
-      const tasks = await client.request<Task[]>('GET', '/tasks', undefined, { timeoutMs: 1_000 });
+      const tasks = await client.request<TaskInfo[]>('GET', '/tasks', undefined, { timeoutMs: 1_000 });
       return tasks.filter(
         ({ status, desiredState }) => status.state === 'running' && desiredState === 'running',
       );
@@ -322,14 +321,14 @@ export class FaultRig {
   }
 
   /** Of the tasks that were healthy before the wish or the kill, those that should have gone on and did not. */
-  async #restarted(wish: Wish, before: Before, atKill: Task[]): Promise<string[]> {
+  async #restarted(wish: Wish, before: Before, atKill: TaskInfo[]): Promise<string[]> {
     const [after, tasks] = [await this.#processes(), await this.#healthy()];
     const lost = [...before.tasks, ...atKill]
       .filter((task) => mustStay(wish, before, task))
       .filter(({ id }) => !after.has(id) || (before.processes.get(id) ?? after.get(id)) !== after.get(id));
     const isFewer = wish.operation === 'scale' && wish.replicas < before.tasks.filter(isWeb).length;
     const needless = isFewer ? tasks.filter((task) => isWeb(task) && !before.processes.has(task.id)) : [];
-    const words = (task: Task) => `${task.serviceName}.${task.slot} ${task.id}`;
+    const words = (task: TaskInfo) => `${task.serviceName}.${task.slot} ${task.id}`;
     return [
       ...new Set([
         ...lost.map((task) => `${words(task)} did not go on`),
@@ -389,10 +388,10 @@ export class FaultRig {
   }
 }
 
-const isWeb = (task: Task) => task.serviceName === `${application}_web`;
+const isWeb = (task: TaskInfo) => task.serviceName === `${application}_web`;
 
 /** Whether a task that was healthy is to run on, given the wish: all but those of the service that the wish changes. */
-function mustStay(wish: Wish, before: Before, task: Task): boolean {
+function mustStay(wish: Wish, before: Before, task: TaskInfo): boolean {
   if (!isWeb(task)) return true;
   switch (wish.operation) {
     case 'up':
@@ -400,7 +399,7 @@ function mustStay(wish: Wish, before: Before, task: Task): boolean {
     case 'scale':
       return wish.replicas > before.tasks.filter(isWeb).length;
     case 'update':
-      return task.template.container.image === wish.image;
+      return task.image === wish.image;
     default:
       return unreachable(wish.operation);
   }

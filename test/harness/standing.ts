@@ -4,14 +4,14 @@ import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { interfaceName } from '../../src/spec/names.ts';
 import type { Service } from '../../src/spec/service.ts';
-import type { Task } from '../../src/spec/task.ts';
 import type { Cluster } from './cluster.ts';
 import type { Host } from './host.ts';
 import { cgroupParent } from './state.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 
 /** What the manager says that there is. */
 export interface Wished {
-  tasks: Task[];
+  tasks: TaskInfo[];
   services: Service[];
   networks: Network[];
   nodes: Node[];
@@ -24,7 +24,7 @@ export async function askWished(cluster: Cluster): Promise<Wished> {
   try {
     const get = <T>(path: string) => client.request<T>('GET', path, undefined, options);
     const [tasks, services, networks, nodes] = await Promise.all([
-      get<Task[]>('/tasks'),
+      get<TaskInfo[]>('/tasks'),
       get<Service[]>('/services'),
       get<Network[]>('/networks'),
       get<Node[]>('/nodes'),
@@ -166,7 +166,7 @@ function compare(wished: Wished, nodeId: string, standing: Standing): string[] {
 }
 
 /** Addresses behind the published ports, which every host has. */
-function publishedAddresses({ services }: Wished, current: Task[]): string[] {
+function publishedAddresses({ services }: Wished, current: TaskInfo[]): string[] {
   const publishing = new Set(services.filter(({ spec }) => spec.ports.length > 0).map(({ id }) => id));
   const tasks = current.filter(({ serviceId }) => publishing.has(serviceId));
   return tasks.flatMap(({ attachments }) => attachments.slice(0, 1).map(({ address }) => address));

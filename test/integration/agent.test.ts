@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
-import type { Task } from '../../src/spec/task.ts';
 import type { LogLine } from '../../src/wire/session.ts';
 import { createCluster, nodesReady, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
@@ -7,6 +6,8 @@ import { busyboxImage } from '../harness/image.ts';
 import { containersOf } from '../harness/inventory.ts';
 import { differences } from '../harness/standing.ts';
 import { paths } from '../harness/state.ts';
+import type { Task } from '../../src/spec/task.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 
 /** What a daemon that comes back finds, on two hosts. */
 
@@ -47,12 +48,23 @@ services:
     deploy: { mode: global, restart_policy: { delay: 100ms } }
 `;
 
-async function taskOn(name: string): Promise<Task> {
+async function taskOn(name: string): Promise<TaskInfo> {
   const client = cluster.client();
   try {
     const nodes = await client.request<{ id: string; description?: { hostname: string } }[]>('GET', '/nodes');
     const id = nodes.find(({ description }) => description?.hostname === name)!.id;
     return (await currentTasks(cluster, 'counted')).find(({ nodeId }) => nodeId === id)!;
+  } finally {
+    client.close();
+  }
+}
+
+/** What the task's environment says. */
+async function versionOf(taskId: string): Promise<string | undefined> {
+  const client = cluster.client();
+  try {
+    const { template } = await client.request<Task>('GET', `/tasks/${taskId}`);
+    return template.container.environment['VERSION'];
   } finally {
     client.close();
   }
@@ -75,7 +87,7 @@ async function nothingDiffers(): Promise<void> {
   }, soon);
 }
 
-async function untilReplaced(name: string, before: Task): Promise<void> {
+async function untilReplaced(name: string, before: TaskInfo): Promise<void> {
   await vi.waitFor(async () => {
     const now = await taskOn(name);
     expect(now.id).not.toBe(before.id);
@@ -111,7 +123,7 @@ test('a container that ended while no daemon watched is told with its exit code,
   expect((await host.part('agent'))?.pid).not.toBe(daemon!.pid);
   await untilReplaced('b', task);
   const client = cluster.client();
-  const tasks = await client.request<Task[]>('GET', '/tasks').finally(() => client.close());
+  const tasks = await client.request<TaskInfo[]>('GET', '/tasks').finally(() => client.close());
   const { status } = tasks.find(({ id }) => id === task.id)!;
   expect(status).toMatchObject({ state: 'failed', exitCode: 137 });
   await nothingDiffers();
@@ -143,7 +155,7 @@ for (const part of ['manager', 'agent'] as const) {
     const said = cluster.shoal(['up', '-f', path]);
     await vi.waitFor(async () => {
       const tasks = await currentTasks(cluster, 'counted');
-      const versions = tasks.map(({ template }) => template.container.environment['VERSION']);
+      const versions = await Promise.all(tasks.map(({ id }) => versionOf(id)));
       expect(versions).toContain(version);
     }, soon);
     await cluster.manager.kill(part);

@@ -3,7 +3,6 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { Node, NodeCondition } from '../../src/spec/node.ts';
-import type { Task } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
@@ -11,6 +10,7 @@ import { emptyDisk, fillDisk, freezeDisk, thawDisk } from '../harness/disk.ts';
 import { buildImage, busyboxImage, type BuiltImage } from '../harness/image.ts';
 import { containersOf } from '../harness/inventory.ts';
 import { paths } from '../harness/state.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 
 /** What a host does whose disk is full, beside one that has room. */
 
@@ -95,7 +95,7 @@ test('an image that does not fit is not downloaded, the disk is named, other hos
   expect((await up('big', sleeper(big, everywhere), '-d')).exitCode).toBe(0);
   const b = await nodeB();
   const refused = await vi.waitFor(async () => {
-    const tasks = await ask<Task[]>('/tasks?application=big');
+    const tasks = await ask<TaskInfo[]>('/tasks?application=big');
     const task = tasks.find(({ nodeId, status }) => nodeId === b.id && status.state === 'rejected');
     expect(task).toBeDefined();
     return task!;

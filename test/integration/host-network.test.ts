@@ -2,12 +2,12 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
-import type { Task } from '../../src/spec/task.ts';
 import { createCluster, nodesReady, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, runInside, untilConverged, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { containersOf } from '../harness/inventory.ts';
 import { paths } from '../harness/state.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 
 /** What becomes of containers when the network of their host changes or breaks. The tests build on each other, in order. */
 
@@ -64,7 +64,7 @@ async function conditionsOf(name: string): Promise<Record<string, string>> {
   return Object.fromEntries(conditions.map(({ type, message }) => [type, message]));
 }
 
-async function taskOf(key: string): Promise<Task> {
+async function taskOf(key: string): Promise<TaskInfo> {
   return (await currentTasks(cluster, 'net')).find(({ serviceName }) => serviceName === `net_${key}`)!;
 }
 
@@ -169,7 +169,7 @@ test('with a network that cannot be set up, an agent that comes back still super
   await vi.waitFor(async () => expect(await conditionsOf('c')).toHaveProperty('NetworkBroken'), soon);
   await host.run(['kill', '-9', container!.process.split(' ')[0]!]);
   await vi.waitFor(async () => {
-    const { status } = (await get<Task[]>('/tasks')).find(({ id }) => id === task.id)!;
+    const { status } = (await get<TaskInfo[]>('/tasks')).find(({ id }) => id === task.id)!;
     // Stopped rather than failed when the agent was slow to come back, and the manager has given its host up.
     expect(['failed', 'shutdown']).toContain(status.state);
     expect(status.exitCode).toBe(137);

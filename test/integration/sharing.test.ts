@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import type { Task } from '../../src/spec/task.ts';
 import { createCluster, nodesReady, type Cluster } from '../harness/cluster.ts';
 import type { Host } from '../harness/host.ts';
 import { currentTasks, untilConverged, runInside, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { containersOf, inventoryOf } from '../harness/inventory.ts';
 import { cgroupParent, paths } from '../harness/state.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 
 /** Services that share namespaces and mounts, on three hosts, from `up` to `down`. The tests build on each other, in order. */
 
@@ -76,7 +76,7 @@ const byId = (left: { id: string }, right: { id: string }) => (left.id < right.i
 const containers = (host: string) => containersOf(cluster.host(host));
 
 /** The tasks that ought to run, by the names that a person knows. */
-async function tasks(): Promise<Map<string, Task>> {
+async function tasks(): Promise<Map<string, TaskInfo>> {
   const all = await currentTasks(cluster, 'near');
   return new Map(all.map((task) => [`${task.serviceName.replace('near_', '')}.${task.slot}`, task]));
 }
@@ -130,14 +130,14 @@ test('a companion that is killed comes back alone, beside the same task', async 
   await expectTogether();
 });
 
-async function hostOf(task: Task): Promise<Host | undefined> {
+async function hostOf(task: TaskInfo): Promise<Host | undefined> {
   for (const host of cluster.hosts) {
     if ((await containersOf(host)).some(({ id }) => id === task.id)) return host;
   }
   return undefined;
 }
 
-async function killProcessOf(task: Task): Promise<void> {
+async function killProcessOf(task: TaskInfo): Promise<void> {
   const host = await hostOf(task);
   const engine = ['ctr', '-a', '/run/shoal/containerd.sock', '-n', 'shoal'];
   await host!.run([...engine, 'tasks', 'kill', '-s', 'SIGKILL', task.id]);
@@ -154,7 +154,7 @@ test('when what they share with ends, all are made anew at once, and none counts
   for (const name of ['db.1', 'proxy.1', 'probe.1']) expect(now.get(name)!.id).not.toBe(old.get(name)!.id);
   for (const name of ['db.2', 'proxy.2', 'other.1']) expect(now.get(name)!.id).toBe(old.get(name)!.id);
   const client = cluster.client();
-  const all = await client.request<Task[]>('GET', '/tasks?application=near');
+  const all = await client.request<TaskInfo[]>('GET', '/tasks?application=near');
   client.close();
   const stateOf = (name: string) => all.find(({ id }) => id === old.get(name)!.id)?.status.state;
   expect([stateOf('proxy.1'), stateOf('probe.1')]).toEqual(['shutdown', 'shutdown']);

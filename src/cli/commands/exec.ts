@@ -1,22 +1,23 @@
 import { isatty } from 'node:tty';
 import type { Service } from '../../spec/service.ts';
-import { compareTaskStates, mayRunCommands, taskName, type Task } from '../../spec/task.ts';
+import { compareTaskStates, mayRunCommands, taskName } from '../../spec/task.ts';
 import { codeOf, messageOf, ShoalError } from '../../util/errors.ts';
 import { errorOf, type ExecConnection } from '../../wire/client.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
 import { applicationName, pickServices } from '../reference.ts';
+import type { TaskInfo } from '../../wire/api.ts';
 
 /** What a shell answers for a command that is not there. */
 const commandNotFound = 127;
 
 /** The task that a name means: `SERVICE`, `SERVICE.SLOT`, or a task id. Of several one that is not starting any more. */
 export function pickTask(
-  tasks: Task[],
+  tasks: TaskInfo[],
   services: Service[],
   application: string | undefined,
   name: string,
-): Task {
+): TaskInfo {
   const running = tasks.filter((task) => mayRunCommands(task.status.state));
   const exact = running.find((task) => task.id === name || taskName(task) === name);
   if (exact) return exact;
@@ -97,7 +98,7 @@ export const command: Command = {
     const application = await applicationName(context, parsed);
     const client = await context.client();
     const [tasks, services] = await Promise.all([
-      client.request<Task[]>('GET', '/tasks'),
+      client.request<TaskInfo[]>('GET', '/tasks'),
       client.request<Service[]>('GET', '/services'),
     ]);
     const task = pickTask(tasks, services, application, name!);

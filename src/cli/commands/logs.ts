@@ -1,6 +1,6 @@
 import type { Node } from '../../spec/node.ts';
 import type { Service } from '../../spec/service.ts';
-import { taskName, type Task } from '../../spec/task.ts';
+import { taskName } from '../../spec/task.ts';
 import { ShoalError } from '../../util/errors.ts';
 import type { LogLine } from '../../wire/session.ts';
 import { wholeNumber } from '../arguments.ts';
@@ -8,6 +8,7 @@ import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
 import { paint, type Colour } from '../output.ts';
 import { applicationName, pickServices } from '../reference.ts';
+import type { TaskInfo } from '../../wire/api.ts';
 
 const units: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -35,7 +36,7 @@ async function taskPrefixes(context: Context): Promise<(taskId: string) => Promi
   const names = new Map<string, string>();
   const refresh = async () => {
     const [tasks, nodes] = await Promise.all([
-      client.request<Task[]>('GET', '/tasks'),
+      client.request<TaskInfo[]>('GET', '/tasks'),
       client.request<Node[]>('GET', '/nodes'),
     ]);
     const hosts = new Map(nodes.map((node) => [node.id, node.description?.hostname]));

@@ -1,6 +1,7 @@
 import type { Node } from '../../spec/node.ts';
 import type { Service } from '../../spec/service.ts';
-import { isTerminal, isWanted, taskName, type Task } from '../../spec/task.ts';
+import { isTerminal, isWanted, taskName } from '../../spec/task.ts';
+import type { TaskInfo } from '../../wire/api.ts';
 import { agesOf } from '../ages.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
@@ -21,7 +22,7 @@ interface Row {
   exitCode?: number;
 }
 
-function describe(task: Task, services: Map<string, Service>, nodes: Map<string, Node>): Row {
+function describe(task: TaskInfo, services: Map<string, Service>, nodes: Map<string, Node>): Row {
   const node = task.nodeId === undefined ? undefined : nodes.get(task.nodeId);
   const service = services.get(task.serviceId);
   const ports = service?.endpoint?.ports ?? [];
@@ -38,7 +39,7 @@ function describe(task: Task, services: Map<string, Service>, nodes: Map<string,
     name: taskName({ ...task, nodeId: node?.description?.hostname ?? task.nodeId }),
     ...(containerName === undefined ? {} : { containerName }),
     service: task.serviceName,
-    image: task.template.container.image,
+    image: task.image,
     node: node?.description?.hostname ?? task.nodeId ?? '',
     desiredState: task.awaited === true ? 'awaited' : task.desiredState,
     state,
@@ -57,7 +58,7 @@ async function listTasks(
   const client = await context.client();
   const query = application === undefined ? '' : `?application=${encodeURIComponent(application)}`;
   const [tasks, services, nodes] = await Promise.all([
-    client.request<Task[]>('GET', `/tasks${query}`),
+    client.request<TaskInfo[]>('GET', `/tasks${query}`),
     client.request<Service[]>('GET', `/services${query}`),
     client.request<Node[]>('GET', '/nodes'),
   ]);

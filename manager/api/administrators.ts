@@ -2,6 +2,7 @@ import { ShoalError } from '../../src/util/errors.ts';
 import type { AdministratorAnswer } from '../../src/wire/api.ts';
 import { joinBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
+import { pageOf } from './pages.ts';
 import type { Route } from './router.ts';
 import { administratorCreateSchema } from './schema.ts';
 import { checkSchema } from './validate.ts';
@@ -14,8 +15,8 @@ export function administratorRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/administrators',
       access: 'admin',
-      handle: () =>
-        [...database.view.administrators.values()].sort((left, right) => (left.name < right.name ? -1 : 1)),
+      handle: (call) =>
+        pageOf(call, database.view.administrators.values(), { position: ({ name, id }) => [name, id] }),
     },
     {
       method: 'POST',

@@ -6,6 +6,7 @@ import { planApply, planRemove, type ApplyPlan } from './apply.ts';
 import type { ApiContext } from './context.ts';
 import { keepAliveMs, writeLine } from './http.ts';
 import { applyQueueKey } from './janitor.ts';
+import { pageOf } from './pages.ts';
 import { streamed, type Call, type Route } from './router.ts';
 import { applicationStatus, emptyStatus, summaries } from './status.ts';
 import { validateApplication } from './validate.ts';
@@ -34,7 +35,8 @@ export function applicationRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/applications',
       access: 'viewer',
-      handle: () => summaries(database.view, clock.now()),
+      handle: (call) =>
+        pageOf(call, summaries(database.view, clock.now()), { position: ({ name }) => [name, ''] }),
     },
     {
       method: 'GET',

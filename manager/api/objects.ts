@@ -1,4 +1,4 @@
-import { isTerminal, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
+import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
@@ -9,7 +9,8 @@ import { Faults } from '../store/isolate.ts';
 import type { Change, Database, View } from '../store/objects.ts';
 import { checkApproval } from '../ca/addresses.ts';
 import type { ApiContext } from './context.ts';
-import type { Route } from './router.ts';
+import { byName, oldestFirst, pageOf } from './pages.ts';
+import type { Call, Route } from './router.ts';
 import { nodeChangeSchema, scaleSchema } from './schema.ts';
 import { pairingFault } from './sharing.ts';
 import { findTask, taskInfo } from './tasks.ts';
@@ -26,8 +27,11 @@ export function objectRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/services',
       access: 'viewer',
-      handle: ({ query }) =>
-        new Faults().filter('service', view.services.values(), ({ spec }) => isOf(spec, query)),
+      handle: (call) => {
+        const { query } = call;
+        const found = new Faults().filter('service', view.services.values(), ({ spec }) => isOf(spec, query));
+        return pageOf(call, found, byName);
+      },
     },
     {
       method: 'POST',
@@ -43,7 +47,7 @@ export function objectRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/tasks',
       access: 'viewer',
-      handle: ({ query }) => listTasks(view, query),
+      handle: (call) => listTasks(view, call),
     },
     {
       method: 'GET',
@@ -58,7 +62,12 @@ export function objectRoutes(context: ApiContext): Route[] {
 function nodeRoutes(database: Database): Route[] {
   const { view } = database;
   return [
-    { method: 'GET', pattern: '/nodes', access: 'viewer', handle: () => [...view.nodes.values()] },
+    {
+      method: 'GET',
+      pattern: '/nodes',
+      access: 'viewer',
+      handle: (call) => pageOf(call, view.nodes.values(), oldestFirst),
+    },
     {
       method: 'GET',
       pattern: '/nodes/:ref',
@@ -104,16 +113,17 @@ function isOf(spec: { application: string }, query: URLSearchParams): boolean {
   return application === null || spec.application === application;
 }
 
-function listTasks(view: View, query: URLSearchParams): TaskInfo[] {
+function listTasks(view: View, call: Call): TaskInfo[] {
+  const { query } = call;
   const service = query.get('service');
   const node = query.get('node');
   const nodeId = node === null ? undefined : findNode(view, node).id;
-  return [...view.tasks.values()]
+  const found = [...view.tasks.values()]
     .filter((task) => isOf(task, query))
     .filter((task) => service === null || task.serviceId === service || task.serviceName === service)
     .filter((task) => nodeId === undefined || task.nodeId === nodeId)
-    .sort(newestFirst)
     .map(taskInfo);
+  return pageOf(call, found, { ...oldestFirst, descending: true });
 }
 
 /** Writes what `plan` makes of the view as it is then, again when somebody was faster. */

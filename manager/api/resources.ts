@@ -11,6 +11,7 @@ import { fileBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { applyQueueKey } from './janitor.ts';
 import { writeAgain } from './objects.ts';
+import { byName, pageOf } from './pages.ts';
 import type { Route } from './router.ts';
 import { fileCreateSchema, networkCreateSchema, volumeCreateSchema } from './schema.ts';
 import { usersByName, type ResourceKind, type User } from './users.ts';
@@ -89,13 +90,13 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       method: 'GET',
       pattern: path,
       access: 'viewer',
-      handle: ({ query }) => {
-        const application = query.get('application');
+      handle: (call) => {
+        const application = call.query.get('application');
         const using = usersByName(database.view, kind.kind);
-        return [...kind.stored().values()]
+        const found = [...kind.stored().values()]
           .filter(({ spec }) => application === null || spec.application === application)
-          .sort((left, right) => (left.spec.name < right.spec.name ? -1 : 1))
           .map((object) => withUsers(withoutData(object), using));
+        return pageOf(call, found, byName);
       },
     },
     {

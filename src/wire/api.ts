@@ -9,6 +9,8 @@ import type { Task } from '../spec/task.ts';
 /**
  * The HTTP API, JSON, under `apiPrefix`. Errors are `{ error: ApiError }` with a fitting status.
  *
+ * Lists come in pages, `?limit=N&continue=…`: see `continueHeader`.
+ *
  *     GET    /version                          → VersionInfo
  *     GET    /cluster                          → ClusterInfo
  *     GET    /applications                     → ApplicationSummary[]
@@ -34,6 +36,14 @@ import type { Task } from '../spec/task.ts';
 export const apiPrefix = '/api/v1';
 /** Header of an answer: what is wrong with the manager itself, such as a full disk, percent-encoded. */
 export const warningHeader = 'shoal-warning';
+/**
+ * Header of a page of a list that goes on: what to give as `continue` for the next page, with the same query otherwise. `Client`
+ * joins pages. A page has as many items as `limit` says, and at most `pageItemsMax`; it is filled up to about
+ * `pageCharactersMax`, and one item that is larger goes alone.
+ */
+export const continueHeader = 'shoal-continue';
+export const pageItemsMax = 1_000;
+export const pageCharactersMax = 1024 * 1024;
 /** A larger request body is refused with 413. */
 export const apiBodyBytesMax = 32 * 1024 * 1024;
 

@@ -3,6 +3,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { continueHeader } from './api.ts';
 import { connect, errorOf, type Client } from './client.ts';
 import { decodeFrame, encodeFrame, encodeJsonFrame } from './frames.ts';
 
@@ -28,6 +29,20 @@ test('a request goes under the prefix of the API, and one to the daemon itself a
   handle = (request, response) => response.end(JSON.stringify([request.method, request.url]));
   expect(await client.request('GET', '/nodes')).toEqual(['GET', '/api/v1/nodes']);
   expect(await client.request('POST', '/local/v1/init', {})).toEqual(['POST', '/local/v1/init']);
+});
+
+test('the pages of a list are joined', async () => {
+  const pages: Record<string, [string[], string?]> = {
+    '/api/v1/tasks?node=a': [['one', 'two'], 'x/1'],
+    '/api/v1/tasks?node=a&continue=x%2F1': [[], 'x/2'],
+    '/api/v1/tasks?node=a&continue=x%2F2': [['three']],
+  };
+  handle = (request, response) => {
+    const [items, next] = pages[request.url!]!;
+    if (next !== undefined) response.setHeader(continueHeader, next);
+    response.end(JSON.stringify(items));
+  };
+  expect(await client.request('GET', '/tasks?node=a')).toEqual(['one', 'two', 'three']);
 });
 
 test('an error of the API is thrown with its code and what to do next', async () => {

@@ -2,7 +2,14 @@ import http from 'node:http';
 import type { Duplex } from 'node:stream';
 import { managerPort } from '../spec/defaults.ts';
 import { errorCodes, ShoalError, type ErrorCode } from '../util/errors.ts';
-import { apiBodyBytesMax, apiPrefix, localPrefix, warningHeader, type ApiError } from './api.ts';
+import {
+  apiBodyBytesMax,
+  apiPrefix,
+  continueHeader,
+  localPrefix,
+  warningHeader,
+  type ApiError,
+} from './api.ts';
 import { managerServerName } from './certificates.ts';
 import { decodeFrame, encodeFrame, frameBytesMax, type Frame, type FrameType } from './frames.ts';
 import type { StreamRequest } from './session.ts';
@@ -34,7 +41,7 @@ export interface Client {
   readonly host: string;
   /** What the manager said is wrong with itself, in its last answer. */
   readonly warning: string | undefined;
-  /** One request, one JSON answer (undefined when there is no body). */
+  /** One request, one JSON answer (undefined when there is no body). Of a list it asks for all pages and gives them joined. */
   request<T>(method: Method, path: string, body?: unknown, settings?: RequestSettings): Promise<T>;
   /** A GET whose answer is one JSON value a line. Ends with the answer, or quietly when the signal aborts. */
   stream<T>(path: string, signal?: AbortSignal): AsyncGenerator<T, void, undefined>;
@@ -49,6 +56,8 @@ export interface ConnectOptions {
 }
 
 const requestTimeoutMs = 30_000;
+/** All pages of a list together. */
+const listCharactersMax = 256 * 1024 * 1024;
 const answerNext =
   'The manager is busy or stands still; what was asked may still be done. See `shoal doctor` and the log of the daemon on its host.';
 
@@ -188,9 +197,26 @@ async function requestOnce<T>(
   body?: unknown,
   settings: RequestSettings = {},
 ): Promise<T> {
-  const answer = await open(target, method, path, body, { timeoutMs: requestTimeoutMs, ...settings });
-  const text = await readText(target, answer);
-  return (text === '' ? undefined : parseJson(target, text)) as T;
+  const joined: unknown[] = [];
+  let characters = 0;
+  for (let next: string | undefined = path; ;) {
+    const answer = await open(target, method, next, body, { timeoutMs: requestTimeoutMs, ...settings });
+    const text = await readText(target, answer);
+    const value = text === '' ? undefined : parseJson(target, text);
+    next = method === 'GET' && Array.isArray(value) ? nextPage(path, answer) : undefined;
+    if (next === undefined && joined.length === 0) return value as T;
+    characters += text.length;
+    if (characters > listCharactersMax) throw tooLong(target, listCharactersMax);
+    for (const item of value as unknown[]) joined.push(item);
+    if (next === undefined) return joined as T;
+  }
+}
+
+/** The path of the page after this one; undefined when it is the last. */
+function nextPage(path: string, { headers }: http.IncomingMessage): string | undefined {
+  const token = headers[continueHeader];
+  if (typeof token !== 'string' || token === '') return undefined;
+  return `${path}${path.includes('?') ? '&' : '?'}continue=${encodeURIComponent(token)}`;
 }
 
 async function* streamLines<T>(
@@ -245,10 +271,10 @@ async function readText(target: Target, answer: http.IncomingMessage): Promise<s
   return Buffer.concat(chunks).toString();
 }
 
-function tooLong(target: Target): ShoalError {
+function tooLong(target: Target, max = apiBodyBytesMax): ShoalError {
   return new ShoalError(
     'resource_exhausted',
-    `Cannot read the answer of ${target.host}: it is over ${apiBodyBytesMax} bytes`,
+    `Cannot read the answer of ${target.host}: it is over ${max} bytes`,
   );
 }
 

@@ -42,7 +42,7 @@ export function applicationRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/applications/:name',
       access: 'viewer',
-      handle: ({ parameters }) => status(parameters.name!),
+      handle: (call) => context.streams.run(() => tellStatus(call, status(call.parameters.name!))),
     },
     {
       method: 'GET',
@@ -140,6 +140,12 @@ async function removeApplication(database: Database, name: string): Promise<void
     if (conflicts === 0) return;
   }
   throw new ShoalError('conflict', `Cannot remove ${name}: others keep changing it`, { next: 'Try again.' });
+}
+
+/** The picture as it is now, in the lines with which a watch would begin. */
+async function tellStatus({ response, signal }: Call, status: ApplicationStatus): Promise<typeof streamed> {
+  for (const line of new Watched().advance(status)) await writeLine(response, line, signal);
+  return streamed;
 }
 
 /** The whole picture now, and what has changed after every change, until the caller goes or the application is gone. */

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { WebSocket } from 'ws';
 import { encodeJsonFrame } from '../../src/wire/frames.ts';
 import type { LogLine, ManagerMessage } from '../../src/wire/session.ts';
-import { watchApplication } from '../../src/wire/watch.ts';
+import { applicationNow, watchApplication } from '../../src/wire/watch.ts';
 import type { Task } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { sampleService, sampleTask } from '../../test/samples.ts';
@@ -199,6 +199,7 @@ test('a watch gives the status now and after every change, until the application
   expect((await next()).services[0]).toMatchObject({ running: 0, converged: false });
   await addTask(manager, 1, 'node');
   expect((await next()).services[0]).toMatchObject({ running: 1, converged: true });
+  expect((await applicationNow(client, 'app')).services[0]).toMatchObject({ running: 1, converged: true });
   const [task] = database.view.tasks.values();
   const service = database.view.serviceByName('app_web')!;
   await database.write([
@@ -208,6 +209,7 @@ test('a watch gives the status now and after every change, until the application
     ],
   ]);
   expect((await next()).services).toEqual([]);
+  await expect(applicationNow(client, 'app')).rejects.toMatchObject({ code: 'not_found' });
   await watch.return(undefined);
 });
 

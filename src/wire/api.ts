@@ -14,8 +14,8 @@ import type { Task } from '../spec/task.ts';
  *     GET    /version                          → VersionInfo
  *     GET    /cluster                          → ClusterInfo
  *     GET    /applications                     → ApplicationSummary[]
- *     GET    /applications/NAME                → ApplicationStatus
- *     GET    /applications/NAME/watch          → WatchLine, one JSON a line: all there is, then what has changed (at most 10 times a second)
+ *     GET    /applications/NAME                → WatchLine, one JSON a line: all there is now
+ *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
  *     PUT    /applications/NAME[?dryRun=true]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202, then watch until `services` and `networks` are empty
  *     GET    /services[?application=NAME]      → Service[]

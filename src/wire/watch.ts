@@ -1,4 +1,5 @@
 import { newestFirst } from '../spec/task.ts';
+import { ShoalError } from '../util/errors.ts';
 import type {
   ApplicationStatus,
   ServiceStatus,
@@ -98,4 +99,19 @@ export async function* watchApplication(
     const status = picture.take(line);
     if (status !== undefined) yield status;
   }
+}
+
+/** The status of an application as it is now. Throws `not_found`, and `deadline_exceeded` when it has not come within `timeoutMs`. */
+export async function applicationNow(
+  client: Client,
+  name: string,
+  timeoutMs = 30_000,
+): Promise<ApplicationStatus> {
+  const picture = new ApplicationPicture();
+  const path = `/applications/${encodeURIComponent(name)}`;
+  for await (const line of client.stream<WatchLine>(path, AbortSignal.timeout(timeoutMs))) {
+    const status = picture.take(line);
+    if (status !== undefined) return status;
+  }
+  throw new ShoalError('deadline_exceeded', `Cannot get the status of ${name} within ${timeoutMs / 1_000} s`);
 }

@@ -4,6 +4,7 @@ import type { ApplicationStatus, TaskInfo } from '../../src/wire/api.ts';
 import { isWanted } from '../../src/spec/task.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import { applicationNow } from '../../src/wire/watch.ts';
 import type { Cluster } from './cluster.ts';
 import { paths } from './state.ts';
 
@@ -77,9 +78,7 @@ function summary({ service, desired, running, failure, tasks }: ApplicationStatu
 async function look(cluster: Cluster, application: string): Promise<ApplicationStatus | string> {
   const client = cluster.client();
   try {
-    return await client.request<ApplicationStatus>('GET', `/applications/${application}`, undefined, {
-      timeoutMs: 2_000,
-    });
+    return await applicationNow(client, application, 2_000);
   } catch (error) {
     return messageOf(error);
   } finally {

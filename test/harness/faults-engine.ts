@@ -1,10 +1,11 @@
 import { loadApplication } from '../../src/compose/load.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { ApplicationStatus, TaskInfo } from '../../src/wire/api.ts';
+import type { TaskInfo } from '../../src/wire/api.ts';
 import type { Client } from '../../src/wire/client.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
+import { applicationNow } from '../../src/wire/watch.ts';
 import { createCluster, type Cluster } from './cluster.ts';
 import type { Host } from './host.ts';
 import { busyboxImage } from './image.ts';
@@ -209,7 +210,7 @@ export class EngineFaultRig {
   async #converged(name: string, replicas?: number): Promise<void> {
     const limit = systemClock.monotonic() + convergeLimitMs;
     for (;;) {
-      const { services } = await this.#client.request<ApplicationStatus>('GET', `/applications/${name}`);
+      const { services } = await applicationNow(this.#client, name);
       const isDone = services.every(
         ({ converged, running, desired }) =>
           converged && (replicas === undefined || (running === replicas && desired === replicas)),

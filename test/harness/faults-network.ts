@@ -3,10 +3,10 @@ import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Client } from '../../src/wire/client.ts';
 import { loadApplication } from '../../src/compose/load.ts';
-import type { ApplicationStatus } from '../../src/wire/api.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
+import { applicationNow } from '../../src/wire/watch.ts';
 import { createCluster, type Cluster } from './cluster.ts';
 import type { Host } from './host.ts';
 import { buildImage, busyboxImage } from './image.ts';
@@ -108,7 +108,7 @@ export class NetworkFaultRig {
     await this.#ask((client) => client.request('PUT', `/applications/${application}`, spec));
     const limit = systemClock.monotonic() + settleLimitMs;
     const isUp = async (client: Client) => {
-      const { services } = await client.request<ApplicationStatus>('GET', `/applications/${application}`);
+      const { services } = await applicationNow(client, application);
       return services.every(({ converged }) => converged);
     };
     while (!(await this.#ask(isUp))) {

@@ -5,6 +5,7 @@ import type { Client } from '../../src/wire/client.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
+import { applicationNow } from '../../src/wire/watch.ts';
 import { createCluster, type Cluster } from './cluster.ts';
 import type { Host, Part } from './host.ts';
 import { buildImage, busyboxImage, type BuiltImage } from './image.ts';
@@ -274,10 +275,7 @@ export class FaultRig {
     try {
       do {
         try {
-          const path = `/applications/${name}`;
-          const status = await client.request<ApplicationStatus>('GET', path, undefined, {
-            timeoutMs: 2_000,
-          });
+          const status = await applicationNow(client, name, 2_000);
           if (done(status)) return;
           seen = status.services.map(({ service, running, desired, failure, tasks }) => ({
             name: service.spec.key,

@@ -103,8 +103,8 @@ test('the client joins the pages of thousands of tasks, and others page through 
 });
 
 /** One page as anybody gets it who knows nothing of pages. */
-async function getJson(folder: string, path: string): Promise<{ items: unknown; next: unknown }> {
+async function getJson(folder: string, path: string): Promise<{ items: unknown; next: string }> {
   const request = http.get({ socketPath: join(folder, 'manager.sock'), path });
   const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
-  return { items: await json(answer), next: answer.headers[continueHeader] };
+  return { items: await json(answer), next: String(answer.headers[continueHeader]) };
 }

@@ -3,16 +3,35 @@ import {
   watchLineChangesMax,
   watchLineCharactersMax,
   type ApplicationStatus,
+  type WatchedKind,
+  type WatchedKinds,
   type WatchLine,
-  type WatchPut,
 } from '../../src/wire/api.ts';
 
 const limits = { charactersMax: watchLineCharactersMax, textsMax: watchLineChangesMax };
 
+type ValuesOf = { [Kind in WatchedKind]: (status: ApplicationStatus) => WatchedKinds[Kind][] };
+
+const valuesOf: ValuesOf = {
+  service: ({ services }) => services.map(({ service }) => service),
+  progress: ({ services }) =>
+    services.map(({ service: { id }, desired, running, converged, failure }) => ({
+      id,
+      desired,
+      running,
+      converged,
+      failure,
+    })),
+  task: ({ services }) => services.flatMap(({ tasks }) => tasks),
+  network: ({ networks }) => networks,
+  node: ({ nodes }) => nodes,
+};
+const kinds = Object.keys(valuesOf) as WatchedKind[];
+
 /** What one watcher of an application knows of it. */
 export class Watched {
-  /** By `KIND/ID`, as it was sent. */
-  #told = new Map<string, WatchPut>();
+  /** As it was sent, by id. */
+  readonly #told = new Map(kinds.map((kind) => [kind, new Map<string, { id: string }>()]));
   #hasAll = false;
 
   /**
@@ -20,42 +39,39 @@ export class Watched {
    * news: they count what happens elsewhere.
    */
   advance(status: ApplicationStatus): string[] {
-    const now = new Map<string, WatchPut>();
     const puts: string[] = [];
-    for (const put of putsOf(status)) {
-      const key = `${put.kind}/${put.value.id}`;
-      const before = this.#told.get(key);
-      const isSame = before !== undefined && isEqual(before.value, put.value);
-      now.set(key, isSame ? before : put);
-      if (!isSame) puts.push(JSON.stringify(put));
-    }
-    const gone = [...this.#told].filter(([key]) => !now.has(key));
-    const removals = gone.map(([, { kind, value }]) => JSON.stringify({ kind, id: value.id }));
+    const removals: string[] = [];
+    for (const kind of kinds) this.#advance(kind, valuesOf[kind](status), puts, removals);
     if (this.#hasAll && puts.length + removals.length === 0) return [];
-    this.#told = now;
     this.#hasAll = true;
     return linesOf(puts, removals, status);
   }
-}
 
-function* putsOf({ services, networks, nodes }: ApplicationStatus): Generator<WatchPut> {
-  for (const { service, tasks, ...progress } of services) {
-    yield { kind: 'service', value: service };
-    yield { kind: 'progress', value: { id: service.id, ...progress } };
-    for (const value of tasks) yield { kind: 'task', value };
+  #advance(kind: WatchedKind, values: { id: string }[], puts: string[], removals: string[]): void {
+    const told = this.#told.get(kind)!;
+    for (const value of values) {
+      const before = told.get(value.id);
+      if (before !== undefined && isEqual(before, value)) continue;
+      told.set(value.id, value);
+      puts.push(JSON.stringify({ kind, value }));
+    }
+    if (told.size === values.length) return;
+    const there = new Set(values.map(({ id }) => id));
+    for (const id of told.keys()) {
+      if (there.has(id)) continue;
+      told.delete(id);
+      removals.push(JSON.stringify({ kind, id }));
+    }
   }
-  for (const value of networks) yield { kind: 'network', value };
-  for (const value of nodes) yield { kind: 'node', value };
 }
 
 /** Stored objects are never modified, so that only what was made for the status has to be looked into. */
 function isEqual(left: object, right: object): boolean {
   if (left === right) return true;
-  const [leftEntries, rightEntries] = [Object.entries(left), Object.entries(right)];
-  const values = new Map<string, unknown>(rightEntries);
+  const [entries, others] = [Object.entries(left), new Map<string, unknown>(Object.entries(right))];
   return (
-    leftEntries.length === rightEntries.length &&
-    leftEntries.every(([key, value]) => values.has(key) && values.get(key) === value)
+    entries.length === others.size &&
+    entries.every(([key, value]) => others.has(key) && others.get(key) === value)
   );
 }
 

@@ -13,6 +13,7 @@ import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { loadCluster } from './control-load.ts';
+import { measureWatch, type PictureCost, type WatchCost } from './control-watch.ts';
 import { renderTable } from './statistics.ts';
 
 export interface ControlSize {
@@ -40,6 +41,8 @@ export interface ControlResult {
     busyMs: Record<LoopName, number>;
     /** From a node's last heartbeat until it is called down, while tasks change all the time; undefined: not found. */
     findMs: number | undefined;
+    /** A watch of one application of as many replicas. */
+    watch: WatchCost;
   }[];
 }
 
@@ -67,7 +70,8 @@ export async function measureControl(rounds: number, sizes = allSizes): Promise<
       busyMs[name] = Math.max(0, (await busyPerChange(database, rounds)) - idle);
     }
     const findMs = await timeToFind(database, nodeIds);
-    result.sizes.push({ tasks, nodes, busyMs, findMs });
+    const watch = measureWatch(tasks, rounds);
+    result.sizes.push({ tasks, nodes, busyMs, findMs, watch });
     await database.close();
     await store.close();
   }
@@ -171,6 +175,10 @@ async function changeOften(database: Database, signal: AbortSignal): Promise<voi
   }
 }
 
+function cost({ bytes, makeMs, readMs }: PictureCost): string[] {
+  return [(bytes / 1024).toFixed(1), makeMs.toFixed(1), readMs.toFixed(1)];
+}
+
 export function controlTable({ sizes }: ControlResult): string {
   const show = (value: number | undefined) => (value === undefined ? '—' : value.toFixed(1));
   return [
@@ -184,6 +192,13 @@ export function controlTable({ sizes }: ControlResult): string {
         ...loopNames.map((name) => show(busyMs[name])),
         show(findMs),
       ]),
+    ]),
+    '',
+    'A watch of one application of as many replicas: what is sent, and the milliseconds of the manager and of the client for it.',
+    '',
+    renderTable([
+      ['replicas', 'first KiB', 'manager', 'client', 'change KiB', 'manager', 'client'],
+      ...sizes.map(({ tasks, watch }) => [`${tasks}`, ...cost(watch.first), ...cost(watch.change)]),
     ]),
   ].join('\n');
 }

@@ -11,6 +11,7 @@ import type { ApplyResult, ChangeAction } from '../../src/wire/api.ts';
 import { Faults } from '../store/isolate.ts';
 import type { Change, View } from '../store/objects.ts';
 import { withExternal } from './external.ts';
+import { checkPorts } from './port-check.ts';
 import { usersByName } from './users.ts';
 
 export interface ApplyPlan {
@@ -27,12 +28,16 @@ interface Planner extends ApplyPlan {
   meta: () => ObjectMeta;
 }
 
-/** What makes the stored application the wished one. Throws `failed_precondition` for what cannot change in place. */
+/**
+ * What makes the stored application the wished one. Throws `failed_precondition` for what cannot change in place, and for ports
+ * that others have.
+ */
 export function planApply(view: View, spec: ApplicationSpec, now: number, random: Random): ApplyPlan {
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, meta };
   const { beingRemoved } = planner;
   const { services } = withExternal(view, spec);
+  checkPorts(view, spec.name, services);
   for (const network of spec.networks) applyNetwork(planner, network);
   const simple = [
     ['volume', spec.volumes, view.volumes],

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ApplicationSpec } from '../../src/spec/application.ts';
 import { changeService } from '../../src/spec/change.ts';
+import { specDifferences } from '../../src/spec/difference.ts';
 import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import type { ObjectMeta } from '../../src/spec/object.ts';
 import type { FileSpec, VolumeSpec } from '../../src/spec/resource.ts';
@@ -195,6 +196,7 @@ function applyService(planner: Planner, wished: ServiceSpec): void {
   }
   const object = changeService(stored, spec);
   note(planner, 'service', spec.name, 'update', { kind: 'service', action: 'update', object });
+  planner.changes.at(-1)!.differences = specDifferences(stored.spec, spec);
 }
 
 /** The spec with the restarts that the service has had: they are no wish that a file could take back. */

@@ -14,6 +14,8 @@ async function up(text: string): Promise<{
   ended: Promise<number>;
   notes: string[];
   interrupt: AbortController;
+  /** Runs `shoal up --detach` with another file. */
+  change: (text: string) => Promise<number>;
 }> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-up-'));
   onTestFinished(() => rm(directory, { recursive: true }));
@@ -36,7 +38,12 @@ async function up(text: string): Promise<{
     signal: interrupt.signal,
     client: () => Promise.resolve(manager.client),
   };
-  return { manager, ended: command.run(context, parseArguments(command, [])), notes, interrupt };
+  const change = async (other: string) => {
+    await writeFile(join(directory, 'compose.yaml'), other);
+    const signal = new AbortController().signal;
+    return await command.run({ ...context, signal }, parseArguments(command, ['--detach']));
+  };
+  return { manager, ended: command.run(context, parseArguments(command, [])), notes, interrupt, change };
 }
 
 test('up does not say that an application is up which somebody else has removed meanwhile', async () => {
@@ -88,4 +95,19 @@ test('an interrupt does not end what was asked for, and up says so', async () =>
     /^Interrupted\. shop is being brought up all the same: see `shoal ps -p shop`/,
   );
   expect(manager.database.view.serviceByName('shop_web')).toBeDefined();
+});
+
+test('what changes of a service is told field by field', async () => {
+  const { manager, ended, notes, interrupt, change } = await up(
+    'name: shop\nservices: { web: { image: "nginx:1", environment: { KEY: old } } }',
+  );
+  await until(() => manager.database.view.serviceByName('shop_web'));
+  interrupt.abort(new Error('interrupted'));
+  await expect(ended).rejects.toThrow('interrupted');
+  notes.length = 0;
+  await change('name: shop\nservices: { web: { image: "nginx:2", environment: { KEY: new }, scale: 3 } }');
+  expect(notes.slice(0, 2)).toEqual([
+    'shop: 1 object to update',
+    '  shop_web: deploy.replicas: 1 → 3; image: nginx:1 → nginx:2; environment.KEY changed',
+  ]);
 });

@@ -152,6 +152,8 @@ export interface ApplyResult {
     kind: 'service' | 'network' | 'volume' | 'secret' | 'config';
     name: string;
     action: ChangeAction;
+    /** What changes of a service that is updated, a line each (`spec/difference.ts`). */
+    differences?: string[];
   }[];
   /** Revision at which the wish was stored. */
   revision: number;

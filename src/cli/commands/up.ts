@@ -1,7 +1,7 @@
 import type { ApplicationSpec } from '../../spec/application.ts';
 import { systemClock } from '../../util/clock.ts';
 import { ShoalError } from '../../util/errors.ts';
-import { count, formatDuration } from '../../util/text.ts';
+import { count, formatDuration, printable } from '../../util/text.ts';
 import type { ApplicationStatus, ApplyResult } from '../../wire/api.ts';
 import { readApplication } from '../application.ts';
 import { wholeNumber } from '../arguments.ts';
@@ -98,11 +98,16 @@ export const command: Command = {
     if (parsed.flag('dry-run')) {
       if (json) printJson(context, result, undefined);
       else
-        for (const { kind, name, action } of result.changes)
+        for (const { kind, name, action, differences = [] } of result.changes) {
           context.output.print(`${action.padEnd(6)}  ${kind.padEnd(7)}  ${name}`);
+          for (const line of differences) context.output.print(`    ${printable(line)}`);
+        }
       return exitCodes.done;
     }
     context.output.note(`${application.name}: ${describeChanges(result)}`);
+    for (const { name, differences = [] } of result.changes) {
+      if (differences.length > 0) context.output.note(`  ${name}: ${printable(differences.join('; '))}`);
+    }
     if (parsed.flag('detach')) {
       if (json) printJson(context, result, undefined);
       return exitCodes.done;

@@ -56,43 +56,39 @@ const itemWords: Record<string, (item: never) => string> = {
  * `deploy.replicas: 6 → 3`, `environment.KEY changed`, `ports: - 80:80/tcp + 8080:80/tcp`. None for equal specs.
  */
 export function specDifferences(from: ServiceSpec, to: ServiceSpec): string[] {
-  const lines = [...differencesOf('', from, to)];
+  const lines = differencesOf('', from, to);
   if (lines.length <= differencesMax) return lines;
   return [...lines.slice(0, differencesMax), `and ${lines.length - differencesMax} more`];
 }
 
-function* differencesOf(path: string, from: unknown, to: unknown): Generator<string> {
+function differencesOf(path: string, from: unknown, to: unknown): string[] {
+  if (JSON.stringify(from) === JSON.stringify(to)) return [];
   const words = itemWords[path];
-  if (words !== undefined) return yield* listDifference(path, from, to, words as (item: unknown) => string);
-  if (isMap(from) || isMap(to)) {
-    const [left, right] = [isMap(from) ? from : {}, isMap(to) ? to : {}];
-    for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
-      yield* differencesOf(path === '' ? key : `${path}.${key}`, left[key], right[key]);
-    }
-    return;
-  }
-  const [before, after] = [valueWords(path, from), valueWords(path, to)];
-  if (JSON.stringify(from) === JSON.stringify(to)) return;
-  const name = composeName(path);
-  if (name === undefined) return;
-  if (namesOnly.test(path)) {
-    yield `${name} ${from === undefined ? 'added' : to === undefined ? 'removed' : 'changed'}`;
-  } else if (before.length + after.length > valueCharactersMax) yield `${name} changed`;
-  else yield `${name}: ${before} → ${after}`;
+  if (words !== undefined) return [listDifference(path, from, to, words as (item: unknown) => string)];
+  if (!isMap(from) && !isMap(to)) return valueDifference(path, from, to);
+  const [left, right] = [isMap(from) ? from : {}, isMap(to) ? to : {}];
+  const keys = [...new Set([...Object.keys(left), ...Object.keys(right)])];
+  return keys.flatMap((key) => differencesOf(path === '' ? key : `${path}.${key}`, left[key], right[key]));
 }
 
-function* listDifference(
-  path: string,
-  from: unknown,
-  to: unknown,
-  words: (item: unknown) => string,
-): Generator<string> {
-  if (JSON.stringify(from) === JSON.stringify(to)) return;
-  const [before, after] = [from, to].map((list) => ((list ?? []) as unknown[]).map(words));
-  const gone = before!.filter((item) => !after!.includes(item)).map((item) => `- ${item}`);
-  const come = after!.filter((item) => !before!.includes(item)).map((item) => `+ ${item}`);
+function valueDifference(path: string, from: unknown, to: unknown): string[] {
+  const name = composeName(path);
+  if (name === undefined) return [];
+  if (namesOnly.test(path)) {
+    return [`${name} ${from === undefined ? 'added' : to === undefined ? 'removed' : 'changed'}`];
+  }
+  const [before, after] = [valueWords(path, from), valueWords(path, to)];
+  const isLong = before.length + after.length > valueCharactersMax;
+  return [isLong ? `${name} changed` : `${name}: ${before} → ${after}`];
+}
+
+function listDifference(path: string, from: unknown, to: unknown, words: (item: unknown) => string): string {
+  const items = (list: unknown) => ((list ?? []) as unknown[]).map(words);
+  const [before, after] = [items(from), items(to)];
+  const gone = before.filter((item) => !after.includes(item)).map((item) => `- ${item}`);
+  const come = after.filter((item) => !before.includes(item)).map((item) => `+ ${item}`);
   const name = composeName(path)!;
-  yield gone.length + come.length === 0 ? `${name} changed` : `${name}: ${[...gone, ...come].join(' ')}`;
+  return gone.length + come.length === 0 ? `${name} changed` : `${name}: ${[...gone, ...come].join(' ')}`;
 }
 
 function composeName(path: string): string | undefined {
@@ -129,7 +125,7 @@ function portWords({ published, target, protocol, address }: PublishedPort): str
 }
 
 function mountWords(mount: Mount): string {
-  const source = 'source' in mount && mount.source !== undefined ? `${String(mount.source)}:` : '';
+  const source = 'source' in mount && mount.source !== undefined ? `${mount.source}:` : '';
   return `${source}${mount.target}${'readOnly' in mount && mount.readOnly ? ':ro' : ''}`;
 }
 

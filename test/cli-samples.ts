@@ -1,7 +1,35 @@
 import type { Service } from '../src/spec/service.ts';
 import type { Task, TaskStatus } from '../src/spec/task.ts';
 import type { ApplicationStatus, ServiceStatus, TaskInfo, WatchLine } from '../src/wire/api.ts';
+import type { Client } from '../src/wire/client.ts';
+import type { Context } from '../src/cli/command.ts';
 import { sampleService, sampleTask } from './samples.ts';
+
+/** What a command runs in, and what it prints and notes there, a line each. */
+export function contextOf(
+  client: Client,
+  workingDirectory: string,
+  signal = new AbortController().signal,
+): { context: Context; lines: string[]; notes: string[] } {
+  const lines: string[] = [];
+  const notes: string[] = [];
+  const output = {
+    print: (line: string) => void lines.push(line),
+    write: () => undefined,
+    note: (line: string) => void notes.push(line),
+    line: () => undefined,
+    columns: 0,
+    colour: false,
+  };
+  const context = {
+    output,
+    environment: {},
+    workingDirectory,
+    signal,
+    client: () => Promise.resolve(client),
+  };
+  return { context, lines, notes };
+}
 
 /** A service as the API shows it, for tests of what the command line makes of it. */
 export function shownService(changes: Partial<Service> = {}): Service {

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { startTestManager, until, type TestManager } from '../../manager/testing.ts';
+import { contextOf } from '../../test/cli-samples.ts';
 import { parseArguments } from './arguments.ts';
-import type { Context } from './command.ts';
 import { applicationObjectsMax } from '../spec/defaults.ts';
 import { command } from './commands/up.ts';
 
@@ -22,22 +22,8 @@ async function up(text: string): Promise<{
   await writeFile(join(directory, 'compose.yaml'), text);
   const manager = await startTestManager();
   onTestFinished(() => manager[Symbol.asyncDispose]());
-  const notes: string[] = [];
   const interrupt = new AbortController();
-  const context: Context = {
-    output: {
-      print: () => undefined,
-      write: () => undefined,
-      note: (line) => void notes.push(line),
-      line: () => undefined,
-      columns: 0,
-      colour: false,
-    },
-    environment: {},
-    workingDirectory: directory,
-    signal: interrupt.signal,
-    client: () => Promise.resolve(manager.client),
-  };
+  const { context, notes } = contextOf(manager.client, directory, interrupt.signal);
   const change = async (other: string) => {
     await writeFile(join(directory, 'compose.yaml'), other);
     const signal = new AbortController().signal;

@@ -1,6 +1,7 @@
 import type { Node } from '../../spec/node.ts';
 import type { Service } from '../../spec/service.ts';
 import { isTerminal, isWanted, taskName } from '../../spec/task.ts';
+import { ShoalError } from '../../util/errors.ts';
 import type { TaskInfo } from '../../wire/api.ts';
 import { agesOf } from '../ages.ts';
 import { applicationOptions } from '../options.ts';
@@ -62,6 +63,11 @@ async function listTasks(
     client.request<Service[]>('GET', `/services${query}`),
     client.request<Node[]>('GET', '/nodes'),
   ]);
+  if (application !== undefined && services.length + tasks.length === 0) {
+    throw new ShoalError('not_found', `Cannot find an application called ${JSON.stringify(application)}`, {
+      next: 'See `shoal ls` for the applications there are, or bring it up with `shoal up`.',
+    });
+  }
   const wanted =
     names.length === 0 ? undefined : new Set(pickServices(services, application, names).map(({ id }) => id));
   const serviceById = new Map(services.map((service) => [service.id, service]));

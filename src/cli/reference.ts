@@ -2,7 +2,7 @@ import { fullName } from '../spec/names.ts';
 import type { Service } from '../spec/service.ts';
 import { codeOf, ShoalError } from '../util/errors.ts';
 import { nearest } from '../util/text.ts';
-import { loadModel } from '../compose/load.ts';
+import { loadProjectName } from '../compose/load.ts';
 import { loadOptions } from './application.ts';
 import type { Context, ParsedArguments } from './command.ts';
 
@@ -17,9 +17,7 @@ export async function applicationName(
   const named = parsed.value('project-name') ?? context.environment['COMPOSE_PROJECT_NAME'];
   if (named) return named;
   try {
-    // Only the name is asked for: what the file is warned of matters when it is run or printed.
-    const options = await loadOptions(context, parsed);
-    return (await loadModel({ ...options, reads: 'none' })).canonical.name;
+    return await loadProjectName(await loadOptions(context, parsed));
   } catch (error) {
     if (codeOf(error) === 'not_found' && parsed.values('file').length === 0) return undefined;
     throw error;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf, messageOf } from '../util/errors.ts';
 import { faultsOf, load, memoryFiles, summary } from './fixtures.ts';
-import { loadApplication } from './load.ts';
+import { loadApplication, loadProjectName } from './load.ts';
 
 const web = 'services: { web: { image: nginx } }';
 const imageOf = async (...given: Parameters<typeof load>) =>
@@ -29,6 +29,36 @@ describe('the project name', () => {
       /"A B" is not a project name; it must be/u,
     );
     expect(summary(await faultsOf(web, { projectDirectory: '/' }))[0]).toMatch(/add name: NAME/u);
+  });
+});
+
+describe('the project name alone', () => {
+  const nameOf = (text: string, environment = {}) =>
+    loadProjectName({
+      files: [{ path: 'compose.yaml' }],
+      environment,
+      workingDirectory: '/app',
+      fileSystem: memoryFiles({ '/app/compose.yaml': text }),
+    });
+  const needy = 'services: { web: { image: "x:${TAG:?say which}", env_file: gone.env } }';
+
+  it.each([
+    [needy, {}, 'app'],
+    [`name: shop\n${needy}`, {}, 'shop'],
+    [`name: \${STAGE}-shop\n${needy}`, { STAGE: 'test' }, 'test-shop'],
+    ['services: { web: { imge: x } }', {}, 'app'],
+  ])('of %j with %j needs neither variables nor files: %s', async (text, environment, name) => {
+    expect(await nameOf(text, environment)).toBe(name);
+  });
+
+  it.each([
+    [
+      `name: \${STAGE:?say which}\n${needy}`,
+      /Cannot tell the application: variables of its name have no value/,
+    ],
+    ['services: {', /Cannot read compose\.yaml: one error/],
+  ])('of %j is an error when it cannot be told', async (text, message) => {
+    await expect(nameOf(text)).rejects.toThrow(message);
   });
 });
 

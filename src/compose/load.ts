@@ -29,6 +29,9 @@ import { tellVerdicts } from './verdict.ts';
 import { variablesOf, type Variable } from './variables.ts';
 import { normaliseWritten } from './written.ts';
 
+/** Stands in for a name that cannot be told, which is an error. */
+const unnamed = 'unnamed';
+
 export interface LoadOptions {
   /** In the order in which they override one another. None: `COMPOSE_FILE`, or the default files, are looked for. */
   files: readonly InputFile[];
@@ -181,12 +184,9 @@ async function readFiles(
   how: { refusals?: Diagnostic['severity']; keepVariables?: boolean },
 ): Promise<Project> {
   const diagnostics = new Diagnostics(how.refusals);
-  const fileSystem = cached(options.fileSystem ?? systemFileSystem);
-  const workingDirectory = posix.resolve(options.workingDirectory ?? '.');
-  const given = { ...options, fileSystem, workingDirectory };
-  const { inputs, projectDirectory, environment } = await openProject(given, diagnostics);
-  const sources = await readSources(inputs, fileSystem, workingDirectory, diagnostics);
-  const name = projectName(options, sources, environment, projectDirectory, diagnostics);
+  const opened = await openFiles(options, diagnostics);
+  const { sources, environment, fileSystem, projectDirectory, workingDirectory } = opened;
+  const name = projectName(options, opened, diagnostics) ?? unnamed; // why it has none is told with all that is wrong
   environment.set('COMPOSE_PROJECT_NAME', name);
   const environments: EnvironmentOfFiles = new Map();
   const tree = await readProject(sources, {
@@ -214,6 +214,38 @@ async function readFiles(
   };
 }
 
+/** What the files are, parsed and with nothing made of them. */
+interface OpenedFiles {
+  sources: Source[];
+  environment: Map<string, string>;
+  fileSystem: FileSystem;
+  projectDirectory: string;
+  workingDirectory: string;
+}
+
+async function openFiles(options: LoadOptions, diagnostics: Diagnostics): Promise<OpenedFiles> {
+  const fileSystem = cached(options.fileSystem ?? systemFileSystem);
+  const workingDirectory = posix.resolve(options.workingDirectory ?? '.');
+  const given = { ...options, fileSystem, workingDirectory };
+  const { inputs, projectDirectory, environment } = await openProject(given, diagnostics);
+  const sources = await readSources(inputs, fileSystem, workingDirectory, diagnostics);
+  return { sources, environment, fileSystem, projectDirectory, workingDirectory };
+}
+
+/**
+ * The name of the application that Compose files are about, for what needs no more: neither their variables nor the files that
+ * they name have to be there. Throws `invalid_file` and `not_found` as `loadApplication` does.
+ */
+export async function loadProjectName(options: LoadOptions): Promise<string> {
+  const diagnostics = new Diagnostics();
+  const name = projectName(options, await openFiles(options, diagnostics), diagnostics);
+  if (diagnostics.hasErrors()) throw failure(diagnostics);
+  if (name !== undefined) return name;
+  throw new ShoalError('invalid_file', 'Cannot tell the application: variables of its name have no value', {
+    next: 'Give them values, or name the application with -p NAME.',
+  });
+}
+
 /** The error that carries everything found. */
 function failure(diagnostics: Diagnostics): ShoalError {
   const errors = diagnostics.errors();
@@ -238,14 +270,15 @@ function activeProfiles({ profiles = [] }: LoadOptions, environment: ReadonlyMap
   return (profiles.length > 0 ? [...profiles] : named).filter((profile) => profile !== '');
 }
 
-/** The project's name: as asked, from the environment, from the last file that says it, or from the folder. */
+/**
+ * The project's name: as asked, from the environment, from the last file that says it, or from the folder. Undefined when
+ * variables in it have no value, which is told by whoever reads the rest of the file.
+ */
 function projectName(
   options: LoadOptions,
-  sources: readonly Source[],
-  environment: ReadonlyMap<string, string>,
-  projectDirectory: string,
+  { sources, environment, projectDirectory }: OpenedFiles,
   diagnostics: Diagnostics,
-): string {
+): string | undefined {
   const fromEnvironment = environment.get('COMPOSE_PROJECT_NAME');
   const asked = options.projectName ?? (fromEnvironment === '' ? undefined : fromEnvironment);
   if (asked !== undefined && isProjectName(asked)) return asked;
@@ -253,19 +286,20 @@ function projectName(
     const where = options.projectName === undefined ? ' (from COMPOSE_PROJECT_NAME)' : '';
     const said = `${JSON.stringify(asked)}${where} is not a project name`;
     diagnostics.error(undefined, [], said, `it must be ${projectNameRule}`);
-    return 'unnamed';
+    return unnamed;
   }
   const said = sources.flatMap(({ trees }) =>
     trees.map((tree) => ({ tree, text: textOf(childOf(tree, 'name')) ?? '' })),
   );
   const last = said.findLast(({ text }) => text !== '');
+  if (last === undefined) return folderName(projectDirectory, diagnostics);
   const result = substitute(
-    last?.text ?? '',
+    last.text,
     (name) => environment.get(name),
     () => undefined,
   );
-  if (last === undefined) return folderName(projectDirectory, diagnostics);
-  const name = 'value' in result ? normaliseProjectName(result.value) : 'unnamed';
+  if (!('value' in result)) return undefined;
+  const name = normaliseProjectName(result.value);
   if (name !== '') return name;
   diagnostics.error(
     placeOf(last.tree, ['name']),
@@ -273,7 +307,7 @@ function projectName(
     'the project name is empty',
     `it must be ${projectNameRule}`,
   );
-  return 'unnamed';
+  return unnamed;
 }
 
 function folderName(projectDirectory: string, diagnostics: Diagnostics): string {
@@ -286,7 +320,7 @@ function folderName(projectDirectory: string, diagnostics: Diagnostics): string 
       'add name: NAME at the top of the file',
     );
   }
-  return name === '' ? 'unnamed' : name;
+  return name === '' ? unnamed : name;
 }
 
 function warnOfVersion(tree: TreeNode, plain: RawModel, diagnostics: Diagnostics): void {

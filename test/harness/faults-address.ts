@@ -1,3 +1,4 @@
+import { probeLink } from '../../agent/network/rules.ts';
 import type { Node, NodeConditionType } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { systemClock } from '../../src/util/clock.ts';
@@ -134,7 +135,8 @@ export class AddressFaultRig {
     await until(`the networks to follow the MTU of ${changed.name}`, async () => {
       const listed = await Promise.all(this.cluster.hosts.map((host) => host.run(['ip', '-j', 'link'])));
       const links = listed.flatMap((text) => JSON.parse(text) as { ifname: string; mtu: number }[]);
-      return links.filter(({ ifname }) => /^sh[bxv]/u.test(ifname)).every(({ mtu }) => mtu === 1_250);
+      const ofNetworks = links.filter(({ ifname }) => /^sh[bxv]/u.test(ifname) && ifname !== probeLink);
+      return ofNetworks.every(({ mtu }) => mtu === 1_250);
     });
   }
 

@@ -226,7 +226,8 @@ describe('an exec', () => {
     session.stdin!.write('\n');
     const { stdout, exitCode } = await finish(session);
     expect(exitCode).toBe(0);
-    expect(stdout).toMatch(/^(?:17 91|20 40)\r\n/);
+    // a terminal gives back what is typed, here before or after the first answer
+    expect(stdout).toMatch(/^(?:\r\n)?(?:17 91|20 40)\r\n/);
     expect(stdout).toMatch(/20 40\r\n$/);
   });
 

@@ -148,14 +148,18 @@ ${bystander()}`,
   await down('greedy');
 });
 
-test('a port that another application has fails the service, with whose it is', async () => {
-  const holder = `services:\n  web:\n    image: ${image}\n    command: [sleep, "86400"]\n    stop_signal: SIGKILL\n    ports: ["8099:80"]\n`;
-  expect(await up('holder', holder)).toMatchObject({ exitCode: 0 });
-  const { exitCode, stderr } = await up('wanting', `${holder}${bystander()}`);
+test('a port that another application has is refused, and what runs keeps its own', async () => {
+  const text = (port: number) =>
+    `services:\n  web:\n    image: ${image}\n    command: [sleep, "86400"]\n    stop_signal: SIGKILL\n    ports: ["${port}:80"]\n`;
+  expect(await up('holder', text(8099))).toMatchObject({ exitCode: 0 });
+  expect(await up('wanting', text(8097))).toMatchObject({ exitCode: 0 });
+  const { exitCode, stderr } = await up('wanting', `${text(8099)}${bystander()}`);
   expect(exitCode).toBe(1);
-  expect(stderr).toMatch(/8099/);
-  expect(stderr).toContain('holder_web');
-  await expectBystanderRuns('wanting');
+  expect(stderr).toContain('Cannot publish port 8099/tcp of service wanting_web: service holder_web');
+  const { stdout } = await cluster.shoal(['ps', '-p', 'wanting', '--json']);
+  expect(JSON.parse(stdout)).toMatchObject([
+    { service: 'wanting_web', state: 'running', message: '*:8097->80/tcp' },
+  ]);
   await down('wanting');
   await down('holder');
 });

@@ -43,7 +43,7 @@ function longFunctions({ path, lines }: Source): string[] {
     const opens =
       /^(\s*)(export )?(default )?(async )?function\b/.exec(line) ??
       /^(\s+)(static |override |private )?(async )?[*#]?[\w[\].#]+\([^;]*\{$/.exec(line) ??
-      /^(\s*)(export )?const \w+ = (async )?(\([^;]*\)|\w+)(: [^=]+)? =>/.exec(line);
+      /^(\s*)(export )?const \w+ = (async )?(\([^;]*\)|\w+)(: [^=]+)? =>.*\{$/.exec(line);
     if (!opens || /^\s*(if|for|while|switch|return|test|describe|await|expect)\b/.test(line)) return [];
     const close = lines.findIndex((each, at) => at > index && each.startsWith(`${opens[1]}}`));
     const length = close === -1 ? 0 : close - index + 1;

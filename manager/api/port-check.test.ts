@@ -53,7 +53,7 @@ function cluster(...applications: ApplicationSpec[]) {
   return { view, plan };
 }
 
-test.each<[string, Partial<ServiceSpec>, Partial<ServiceSpec>]>([
+const meeting: [string, Partial<ServiceSpec>, Partial<ServiceSpec>][] = [
   ['a port of all hosts', { ports: [port(8080)] }, { ports: [port(8080)] }],
   [
     'one of all addresses and one of one',
@@ -62,7 +62,9 @@ test.each<[string, Partial<ServiceSpec>, Partial<ServiceSpec>]>([
   ],
   ['one of all hosts and one of those of its replicas', onHosts(8080), { ports: [port(8080)] }],
   ['one of the hosts of its replicas and one of all', { ports: [port(8080)] }, onHosts(8080)],
-])('a port that another application has is refused: %s', (_, first, second) => {
+];
+
+test.each(meeting)('a port that another application has is refused: %s', (_, first, second) => {
   const { view, plan } = cluster(application('shop', first));
   expect(() => plan(application('other', {}, second))).toThrow(
     /^Cannot publish port \S+ of service other_s1: service shop_s0 of application shop publishes it$/,
@@ -70,7 +72,7 @@ test.each<[string, Partial<ServiceSpec>, Partial<ServiceSpec>]>([
   expect(view.services.size).toBe(1);
 });
 
-test.each<[string, Partial<ServiceSpec>, Partial<ServiceSpec>]>([
+const apart: [string, Partial<ServiceSpec>, Partial<ServiceSpec>][] = [
   [
     'other addresses',
     { ports: [port(80, { address: '10.0.0.1' })] },
@@ -80,7 +82,9 @@ test.each<[string, Partial<ServiceSpec>, Partial<ServiceSpec>]>([
   ['any port', { ports: [port(undefined)] }, { ports: [port(undefined)] }],
   ['ranges', { ports: [port({ first: 8000, last: 8010 })] }, { ports: [port({ first: 8000, last: 8010 })] }],
   ['hosts of their replicas', onHosts(8080), onHosts(8080)],
-])('what does not meet is taken: %s', (_, first, second) => {
+];
+
+test.each(apart)('what does not meet is taken: %s', (_, first, second) => {
   const { plan } = cluster(application('shop', first));
   expect(services(plan(application('other', second)))).toEqual(['create other_s0']);
 });

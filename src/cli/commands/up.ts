@@ -40,6 +40,20 @@ function checkAllThere({ name, services }: ApplicationSpec, status: ApplicationS
   );
 }
 
+function printPlan({ output }: Context, { changes }: ApplyResult): void {
+  for (const { kind, name, action, differences = [] } of changes) {
+    output.print(`${action.padEnd(6)}  ${kind.padEnd(7)}  ${name}`);
+    for (const line of differences) output.print(`    ${printable(line)}`);
+  }
+}
+
+function noteChanges({ output }: Context, result: ApplyResult): void {
+  output.note(`${result.application}: ${describeChanges(result)}`);
+  for (const { name, differences = [] } of result.changes) {
+    if (differences.length > 0) output.note(`  ${name}: ${printable(differences.join('; '))}`);
+  }
+}
+
 /** What an interrupt does not end. */
 function goesOn(name: string): string {
   return `Interrupted. ${name} is being brought up all the same: see \`shoal ps -p ${name}\`, or end it with \`shoal down -p ${name}\`.`;
@@ -97,17 +111,10 @@ export const command: Command = {
     const json = parsed.flag('json');
     if (parsed.flag('dry-run')) {
       if (json) printJson(context, result, undefined);
-      else
-        for (const { kind, name, action, differences = [] } of result.changes) {
-          context.output.print(`${action.padEnd(6)}  ${kind.padEnd(7)}  ${name}`);
-          for (const line of differences) context.output.print(`    ${printable(line)}`);
-        }
+      else printPlan(context, result);
       return exitCodes.done;
     }
-    context.output.note(`${application.name}: ${describeChanges(result)}`);
-    for (const { name, differences = [] } of result.changes) {
-      if (differences.length > 0) context.output.note(`  ${name}: ${printable(differences.join('; '))}`);
-    }
+    noteChanges(context, result);
     if (parsed.flag('detach')) {
       if (json) printJson(context, result, undefined);
       return exitCodes.done;

@@ -75,6 +75,15 @@ test('passes everything else to the manager, and streams as they come', async ()
   }
 });
 
+test('passes each request on by a connection of its own: a kept one may just be closing', async () => {
+  let connections = 0;
+  manager.on('connection', () => connections++);
+  for (const method of ['GET', 'PUT', 'GET', 'PUT'] as const) {
+    await client.request(method, '/applications/x', method === 'PUT' ? {} : undefined);
+  }
+  expect(connections).toBe(4);
+});
+
 test('passes WebSockets on, both ways', async () => {
   const sockets = new WebSocketServer({ server: manager });
   sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));

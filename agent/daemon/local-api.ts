@@ -116,9 +116,11 @@ function passOn(control: LocalControl, request: http.IncomingMessage, response: 
   } catch (error) {
     return sendError(response, error);
   }
-  const { method, url: path, headers } = request;
-  const onward = http.request({ socketPath, method, path, headers }, (answered) => {
-    response.writeHead(answered.statusCode ?? 502, answered.statusMessage, answered.headers);
+  const { method, url: path } = request;
+  const headers = endToEnd(request.headers);
+  // A connection of its own: one that was kept may just be closing, and a change must not be sent twice.
+  const onward = http.request({ socketPath, method, path, headers, agent: false }, (answered) => {
+    response.writeHead(answered.statusCode ?? 502, answered.statusMessage, endToEnd(answered.headers));
     response.flushHeaders();
     answered.pipe(response);
     answered.on('error', () => response.destroy());
@@ -128,6 +130,11 @@ function passOn(control: LocalControl, request: http.IncomingMessage, response: 
   );
   response.on('close', () => onward.destroy());
   request.pipe(onward);
+}
+
+/** Headers that are about more than one connection (RFC 9110, section 7.6.1). */
+function endToEnd({ connection: _, 'keep-alive': __, ...rest }: http.IncomingHttpHeaders): typeof rest {
+  return rest;
 }
 
 /** An upgrade is passed on byte by byte: its head as it came, and then both directions. */

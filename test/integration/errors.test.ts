@@ -153,9 +153,12 @@ test('a port that another application has is refused, and what runs keeps its ow
     `services:\n  web:\n    image: ${image}\n    command: [sleep, "86400"]\n    stop_signal: SIGKILL\n    ports: ["${port}:80"]\n`;
   expect(await up('holder', text(8099))).toMatchObject({ exitCode: 0 });
   expect(await up('wanting', text(8097))).toMatchObject({ exitCode: 0 });
-  const { exitCode, stderr } = await up('wanting', `${text(8099)}${bystander()}`);
-  expect(exitCode).toBe(1);
-  expect(stderr).toContain('Cannot publish port 8099/tcp of service wanting_web: service holder_web');
+  expect(await up('wanting', `${text(8099)}${bystander()}`)).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringContaining(
+      'Cannot publish port 8099/tcp of service wanting_web: service holder_web',
+    ) as string,
+  });
   const { stdout } = await cluster.shoal(['ps', '-p', 'wanting', '--json']);
   expect(JSON.parse(stdout)).toMatchObject([
     { service: 'wanting_web', state: 'running', message: '*:8097->80/tcp' },

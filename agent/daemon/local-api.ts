@@ -133,7 +133,8 @@ function passOn(control: LocalControl, request: http.IncomingMessage, response: 
 }
 
 /** Headers that are about more than one connection (RFC 9110, section 7.6.1). */
-function endToEnd({ connection: _, 'keep-alive': __, ...rest }: http.IncomingHttpHeaders): typeof rest {
+function endToEnd(headers: http.IncomingHttpHeaders): http.IncomingHttpHeaders {
+  const { connection: _, 'keep-alive': __, ...rest } = headers;
   return rest;
 }
 

@@ -5,18 +5,20 @@ import type { Client } from '../src/wire/client.ts';
 import type { Context } from '../src/cli/command.ts';
 import { sampleService, sampleTask } from './samples.ts';
 
-/** What a command runs in, and what it prints and notes there, a line each. */
+/** What a command runs in, and what it prints and notes there, a line each; `said`: both in their order. */
 export function contextOf(
   client: Client,
   workingDirectory: string,
   signal = new AbortController().signal,
-): { context: Context; lines: string[]; notes: string[] } {
+): { context: Context; lines: string[]; notes: string[]; said: string[] } {
   const lines: string[] = [];
   const notes: string[] = [];
+  const said: string[] = [];
+  const into = (list: string[]) => (line: string) => void (list.push(line), said.push(line));
   const output = {
-    print: (line: string) => void lines.push(line),
+    print: into(lines),
     write: () => undefined,
-    note: (line: string) => void notes.push(line),
+    note: into(notes),
     line: () => undefined,
     columns: 0,
     colour: false,
@@ -28,7 +30,7 @@ export function contextOf(
     signal,
     client: () => Promise.resolve(client),
   };
-  return { context, lines, notes };
+  return { context, lines, notes, said };
 }
 
 /** A service as the API shows it, for tests of what the command line makes of it. */

@@ -4,7 +4,7 @@ import type { Clock } from '../../src/util/clock.ts';
 import { tryCommand } from '../../src/util/command.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { sendSignal } from './kernel-processes.ts';
-import { listenerOf } from './shim-sockets.ts';
+import { ifGone, listenerOf } from './shim-sockets.ts';
 
 /** containerd clears a creation that was cut short by itself, one step in 5 s at most (`io.containerd.timeout.shim.cleanup`). */
 const patienceMs = 12_000;
@@ -41,7 +41,7 @@ export class Bundles {
     const bundle = join(directory, id);
     const limit = clock.monotonic() + patienceMs;
     for (;;) {
-      const found = await stat(bundle).catch(ifMissing);
+      const found = await stat(bundle).catch(ifGone);
       if (!found) return;
       if (found.mtimeMs < lostAt() || clock.monotonic() > limit) break;
       await clock.sleep(pollMs);
@@ -49,7 +49,7 @@ export class Bundles {
     log.info('removing what a killed containerd has left of a container', { container: id });
     await this.#endShim(id);
     await tryCommand('umount', ['--lazy', join(bundle, 'rootfs')]); // nearly always nothing is mounted, and it says so
-    const work = await readlink(join(bundle, 'work')).catch(ifMissing);
+    const work = await readlink(join(bundle, 'work')).catch(ifGone);
     if (work !== undefined) await rm(work, { recursive: true, force: true });
     await rm(bundle, { recursive: true, force: true });
   }
@@ -62,26 +62,23 @@ export class Bundles {
 
   /** The container's first process, as the runtime wrote it down; it may have ended since. */
   async initPid(id: string): Promise<number | undefined> {
-    const text = await readFile(join(this.#options.directory, id, 'init.pid'), 'utf8').catch(ifMissing);
+    const text = await readFile(join(this.#options.directory, id, 'init.pid'), 'utf8').catch(ifGone);
     const pid = Number(text);
     return pid > 0 ? pid : undefined;
   }
 
-  /** Paths of the sockets of all shims that a bundle names. */
-  async shimSockets(): Promise<Set<string>> {
-    const ids = (await readdir(this.#options.directory).catch(ifMissing)) ?? [];
-    const addresses = await Promise.all(ids.map((id) => this.#address(id)));
+  /** Paths of the sockets of all shims that a bundle names, other than this one. */
+  async shimSockets(except?: string): Promise<Set<string>> {
+    const ids = (await readdir(this.#options.directory).catch(ifGone)) ?? [];
+    const addresses = await Promise.all(ids.filter((id) => id !== except).map((id) => this.#address(id)));
     return new Set(addresses.filter((address) => address !== undefined));
   }
 
   /** Ends the shim that was started for the bundle, unless it serves other bundles. */
   async #endShim(id: string): Promise<void> {
-    const { directory, log } = this.#options;
+    const { log } = this.#options;
     const address = await this.#address(id);
-    if (address === undefined) return;
-    const others = (await readdir(directory)).filter((name) => name !== id);
-    const addresses = await Promise.all(others.map((name) => this.#address(name)));
-    if (addresses.includes(address)) return;
+    if (address === undefined || (await this.shimSockets(id)).has(address)) return;
     const pid = await listenerOf(address);
     if (pid === undefined) return;
     log.info('ending a shim that serves no container', { container: id, pid });
@@ -90,12 +87,7 @@ export class Bundles {
   }
 
   async #address(id: string): Promise<string | undefined> {
-    const text = await readFile(join(this.#options.directory, id, 'address'), 'utf8').catch(ifMissing);
+    const text = await readFile(join(this.#options.directory, id, 'address'), 'utf8').catch(ifGone);
     return text?.trim().replace(socketScheme, '');
   }
-}
-
-function ifMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined;
-  throw error;
 }

@@ -48,6 +48,11 @@ export function endOf(pid: number): { exitCode?: number } | undefined {
   return { exitCode: signal === 0 ? (stat.waitStatus >> 8) & 0xff : 128 + signal };
 }
 
+/** The words of its command line; none of one that has ended. */
+export function commandOf(pid: number): string[] {
+  return (textOf(`/proc/${pid}/cmdline`) ?? '').split('\0');
+}
+
 /** Processes that have this one as their parent. */
 export function childrenOf(parent: number): number[] {
   const pids = readdirSync('/proc').map(Number);

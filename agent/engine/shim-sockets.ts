@@ -29,7 +29,8 @@ export async function listenerOf(path: string): Promise<number | undefined> {
   return undefined;
 }
 
-function ifGone(error: NodeJS.ErrnoException): undefined {
+/** For what may end or be removed while it is looked at. */
+export function ifGone(error: NodeJS.ErrnoException): undefined {
   if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined;
   throw error;
 }

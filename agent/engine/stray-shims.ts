@@ -1,8 +1,8 @@
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Bundles } from './bundles.ts';
-import { childrenOf, sendSignal } from './kernel-processes.ts';
+import { childrenOf, commandOf, sendSignal } from './kernel-processes.ts';
 import { listenerOf, shimSockets } from './shim-sockets.ts';
 
 const signalKill = 9;
@@ -48,8 +48,8 @@ export class StrayShims {
   async #end(path: string): Promise<void> {
     const { address, namespace, log } = this.#options;
     const pid = await listenerOf(path);
-    const words = pid === undefined ? undefined : await commandOf(pid);
-    if (pid === undefined || words === undefined) return;
+    if (pid === undefined) return;
+    const words = commandOf(pid);
     if (valueOf(words, '-address') !== address || valueOf(words, '-namespace') !== namespace) {
       this.#since.set(path, undefined);
       return;
@@ -58,16 +58,6 @@ export class StrayShims {
     log.info('ending a shim that serves no container', { pid, container: valueOf(words, '-id') });
     sendSignal(pid, signalKill);
     await rm(path, { force: true });
-  }
-}
-
-async function commandOf(pid: number): Promise<string[] | undefined> {
-  try {
-    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
-    throw error;
   }
 }
 

@@ -8,7 +8,7 @@ import { cursorName, nextFree, type Cursors, type Range } from './range.ts';
 const keyOf = ({ published, protocol }: OpenPort) => `${published}/${protocol}`;
 
 /** The port asked for with this number. */
-function opened({ protocol, address }: PublishedPort, published: number): OpenPort {
+export function opened({ protocol, address }: PublishedPort, published: number): OpenPort {
   return { published, protocol, ...(address === undefined ? {} : { address }) };
 }
 

@@ -96,8 +96,9 @@ function note(
   name: string,
   action: ChangeAction,
   change?: Change,
+  differences?: string[],
 ): void {
-  planner.changes.push({ kind, name, action });
+  planner.changes.push({ kind, name, action, ...(differences && { differences }) });
   if (change !== undefined) planner.group.push(change);
 }
 
@@ -195,8 +196,8 @@ function applyService(planner: Planner, wished: ServiceSpec): void {
     return note(planner, 'service', spec.name, 'keep', settled ? change : undefined);
   }
   const object = changeService(stored, spec);
-  note(planner, 'service', spec.name, 'update', { kind: 'service', action: 'update', object });
-  planner.changes.at(-1)!.differences = specDifferences(stored.spec, spec);
+  const change: Change = { kind: 'service', action: 'update', object };
+  note(planner, 'service', spec.name, 'update', change, specDifferences(stored.spec, spec));
 }
 
 /** The spec with the restarts that the service has had: they are no wish that a file could take back. */

@@ -1,7 +1,7 @@
 import { portName, portsClash, type OpenPort } from '../../src/spec/port.ts';
 import type { PublishedPort, Service, ServiceSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { keptPorts } from '../allocator/ports.ts';
+import { keptPorts, opened } from '../allocator/ports.ts';
 import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 
@@ -65,16 +65,9 @@ function portsOf(service: Service): Holder[] {
 
 function fixedPorts({ name, application, ports, task }: ServiceSpec): Holder[] {
   const holders = (list: readonly PublishedPort[], isHost: boolean) =>
-    list.flatMap(({ published, protocol, address }) =>
-      typeof published === 'number'
-        ? [
-            {
-              open: { published, protocol, ...(address === undefined ? {} : { address }) },
-              service: name,
-              application,
-              isHost,
-            },
-          ]
+    list.flatMap((port) =>
+      typeof port.published === 'number'
+        ? [{ open: opened(port, port.published), service: name, application, isHost }]
         : [],
     );
   return [...holders(ports, false), ...holders(task.hostPorts, true)];

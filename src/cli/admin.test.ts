@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startTestManager } from '../../manager/testing.ts';
+import { contextOf } from '../../test/cli-samples.ts';
 import { connect, type Client } from '../wire/client.ts';
 import { parseArguments } from './arguments.ts';
 import { create, ls, parseLife } from './commands/admin.ts';
@@ -18,25 +19,9 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 async function run(command: Command, client: Client, words: string[]): Promise<string> {
-  let said = '';
-  const note = (text: string) => void (said += `${text}\n`);
-  const output = {
-    print: note,
-    note,
-    write: () => undefined,
-    line: () => undefined,
-    columns: 0,
-    colour: false,
-  };
-  const context = {
-    output,
-    environment: {},
-    workingDirectory: folder,
-    signal: new AbortController().signal,
-    client: () => Promise.resolve(client),
-  };
+  const { context, said } = contextOf(client, folder);
   await command.run(context, parseArguments(command, words));
-  return said;
+  return said.map((line) => `${line}\n`).join('');
 }
 
 test('the context that is created drives the cluster over mutual TLS in its role', async () => {

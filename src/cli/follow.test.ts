@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { shownApplication, shownStatus, shownTask, watchLineOf } from '../../test/cli-samples.ts';
+import { contextOf, shownApplication, shownStatus, shownTask, watchLineOf } from '../../test/cli-samples.ts';
 import { systemClock } from '../util/clock.ts';
 import type { ApplicationStatus } from '../wire/api.ts';
 import type { Client } from '../wire/client.ts';
@@ -8,7 +8,7 @@ import { assess, settleMs } from './convergence.ts';
 import { follow } from './follow.ts';
 
 /** A context whose manager answers every watch with this status. */
-function contextOf(status: ApplicationStatus): Context {
+function watching(status: ApplicationStatus): Context {
   const client = {
     host: 'unix:///test',
     stream: async function* (_path: string, signal: AbortSignal) {
@@ -16,20 +16,7 @@ function contextOf(status: ApplicationStatus): Context {
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     },
   } as unknown as Client;
-  return {
-    output: {
-      print: () => undefined,
-      write: () => undefined,
-      note: () => undefined,
-      line: () => undefined,
-      columns: 0,
-      colour: false,
-    },
-    environment: {},
-    workingDirectory: '/',
-    signal: new AbortController().signal,
-    client: () => Promise.resolve(client),
-  };
+  return contextOf(client, '/').context;
 }
 
 test('what is not reached in time is named, with what it waits for', async () => {
@@ -37,7 +24,7 @@ test('what is not reached in time is named, with what it waits for', async () =>
   const tasks = [shownTask(1), shownTask(2, { state: 'pending', message })];
   const status = shownApplication([shownStatus({ running: 1, converged: false, tasks })]);
   const options = { application: 'shop', fromRevision: 0, timeoutMs: 200, quiet: true, until: () => false };
-  await expect(follow(contextOf(status), options)).rejects.toMatchObject({
+  await expect(follow(watching(status), options)).rejects.toMatchObject({
     code: 'deadline_exceeded',
     message: `shop did not converge within 0.2 s:\n  shop_web: 1/2 running; ${message}`,
   });
@@ -54,7 +41,7 @@ test.each([hourMs, -hourMs])(
     const status = { ...shownApplication([shownStatus({ tasks })]), now };
     const followed = systemClock.monotonic();
     const options = { application: 'shop', fromRevision: 0, timeoutMs: 5_000, quiet: true };
-    await follow(contextOf(status), { ...options, until: (latest, time) => assess(latest, time).done });
+    await follow(watching(status), { ...options, until: (latest, time) => assess(latest, time).done });
     expect(systemClock.monotonic() - followed).toBeGreaterThan(200 - 20);
   },
 );

@@ -8,6 +8,8 @@ import { sampleNode } from '../samples.ts';
 /** A thread with one session for each node: it greets, beats, and confirms what it is sent; it runs nothing. */
 const { port, nodes } = workerData as { port: number; nodes: { id: string; address: string }[] };
 
+let isQuiet = false;
+parentPort?.on('message', () => (isQuiet = true));
 for (const node of nodes) open(node);
 
 function open({ id, address }: { id: string; address: string }): void {
@@ -26,6 +28,7 @@ function open({ id, address }: { id: string; address: string }): void {
   socket.on('message', (data: Buffer) => {
     const sequence = /^\{"type":"assignments".*?"sequence":(\d+)/.exec(data.subarray(0, 200).toString())?.[1];
     if (sequence !== undefined) send({ type: 'applied', sequence: Number(sequence) });
+    if (isQuiet) return;
     const received = { nodeId: id, bytes: data.length };
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port to another thread has no origin
     parentPort?.postMessage(received);

@@ -39,6 +39,8 @@ export interface ControlResult {
     nodes: number;
     /** What the manager's thread computes because one task has changed, by the loop that looks at it. */
     busyMs: Record<LoopName, number>;
+    /** What it computes each second while nothing changes, above all for the heartbeats of all nodes. */
+    restMs: Record<LoopName, number>;
     /** From a node's last heartbeat until it is called down, while tasks change all the time; undefined: not found. */
     findMs: number | undefined;
     /** A watch of one application of as many replicas. */
@@ -62,28 +64,32 @@ export async function measureControl(rounds: number, sizes = allSizes): Promise<
     const store = createMemoryStore();
     const database = await openDatabase(store, systemClock);
     const nodeIds = await loadCluster(database, tasks, nodes);
-    const idle = await busyPerChange(database, rounds);
+    const changing = () => changeOneTask(database);
+    const idle = await busyPerRound(rounds, changing);
     const busyMs = { orchestrator: 0, allocator: 0, scheduler: 0, dispatcher: 0 };
+    const restMs = { ...busyMs };
     for (const name of loopNames) {
       await using running = await startLoops(database, [name], nodeIds);
       void running;
-      busyMs[name] = Math.max(0, (await busyPerChange(database, rounds)) - idle);
+      const rest = await busyPerRound(rounds, () => undefined);
+      restMs[name] = (rest * 1000) / settleMs;
+      busyMs[name] = Math.max(0, (await busyPerRound(rounds, changing)) - idle - rest);
     }
     const findMs = await timeToFind(database, nodeIds);
     const watch = measureWatch(tasks, rounds);
-    result.sizes.push({ tasks, nodes, busyMs, findMs, watch });
+    result.sizes.push({ tasks, nodes, busyMs, restMs, findMs, watch });
     await database.close();
     await store.close();
   }
   return result;
 }
 
-/** The mean of the time that the manager's thread computes for one task that begins to run: the kernel counts it coarsely. */
-async function busyPerChange(database: Database, rounds: number): Promise<number> {
+/** The mean of the time that the manager's thread computes for what is done each `settleMs`: the kernel counts it coarsely. */
+async function busyPerRound(rounds: number, act: () => Promise<void> | undefined): Promise<number> {
   await systemClock.sleep(settleMs);
   const before = process.threadCpuUsage();
   for (let round = 0; round < rounds; round++) {
-    await changeOneTask(database);
+    await act();
     await systemClock.sleep(settleMs);
   }
   const { user, system } = process.threadCpuUsage(before);
@@ -142,6 +148,7 @@ async function startAgents(database: Database, dispatcher: Dispatcher, nodeIds: 
   });
   while (heard.size < nodeIds.length) await systemClock.sleep(settleMs);
   for (let before = -1; bytes !== before; await systemClock.sleep(settleMs)) before = bytes;
+  worker.postMessage('quiet'); // what it tells from here on would count as the manager's work
   return {
     /** As when the node's cable is pulled: nothing of it is read any more. */
     fallSilent: (nodeId: string) => sockets.get(nodeId)?.pause(),
@@ -182,14 +189,15 @@ function cost({ bytes, makeMs, readMs }: PictureCost): string[] {
 export function controlTable({ sizes }: ControlResult): string {
   const show = (value: number | undefined) => (value === undefined ? '—' : value.toFixed(1));
   return [
-    'Milliseconds of the manager’s processor because one task has changed, by loop; and until a silent node is down while',
-    `${changesPerSecond} tasks change a second (— : not within ${findMsMax / 1000} s).`,
+    'Milliseconds of the manager’s processor because one task has changed, by loop; each second for the heartbeats of all nodes;',
+    `and until a silent node is down while ${changesPerSecond} tasks change a second (— : not within ${findMsMax / 1000} s).`,
     '',
     renderTable([
-      ['tasks × nodes', ...loopNames, 'node down after'],
-      ...sizes.map(({ tasks, nodes, busyMs, findMs }) => [
+      ['tasks × nodes', ...loopNames, 'heartbeats', 'node down after'],
+      ...sizes.map(({ tasks, nodes, busyMs, restMs, findMs }) => [
         `${tasks} × ${nodes}`,
         ...loopNames.map((name) => show(busyMs[name])),
+        show(restMs.dispatcher),
         show(findMs),
       ]),
     ]),

@@ -329,7 +329,7 @@ test.each([...ofService, ...ofNode])(
 test('what a file with a bit of everything comes to is sound at every step', () => {
   const path = new URL('../src/compose/golden/rich.specs.json', import.meta.url);
   const spec = JSON.parse(readFileSync(path, 'utf8')) as ApplicationSpec;
-  const view = viewOf({ nodes: [sampleNode('n1'), sampleNode('n2')] });
+  const view = viewOf({ nodes: [sampleNode('n1', { labels: { disk: 'ssd' } }), sampleNode('n2')] });
   applyPlan(view, [planApply(view, spec, 0, seededRandom(2)).group]);
   expect(words(settle(view))).toEqual([]);
   expect(view.tasks.size).toBeGreaterThan(0);

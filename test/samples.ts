@@ -1,4 +1,5 @@
 import type { Administrator } from '../src/spec/administrator.ts';
+import type { ApplicationSpec } from '../src/spec/application.ts';
 import type { Cluster } from '../src/spec/cluster.ts';
 import {
   defaultAddressPool,
@@ -143,5 +144,23 @@ export function sampleNetwork(id: string, subnet?: string, changes: Partial<Netw
     bridgeAddresses: {},
     removing: false,
     ...changes,
+  };
+}
+
+/** Services `NAME_s0`, `NAME_s1`, … on one network, `NAME_net`. */
+export function sampleApplication(name: string, ...services: Partial<ServiceSpec>[]): ApplicationSpec {
+  return {
+    name,
+    services: services.map((changes, index) => ({
+      ...sampleService(`s${index}`).spec,
+      application: name,
+      name: `${name}_s${index}`,
+      task: sampleTemplate({ networks: [{ name: `${name}_net`, aliases: [] }] }),
+      ...changes,
+    })),
+    networks: [{ name: `${name}_net`, application: name, labels: {}, internal: false }],
+    volumes: [],
+    secrets: [],
+    configs: [],
   };
 }

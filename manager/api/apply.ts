@@ -12,6 +12,7 @@ import type { ApplyResult, ChangeAction } from '../../src/wire/api.ts';
 import { Faults } from '../store/isolate.ts';
 import type { Change, View } from '../store/objects.ts';
 import { withExternal } from './external.ts';
+import { checkForesight } from './foresight.ts';
 import { checkPorts } from './port-check.ts';
 import { usersByName } from './users.ts';
 
@@ -30,8 +31,8 @@ interface Planner extends ApplyPlan {
 }
 
 /**
- * What makes the stored application the wished one. Throws `failed_precondition` for what cannot change in place, and for ports
- * that others have.
+ * What makes the stored application the wished one. Throws `failed_precondition` for what cannot change in place, for ports
+ * that others have, and for what could never be allocated or placed.
  */
 export function planApply(view: View, spec: ApplicationSpec, now: number, random: Random): ApplyPlan {
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
@@ -68,6 +69,7 @@ export function planApply(view: View, spec: ApplicationSpec, now: number, random
   for (const service of services) applyService(planner, service);
   removeOthers(planner, spec);
   const { changes, group } = planner;
+  if (beingRemoved.length === 0) checkForesight(view, spec.name, group);
   return { changes, group, beingRemoved };
 }
 

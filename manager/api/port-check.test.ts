@@ -4,7 +4,7 @@ import type { PublishedPort, ServiceSpec } from '../../src/spec/service.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { seededRandom } from '../../src/util/random.ts';
-import { sampleService, sampleTemplate } from '../../test/samples.ts';
+import { sampleApplication, sampleTemplate } from '../../test/samples.ts';
 import { createAllocator } from '../allocator/allocator.ts';
 import { applyPlan, viewOf } from '../store/view.ts';
 import { startTestManager, until } from '../testing.ts';
@@ -20,23 +20,6 @@ const port = (
   mode: 'ingress',
   ...more,
 });
-
-function application(name: string, ...services: Partial<ServiceSpec>[]): ApplicationSpec {
-  return {
-    name,
-    services: services.map((changes, index) => ({
-      ...sampleService(`s${index}`).spec,
-      application: name,
-      name: `${name}_s${index}`,
-      task: sampleTemplate({ networks: [{ name: `${name}_net`, aliases: [] }] }),
-      ...changes,
-    })),
-    networks: [{ name: `${name}_net`, application: name, labels: {}, internal: false }],
-    volumes: [],
-    secrets: [],
-    configs: [],
-  };
-}
 
 const services = ({ changes }: ApplyPlan) =>
   changes.filter(({ kind }) => kind === 'service').map(({ name, action }) => `${action} ${name}`);
@@ -65,8 +48,8 @@ const meeting: [string, Partial<ServiceSpec>, Partial<ServiceSpec>][] = [
 ];
 
 test.each(meeting)('a port that another application has is refused: %s', (_, first, second) => {
-  const { view, plan } = cluster(application('shop', first));
-  expect(() => plan(application('other', {}, second))).toThrow(
+  const { view, plan } = cluster(sampleApplication('shop', first));
+  expect(() => plan(sampleApplication('other', {}, second))).toThrow(
     /^Cannot publish port \S+ of service other_s1: service shop_s0 of application shop publishes it$/,
   );
   expect(view.services.size).toBe(1);
@@ -85,22 +68,27 @@ const apart: [string, Partial<ServiceSpec>, Partial<ServiceSpec>][] = [
 ];
 
 test.each(apart)('what does not meet is taken: %s', (_, first, second) => {
-  const { plan } = cluster(application('shop', first));
-  expect(services(plan(application('other', second)))).toEqual(['create other_s0']);
+  const { plan } = cluster(sampleApplication('shop', first));
+  expect(services(plan(sampleApplication('other', second)))).toEqual(['create other_s0']);
 });
 
 test('two services of one application cannot have one port, but one may hand it to the other', () => {
   const published = { ports: [port(8080)] };
-  const { plan } = cluster(application('shop', published, {}));
-  expect(() => plan(application('shop', published, published))).toThrow(/service shop_s1 publishes it$/);
-  expect(services(plan(application('shop', {}, published)))).toEqual(['update shop_s0', 'update shop_s1']);
+  const { plan } = cluster(sampleApplication('shop', published, {}));
+  expect(() => plan(sampleApplication('shop', published, published))).toThrow(
+    /service shop_s1 publishes it$/,
+  );
+  expect(services(plan(sampleApplication('shop', {}, published)))).toEqual([
+    'update shop_s0',
+    'update shop_s1',
+  ]);
 });
 
 test('a port of an application that is being removed is waited for', () => {
   const published = { ports: [port(8080)] };
-  const { view, plan } = cluster(application('shop', published));
+  const { view, plan } = cluster(sampleApplication('shop', published));
   applyPlan(view, [planRemove(view, 'shop').group]);
-  expect(services(plan(application('other', published)))).toEqual(['create other_s0']);
+  expect(services(plan(sampleApplication('other', published)))).toEqual(['create other_s0']);
 });
 
 test('an application that runs keeps its ports when it asks for one that another has, and nothing of it changes', async () => {
@@ -110,12 +98,15 @@ test('an application that runs keeps its ports when it asks for one that another
   allocator.start();
   try {
     const put = (spec: ApplicationSpec) => client.request('PUT', `/applications/${spec.name}`, spec);
-    await put(application('shop', { ports: [port(8081)] }));
-    await put(application('other', { ports: [port(8082)] }));
+    await put(sampleApplication('shop', { ports: [port(8081)] }));
+    await put(sampleApplication('other', { ports: [port(8082)] }));
     const shop = () => database.view.serviceByName('shop_s0');
     await until(() => shop()?.endpoint?.ports[0]);
     const before = shop();
-    const wanted = application('shop', { ports: [port(8082)], mode: { kind: 'replicated', replicas: 7 } });
+    const wanted = sampleApplication('shop', {
+      ports: [port(8082)],
+      mode: { kind: 'replicated', replicas: 7 },
+    });
     for (const dryRun of ['?dryRun=true', '']) {
       await expect(client.request('PUT', `/applications/shop${dryRun}`, wanted)).rejects.toMatchObject({
         code: 'failed_precondition',

@@ -6,6 +6,7 @@ import { portName, portsClash } from '../../src/spec/port.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { connectedOverlap } from '../../src/spec/underlay.ts';
 import { assert } from '../../src/util/errors.ts';
+import { count, formatBytes } from '../../src/util/text.ts';
 import { damageOfNode, damageOfServiceObject } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { fixedHostPorts, type NodeUse } from './node-use.ts';
@@ -15,6 +16,8 @@ export interface Filter {
   fits(use: NodeUse): boolean;
   /** Reads well before "on 2 nodes". */
   explain: string;
+  /** The figures behind it, of nodes that it keeps out. */
+  detail?(uses: NodeUse[]): string;
 }
 
 /** The filters for the tasks of one service with one template. */
@@ -40,6 +43,11 @@ export function filtersFor(serviceId: string, template: TaskTemplate, view: View
       ...maxReplicasFilters(serviceId, template),
     ],
   };
+}
+
+/** Those that a node fails whatever else runs there and however it is just now. */
+export function lastingFilters(template: TaskTemplate): Filter[] {
+  return [...constraintFilters(template), ...featureFilters(template), ...resourceFilters(template)];
 }
 
 /** The conditions for which no new task goes to a node, by their name in `shoal node ls`. */
@@ -100,20 +108,42 @@ function networkFilters(template: TaskTemplate, view: View): Filter[] {
 
 function resourceFilters({ reservations }: TaskTemplate): Filter[] {
   const { nanoCpus = 0, memoryBytes = 0 } = reservations;
-  const filters: Filter[] = [];
-  if (nanoCpus > 0) {
-    filters.push({
-      explain: 'insufficient CPU',
-      fits: (use) => use.nanoCpus + nanoCpus <= (use.node.description?.nanoCpus ?? 0),
-    });
-  }
-  if (memoryBytes > 0) {
-    filters.push({
-      explain: 'insufficient memory',
-      fits: (use) => use.memoryBytes + memoryBytes <= (use.node.description?.memoryBytes ?? 0),
-    });
-  }
-  return filters;
+  return [
+    ...(nanoCpus > 0 ? [roomFilter('CPU', () => nanoCpus)] : []),
+    ...(memoryBytes > 0 ? [roomFilter('memory', () => memoryBytes)] : []),
+  ];
+}
+
+const rooms = {
+  CPU: { key: 'nanoCpus', show: (nanoCpus: number) => String(Number((nanoCpus / 1e9).toFixed(2))) },
+  memory: { key: 'memoryBytes', show: formatBytes },
+} as const;
+
+/** Whether a node has as much left to reserve as `wanted`; `why` is added to the reason. */
+export function roomFilter(room: keyof typeof rooms, wanted: (use: NodeUse) => number, why = ''): Filter {
+  const { key, show } = rooms[room];
+  const freeOf = (use: NodeUse) => Math.max(0, (use.node.description?.[key] ?? 0) - use[key]);
+  return {
+    explain: `insufficient ${room}${why}`,
+    fits: (use) => use[key] + wanted(use) <= (use.node.description?.[key] ?? 0),
+    detail: (uses) => {
+      const most = uses.map((use) => ({ wanted: wanted(use), free: freeOf(use) }));
+      most.sort((left, right) => right.free - left.free);
+      const texts = most.map((each) => show(each.free));
+      const isSame = texts.length > 1 && texts.every((text) => text === texts[0]);
+      const told = texts.length > roomsToldMax ? `at most ${texts[0]}` : joined(texts);
+      const free = isSame ? `${texts[0]} free on each` : `${told} free`;
+      return `${show(Math.max(...most.map((each) => each.wanted)))} wanted, ${free}`;
+    },
+  };
+}
+
+/** Of more nodes than this only the one with the most room is told. */
+const roomsToldMax = 3;
+
+/** `a`, `a and b`, `a, b and c`. */
+function joined(texts: string[]): string {
+  return texts.length < 2 ? texts.join('') : `${texts.slice(0, -1).join(', ')} and ${texts.at(-1)}`;
 }
 
 /** A port is also in use where another service publishes it on every host. */
@@ -139,21 +169,25 @@ function maxReplicasFilters(serviceId: string, { placement }: TaskTemplate): Fil
 }
 
 /**
- * Why none of the nodes will do, for a person: `no suitable node: insufficient memory on 2 nodes, constraint
- * node.labels.disk == ssd on 1`. Each node counts for the first filter it fails; the most frequent reason comes first.
+ * Why none of the nodes will do, for a person: `no suitable node: insufficient memory on 2 nodes (2 GiB wanted, 1.1 GiB and 300 MiB
+ * free), constraint node.labels.disk == ssd on 1`. Each node counts for the first filter it fails; the most frequent reason
+ * comes first.
  */
 export function explainNodes(uses: Iterable<NodeUse>, { fixed, changing }: Filters): string {
-  const counts = new Map<string, number>();
+  const failing = new Map<string, { filter: Filter; uses: NodeUse[] }>();
   for (const use of uses) {
-    const failed = [...fixed, ...changing].find((filter) => !filter.fits(use));
-    if (failed) counts.set(failed.explain, (counts.get(failed.explain) ?? 0) + 1);
+    const filter = [...fixed, ...changing].find((each) => !each.fits(use));
+    if (filter === undefined) continue;
+    const known = failing.get(filter.explain);
+    if (known === undefined) failing.set(filter.explain, { filter, uses: [use] });
+    else known.uses.push(use);
   }
-  if (counts.size === 0) return 'no suitable node: the cluster has no nodes';
-  const reasons = [...counts]
-    .sort(([, left], [, right]) => right - left)
-    .map(([explain, count], index) => {
-      const unit = count === 1 ? ' node' : ' nodes';
-      return `${explain} on ${count}${index === 0 ? unit : ''}`;
+  if (failing.size === 0) return 'no suitable node: the cluster has no nodes';
+  const reasons = [...failing.values()]
+    .sort((left, right) => right.uses.length - left.uses.length)
+    .map(({ filter, uses: kept }, index) => {
+      const where = index === 0 ? count(kept.length, 'node') : String(kept.length);
+      return `${filter.explain} on ${where}${detailOf(filter, kept)}`;
     });
   return `no suitable node: ${reasons.join(', ')}`;
 }
@@ -163,5 +197,11 @@ export function explainNode(use: NodeUse | undefined, { fixed, changing }: Filte
   if (use === undefined) return 'no suitable node: its node is gone';
   const failed = [...fixed, ...changing].find((filter) => !filter.fits(use));
   assert(failed !== undefined, 'a node that does not fit fails a filter');
-  return `no suitable node: ${failed.explain} on ${use.node.description?.hostname ?? use.node.id}`;
+  const where = use.node.description?.hostname ?? use.node.id;
+  return `no suitable node: ${failed.explain} on ${where}${detailOf(failed, [use])}`;
+}
+
+/** The figures behind a filter's reason, in brackets; nothing where there are none. */
+export function detailOf(filter: Filter, uses: NodeUse[]): string {
+  return filter.detail === undefined ? '' : ` (${filter.detail(uses)})`;
 }

@@ -61,7 +61,9 @@ test('the one that leads goes where there is room for those beside it as well', 
 test('it says what is missing when there is no room for all', () => {
   const [db, proxy] = [leading(3), beside('proxy', 2)];
   const view = scheduled({ services: [db, proxy], tasks: [pending(db)] });
-  expect(messageOf(view, 'db-1')).toBe('no suitable node: insufficient memory (with app_proxy) on 3 nodes');
+  expect(messageOf(view, 'db-1')).toBe(
+    'no suitable node: insufficient memory (with app_proxy) on 3 nodes (5 GiB wanted, 4 GiB free on each)',
+  );
 });
 
 test('it goes where the constraints of those beside it hold', () => {
@@ -76,7 +78,7 @@ test('room for those to come is not given to others, in the same plan or a later
   web.spec.task.reservations = { memoryBytes: 2 * gibibyte };
   const one = [sampleNode('a')];
   const services = [db, proxy, web];
-  const waits = 'no suitable node: insufficient memory on 1 node';
+  const waits = 'no suitable node: insufficient memory on 1 node (2 GiB wanted, 1 GiB free)';
   const together = scheduled({
     nodes: one,
     services,
@@ -113,7 +115,9 @@ test('it goes nowhere else, and says what keeps it from going there', () => {
   const [db, proxy, busy] = [leading(1), beside('proxy', 2), other('b', 2)];
   const services = [db, proxy, busy.service];
   const view = scheduled({ services, tasks: [pending(proxy), at(db, 'b', 'running'), busy.task] });
-  expect(messageOf(view, 'proxy-1')).toBe('must run with app_db.1 on b: insufficient memory');
+  expect(messageOf(view, 'proxy-1')).toBe(
+    'must run with app_db.1 on b: insufficient memory (2 GiB wanted, 1 GiB free)',
+  );
 });
 
 test('what does not fit beside the leading one does not keep out what does', () => {
@@ -121,7 +125,9 @@ test('what does not fit beside the leading one does not keep out what does', () 
   const tasks = [at(db, 'b', 'running'), pending(large), pending(small)];
   const view = scheduled({ services: [db, large, small], tasks });
   expect(nodeOf(view, 'small-1')).toBe('b');
-  expect(messageOf(view, 'large-1')).toBe('must run with app_db.1 on b: insufficient memory');
+  expect(messageOf(view, 'large-1')).toBe(
+    'must run with app_db.1 on b: insufficient memory (3.5 GiB wanted, 2 GiB free)',
+  );
 });
 
 test('of several that run, a task shares with the newest', () => {

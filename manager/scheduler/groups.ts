@@ -3,7 +3,7 @@ import { anchorServices } from '../../src/spec/sharing.ts';
 import { compareTaskStates, isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
-import { filtersFor, type Filter } from './filters.ts';
+import { filtersFor, roomFilter, type Filter } from './filters.ts';
 import type { NodeUse } from './node-use.ts';
 
 /** Where a task that runs beside another is to go, and the tasks that it takes something over from; or why not yet. */
@@ -103,16 +103,11 @@ export class Groups {
       .map(({ spec }) => spec.name);
     if (names.length === 0) return filters;
     const still = (use: NodeUse) => this.#stillToCome(followers, slot, use, template.reservations);
+    const why = ` (with ${names.join(', ')})`;
     return [
       ...filters,
-      {
-        explain: `insufficient CPU (with ${names.join(', ')})`,
-        fits: (use) => use.nanoCpus + still(use).nanoCpus <= (use.node.description?.nanoCpus ?? 0),
-      },
-      {
-        explain: `insufficient memory (with ${names.join(', ')})`,
-        fits: (use) => use.memoryBytes + still(use).memoryBytes <= (use.node.description?.memoryBytes ?? 0),
-      },
+      roomFilter('CPU', (use) => still(use).nanoCpus, why),
+      roomFilter('memory', (use) => still(use).memoryBytes, why),
     ];
   }
 

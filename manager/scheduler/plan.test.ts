@@ -238,7 +238,9 @@ describe('filters', () => {
         { placement: { constraints, maxReplicasPerNode: 0 }, reservations: { memoryBytes: 5 * gibibyte } },
         { nodes },
       ),
-    ).toBe('no suitable node: insufficient memory on 2 nodes, constraint node.labels.disk == ssd on 1');
+    ).toBe(
+      'no suitable node: insufficient memory on 2 nodes (5 GiB wanted, 4 GiB free on each), constraint node.labels.disk == ssd on 1',
+    );
   });
 
   test('nodes that are not ready, drained or paused get nothing', () => {
@@ -300,7 +302,9 @@ describe('filters', () => {
       services: [other],
       tasks: [at(other, 1, 'a', state, { desiredState: 'shutdown' })],
     });
-    expect(reasonFor(half, objects('running'))).toBe('no suitable node: insufficient memory on 1 node');
+    expect(reasonFor(half, objects('running'))).toBe(
+      'no suitable node: insufficient memory on 1 node (3 GiB wanted, 1 GiB free)',
+    );
     expect(reasonFor({ reservations: { nanoCpus: 1.5e9 } }, objects('running'))).toContain(
       'insufficient CPU',
     );

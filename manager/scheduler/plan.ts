@@ -12,7 +12,7 @@ import {
   planInitialisation,
   type InitialisationTurn,
 } from './initialisation.ts';
-import { explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
+import { detailOf, explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
 import { Groups, slotKey, type Berth } from './groups.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
 import { isBetter, recentFailures, type Preferences } from './rank.ts';
@@ -267,8 +267,8 @@ function explainBeside(
   const held = use.holds(key);
   use.release(key);
   const failed = [...filters.fixed, ...filters.changing].find((filter) => !filter.fits(use));
+  const why = failed === undefined ? '' : `: ${failed.explain}${detailOf(failed, [use])}`;
   if (held) use.hold(key, task.template.reservations);
-  const why = failed === undefined ? '' : `: ${failed.explain}`;
   return `must run with ${beside} on ${use.node.description?.hostname ?? use.node.id}${why}`;
 }
 

@@ -148,7 +148,9 @@ async function startAgents(database: Database, dispatcher: Dispatcher, nodeIds: 
   });
   while (heard.size < nodeIds.length) await systemClock.sleep(settleMs);
   for (let before = -1; bytes !== before; await systemClock.sleep(settleMs)) before = bytes;
-  worker.postMessage('quiet'); // what it tells from here on would count as the manager's work
+  // What it tells from here on would count as the manager's work.
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  worker.postMessage('quiet');
   return {
     /** As when the node's cable is pulled: nothing of it is read any more. */
     fallSilent: (nodeId: string) => sockets.get(nodeId)?.pause(),

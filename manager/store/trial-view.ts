@@ -17,7 +17,16 @@ export function trialView(view: View, changes: Iterable<Change>): View {
   const networksByName = byName(networks);
   const { revision, cluster, nodes, tasks, volumes, secrets, configs, administrators, templates } = view;
   return {
-    ...{ revision, cluster, nodes, services, tasks, networks, volumes, secrets, configs, administrators },
+    revision,
+    cluster,
+    nodes,
+    services,
+    tasks,
+    networks,
+    volumes,
+    secrets,
+    configs,
+    administrators,
     templates,
     serviceByName: (name) => servicesByName.get(name),
     networkByName: (name) => networksByName.get(name),

@@ -330,7 +330,7 @@ test('what a file with a bit of everything comes to is sound at every step', () 
   const path = new URL('../src/compose/golden/rich.specs.json', import.meta.url);
   const spec = JSON.parse(readFileSync(path, 'utf8')) as ApplicationSpec;
   const view = viewOf({ nodes: [sampleNode('n1', { labels: { disk: 'ssd' } }), sampleNode('n2')] });
-  applyPlan(view, [planApply(view, spec, 0, seededRandom(2)).group]);
+  applyPlan(view, [planApply(view, spec, { now: 0, random: seededRandom(2) }).group]);
   expect(words(settle(view))).toEqual([]);
   expect(view.tasks.size).toBeGreaterThan(0);
   for (const service of view.services.values()) expect(damageReason(view, service)).toBeUndefined();

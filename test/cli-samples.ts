@@ -3,6 +3,7 @@ import type { Task, TaskStatus } from '../src/spec/task.ts';
 import type { ApplicationStatus, ServiceStatus, TaskInfo, WatchLine } from '../src/wire/api.ts';
 import type { Client } from '../src/wire/client.ts';
 import type { Context } from '../src/cli/command.ts';
+import type { Wish } from '../src/cli/verdict.ts';
 import { sampleService, sampleTask } from './samples.ts';
 
 /** What a command runs in, and what it prints and notes there, a line each; `said`: both in their order. */
@@ -54,7 +55,22 @@ export function infoOf({ template, ...task }: Task): TaskInfo {
 /** How the service is: as asked unless said otherwise. */
 export function shownStatus(changes: Partial<ServiceStatus> = {}): ServiceStatus {
   const tasks = [shownTask(1), shownTask(2)];
-  return { service: shownService(), desired: 2, running: 2, converged: true, tasks, ...changes };
+  return {
+    service: shownService(),
+    desired: 2,
+    running: 2,
+    serving: 2,
+    leaving: 0,
+    converged: true,
+    tasks,
+    ...changes,
+  };
+}
+
+/** What an `up` asked for that made the service as it is shown. */
+export function shownWish(changes: Partial<Wish['asked'][number]> = {}, revision = 1): Wish {
+  const asked = { id: 'web', name: 'shop_web', version: 1, replicas: 2, isKept: false, ...changes };
+  return { asked: [asked], revision };
 }
 
 /** An application of these services. */

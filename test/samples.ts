@@ -112,6 +112,7 @@ export function sampleService(
   return {
     ...meta(id),
     spec: sampleSpec(id, spec),
+    versions: [{ version: 1, cause: 'up', state: 'completed', createdAt: 0, endedAt: 0 }],
     specVersion: 1,
     dependenciesMet: true,
     removing: false,

@@ -1,5 +1,5 @@
-import { dynamicPorts } from '../../src/spec/defaults.ts';
 import { portName, portsClash, type OpenPort } from '../../src/spec/port.ts';
+import { isAsAsked, publishedRange } from '../../src/spec/published-port.ts';
 import type { AllocatedPort, PublishedPort, Service } from '../../src/spec/service.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
@@ -12,21 +12,6 @@ export function opened({ protocol, address }: PublishedPort, published: number):
   return { published, protocol, ...(address === undefined ? {} : { address }) };
 }
 
-/** Whether an allocated port is what is asked for. */
-function satisfies(allocated: AllocatedPort, wanted: PublishedPort): boolean {
-  if (allocated.target !== wanted.target || allocated.protocol !== wanted.protocol) return false;
-  if (allocated.address !== wanted.address) return false;
-  const { first, last } = rangeOf(wanted);
-  return allocated.published >= first && allocated.published <= last;
-}
-
-function rangeOf(wanted: PublishedPort): Range {
-  if (wanted.published === undefined) return dynamicPorts;
-  return typeof wanted.published === 'number'
-    ? { first: wanted.published, last: wanted.published }
-    : wanted.published;
-}
-
 /**
  * What a service keeps of its allocated ports, in the order of its spec; undefined for a port that is still to be allocated.
  * A service that is being removed keeps all until it is gone.
@@ -37,7 +22,7 @@ export function keptPorts(service: Service): (AllocatedPort | undefined)[] {
   return service.spec.ports.map((wanted) => {
     const index = allocated.findIndex(
       (port) =>
-        satisfies(port, wanted) && (typeof wanted.published === 'number' || asksFor(service, port) === 0),
+        isAsAsked(port, wanted) && (typeof wanted.published === 'number' || asksFor(service, port) === 0),
     );
     return index < 0 ? undefined : allocated.splice(index, 1)[0];
   });
@@ -105,7 +90,7 @@ export class PublishedPorts {
   /** Takes a port for the service; throws with the reason in words when it cannot be had. */
   take(service: Service, wanted: PublishedPort): AllocatedPort {
     const { name } = service.spec;
-    const range = rangeOf(wanted);
+    const range = publishedRange(wanted);
     const isFixed = typeof wanted.published === 'number';
     if (isFixed && asksFor(service, opened(wanted, range.first)) > 1) {
       throw new Error(`port ${portName(opened(wanted, range.first))} is published twice by this service`);

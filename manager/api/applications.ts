@@ -1,10 +1,19 @@
 import { ShoalError } from '../../src/util/errors.ts';
-import { apiBodyBytesMax, type ApplicationStatus, type ApplyResult } from '../../src/wire/api.ts';
+import type { Network } from '../../src/spec/network.ts';
+import type { Service } from '../../src/spec/service.ts';
+import {
+  apiBodyBytesMax,
+  type ApplicationRemoval,
+  type ApplicationStatus,
+  type ApplyResult,
+} from '../../src/wire/api.ts';
 import { groupChangesMax } from '../store/database.ts';
-import type { Database } from '../store/objects.ts';
+import { Faults } from '../store/isolate.ts';
+import type { Database, View } from '../store/objects.ts';
 import { planApply, planRemove, type ApplyPlan } from './apply.ts';
 import type { ApiContext } from './context.ts';
 import { keepAliveMs, writeLine } from './http.ts';
+import { callerName, type Identity } from './identity.ts';
 import { applyQueueKey } from './janitor.ts';
 import { pageOf } from './pages.ts';
 import { streamed, type Call, type Route } from './router.ts';
@@ -62,11 +71,12 @@ export function applicationRoutes(context: ApiContext): Route[] {
       pattern: '/applications/:name',
       access: 'operator',
       status: 202,
-      handle: async ({ parameters, objects }) => {
+      handle: async ({ parameters, objects, identity }) => {
         objects.push(`remove application ${parameters.name!}`);
         status(parameters.name!);
-        await context.queue.run(applyQueueKey, () => removeApplication(database, parameters.name!));
-        return {};
+        return await context.queue.run(applyQueueKey, () =>
+          removeApplication(context, parameters.name!, identity),
+        );
       },
     },
   ];
@@ -78,7 +88,8 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
   if (spec.name !== call.parameters.name) {
     throw new ShoalError('invalid_argument', `Cannot apply ${spec.name} as ${call.parameters.name}`);
   }
-  const plan = () => planApply(database.view, spec, clock.now(), random);
+  const by = callerName(call.identity);
+  const plan = () => planApply(database.view, spec, { now: clock.now(), by, random });
   const result = (changes: ApplyPlan['changes']): ApplyResult => ({
     application: spec.name,
     changes,
@@ -132,14 +143,32 @@ function stillRemoved(names: string[]): ShoalError {
   );
 }
 
-async function removeApplication(database: Database, name: string): Promise<void> {
+async function removeApplication(
+  { database }: ApiContext,
+  name: string,
+  identity: Identity,
+): Promise<ApplicationRemoval> {
+  const by = callerName(identity);
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const { group } = planRemove(database.view, name);
+    const { group } = planRemove(database.view, name, by);
     // Each mark stands for itself, and marking is repeated until all are set.
     const { conflicts } = await database.write(group.map((change) => [change]));
-    if (conflicts === 0) return;
+    if (conflicts === 0) return { ids: leavingOf(database.view, name) };
   }
   throw new ShoalError('conflict', `Cannot remove ${name}: others keep changing it`, { next: 'Try again.' });
+}
+
+/** All of the application that is being removed. */
+function leavingOf(view: View, application: string): string[] {
+  const faults = new Faults();
+  return [
+    ...faults.filter('service', view.services.values(), (service) => isLeaving(service, application)),
+    ...faults.filter('network', view.networks.values(), (network) => isLeaving(network, application)),
+  ].map(({ id }) => id);
+}
+
+function isLeaving({ spec, removing }: Service | Network, application: string): boolean {
+  return removing && spec.application === application;
 }
 
 /** The picture as it is now, in the lines with which a watch would begin. */

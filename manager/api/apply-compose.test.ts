@@ -29,7 +29,7 @@ async function apply(
     const options = { disk: { ...disk, ...given.disk }, environment: given.environment ?? {} };
     const { application } = await load(given.text ?? text, options);
     const sent = JSON.parse(JSON.stringify(application)) as typeof application;
-    const { group, changes } = planApply(view, sent, index + 1, random);
+    const { group, changes } = planApply(view, sent, { now: index + 1, random });
     applyPlan(view, [group]);
     changed = changes
       .filter(({ action }) => action !== 'keep')

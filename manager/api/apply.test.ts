@@ -43,8 +43,8 @@ const changed = ({ changes }: Pick<ApplyResult, 'changes'>) =>
 function applied() {
   const view = viewOf({});
   const random = seededRandom(1);
-  applyPlan(view, [planApply(view, application(), 1, random).group]);
-  return { view, plan: (spec: ApplicationSpec) => planApply(view, spec, 2, random) };
+  applyPlan(view, [planApply(view, application(), { now: 1, by: 'alice', random }).group]);
+  return { view, plan: (spec: ApplicationSpec) => planApply(view, spec, { now: 2, by: 'bob', random }) };
 }
 
 test('a new application is made whole', () => {
@@ -70,14 +70,21 @@ test('another replica count changes the service, but makes no new version', () =
   expect(changed(scaled)).toContain('update service');
   applyPlan(view, [scaled.group]);
   expect(view.serviceByName('app_web')).toMatchObject({ specVersion: 1, spec: { mode: { replicas: 5 } } });
-  expect(view.serviceByName('app_web')?.previousSpec).toBeUndefined();
+  expect(view.serviceByName('app_web')).toMatchObject({ versions: [{ version: 1 }], changedBy: 'bob' });
 });
 
-test('another task template makes a new version, and keeps the spec before', () => {
+test('another task template makes a new version, which rolls; what was never completed is not returned to', () => {
   const { view, plan } = applied();
-  const before = application().services[0]!;
-  applyPlan(view, [plan(application({ task: { ...before.task, forceUpdate: 1 } })).group]);
-  expect(view.serviceByName('app_web')).toMatchObject({ specVersion: 2, previousSpec: before });
+  const { task } = application().services[0]!;
+  applyPlan(view, [plan(application({ task: { ...task, forceUpdate: 1 } })).group]);
+  expect(view.serviceByName('app_web')).toMatchObject({
+    specVersion: 2,
+    versions: [
+      { version: 1, state: 'superseded', by: 'alice', endedAt: 2 },
+      { version: 2, state: 'proposed', by: 'bob' },
+    ],
+  });
+  expect(view.serviceByName('app_web')).not.toHaveProperty('rollbackTarget');
 });
 
 test('what is no longer in the file is marked for removal; volumes stay', () => {
@@ -93,7 +100,7 @@ test('what is no longer in the file is marked for removal; volumes stay', () => 
 
 test('a name that is being removed is not made anew', () => {
   const { view, plan } = applied();
-  applyPlan(view, [planRemove(view, 'app').group]);
+  applyPlan(view, [planRemove(view, 'app', 'carol').group]);
   expect(plan(application()).beingRemoved.sort()).toEqual(['app_front', 'app_web']);
 });
 
@@ -116,28 +123,12 @@ test.each([
   expect(() => plan(spec)).toThrow(refusal);
 });
 
-test('what an update was rolled back to, applied again, is no failure any more', () => {
-  const { view, plan } = applied();
-  const service = view.serviceByName('app_web')!;
-  const updateStatus = {
-    id: 'u',
-    state: 'rollback_completed' as const,
-    specVersion: 1,
-    startedAt: 0,
-    message: '',
-  };
-  view.put('service', { ...service, updateStatus });
-  const again = plan(application());
-  expect(changed(again)).toContain('keep service');
-  applyPlan(view, [again.group]);
-  expect(view.serviceByName('app_web')?.updateStatus).toBeUndefined();
-});
-
 test('secrets are deleted once no spec, earlier spec or live task refers to them', () => {
   const { view } = applied();
   const service = view.serviceByName('app_web')!;
   expect(planCleanup(view)).toEqual([]);
-  const bare: Service = { ...service, previousSpec: service.spec, spec: sampleService('web').spec };
+  const rollbackTarget = { version: 1, spec: service.spec };
+  const bare: Service = { ...service, rollbackTarget, spec: sampleService('web').spec };
   view.put('service', bare);
   expect(planCleanup(view)).toEqual([]);
   view.remove('service', service.id);

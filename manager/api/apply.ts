@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ApplicationSpec } from '../../src/spec/application.ts';
-import { changeService } from '../../src/spec/change.ts';
+import { changeService, createService, type Origin } from '../../src/spec/change.ts';
 import { specDifferences } from '../../src/spec/difference.ts';
 import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import type { ObjectMeta } from '../../src/spec/object.ts';
 import type { FileSpec, VolumeSpec } from '../../src/spec/resource.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
+import { currentVersion } from '../../src/spec/versions.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { ApplyResult, ChangeAction } from '../../src/wire/api.ts';
@@ -25,18 +26,29 @@ export interface ApplyPlan {
   beingRemoved: string[];
 }
 
+/** When the plan is made (ms), and who asked for it. */
+interface Request {
+  now: number;
+  by?: string | undefined;
+  random: Random;
+}
+
 interface Planner extends ApplyPlan {
   view: View;
+  by: string | undefined;
   meta: () => ObjectMeta;
+  /** Of versions that it makes. */
+  origin: () => Origin;
 }
 
 /**
  * What makes the stored application the wished one. Throws `failed_precondition` for what cannot change in place, for ports
  * that others have, and for what could never be allocated or placed.
  */
-export function planApply(view: View, spec: ApplicationSpec, now: number, random: Random): ApplyPlan {
+export function planApply(view: View, spec: ApplicationSpec, { now, by, random }: Request): ApplyPlan {
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
-  const planner: Planner = { changes: [], group: [], beingRemoved: [], view, meta };
+  const origin = (): Origin => ({ cause: 'up', by, now, random });
+  const planner: Planner = { changes: [], group: [], beingRemoved: [], view, by, meta, origin };
   const { beingRemoved } = planner;
   const { services } = withExternal(view, spec);
   checkPorts(view, spec.name, services);
@@ -77,19 +89,23 @@ export function planApply(view: View, spec: ApplicationSpec, now: number, random
  * What removes an application: its services and networks are marked, and go when their tasks are gone. Volumes stay. Throws
  * `failed_precondition` when another application uses one of its networks.
  */
-export function planRemove(view: View, application: string): ApplyPlan {
+export function planRemove(view: View, application: string, by?: string): ApplyPlan {
   const planner: Planner = {
     changes: [],
     group: [],
     beingRemoved: [],
     view,
-    meta: () => {
-      throw new ShoalError('internal', 'Invariant broken: a removal makes no object');
-    },
+    by,
+    meta: madeByRemoval,
+    origin: madeByRemoval,
   };
   removeOthers(planner, { name: application, services: [], networks: [] });
   const { changes, group, beingRemoved } = planner;
   return { changes, group, beingRemoved };
+}
+
+function madeByRemoval(): never {
+  throw new ShoalError('internal', 'Invariant broken: a removal makes no object');
 }
 
 function note(
@@ -98,9 +114,9 @@ function note(
   name: string,
   action: ChangeAction,
   change?: Change,
-  differences?: string[],
+  more: Pick<ApplyResult['changes'][number], 'service' | 'differences'> = {},
 ): void {
-  planner.changes.push({ kind, name, action, ...(differences && { differences }) });
+  planner.changes.push({ kind, name, action, ...more });
   if (change !== undefined) planner.group.push(change);
 }
 
@@ -178,7 +194,7 @@ function applyNetwork(planner: Planner, spec: NetworkSpec): void {
 }
 
 function applyService(planner: Planner, wished: ServiceSpec): void {
-  const { view, meta } = planner;
+  const { view, meta, origin } = planner;
   const stored = view.serviceByName(wished.name);
   checkOwner('service', stored?.spec, wished);
   const spec = withRestarts(wished, stored);
@@ -187,19 +203,24 @@ function applyService(planner: Planner, wished: ServiceSpec): void {
     return;
   }
   if (stored === undefined) {
-    const object: Service = { ...meta(), spec, specVersion: 1, dependenciesMet: false, removing: false };
-    return note(planner, 'service', spec.name, 'create', { kind: 'service', action: 'create', object });
+    const object = createService(meta(), spec, origin());
+    const change: Change = { kind: 'service', action: 'create', object };
+    return note(planner, 'service', spec.name, 'create', change, { service: askedOf(object) });
   }
   if (isDeepStrictEqual(stored.spec, spec)) {
-    // What an update was rolled back to is now what is wished: nothing has failed any more.
-    const settled = stored.updateStatus?.state === 'rollback_completed';
-    const object = { ...stored, updateStatus: undefined };
-    const change: Change = { kind: 'service', action: 'update', object };
-    return note(planner, 'service', spec.name, 'keep', settled ? change : undefined);
+    return note(planner, 'service', spec.name, 'keep', undefined, { service: askedOf(stored) });
   }
-  const object = changeService(stored, spec);
+  const object = changeService(stored, spec, origin());
   const change: Change = { kind: 'service', action: 'update', object };
-  note(planner, 'service', spec.name, 'update', change, specDifferences(stored.spec, spec));
+  const differences = specDifferences(stored.spec, spec);
+  note(planner, 'service', spec.name, 'update', change, { service: askedOf(object), differences });
+}
+
+/** What the caller has asked for, and is to wait for. */
+function askedOf(service: Service): ApplyResult['changes'][number]['service'] {
+  const { id, spec } = service;
+  const { version } = currentVersion(service);
+  return { id, version, ...(spec.mode.kind === 'replicated' && { replicas: spec.mode.replicas }) };
 }
 
 /** The spec with the restarts that the service has had: they are no wish that a file could take back. */
@@ -221,7 +242,7 @@ function removeOthers(planner: Planner, spec: Pick<ApplicationSpec, 'name' | 'se
   );
   for (const service of others) {
     const { name } = service.spec;
-    const object = { ...service, removing: true };
+    const object = { ...service, changedBy: planner.by, removing: true };
     note(planner, 'service', name, 'remove', { kind: 'service', action: 'update', object });
   }
   const doomed = faults.filter(

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { VersionState } from '../../src/spec/service.ts';
 import type { ApplicationSpec } from '../../src/spec/application.ts';
 import { versionedName } from '../../src/spec/names.ts';
 import type { FileSpec, VolumeDriverOptions } from '../../src/spec/resource.ts';
@@ -56,7 +57,8 @@ function everything(driverOptions?: VolumeDriverOptions): MutableView {
   });
 }
 
-const plan = (view: MutableView, spec: ApplicationSpec) => planApply(view, spec, 1, seededRandom(1));
+const plan = (view: MutableView, spec: ApplicationSpec) =>
+  planApply(view, spec, { now: 1, random: seededRandom(1) });
 
 function plannedContainer(view: MutableView, spec: ApplicationSpec) {
   const [change] = plan(view, spec).group.filter(({ kind }) => kind === 'service');
@@ -76,7 +78,7 @@ test('everything external that is missing is named at once, and nothing is plann
 
 test('what is there is used, and is no part of the application', () => {
   const { changes } = plan(everything(), application());
-  expect(changes).toEqual([{ kind: 'service', name: 'shop_web', action: 'create' }]);
+  expect(changes).toMatchObject([{ kind: 'service', name: 'shop_web', action: 'create' }]);
   expect(plannedContainer(everything(), application())).toMatchObject({ secrets: [{ name: 'key' }] });
 });
 
@@ -176,14 +178,16 @@ test('an application goes when the others that use its network are going', () =>
 });
 
 test('a service uses what it may be rolled back to, until its update is completed', () => {
-  const users = (changes: Parameters<typeof sampleService>[2]) => {
-    const view = viewOf({ services: [sampleService('web', {}, { previousSpec: user(), ...changes })] });
+  const users = (state: VersionState) => {
+    const versions = [{ version: 2, cause: 'up' as const, state, createdAt: 0 }];
+    const rollbackTarget = { version: 1, spec: user() };
+    const view = viewOf({ services: [sampleService('web', {}, { rollbackTarget, versions })] });
     return usersByName(view, 'secret').get('key');
   };
-  const updateStatus = { id: 'u', specVersion: 1, startedAt: 0, message: '' };
-  expect(users({})).toEqual([{ application: 'app', service: 'app_web', isLeaving: false }]);
-  expect(users({ updateStatus: { ...updateStatus, state: 'updating' } })).toHaveLength(1);
-  expect(users({ updateStatus: { ...updateStatus, state: 'completed' } })).toBeUndefined();
+  expect(users('proposed')).toEqual([{ application: 'app', service: 'app_web', isLeaving: false }]);
+  expect(users('rolling')).toHaveLength(1);
+  expect(users('failed')).toHaveLength(1);
+  expect(users('completed')).toBeUndefined();
 });
 
 test('a task that has not ended uses what it was made with, though its service does not any more', () => {

@@ -1,7 +1,7 @@
+import { canRollBack, isPaused } from '../../src/spec/change.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, isWanted, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
-import { unreachable } from '../../src/util/errors.ts';
 import { damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { groupBySlot, isCompleted } from './tasks.ts';
@@ -90,23 +90,13 @@ function allocationFailure(view: View, service: Service): string | undefined {
 }
 
 function updateFailure(service: Service): string | undefined {
-  const { updateStatus: status } = service;
-  if (status?.specVersion !== service.specVersion) return undefined; // of an update that was overtaken
-  const why = status.failure ?? status.message;
-  switch (status.state) {
-    case 'paused':
-      return `the update is paused: ${why}`;
-    case 'rollback_paused':
-      return `the rollback is paused: ${why}`;
-    case 'rollback_completed':
-      return `the update failed and was rolled back: ${why}`;
-    case 'updating':
-    case 'rollback_started':
-    case 'completed':
-      return undefined;
-    default:
-      return unreachable(status.state);
-  }
+  const { updateStatus: status, spec } = service;
+  if (status === undefined || !isPaused(status)) return undefined;
+  const what = status.state === 'paused' ? 'update' : 'rollback';
+  const back = canRollBack(service)
+    ? ` or \`shoal rollback ${spec.name}\` to return to version ${service.rollbackTarget!.version}`
+    : '';
+  return `the ${what} is paused: ${status.failure ?? status.message}; type \`shoal resume ${spec.name}\` to go on${back}`;
 }
 
 function taskFailure(view: View, service: Service, now: number): string | undefined {
@@ -129,7 +119,22 @@ function taskFailure(view: View, service: Service, now: number): string | undefi
   if (first === undefined) return undefined;
   const others = stuck.length === 1 ? '' : ` and ${stuck.length - 1} more`;
   const { message } = first.status;
-  return `${taskName(first)}${others} cannot be placed: ${message}${conditionsIn(message, view)}`;
+  const whose = besideOld(service, first, all);
+  return `${taskName(first)}${others} cannot be placed: ${message}${conditionsIn(message, view)}${whose}`;
+}
+
+/** What to do when the old task has the place that the new one needs, and is to stay until that one runs. */
+function besideOld({ spec, updateStatus }: Service, waiting: Task, all: Task[]): string {
+  const isRollback = updateStatus?.state === 'rollback_started';
+  const { order } = isRollback ? spec.rollback : spec.update;
+  const { hostPorts, placement } = waiting.template;
+  if (order !== 'start-first' || (hostPorts.length === 0 && placement.maxReplicasPerNode === 0)) return '';
+  const old = all.find(
+    (task) => task.slot === waiting.slot && task.id !== waiting.id && task.status.state === 'running',
+  );
+  if (old === undefined) return '';
+  const where = isRollback ? 'rollback_config' : 'update_config';
+  return `; the old ${taskName(old)} keeps its place until the new one runs, as ${where} says: write order: stop-first there, or add a node`;
 }
 
 /** Nodes whose conditions are told in words, of those that a message names. */

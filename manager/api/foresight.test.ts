@@ -14,7 +14,7 @@ function cluster(nodes = [sampleNode('a'), sampleNode('b')]) {
   const view = viewOf({ nodes });
   const random = seededRandom(1);
   const apply = (spec: ApplicationSpec) => {
-    applyPlan(view, [planApply(view, spec, 1, random).group]);
+    applyPlan(view, [planApply(view, spec, { now: 1, random }).group]);
     for (let stage = 0; stage < 3; stage++) applyPlan(view, planAllocation(view, 1));
   };
   return { view, apply };

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { roleCovers, type Administrator, type AdministratorRole } from '../../src/spec/administrator.ts';
 import type { Node } from '../../src/spec/node.ts';
-import { ShoalError } from '../../src/util/errors.ts';
+import { ShoalError, unreachable } from '../../src/util/errors.ts';
 import { administratorUnit } from '../../src/wire/certificates.ts';
 import type { View } from '../store/objects.ts';
 
@@ -42,6 +42,22 @@ export function identify(request: IncomingMessage, view: View, nowMs: number): I
   }
   const node = view.nodes.get(name);
   return node === undefined ? { kind: 'anonymous', revoked: name } : { kind: 'node', node };
+}
+
+/** Who somebody is, for those who are told of what was changed. */
+export function callerName(identity: Identity): string {
+  switch (identity.kind) {
+    case 'administrator':
+      return identity.administrator.name;
+    case 'node':
+      return `node ${identity.node.id}`;
+    case 'local':
+      return 'root (local socket)';
+    case 'anonymous':
+      return 'somebody without a certificate';
+    default:
+      return unreachable(identity);
+  }
 }
 
 /** Throws `unauthenticated` or `permission_denied` when the caller may not have what asks for this access. */

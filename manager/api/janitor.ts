@@ -22,9 +22,9 @@ export function planCleanup(view: View): Plan {
   // What a damaged one refers to is not known: nothing goes until it is mended, or gone.
   if (view.services.values().some((service) => damageOfServiceObject(service) !== undefined)) return [];
   if (view.tasks.values().some((task) => damageOfTask(task) !== undefined)) return [];
-  for (const { spec, previousSpec } of view.services.values()) {
+  for (const { spec, rollbackTarget } of view.services.values()) {
     use(spec.task.container);
-    use(previousSpec?.task.container);
+    use(rollbackTarget?.spec.task.container);
   }
   for (const { template, status } of view.tasks.values()) {
     if (!isTerminal(status.state)) use(template.container);

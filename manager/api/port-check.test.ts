@@ -31,7 +31,7 @@ const onHosts = (published: number) => ({
 function cluster(...applications: ApplicationSpec[]) {
   const view = viewOf({});
   const random = seededRandom(1);
-  const plan = (spec: ApplicationSpec) => planApply(view, spec, 1, random);
+  const plan = (spec: ApplicationSpec) => planApply(view, spec, { now: 1, random });
   for (const each of applications) applyPlan(view, [plan(each).group]);
   return { view, plan };
 }

@@ -147,14 +147,17 @@ test('nobody waits for the hosts of a volume that is being removed, and nothing 
   const empty = { name: 'app', services: [], networks: [], volumes: [], secrets: [], configs: [] };
   await client.request('PUT', '/applications/app', empty);
   const spec = { name: 'kept', labels: {} };
-  const { beingRemoved } = planApply(database.view, { ...empty, volumes: [spec] }, 0, systemRandom);
+  const { beingRemoved } = planApply(
+    database.view,
+    { ...empty, volumes: [spec] },
+    { now: 0, random: systemRandom },
+  );
   expect(beingRemoved).toEqual(['volume kept']);
   expect(() =>
     planApply(
       database.view,
       { ...empty, external: { networks: [], volumes: ['kept'], secrets: [], configs: [] } },
-      0,
-      systemRandom,
+      { now: 0, random: systemRandom },
     ),
   ).toThrow(/volume kept/);
   await answer(agent, encodeJsonFrame('exit', { exitCode: 0 }));

@@ -34,11 +34,11 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
     const name = applicationOf(service.spec);
     if (name === undefined) continue;
     const summary = byName.get(name) ?? { name, services: 0, running: 0, desired: 0 };
-    const { running, desired } = serviceStatus(view, service, failures);
+    const { serving, desired } = serviceStatus(view, service, failures);
     byName.set(name, {
       name,
       services: summary.services + 1,
-      running: summary.running + running,
+      running: summary.running + serving,
       desired: summary.desired + desired,
     });
   }
@@ -67,6 +67,8 @@ export function serviceStatus(view: View, service: Service, failures: Failures):
     service,
     desired,
     running,
+    serving: [...slots.values()].filter((tasks) => tasks.some(serves)).length,
+    leaving: [...slots.values()].filter((tasks) => isGivenUp(view, tasks)).length,
     converged: !service.removing && failure === undefined && running === desired && !pending,
     failure,
     tasks: all.filter((task) => isWanted(task) || isNewestFailure(task, slots)).map(taskInfo),
@@ -83,6 +85,8 @@ function damagedStatus(view: View, service: Service, failure: string): ServiceSt
     service,
     desired,
     running,
+    serving: running,
+    leaving: 0,
     converged: false,
     failure: service.removing ? undefined : failure,
     tasks: current.map(taskInfo),
@@ -100,6 +104,20 @@ function isDone(service: Service, tasks: Task[]): boolean {
   if (current.some(isRunning)) return true;
   const newest = current[0];
   return newest !== undefined && isCompleted(newest) && newest.desiredState !== 'remove';
+}
+
+/** Whether the task does the work of its slot: it runs, or has done all that it is for. */
+function serves(task: Task): boolean {
+  return isRunning(task) || (isWanted(task) && isCompleted(task));
+}
+
+/** Whether nothing of the slot is wanted any more, and something of it has not ended. */
+function isGivenUp(view: View, tasks: Task[]): boolean {
+  if (tasks.some(isWanted)) return false;
+  return tasks.some(
+    ({ status, nodeId }) =>
+      !isTerminal(status.state) && view.nodes.get(nodeId ?? '')?.status.state !== 'down',
+  );
 }
 
 function isRunning(task: Task): boolean {

@@ -1,5 +1,6 @@
 import type { Service, TaskTemplate } from '../../src/spec/service.ts';
 import { isTerminal } from '../../src/spec/task.ts';
+import { currentVersion } from '../../src/spec/versions.ts';
 import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 
@@ -59,9 +60,8 @@ export function usersByName(view: View, kind: ResourceKind): Map<string, User[]>
 }
 
 /** What the service asks for, and what it may be rolled back to. */
-function wishesOf({ spec, previousSpec, specVersion, updateStatus }: Service): TaskTemplate[] {
-  const settled =
-    updateStatus?.specVersion === specVersion &&
-    (updateStatus.state === 'completed' || updateStatus.state === 'rollback_completed');
-  return settled || previousSpec === undefined ? [spec.task] : [spec.task, previousSpec.task];
+function wishesOf(service: Service): TaskTemplate[] {
+  const { spec, rollbackTarget: target } = service;
+  const isCompleted = currentVersion(service).state === 'completed';
+  return isCompleted || target === undefined ? [spec.task] : [spec.task, target.spec.task];
 }

@@ -14,7 +14,7 @@ function statusOf(services: ApplicationStatus['services'], changes: Partial<Appl
 
 const replicas = Array.from({ length: 5_000 }, (_, index) => infoOf(sampleTask(web, index + 1)));
 const thousands = (tasks: typeof replicas): ApplicationStatus =>
-  statusOf([{ service: web, desired: 5_000, running: 0, converged: false, tasks }]);
+  statusOf([{ service: web, desired: 5_000, running: 0, serving: 0, leaving: 0, converged: false, tasks }]);
 
 const parsed = (line: string) => JSON.parse(line) as WatchLine;
 
@@ -39,7 +39,10 @@ test('a change is told by itself: one task, how far its service is, and not the 
   expect(lines.map(parsed)).toEqual([
     {
       put: [
-        { kind: 'progress', value: { id: web.id, desired: 5_000, running: 1, converged: false } },
+        {
+          kind: 'progress',
+          value: { id: web.id, desired: 5_000, running: 1, serving: 0, leaving: 0, converged: false },
+        },
         { kind: 'task', value: changed },
       ],
       remove: [],
@@ -90,7 +93,8 @@ test('after any changes the reader has the status that was sent last, however th
                 infoOf(sampleTask(service, slot, { createdAt })),
               );
               infos.sort((left, right) => right.createdAt - left.createdAt || (left.id < right.id ? 1 : -1));
-              return { service, desired: 2, running, converged: false, failure, tasks: infos };
+              const counts = { desired: 2, running, serving: running, leaving: 0 };
+              return { service, ...counts, converged: false, failure, tasks: infos };
             })
             .sort((left, right) => (left.service.spec.name < right.service.spec.name ? -1 : 1)),
           { networks: networks.map((id) => sampleNetwork(id)), nodes },

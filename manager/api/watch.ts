@@ -15,13 +15,7 @@ type ValuesOf = { [Kind in WatchedKind]: (status: ApplicationStatus) => WatchedK
 const valuesOf: ValuesOf = {
   service: ({ services }) => services.map(({ service }) => service),
   progress: ({ services }) =>
-    services.map(({ service: { id }, desired, running, converged, failure }) => ({
-      id,
-      desired,
-      running,
-      converged,
-      failure,
-    })),
+    services.map(({ service, tasks: _told, ...progress }) => ({ id: service.id, ...progress })),
   task: ({ services }) => services.flatMap(({ tasks }) => tasks),
   network: ({ networks }) => networks,
   node: ({ nodes }) => nodes,

@@ -4,12 +4,13 @@ import { changeService } from '../../src/spec/change.ts';
 import { restartsWith } from '../../src/spec/following.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { View } from '../store/objects.ts';
+import type { Planning } from './planning.ts';
 
 /**
  * The service after it has taken note of the updates of the dependencies that it restarts with: rolled without any other
  * change once such an update is complete or rolled back. Undefined when there is nothing new.
  */
-export function followUpdates(service: Service, view: View): Service | undefined {
+export function followUpdates(service: Service, { view, now, random }: Planning): Service | undefined {
   const followed: Record<string, number> = { ...service.followed };
   let restarts = false;
   for (const dependency of restartsWith(service, (name) => view.serviceByName(name))) {
@@ -26,7 +27,8 @@ export function followUpdates(service: Service, view: View): Service | undefined
   if (isDeepStrictEqual(followed, service.followed ?? {})) return undefined;
   if (!restarts) return { ...service, followed };
   const task = { ...service.spec.task, forceUpdate: service.spec.task.forceUpdate + 1 };
-  return { ...changeService(service, { ...service.spec, task }), followed };
+  const changed = changeService(service, { ...service.spec, task }, { cause: 'dependency', now, random });
+  return { ...changed, followed };
 }
 
 /** Whether every task of the service is of its version, and nobody watches the new ones for failures any more. */

@@ -28,6 +28,7 @@ function service(changes: Partial<Service> = {}, spec: Partial<ServiceSpec> = {}
   return {
     ...meta('web'),
     spec: plainService('web', spec),
+    versions: [{ version: 1, cause: 'up', state: 'completed', createdAt: 0 }],
     specVersion: 1,
     dependenciesMet: true,
     removing: false,

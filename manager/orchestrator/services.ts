@@ -60,7 +60,7 @@ function changesOf(
   const { view } = planning;
   const reason = damageReason(view, service);
   if (reason !== undefined) throw new ShoalError('failed_precondition', reason);
-  const { slots, changed = followUpdates(service, view) } = planService(service, planning);
+  const { slots, changed = followUpdates(service, planning) } = planService(service, planning);
   return { slots: [...slots].map((slot) => slot.changes()).filter(({ length }) => length > 0), changed };
 }
 
@@ -81,16 +81,16 @@ function planService(service: Service, planning: Planning): { slots: Iterable<Sl
     settleReturn(slot, planning);
   }
   const { open, kept } = chooseWanted(service, slots, planning);
-  const { service: changed, order, paused, begin } = decideUpdate(service, open, planning);
+  const { service: changed, policy, paused, begin } = decideUpdate(service, open, planning);
   // After a rollback was decided the slots are judged by another version: that is the next pass's work.
   const mayStep = changed === undefined || changed.specVersion === service.specVersion;
   if (mayStep) {
     const mayMove = service.spec.mode.kind === 'replicated';
     for (const slot of open) {
-      stepSlot(slot, { order, paused, begin: begin.has(slot), mayCreate: true, mayMove }, planning);
+      stepSlot(slot, { policy, paused, begin: begin.has(slot), mayCreate: true, mayMove }, planning);
     }
     for (const slot of kept) {
-      stepSlot(slot, { order, paused, begin: false, mayCreate: false, mayMove }, planning);
+      stepSlot(slot, { policy, paused, begin: false, mayCreate: false, mayMove }, planning);
     }
   }
   const all = new Set([...slots.values(), ...open]);

@@ -25,7 +25,7 @@ export const placementPatienceMs = 2_000;
 
 /** What the slot's step needs to know of the update under way. */
 export interface SlotRules {
-  order: UpdatePolicy['order'];
+  policy: UpdatePolicy;
   /** The update has stopped: steps that were begun are taken back, nothing is begun. */
   paused: boolean;
   /** This slot may begin to move to the current version now. */
@@ -176,9 +176,17 @@ export function stepSlot(slot: Slot, rules: SlotRules, planning: Planning): void
 function keepBest(slot: Slot, tasks: Task[]): Task | undefined {
   if (tasks.length < 2) return tasks[0];
   const score = (task: Task) => (task.status.state === 'running' ? 2 : isTerminal(task.status.state) ? 0 : 1);
-  const sorted = [...tasks].sort((left, right) => score(right) - score(left) || newestFirst(left, right));
+  const sorted = [...tasks].sort(
+    (left, right) => score(right) - score(left) || longestRunning(left, right) || newestFirst(left, right),
+  );
   for (const task of sorted.slice(1)) slot.retire(task);
   return sorted[0];
+}
+
+/** Of two that run the one that has for longer: it is the better proven. 0 when one of them does not run. */
+function longestRunning(left: Task, right: Task): number {
+  if (left.status.state !== 'running' || right.status.state !== 'running') return 0;
+  return (left.status.startedAt ?? left.status.at) - (right.status.startedAt ?? right.status.at);
 }
 
 /** A slot on its way from `dirty` to `clean`: decides when the old one is told to stop, and keeps the new one coming. */
@@ -197,10 +205,24 @@ export function isServing(task: Task, planning: Planning): boolean {
   return isAlive(task) && task.desiredState === 'running' && !planning.mustLeave(task);
 }
 
+/** Whether the task has run for the monitor time, or has done what it is for. */
+export function isGood(
+  { status, desiredState, template }: Task,
+  monitorMs: number,
+  planning: Planning,
+): boolean {
+  const { state, startedAt, at } = status;
+  if (state === 'complete') return template.restart.condition !== 'any';
+  return state === 'running' && desiredState === 'running' && planning.isDue(startedAt ?? at, monitorMs);
+}
+
+/** Where the new task starts first, the old one stays until the new one is known to be good. */
 function mayStopOld(slot: Slot, clean: Task, dirty: Task, rules: SlotRules, planning: Planning): boolean {
   const { state } = clean.status;
+  const { order, monitorMs } = rules.policy;
+  if (order === 'start-first') return isGood(clean, monitorMs, planning);
   if (state === 'running' || state === 'complete') return true;
-  if (rules.paused || rules.order === 'start-first' || isTerminal(state)) return false;
+  if (rules.paused || isTerminal(state)) return false;
   if (compareTaskStates(state, 'ready') >= 0) return true;
   if (!isUnplaced(clean) || !stoppingMayHelp(clean, dirty)) return false;
   if (waitsForInitialisation(slot, clean, planning)) return false;
@@ -231,7 +253,7 @@ function waitsForInitialisation({ service }: Slot, task: Task, planning: Plannin
 function beginUpdate(slot: Slot, dirty: Task, rules: SlotRules, planning: Planning): void {
   const serving = isServing(dirty, planning);
   if (!serving) slot.retire(dirty);
-  const held = serving ? rules.order === 'stop-first' : isBlocked(slot, undefined, rules, planning);
+  const held = serving ? rules.policy.order === 'stop-first' : isBlocked(slot, undefined, rules, planning);
   slot.create(planning, blueprintOf(slot.service), held ? 'ready' : 'running');
 }
 
@@ -291,6 +313,6 @@ function isBlocked(slot: Slot, candidate: Task | undefined, rules: SlotRules, pl
       task.id !== candidate?.id &&
       isAlive(task) &&
       !planning.isGone(task) &&
-      !(rules.order === 'start-first' && isWanted(task)),
+      !(rules.policy.order === 'start-first' && isWanted(task)),
   );
 }

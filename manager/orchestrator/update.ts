@@ -1,16 +1,19 @@
-import type { Service, ServiceSpec, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
-import { whySingle } from '../../src/spec/single.ts';
-import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
-import type { Planning } from './planning.ts';
+import { canRollBack, isPaused, rollBack } from '../../src/spec/change.ts';
+import { hasWhatItAsks } from '../../src/spec/published-port.ts';
 import { endedByItself } from '../../src/spec/restart.ts';
-import { isServing, type Slot } from './slot.ts';
+import type { Service, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
+import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
+import { currentVersion, isUnderWay, withCurrentVersion } from '../../src/spec/versions.ts';
+import type { Planning } from './planning.ts';
+import { isGood, isServing, type Slot } from './slot.ts';
 import { isAlive, isUnplaced } from './tasks.ts';
 
 /** What the update asks for in this pass. */
 export interface UpdateDecision {
   /** The service with its new update status, or rolled back; absent when nothing changes. */
   service?: Service;
-  order: UpdatePolicy['order'];
+  /** By which tasks are replaced: that of updates, or that of rollbacks. */
+  policy: UpdatePolicy;
   paused: boolean;
   /** Slots that may begin to move to the current version. */
   begin: ReadonlySet<Slot>;
@@ -25,7 +28,7 @@ interface Progress {
   clean: Task | undefined;
   /** The update has made a task here in the place of an older version's. */
   begun: boolean;
-  /** When the first task of this update ran or failed (ms); undefined while neither has happened. */
+  /** When the first task of its version ran or failed (ms); undefined while neither has happened. */
   settledAt: number | undefined;
   /** A task of this update that failed while it was watched. */
   failed: Task | undefined;
@@ -36,15 +39,14 @@ interface Progress {
  * so a new leader goes on where the old one stopped. `slots` are the ones the service wants and that can be updated now.
  */
 export function decideUpdate(service: Service, slots: readonly Slot[], planning: Planning): UpdateDecision {
-  const status = service.updateStatus?.specVersion === service.specVersion ? service.updateStatus : undefined;
-  const rollingBack = status?.state.startsWith('rollback') === true;
-  const policy = rollingBack ? service.spec.rollback : service.spec.update;
-  const idle: UpdateDecision = { order: policy.order, paused: false, begin: new Set() };
+  const { updateStatus: status } = service;
+  const policy = policyOf(service);
+  const idle: UpdateDecision = { policy, paused: false, begin: new Set() };
   const anyDirty = slots.some((slot) => slot.current.dirty.length > 0);
   if (status === undefined || status.state === 'completed' || status.state === 'rollback_completed') {
-    return anyDirty ? { ...idle, service: started(service, planning) } : retireStale(service, idle, planning);
+    return changed(idle, service, anyDirty ? started(service, planning) : proven(service, slots, planning));
   }
-  if (status.state === 'paused' || status.state === 'rollback_paused') return { ...idle, paused: true };
+  if (isPaused(status)) return { ...idle, paused: true };
 
   const progress = slots.map((slot) => progressOf(slot, status, policy));
   const failed = progress.filter((each) => each.failed !== undefined);
@@ -53,29 +55,40 @@ export function decideUpdate(service: Service, slots: readonly Slot[], planning:
     const latest = failed
       .map((each) => each.failed!)
       .sort((left, right) => right.status.at - left.status.at)[0]!;
-    const why = describeFailure(latest, planning);
-    const next = mayRollBack(service, policy, rollingBack)
-      ? rolledBack(service, why, planning)
-      : paused(service, status, why, rollingBack);
-    return { ...idle, paused: true, service: next };
+    return { ...idle, paused: true, service: afterFailure(service, status, latest, planning) };
   }
   if (!anyDirty && isComplete(progress, policy, planning)) {
-    return { ...idle, service: completed(service, status, slots.length, rollingBack, planning) };
+    const done = completed(service, status, slots.length, planning);
+    return { ...idle, service: proven(done, slots, planning) };
   }
   const begin = slotsToBegin(progress, policy, planning);
-  const message = describeProgress(progress, begin, planning);
-  return {
-    ...idle,
-    begin,
-    ...(message === status.message ? {} : { service: withMessage(service, status, message) }),
-  };
+  const message = describeProgress(progress, begin, policy, planning);
+  return { ...changed(idle, service, withMessage(service, status, message)), begin };
+}
+
+function changed(decision: UpdateDecision, before: Service, service: Service): UpdateDecision {
+  return service === before ? decision : { ...decision, service };
+}
+
+/** The policy by which tasks are replaced now. */
+function policyOf({ spec, updateStatus }: Service): UpdatePolicy {
+  const rollsBack = updateStatus?.state === 'rollback_started' || updateStatus?.state === 'rollback_paused';
+  return rollsBack ? spec.rollback : spec.update;
+}
+
+/** The service with its version completed once every task has run for the monitor time, and it has what else it asks for. */
+function proven(service: Service, slots: readonly Slot[], planning: Planning): Service {
+  if (slots.length === 0 || !isUnderWay(currentVersion(service)) || !hasWhatItAsks(service)) return service;
+  const { monitorMs } = policyOf(service);
+  const isProven = slots.every(({ current }) =>
+    current.clean.some((task) => isGood(task, monitorMs, planning)),
+  );
+  return isProven ? withCurrentVersion(service, { state: 'completed', endedAt: planning.now }) : service;
 }
 
 function progressOf(slot: Slot, status: UpdateStatus, policy: UpdatePolicy): Progress {
   const { clean, dirty } = slot.current;
-  const made = slot.tasks.filter(
-    (task) => task.specVersion === status.specVersion && task.updateId === status.id,
-  );
+  const made = slot.tasks.filter((task) => task.specVersion === status.specVersion);
   const times = made.map(settledTime).filter((time) => time !== undefined);
   return {
     slot,
@@ -83,7 +96,7 @@ function progressOf(slot: Slot, status: UpdateStatus, policy: UpdatePolicy): Pro
     clean: clean[0],
     begun: made.length > 0 && slot.tasks.some((task) => task.specVersion !== status.specVersion),
     settledAt: times.length === 0 ? undefined : Math.min(...times),
-    failed: made.find((task) => isFailure(task, policy)),
+    failed: made.find((task) => task.updateId === status.id && isFailure(task, policy)),
   };
 }
 
@@ -101,10 +114,14 @@ function isFailure(task: Task, policy: UpdatePolicy): boolean {
   return startedAt === undefined || at - startedAt <= policy.monitorMs;
 }
 
-/** Whether the slot still takes up one of the places of `parallelism`. */
+/**
+ * Whether the slot still takes up one of the places of `parallelism`: until its task has been watched for the monitor time, so that
+ * a bad version gets no further than those places.
+ */
 function isBusy(progress: Progress, policy: UpdatePolicy, planning: Planning): boolean {
   if (!progress.begun) return false;
-  return progress.settledAt === undefined || !planning.isDue(progress.settledAt, policy.delayMs);
+  if (progress.settledAt === undefined) return true;
+  return !planning.isDue(progress.settledAt, Math.max(policy.monitorMs, policy.delayMs));
 }
 
 /** The next slots, those first that do not work anyway. */
@@ -133,73 +150,46 @@ function started(service: Service, planning: Planning): Service {
     startedAt: planning.now,
     message: 'update in progress',
   };
-  return { ...service, updateStatus };
-}
-
-/** An update that was overtaken by a version which every task has already must not be called paused or running for ever. */
-function retireStale(service: Service, idle: UpdateDecision, planning: Planning): UpdateDecision {
-  const { updateStatus: status, specVersion } = service;
-  if (status === undefined || status.specVersion === specVersion) return idle;
-  const updateStatus: UpdateStatus = {
-    id: planning.random.id(),
-    state: 'completed',
-    specVersion,
-    startedAt: planning.now,
-    completedAt: planning.now,
-    message: 'update completed',
-  };
-  return { ...idle, service: { ...service, updateStatus } };
-}
-
-/** A rollback is never rolled back: its failure pauses. */
-function mayRollBack(service: Service, policy: UpdatePolicy, rollingBack: boolean): boolean {
-  return policy.failureAction === 'rollback' && !rollingBack && service.previousSpec !== undefined;
-}
-
-function rolledBack(service: Service, why: string, planning: Planning): Service {
-  const { previousSpec, ...rest } = service;
-  const specVersion = service.specVersion + 1;
-  const updateStatus: UpdateStatus = {
-    id: planning.random.id(),
-    state: 'rollback_started',
-    specVersion,
-    startedAt: planning.now,
-    message: 'rollback in progress',
-    failure: why,
-  };
-  const spec = { ...previousSpec!, mode: modeAfterRollback(service.spec, previousSpec!) };
-  return { ...rest, spec, specVersion, updateStatus };
+  const rolling = isUnderWay(currentVersion(service))
+    ? withCurrentVersion(service, { state: 'rolling' })
+    : service;
+  return { ...rolling, updateStatus };
 }
 
 /**
- * How many tasks there are is not what has failed, and may have been changed since: it stays as it is, unless the earlier
- * version cannot have as many.
+ * The service rolled back, or paused. A rollback that fails is never rolled back; and what is completed is what one would
+ * return to, when a task fails that a node which was away has only now got.
  */
-function modeAfterRollback(current: ServiceSpec, previous: ServiceSpec): ServiceSpec['mode'] {
-  const { with: leader } = previous.task.placement;
-  const isBound = whySingle(previous) !== undefined || leader !== current.task.placement.with;
-  return isBound ? previous.mode : current.mode;
+function afterFailure(service: Service, status: UpdateStatus, failed: Task, planning: Planning): Service {
+  const { now, random } = planning;
+  const failure = describeFailure(failed, planning);
+  const isRollback = status.state === 'rollback_started';
+  const wantsRollback =
+    !isRollback && service.spec.update.failureAction === 'rollback' && isUnderWay(currentVersion(service));
+  if (wantsRollback && canRollBack(service)) {
+    return rollBack(service, { cause: 'failure', now, random }, failure);
+  }
+  const why = wantsRollback ? `${failure}; there is no completed version to roll back to` : failure;
+  const updateStatus: UpdateStatus = {
+    ...status,
+    state: isRollback ? 'rollback_paused' : 'paused',
+    message: `${isRollback ? 'rollback' : 'update'} paused: ${why}`,
+    failure: why,
+  };
+  const isNew = isUnderWay(currentVersion(service));
+  const judged = isNew ? withCurrentVersion(service, { state: 'failed', endedAt: now, failure }) : service;
+  return { ...judged, updateStatus };
 }
 
-function paused(service: Service, status: UpdateStatus, why: string, rollingBack: boolean): Service {
-  const state = rollingBack ? 'rollback_paused' : 'paused';
-  const message = `${rollingBack ? 'rollback' : 'update'} paused: ${why}`;
-  return { ...service, updateStatus: { ...status, state, message, failure: why } };
-}
-
-function completed(
-  service: Service,
-  status: UpdateStatus,
-  slots: number,
-  rollingBack: boolean,
-  planning: Planning,
-): Service {
-  const state = rollingBack ? 'rollback_completed' : 'completed';
-  const message = `${rollingBack ? 'rollback' : 'update'} completed: ${slots} of ${slots} tasks`;
+function completed(service: Service, status: UpdateStatus, slots: number, planning: Planning): Service {
+  const isRollback = status.state === 'rollback_started';
+  const message = `${isRollback ? 'rollback' : 'update'} completed: ${slots} of ${slots} tasks`;
+  const state = isRollback ? 'rollback_completed' : 'completed';
   return { ...service, updateStatus: { ...status, state, completedAt: planning.now, message } };
 }
 
 function withMessage(service: Service, status: UpdateStatus, message: string): Service {
+  if (message === status.message) return service;
   return { ...service, updateStatus: { ...status, message } };
 }
 
@@ -221,14 +211,20 @@ function describeFailure(task: Task, planning: Planning): string {
 }
 
 /** How far the update is and what it waits for. Changes only when a slot takes a step, for each change is a write. */
-function describeProgress(progress: Progress[], begin: ReadonlySet<Slot>, planning: Planning): string {
+function describeProgress(
+  progress: Progress[],
+  begin: ReadonlySet<Slot>,
+  policy: UpdatePolicy,
+  planning: Planning,
+): string {
   const done = progress.filter((each) => each.dirty === undefined && isRunning(each.clean)).length;
   const waiting = progress.find((each) => each.begun && each.clean !== undefined && !isRunning(each.clean));
   const counted = `${done} of ${progress.length} tasks updated`;
   if (waiting !== undefined) return `${counted}, ${describeWait(waiting.slot, waiting.clean!, planning)}`;
   if (begin.size > 0) return counted;
-  const left = progress.some((each) => each.dirty !== undefined);
-  return `${counted}, ${left ? 'waiting between steps' : 'watching for failures'}`;
+  const left = progress.some((each) => each.dirty !== undefined && each.clean === undefined);
+  const isDelay = left && policy.delayMs > policy.monitorMs;
+  return `${counted}, ${isDelay ? 'waiting between steps' : 'watching for failures'}`;
 }
 
 function isRunning(task: Task | undefined): boolean {

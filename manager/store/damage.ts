@@ -8,7 +8,17 @@ import type { ObjectKind, View } from './objects.ts';
 import { isMissingTemplate } from './templates.ts';
 
 /** What planners rely on in a value: a kind of value, a list or a map of them, or an object with at least these fields. */
-type Shape = 'text' | 'number' | 'address' | 'subnet' | 'state' | { list: Shape } | { map: Shape } | Fields;
+type Shape =
+  | 'text'
+  | 'number'
+  | 'address'
+  | 'subnet'
+  | 'state'
+  | { list: Shape }
+  /** A list that is not empty. */
+  | { some: Shape }
+  | { map: Shape }
+  | Fields;
 /** A name that ends in `?` may be absent. */
 type Fields = { fields: Readonly<Record<string, Shape>> };
 
@@ -51,23 +61,30 @@ const taskShape: Fields = {
   },
 };
 
+const policy: Fields = { fields: { monitorMs: 'number', delayMs: 'number', order: 'text' } };
+
+/** The template is looked at by itself. */
+const specShape: Fields = {
+  fields: {
+    name: 'text',
+    application: 'text',
+    mode: { fields: { kind: 'text' } },
+    ports: wantedPorts,
+    dependsOn: { list: { fields: { service: 'text', condition: 'text' } } },
+    update: policy,
+    rollback: policy,
+  },
+};
+
 const serviceShape: Fields = {
   fields: {
-    spec: {
-      fields: {
-        name: 'text',
-        application: 'text',
-        mode: { fields: { kind: 'text' } },
-        ports: wantedPorts,
-        dependsOn: { list: { fields: { service: 'text', condition: 'text' } } },
-        update: { fields: {} },
-        rollback: { fields: {} },
-      },
-    },
+    spec: specShape,
     specVersion: 'number',
     'endpoint?': { fields: { virtualAddresses: { map: 'address' }, ports: { list: port } } },
     'followed?': { map: 'number' },
-    'updateStatus?': { fields: { state: 'text' } },
+    versions: { some: { fields: { version: 'number', state: 'text', createdAt: 'number' } } },
+    'rollbackTarget?': { fields: { version: 'number', spec: specShape } },
+    'updateStatus?': { fields: { id: 'text', state: 'text', specVersion: 'number' } },
   },
 };
 
@@ -178,7 +195,8 @@ export function checkNode(node: Node): void {
 /** What is wrong with a stored service itself, in words. */
 export function damageOfServiceObject(service: Service): string | undefined {
   const own = remembered(service, () => misfit(serviceShape, service, ''));
-  return own ?? damageOfTemplate(service.spec.task);
+  const target = service.rollbackTarget;
+  return own ?? damageOfTemplate(service.spec.task) ?? (target && damageOfTemplate(target.spec.task));
 }
 
 /** What is wrong with what is stored of a service: with itself, its tasks, or networks that it is on. */
@@ -215,6 +233,11 @@ function nameOf({ id, spec }: Service): string {
 /** `attachments is not a list`, the first that does not fit. */
 function misfit(shape: Shape, value: unknown, at: string): string | undefined {
   if (typeof shape === 'string') return misfitOfOne(shape, value, at);
+  if ('some' in shape) {
+    return Array.isArray(value) && value.length === 0
+      ? `${at} is empty`
+      : misfit({ list: shape.some }, value, at);
+  }
   if ('list' in shape) {
     if (!Array.isArray(value)) return `${at} is not a list`;
     return first(value.entries(), ([index, item]) => misfit(shape.list, item, `${at}[${index}]`));

@@ -50,6 +50,13 @@ export interface Command {
 
 /**
  * Exit codes: 0 done; 1 what was asked could not be done, or was not reached; 2 wrong use of the command line;
- * 3 the daemon, manager or registry cannot be reached; 130 interrupted. `exec` gives the code of the command it ran.
+ * 3 the daemon, manager or registry cannot be reached; 4 somebody else has asked for something else meanwhile; 130 interrupted. `exec` gives the code of the command it ran.
  */
-export const exitCodes = { done: 0, failed: 1, usage: 2, unreachable: 3, interrupted: 130 } as const;
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  unreachable: 3,
+  overtaken: 4,
+  interrupted: 130,
+} as const;

@@ -1,10 +1,18 @@
 import { expect, test } from 'vitest';
-import { contextOf, shownApplication, shownStatus, shownTask, watchLineOf } from '../../test/cli-samples.ts';
+import {
+  contextOf,
+  shownApplication,
+  shownStatus,
+  shownTask,
+  shownWish,
+  watchLineOf,
+} from '../../test/cli-samples.ts';
 import { systemClock } from '../util/clock.ts';
 import type { ApplicationStatus } from '../wire/api.ts';
 import type { Client } from '../wire/client.ts';
 import type { Context } from './command.ts';
-import { assess, settleMs } from './convergence.ts';
+import { settleMs } from './convergence.ts';
+import { assess } from './verdict.ts';
 import { follow } from './follow.ts';
 
 /** A context whose manager answers every watch with this status. */
@@ -41,7 +49,10 @@ test.each([hourMs, -hourMs])(
     const status = { ...shownApplication([shownStatus({ tasks })]), now };
     const followed = systemClock.monotonic();
     const options = { application: 'shop', fromRevision: 0, timeoutMs: 5_000, quiet: true };
-    await follow(watching(status), { ...options, until: (latest, time) => assess(latest, time).done });
+    await follow(watching(status), {
+      ...options,
+      until: (latest, time) => assess(latest, time, shownWish()).done,
+    });
     expect(systemClock.monotonic() - followed).toBeGreaterThan(200 - 20);
   },
 );

@@ -45,6 +45,6 @@ export function renderHelp(commands: Command[]): string {
     '  unix:///run/shoal/shoal.sock   the daemon on this host (default)',
     '  tcp://MANAGER:2377             a manager elsewhere, as the administrator of the file in SHOAL_CONTEXT or --context',
     '',
-    'Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 cannot reach the daemon, 130 interrupted.',
+    "Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 cannot reach the daemon,\n4 overtaken by somebody else's change, 130 interrupted.",
   ].join('\n');
 }

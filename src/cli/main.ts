@@ -98,6 +98,7 @@ export async function report(output: Output, error: unknown): Promise<number> {
   output.note(`${paint(output, 'red', 'shoal:')} ${printable(messageOf(error))}`);
   if (error.next !== undefined) output.note(printable(error.next));
   if (error.code === 'invalid_argument') return exitCodes.usage;
+  if (error.code === 'overtaken') return exitCodes.overtaken;
   return error.code === 'unavailable' ? exitCodes.unreachable : exitCodes.failed;
 }
 

@@ -1,9 +1,8 @@
 import { expect, test } from 'vitest';
 import { shownApplication, shownService, shownStatus, shownTask } from '../../test/cli-samples.ts';
-import { assess, progressOf, settleMs } from './convergence.ts';
+import { progressOf, settleMs } from './convergence.ts';
 import type { Output } from './output.ts';
 import { describeService, ProgressDisplay, renderProgress } from './progress.ts';
-import type { TaskInfo } from '../wire/api.ts';
 
 const later = settleMs + 1;
 const times = { now: later, elapsedMs: later };
@@ -30,39 +29,6 @@ test('a service with a healthcheck is up as soon as its tasks run, for running m
   const service = shownService();
   service.spec.task.container.healthcheck = { test: ['CMD', 'true'] };
   expect(progressOf(shownStatus({ service }), 0)).toEqual({ state: 'converged' });
-});
-
-test('an application is done when every service has converged or failed, and names those that failed', () => {
-  const failed = shownStatus({ converged: false, running: 0, failure: 'Cannot pull image web: not found' });
-  const waiting = shownStatus({ converged: false, running: 1 });
-  expect(assess(shownApplication([shownStatus(), failed]), later)).toEqual({
-    done: true,
-    failures: [{ service: 'shop_web', reason: 'Cannot pull image web: not found' }],
-  });
-  expect(assess(shownApplication([failed, waiting]), later).done).toBe(false);
-});
-
-test('an application is not done while a service that left the file is still there', () => {
-  const removing = shownStatus({
-    service: shownService({ removing: true }),
-    desired: 0,
-    running: 1,
-    converged: false,
-  });
-  expect(assess(shownApplication([shownStatus(), removing]), later).done).toBe(false);
-});
-
-test('an earlier failure of an unchanged service does not count while it is tried again', () => {
-  const failure = 'Cannot pull image web: not found';
-  const failed = { ...shownTask(1, { state: 'rejected' }), revision: 5 };
-  const trying = shownTask(1, { state: 'preparing' });
-  const status = (tasks: TaskInfo[]) =>
-    shownApplication([shownStatus({ converged: false, running: 0, failure, tasks })]);
-  const kept = (revision: number) => ({ services: new Set(['shop_web']), revision });
-  expect(assess(status([trying, failed]), later, kept(6)).done).toBe(false);
-  expect(assess(status([trying, failed]), later, kept(4)).failures).toHaveLength(1); // it failed since
-  expect(assess(status([failed]), later, kept(6)).failures).toHaveLength(1); // nothing more is tried
-  expect(assess(status([trying, failed]), later).failures).toHaveLength(1); // the service is new
 });
 
 test('a service is described by the task that is furthest behind', () => {

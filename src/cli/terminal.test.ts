@@ -146,7 +146,15 @@ test('progress sends a terminal nothing that it obeys', () => {
     services: [
       { service: { ...service, spec: { ...service.spec, name: hostile } }, failure: hostile },
       { service, failure: undefined },
-    ].map((each) => ({ ...each, desired: 1, running: 0, converged: false, tasks: [task] })),
+    ].map((each) => ({
+      ...each,
+      desired: 1,
+      running: 0,
+      serving: 0,
+      leaving: 0,
+      converged: false,
+      tasks: [task],
+    })),
   };
   const lines = renderProgress(status, { elapsedMs: 0, now: 0, columns: 200, frame: 0, colour: true });
   expect(obeyed(lines.join(''))).toEqual([]);

@@ -43,8 +43,8 @@ test('up does not say that an application is up which somebody else has removed 
     networks.map((object) => ({ kind: 'network', action: 'delete', object })),
   ]);
   expect(await outcome).toMatchObject({
-    code: 'failed_precondition',
-    message: 'Cannot bring up all of shop: web was removed meanwhile',
+    code: 'overtaken',
+    message: 'Cannot bring up shop as asked: there was another change\n  shop_web: it was removed meanwhile',
   });
 });
 

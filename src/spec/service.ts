@@ -257,10 +257,47 @@ export interface UpdateStatus {
   failure?: string;
 }
 
+/**
+ * `proposed`: stored, and nothing is made of it yet. `rolling`: its tasks are made. `completed`: every task of the service
+ * has run for the monitor time. `failed`: its update failed. `superseded`: another version came before it was completed.
+ */
+export type VersionState = 'proposed' | 'rolling' | 'completed' | 'failed' | 'superseded';
+
+/**
+ * What made a version: a person who applied a file (`up`), restarted the service or rolled it back; or the manager, which took a
+ * failed update back (`failure`), or restarted the service with one that it depends on (`dependency`).
+ */
+export type VersionCause = 'up' | 'restart' | 'rollback' | 'failure' | 'dependency';
+
+/** One change of what the service is asked to be. A change of the number of replicas alone makes none. */
+export interface ServiceVersion {
+  /** 1, 2, … within the service. */
+  version: number;
+  cause: VersionCause;
+  state: VersionState;
+  createdAt: number;
+  /** When it was completed or failed, or was superseded. */
+  endedAt?: number;
+  /** Who asked for it; absent: the manager itself. */
+  by?: string;
+  /** The version whose spec a rollback brought back. */
+  restores?: number;
+  /** Why its update failed. */
+  failure?: string;
+}
+
+/** What a rollback returns to: the last completed version before the current one. */
+export interface RollbackTarget {
+  version: number;
+  spec: ServiceSpec;
+}
+
 export interface Service extends ObjectMeta {
   spec: ServiceSpec;
-  /** The spec before the last change of the task template; a rollback returns to it. */
-  previousSpec?: ServiceSpec;
+  /** What the service was asked to be, oldest first, up to `versionsMax`; the last one is what `spec` says. Never empty. */
+  versions: ServiceVersion[];
+  /** Absent as long as no version before the current one was completed. */
+  rollbackTarget?: RollbackTarget;
   /** Counts changes of `spec.task`; a task whose `specVersion` is lower is out of date. */
   specVersion: number;
   updateStatus?: UpdateStatus;
@@ -280,6 +317,8 @@ export interface Service extends ObjectMeta {
   followed?: Record<string, number>;
   /** The latest `specVersion` whose init containers that run once have ended well. */
   initialisedVersion?: number;
+  /** Who asked for the last change of it: another version, another scale, a stop, its removal. Absent: the manager itself. */
+  changedBy?: string;
   /** Set by `down`: the tasks are removed first, and then the service itself. */
   removing: boolean;
 }

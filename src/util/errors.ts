@@ -7,6 +7,7 @@ export const errorCodes = {
   invalid_file: 'A Compose file, or a file it names, is wrong.',
   not_found: 'The named thing does not exist.',
   already_exists: 'The named thing exists already.',
+  overtaken: 'Somebody has asked for something else in the meantime.',
   conflict: 'Somebody else changed the object in the meantime.',
   failed_precondition: 'The cluster or host is not in a state in which this can be done.',
   unauthenticated: 'The caller did not prove who it is.',

@@ -8,6 +8,7 @@ const statuses: Record<ErrorCode, number> = {
   permission_denied: 403,
   not_found: 404,
   already_exists: 409,
+  overtaken: 409,
   conflict: 409,
   failed_precondition: 412,
   image_not_found: 422,

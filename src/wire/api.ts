@@ -17,7 +17,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /applications/NAME                → WatchLine, one JSON a line: all there is now
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
  *     PUT    /applications/NAME[?dryRun=true]  ApplicationSpec → ApplyResult
- *     DELETE /applications/NAME                → 202, then watch until `services` and `networks` are empty
+ *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
  *     GET    /services[?application=NAME]      → Service[]
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
  *     GET    /tasks[?application=&service=&node=] → TaskInfo[]                  (newest first, the history included)
@@ -152,6 +152,8 @@ export interface ApplyResult {
     kind: 'service' | 'network' | 'volume' | 'secret' | 'config';
     name: string;
     action: ChangeAction;
+    /** Of a service that is not removed: the version that was made, or that is what would be made, and its scale unless it is global. */
+    service?: { id: string; version: number; replicas?: number };
     /** What changes of a service that is updated, a line each (`spec/difference.ts`). */
     differences?: string[];
   }[];
@@ -159,9 +161,15 @@ export interface ApplyResult {
   revision: number;
 }
 
+/** Ids of the services and networks that go. */
+export interface ApplicationRemoval {
+  ids: string[];
+}
+
 export interface ApplicationSummary {
   name: string;
   services: number;
+  /** Slots with a task that runs, whatever its version. */
   running: number;
   desired: number;
 }
@@ -173,6 +181,10 @@ export interface ServiceStatus {
   desired: number;
   /** Tasks of the current version that run, healthy where there is a healthcheck. */
   running: number;
+  /** Slots with a task that runs, whatever its version. */
+  serving: number;
+  /** Slots that are given up and whose tasks have not ended yet. */
+  leaving: number;
   /** True when as many as desired run, all of the current version, none left over, and no update is under way. */
   converged: boolean;
   /** Set when trying on will not help: the reason in words. Never set while it converges. */

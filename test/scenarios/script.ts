@@ -1,4 +1,5 @@
 import type { RestartPolicy, ServiceSpec, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
+import { currentVersion } from '../../src/spec/versions.ts';
 import { isTerminal, taskStates, type Task, type TaskState } from '../../src/spec/task.ts';
 import type { View } from '../../manager/store/objects.ts';
 import { assert } from '../../src/util/errors.ts';
@@ -185,14 +186,15 @@ export class Script {
     this.#count();
     const { view } = this.#world;
     const lines = new Map<string, string>();
-    for (const { spec, specVersion, updateStatus, removing } of view.services.values()) {
+    for (const service of view.services.values()) {
+      const { spec, specVersion, updateStatus, removing } = service;
       const update =
         updateStatus === undefined
           ? ''
           : ` ${updateStatus.state}: ${updateStatus.message}${why(updateStatus)}`;
       lines.set(
         spec.name,
-        `v${specVersion} ${spec.task.container.image}${removing ? ' removing' : ''}${update}`,
+        `v${specVersion} ${spec.task.container.image} (${currentVersion(service).state})${removing ? ' removing' : ''}${update}`,
       );
     }
     const tasks = [...view.tasks.values()].map((task) => [this.#nameOf(task), this.#describe(task)] as const);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { View } from '../../manager/store/objects.ts';
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
 import type { Service } from '../../src/spec/service.ts';
+import { currentVersion, isUnderWay, versionsMax } from '../../src/spec/versions.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
 import { compareTaskStates, isTerminal, type DesiredTaskState, type Task } from '../../src/spec/task.ts';
 import { assert } from '../../src/util/errors.ts';
@@ -15,10 +16,13 @@ export class Safety {
   readonly #deleted = new Set<string>();
   /** Tasks whose node was called down while they were alive: those may run beside their replacement for a while. */
   readonly #abandoned = new Set<string>();
+  /** Images of versions that were seen completed, by service and version. */
+  readonly #completed = new Map<string, string>();
 
   /** After every step. */
   check(view: View, agents: Iterable<FakeAgent>): void {
     for (const task of view.tasks.values()) this.#checkTask(task, view);
+    for (const service of view.services.values()) this.#checkVersions(service);
     for (const id of this.#seen.keys()) {
       if (view.tasks.has(id)) continue;
       this.#seen.delete(id);
@@ -56,6 +60,32 @@ export class Safety {
     assert(before.nodeId === undefined || task.nodeId === before.nodeId, `${what} moved to another node`);
     assert(task.slot === before.slot && task.serviceId === before.serviceId, `${what} keeps its slot`);
     assert(task.template.container.image === before.template.container.image, `${what} keeps its template`);
+  }
+
+  /** Versions are numbered without gaps, and nothing is rolled back to but what was completed. */
+  #checkVersions(service: Service): void {
+    const { id, spec, versions, rollbackTarget: target } = service;
+    const current = currentVersion(service);
+    const what = `version ${current.version} of ${spec.name}`;
+    assert(versions.length <= versionsMax, `${spec.name} remembers ${versions.length} versions`);
+    assert(
+      versions.every(({ version }, index) => version === versions[0]!.version + index),
+      `${spec.name} counts its versions`,
+    );
+    assert(
+      versions.slice(0, -1).every((version) => !isUnderWay(version)),
+      `only ${what} is under way`,
+    );
+    if (current.state === 'completed') {
+      this.#completed.set(`${id} ${current.version}`, spec.task.container.image);
+    }
+    if (target !== undefined) {
+      const image = this.#completed.get(`${id} ${target.version}`);
+      assert(image === target.spec.task.container.image, `${what} may go back to what was completed`);
+    }
+    if (current.restores === undefined) return;
+    const restored = this.#completed.get(`${id} ${current.restores}`);
+    assert(restored === spec.task.container.image, `${what} is what version ${current.restores} was`);
   }
 
   /** Where the old task is stopped first, no two programs of a slot run at once on hosts that are not down. */

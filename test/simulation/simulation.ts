@@ -5,6 +5,7 @@ import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec, UpdatePolicy } from '../../src/spec/service.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
+import { currentVersion } from '../../src/spec/versions.ts';
 import { isTerminal } from '../../src/spec/task.ts';
 import { messageOf } from '../../src/util/errors.ts';
 import { seededRandom, type Random } from '../../src/util/random.ts';
@@ -212,6 +213,8 @@ class Simulation {
       if (updateStatus !== undefined && !updateStatus.state.endsWith('completed')) {
         return `${spec.name} is ${updateStatus.state}: ${updateStatus.message}`;
       }
+      const { state } = currentVersion(service);
+      if (wanted > 0 && state !== 'completed') return `${spec.name} v${specVersion} is ${state}`;
     }
     return undefined;
   }

@@ -8,6 +8,7 @@ import { openDatabase } from '../../manager/store/database.ts';
 import { planSchedule } from '../../manager/scheduler/plan.ts';
 import { createMemoryStore } from '../../manager/store/memory.ts';
 import type { Change, Database, Plan } from '../../manager/store/objects.ts';
+import { changeService, createService } from '../../src/spec/change.ts';
 import { defaultAddressPool } from '../../src/spec/defaults.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
@@ -16,7 +17,6 @@ import type { Clock } from '../../src/util/clock.ts';
 import { assert } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import { steadyClock } from '../../src/util/steady-clock.ts';
-import { isDeepStrictEqual } from 'node:util';
 import { sampleContainer, sampleSpec, sampleTemplate } from '../samples.ts';
 
 /** Time that only moves when it is told to. */
@@ -254,24 +254,15 @@ export class World {
     await this.write([{ kind: 'node', action: 'update', object }]);
   }
 
-  /** Stores the wish as the API does: a changed template is a new version, and the spec before it is kept. */
+  /** Stores the wish as the API does. */
   async apply(spec: ServiceSpec): Promise<void> {
     const service = this.view.serviceByName(spec.name);
+    const origin = { cause: 'up' as const, now: this.steady.now(), random: this.random };
     if (service === undefined) {
-      const object: Service = {
-        ...this.meta(),
-        spec,
-        specVersion: 1,
-        dependenciesMet: true,
-        removing: false,
-      };
+      const object: Service = { ...createService(this.meta(), spec, origin), dependenciesMet: true };
       return this.write([{ kind: 'service', action: 'create', object }]);
     }
-    const sameTemplate = isDeepStrictEqual(service.spec.task, spec.task);
-    const object = sameTemplate
-      ? { ...service, spec }
-      : { ...service, spec, previousSpec: service.spec, specVersion: service.specVersion + 1 };
-    return this.write([{ kind: 'service', action: 'update', object }]);
+    return this.write([{ kind: 'service', action: 'update', object: changeService(service, spec, origin) }]);
   }
 
   async remove(name: string): Promise<void> {

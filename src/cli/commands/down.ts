@@ -1,4 +1,5 @@
 import { codeOf, ShoalError } from '../../util/errors.ts';
+import type { ApplicationRemoval } from '../../wire/api.ts';
 import { wholeNumber } from '../arguments.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command } from '../command.ts';
@@ -28,8 +29,10 @@ export const command: Command = {
       );
     }
     const client = await context.client();
+    let leaving: Set<string>;
     try {
-      await client.request('DELETE', `/applications/${encodeURIComponent(name)}`);
+      const path = `/applications/${encodeURIComponent(name)}`;
+      leaving = new Set((await client.request<ApplicationRemoval>('DELETE', path)).ids);
     } catch (error) {
       if (codeOf(error) !== 'not_found') throw error;
       context.output.note(`${name} is not there: nothing to remove`);
@@ -40,7 +43,10 @@ export const command: Command = {
       fromRevision: 0,
       timeoutMs,
       quiet: false,
-      until: (status) => status.services.length === 0 && status.networks.length === 0,
+      // Another `up` may have made it anew by then.
+      until: ({ services, networks }) =>
+        !services.some(({ service }) => leaving.has(service.id)) &&
+        !networks.some(({ id }) => leaving.has(id)),
     });
     context.output.note(`${name} is removed`);
     return exitCodes.done;

@@ -3,10 +3,11 @@ import { ShoalError } from '../../util/errors.ts';
 import { wholeNumber } from '../arguments.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command } from '../command.ts';
-import { progressOf } from '../convergence.ts';
 import { follow } from '../follow.ts';
 import { applicationName, pickServices } from '../reference.ts';
 import { scalingOrder } from '../scaling.ts';
+import { scaleVerdict } from '../verdict.ts';
+import type { ApplicationStatus } from '../../wire/api.ts';
 
 const defaultTimeoutSeconds = 300;
 
@@ -56,28 +57,35 @@ export const command: Command = {
     }
     if (parsed.flag('detach')) return exitCodes.done;
     const failures: string[] = [];
-    for (const name of new Set(scaled.map((service) => service.spec.application))) {
-      const mine = new Set(scaled.filter((service) => service.spec.application === name).map(({ id }) => id));
+    const overtaken: string[] = [];
+    for (const [name, group] of Map.groupBy(scaled, ({ spec }) => spec.application)) {
+      const verdictsOn = ({ services }: ApplicationStatus, now: number) =>
+        group.map((service) => {
+          const status = services.find((each) => each.service.spec.name === service.spec.name);
+          return { name: service.spec.name, verdict: scaleVerdict(askedOf(service), status, now) };
+        });
       const status = await follow(context, {
         application: name,
-        fromRevision: Math.max(...scaled.map(({ revision }) => revision)),
+        fromRevision: Math.max(...group.map(({ revision }) => revision)),
         timeoutMs,
         quiet: false,
         until: (latest, now) =>
-          latest.services.every(
-            (each) => !mine.has(each.service.id) || progressOf(each, now).state !== 'converging',
-          ),
+          verdictsOn(latest, now).every(({ verdict }) => verdict.state !== 'converging'),
       });
-      for (const each of status.services) {
-        if (mine.has(each.service.id) && each.failure !== undefined)
-          failures.push(`  ${each.service.spec.name}: ${each.failure}`);
+      for (const { name: service, verdict } of verdictsOn(status, status.now)) {
+        if (verdict.state === 'failed') failures.push(`  ${service}: ${verdict.reason}`);
+        if (verdict.state === 'overtaken') overtaken.push(`  ${service}: ${verdict.reason}`);
       }
     }
-    if (failures.length === 0) return exitCodes.done;
+    if (failures.length + overtaken.length === 0) return exitCodes.done;
     throw new ShoalError(
-      'failed_precondition',
-      `Cannot reach the number of replicas:\n${failures.join('\n')}`,
+      failures.length > 0 ? 'failed_precondition' : 'overtaken',
+      `Cannot reach the number of replicas:\n${[...failures, ...overtaken].join('\n')}`,
       { next: 'See `shoal ps`.' },
     );
   },
 };
+
+function askedOf({ id, spec: { mode } }: Service): { id: string; replicas?: number } {
+  return mode.kind === 'replicated' ? { id, replicas: mode.replicas } : { id };
+}

@@ -2,14 +2,14 @@ import type { ApplicationSpec } from '../../spec/application.ts';
 import { systemClock } from '../../util/clock.ts';
 import { ShoalError } from '../../util/errors.ts';
 import { count, formatDuration, printable } from '../../util/text.ts';
-import type { ApplicationStatus, ApplyResult } from '../../wire/api.ts';
+import type { ApplyResult } from '../../wire/api.ts';
 import { readApplication } from '../application.ts';
 import { wholeNumber } from '../arguments.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
-import { assess, type Kept } from '../convergence.ts';
 import { follow } from '../follow.ts';
 import { paint } from '../output.ts';
+import { assess, wishOf, type Assessment, type Wish } from '../verdict.ts';
 
 /** How long `up` waits unless told otherwise, in seconds. */
 const defaultTimeoutSeconds = 600;
@@ -20,24 +20,6 @@ function describeChanges(result: ApplyResult): string {
     return names.length > 0 ? [`${count(names.length, 'object')} to ${action}`] : [];
   });
   return parts.length > 0 ? parts.join(', ') : 'nothing to change';
-}
-
-/** What the apply found to be as asked already. */
-function keptServices({ changes, revision }: ApplyResult): Kept {
-  const kept = changes.filter(({ kind, action }) => kind === 'service' && action === 'keep');
-  return { services: new Set(kept.map(({ name }) => name)), revision };
-}
-
-/** Throws when somebody else has removed services meanwhile, so that they are not up at all. */
-function checkAllThere({ name, services }: ApplicationSpec, status: ApplicationStatus): void {
-  const there = new Set(status.services.map(({ service }) => service.spec.name));
-  const missing = services.filter((service) => !there.has(service.name)).map(({ key }) => key);
-  if (missing.length === 0) return;
-  throw new ShoalError(
-    'failed_precondition',
-    `Cannot bring up all of ${name}: ${missing.join(', ')} was removed meanwhile`,
-    { next: 'Another `shoal up` or `shoal down` of the application was run. Run `shoal up` again.' },
-  );
 }
 
 function printPlan({ output }: Context, { changes }: ApplyResult): void {
@@ -54,14 +36,49 @@ function noteChanges({ output }: Context, result: ApplyResult): void {
   }
 }
 
-/** What an interrupt does not end. */
-function goesOn(name: string): string {
-  return `Interrupted. ${name} is being brought up all the same: see \`shoal ps -p ${name}\`, or end it with \`shoal down -p ${name}\`.`;
+/** What an interrupt does not end, and what does. */
+function goesOn(name: string, { changes }: ApplyResult): string {
+  const isNew = changes.every(({ kind, action }) => kind !== 'service' || action === 'create');
+  const undo = isNew
+    ? `remove it with \`shoal down -p ${name}\``
+    : `hold the rollout with \`shoal pause -p ${name}\`, or take the change back with \`shoal rollback -p ${name}\``;
+  return `Interrupted. ${name} is being brought up all the same: see \`shoal ps -p ${name}\`, ${undo}.`;
 }
 
-function printJson(context: Context, result: ApplyResult, status: ApplicationStatus | undefined): void {
-  const failures = status ? assess(status, status.now).failures : [];
-  context.output.print(JSON.stringify({ ...result, failures }, null, 2));
+function printJson(context: Context, result: ApplyResult, assessment?: Assessment): void {
+  const { failures, overtaken } = assessment ?? { failures: [], overtaken: [] };
+  context.output.print(JSON.stringify({ ...result, failures, overtaken }, null, 2));
+}
+
+/** Says that all is up, or throws with what is not, and why. */
+function conclude(
+  context: Context,
+  application: string,
+  wish: Wish,
+  { failures, overtaken }: Assessment,
+  tookMs: number,
+): void {
+  if (failures.length + overtaken.length === 0) {
+    const text = `${application} is up: ${count(wish.asked.length, 'service')}, ${formatDuration(tookMs)}`;
+    context.output.note(paint(context.output, 'green', text));
+    return;
+  }
+  const lines = [...failures, ...overtaken]
+    .map(({ service, reason }) => `  ${service}: ${reason}`)
+    .join('\n');
+  if (failures.length === 0) {
+    throw new ShoalError(
+      'overtaken',
+      `Cannot bring up ${application} as asked: there was another change\n${lines}`,
+      {
+        next: `See \`shoal ps -p ${application}\`; \`shoal up\` asks for it again.`,
+      },
+    );
+  }
+  const others = failures.length < wish.asked.length ? 'The other services run. ' : '';
+  throw new ShoalError('failed_precondition', `Cannot bring up all of ${application}:\n${lines}`, {
+    next: `${others}See \`shoal ps -p ${application}\` and \`shoal logs -p ${application}\`.`,
+  });
 }
 
 /**
@@ -110,44 +127,29 @@ export const command: Command = {
     });
     const json = parsed.flag('json');
     if (parsed.flag('dry-run')) {
-      if (json) printJson(context, result, undefined);
+      if (json) printJson(context, result);
       else printPlan(context, result);
       return exitCodes.done;
     }
     noteChanges(context, result);
     if (parsed.flag('detach')) {
-      if (json) printJson(context, result, undefined);
+      if (json) printJson(context, result);
       return exitCodes.done;
     }
-    const kept = keptServices(result);
+    const wish = wishOf(result);
     const status = await follow(context, {
       application: application.name,
       fromRevision: result.revision,
       timeoutMs,
       quiet: json,
-      until: (latest, now) => assess(latest, now, kept).done,
+      until: (latest, now) => assess(latest, now, wish).done,
     }).catch((error: unknown) => {
-      if (context.signal.aborted) context.output.note(goesOn(application.name));
+      if (context.signal.aborted) context.output.note(goesOn(application.name, result));
       throw error;
     });
-    if (json) printJson(context, result, status);
-    checkAllThere(application, status);
-    const { failures } = assess(status, status.now);
-    const took = formatDuration(systemClock.monotonic() - startedAt);
-    if (failures.length === 0) {
-      context.output.note(
-        paint(
-          context.output,
-          'green',
-          `${application.name} is up: ${count(status.services.length, 'service')}, ${took}`,
-        ),
-      );
-      return exitCodes.done;
-    }
-    const reasons = failures.map(({ service, reason }) => `  ${service}: ${reason}`).join('\n');
-    const others = failures.length < status.services.length ? 'The other services run. ' : '';
-    throw new ShoalError('failed_precondition', `Cannot bring up all of ${application.name}:\n${reasons}`, {
-      next: `${others}See \`shoal ps -p ${application.name}\` and \`shoal logs -p ${application.name}\`.`,
-    });
+    const assessment = assess(status, status.now, wish);
+    if (json) printJson(context, result, assessment);
+    conclude(context, application.name, wish, assessment, systemClock.monotonic() - startedAt);
+    return exitCodes.done;
   },
 };

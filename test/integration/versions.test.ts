@@ -1,0 +1,193 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { Service } from '../../src/spec/service.ts';
+import { systemClock } from '../../src/util/clock.ts';
+import { createCluster, type Cluster } from '../harness/cluster.ts';
+import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
+import { busyboxImage } from '../harness/image.ts';
+import { paths } from '../harness/state.ts';
+import { until } from '../harness/until.ts';
+
+/** What versions of services come to on real hosts: which one counts as good, what a failed one is taken back to. */
+
+let cluster: Cluster;
+let image: string;
+
+beforeAll(async () => {
+  cluster = await createCluster({ hosts: 2 });
+  image = await cluster.push('library/busybox:1', await busyboxImage(paths(cluster.directory).images));
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') process.stderr.write(await cluster.troubles());
+});
+
+afterAll(async () => {
+  await cluster?.down();
+  expect(await cluster?.leftovers()).toEqual([]);
+});
+
+async function up(application: string, services: string, ...options: string[]) {
+  const path = await writeComposeFile(cluster, application, `services:\n${services}`);
+  return cluster.shoal(['up', '-f', path, '--timeout', '90', ...options]);
+}
+
+async function down(application: string): Promise<void> {
+  expect(await cluster.shoal(['down', '-p', application])).toMatchObject({ exitCode: 0 });
+}
+
+async function serviceOf(application: string): Promise<Service> {
+  const client = cluster.client();
+  try {
+    const services = await client.request<Service[]>('GET', `/services?application=${application}`);
+    return services[0]!;
+  } finally {
+    client.close();
+  }
+}
+
+/** Waits until the service's current version is completed; gives its states, oldest first. */
+async function untilCompleted(application: string): Promise<string[]> {
+  await untilConverged(
+    cluster,
+    application,
+    30_000,
+    ({ services }) => services[0]!.service.versions.at(-1)!.state === 'completed',
+  );
+  return (await serviceOf(application)).versions.map(({ version, state }) => `${version} ${state}`);
+}
+
+async function untilVersion(application: string, version: number): Promise<void> {
+  await until(
+    `version ${version} of ${application}`,
+    async () => (await serviceOf(application)).versions.at(-1)!.version === version,
+  );
+}
+
+const ids = async (application: string) =>
+  (await currentTasks(cluster, application)).map(({ id }) => id).toSorted();
+
+/** Two replicas of a program, started first and rolled back. */
+const watched = (command: string, more = '') => `
+  api:
+    image: ${image}
+    command: [sh, -c, "${command}"]
+    stop_grace_period: 0s
+    deploy:
+      replicas: 2
+      update_config: { order: start-first, failure_action: rollback, monitor: 3s }
+      rollback_config: { order: start-first, monitor: 1s }
+      restart_policy: { delay: 500ms }
+${more}`;
+
+test('a version that fails while it is watched has cost nobody its old task, and the rollback leaves all as it runs', async () => {
+  expect(await up('roll', watched('sleep 1000'))).toMatchObject({ exitCode: 0 });
+  expect(await untilCompleted('roll')).toEqual(['1 completed']);
+  const before = await ids('roll');
+  const { exitCode, stderr } = await up('roll', watched('sleep 1; exit 7'));
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('exit code 7');
+  await untilConverged(cluster, 'roll', 10_000);
+  expect(await ids('roll')).toEqual(before);
+  const { versions } = await serviceOf('roll');
+  expect(versions).toMatchObject([
+    { version: 1, state: 'completed' },
+    { version: 2, state: 'failed' },
+    { version: 3, state: 'completed', cause: 'failure', restores: 1 },
+  ]);
+  await down('roll');
+});
+
+test('a rollback passes over a version that never became healthy', async () => {
+  expect(await up('past', watched('sleep 1000'))).toMatchObject({ exitCode: 0 });
+  await untilCompleted('past');
+  const check = '    healthcheck: { test: [CMD, "false"], start_period: 1h }\n';
+  expect((await up('past', watched('sleep 1000', check), '--detach')).exitCode).toBe(0);
+  await until('the unhealthy task', async () => (await currentTasks(cluster, 'past')).length === 3);
+  const { exitCode, stderr } = await up('past', watched('sleep 1; exit 7'));
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('the update failed and was rolled back to version 1: past_api.1 failed');
+  await untilConverged(cluster, 'past', 10_000);
+  const { versions, spec } = await serviceOf('past');
+  expect(versions.map(({ state }) => state)).toEqual(['completed', 'superseded', 'failed', 'completed']);
+  expect(spec.task.container.healthcheck).toBeUndefined();
+  await down('past');
+});
+
+/** One replica a host with a port of the host. */
+const proxy = (order: string, said: string) => `
+  proxy:
+    image: ${image}
+    command: [sh, -c, "echo ${said}; httpd -f -p 80"]
+    stop_grace_period: 0s
+    ports: [{ target: 80, published: 18080, mode: host }]
+    deploy:
+      replicas: 2
+      placement: { max_replicas_per_node: 1 }
+      update_config: { order: ${order}, monitor: 1s }
+`;
+
+test('where the new task has no place beside the old one, up says what to change, and the changed file gets through', async () => {
+  expect(await up('edge', proxy('start-first', 'one'))).toMatchObject({ exitCode: 0 });
+  const { exitCode, stderr } = await up('edge', proxy('start-first', 'two'));
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('as update_config says: write order: stop-first there, or add a node');
+  expect(await up('edge', proxy('stop-first', 'two'))).toMatchObject({ exitCode: 0 });
+  await down('edge');
+});
+
+test('the next slot begins when the one before has been watched', async () => {
+  const service = (said: string) => `
+  web:
+    image: ${image}
+    command: [sh, -c, "echo ${said}; sleep 1000"]
+    stop_grace_period: 0s
+    deploy: { replicas: 2, update_config: { monitor: 2s } }
+`;
+  expect(await up('steps', service('one'))).toMatchObject({ exitCode: 0 });
+  const startedAt = systemClock.monotonic();
+  expect(await up('steps', service('two'))).toMatchObject({ exitCode: 0 });
+  const tookMs = systemClock.monotonic() - startedAt;
+  expect(tookMs).toBeGreaterThan(4_000);
+  await down('steps');
+});
+
+/** Four replicas that say a word, one after another. */
+const words = (said: string, more = '') => `
+  web:
+    image: ${image}
+    command: [sh, -c, "echo ${said}; sleep 1000"]
+    stop_grace_period: 0s
+    deploy: { replicas: 4, update_config: { monitor: 1s } }
+${more}`;
+
+test('of two ups the first is told that it was overtaken, and by whom', async () => {
+  expect(await up('race', words('one'))).toMatchObject({ exitCode: 0 });
+  const first = up('race', words('two'));
+  await untilVersion('race', 2);
+  const second = await up('race', words('three'));
+  expect(second).toMatchObject({ exitCode: 0 });
+  const { exitCode, stderr } = await first;
+  expect(stderr).toContain('race_web: it was changed to version 3 by root (local socket) meanwhile');
+  expect(stderr).not.toContain('race is up');
+  expect(exitCode).toBe(4);
+});
+
+test('an up during which the application is removed does not say that it is up', async () => {
+  const asked = up('race', words('four'));
+  await untilVersion('race', 4);
+  await down('race');
+  const { exitCode, stderr } = await asked;
+  expect(stderr).toMatch(/race_web: it (?:is being removed by root \(local socket\)|was removed meanwhile)/);
+  expect(exitCode).toBe(4);
+});
+
+test('what is asked for after a rollback is judged by itself', async () => {
+  expect(await up('later', watched('sleep 1000'))).toMatchObject({ exitCode: 0 });
+  await untilCompleted('later');
+  expect(await up('later', watched('sleep 1; exit 7'))).toMatchObject({ exitCode: 1 });
+  expect(await cluster.shoal(['scale', '-p', 'later', 'api=3'])).toMatchObject({ exitCode: 0 });
+  const port = watched('sleep 1000', '    ports: ["18081:80"]\n');
+  expect(await up('later', port)).toMatchObject({ exitCode: 0 });
+  expect(await up('later', port)).toMatchObject({ exitCode: 0 });
+  await down('later');
+});

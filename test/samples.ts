@@ -10,6 +10,7 @@ import {
 } from '../src/spec/defaults.ts';
 import type { Network } from '../src/spec/network.ts';
 import type { Node } from '../src/spec/node.ts';
+import type { Volume } from '../src/spec/resource.ts';
 import type { ContainerSpec, Service, ServiceSpec, TaskTemplate } from '../src/spec/service.ts';
 import type { Task } from '../src/spec/task.ts';
 
@@ -54,6 +55,11 @@ export function sampleNode(id: string, changes: Partial<Node> = {}): Node {
 /** A viewer whose certificate nobody has. */
 export function sampleAdministrator(name: string, changes: Partial<Administrator> = {}): Administrator {
   return { ...meta(name), name, role: 'viewer', fingerprint: name, expiresAt: 1, ...changes };
+}
+
+/** A volume of the application `app`, with nothing on any node. */
+export function sampleVolume(key: string, changes: Partial<Volume> = {}): Volume {
+  return { ...meta(key), spec: { name: `app_${key}`, application: 'app', labels: {} }, ...changes };
 }
 
 /** A container of the image, all else as the image says. */

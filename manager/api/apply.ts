@@ -3,8 +3,9 @@ import type { ApplicationSpec } from '../../src/spec/application.ts';
 import { changeService, createService, type Origin } from '../../src/spec/change.ts';
 import { specDifferences } from '../../src/spec/difference.ts';
 import type { Network, NetworkSpec } from '../../src/spec/network.ts';
+import { nodeName } from '../../src/spec/node-name.ts';
 import type { ObjectMeta } from '../../src/spec/object.ts';
-import type { FileSpec, VolumeSpec } from '../../src/spec/resource.ts';
+import type { FileSpec, Volume, VolumeSpec } from '../../src/spec/resource.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
 import { ShoalError } from '../../src/util/errors.ts';
@@ -49,24 +50,19 @@ export function planApply(view: View, spec: ApplicationSpec, { now, by, random }
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const origin = (): Origin => ({ cause: 'up', by, now, random });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, by, meta, origin };
-  const { beingRemoved } = planner;
   const { services } = withExternal(view, spec);
   checkPorts(view, spec.name, services);
   for (const network of spec.networks) applyNetwork(planner, network);
+  applyVolumes(planner, spec.volumes);
   const simple = [
-    ['volume', spec.volumes, view.volumes],
     ['secret', spec.secrets, view.secrets],
     ['config', spec.configs, view.configs],
   ] as const;
   for (const [kind, wished, stored] of simple) {
     const known = new Map([...stored.values()].map((object) => [object.spec.name, object]));
     for (const spec of wished) {
-      const object = known.get(spec.name);
-      if (object !== undefined && 'removing' in object) {
-        beingRemoved.push(`volume ${spec.name}`);
-        continue;
-      }
-      const there = object?.spec;
+      const there = known.get(spec.name)?.spec;
+      checkOwner(kind, there, spec);
       if (there !== undefined) {
         checkSame(kind, there, spec);
         note(planner, kind, spec.name, 'keep');
@@ -75,12 +71,12 @@ export function planApply(view: View, spec: ApplicationSpec, { now, by, random }
           kind,
           action: 'create',
           object: { ...meta(), spec },
-        } as Change);
+        });
     }
   }
   for (const service of services) applyService(planner, service);
   removeOthers(planner, spec);
-  const { changes, group } = planner;
+  const { changes, group, beingRemoved } = planner;
   if (beingRemoved.length === 0) checkForesight(view, spec.name, group);
   return { changes, group, beingRemoved };
 }
@@ -132,33 +128,65 @@ function checkOwner(
     'already_exists',
     `Cannot make ${kind} ${wished.name}: ${whose} ${stored.application ? 'has' : 'made'} one of this name`,
     {
-      next: `Choose another name for it${kind === 'network' ? ', or use that one with `external: true`' : ''}.`,
+      next: `Choose another name for it${kind === 'service' ? '' : ', or use that one with `external: true`'}.`,
     },
   );
 }
 
-/** Neither what a volume mounts nor the content of a secret or config changes under a name. */
-function checkSame(
-  kind: 'volume' | 'secret' | 'config',
-  stored: VolumeSpec | FileSpec,
-  wished: typeof stored,
-): void {
-  if ('data' in stored || 'data' in wished) {
-    if ('data' in stored && 'data' in wished && stored.data === wished.data) return;
+/** The content of a secret or config does not change under a name. */
+function checkSame(kind: 'secret' | 'config', stored: FileSpec, wished: FileSpec): void {
+  if (stored.data === wished.data) return;
+  throw new ShoalError(
+    'already_exists',
+    `Cannot make ${kind} ${wished.name}: there is one of this name with another content`,
+    { next: `Remove it with \`shoal ${kind} rm ${wished.name}\`, or choose another name.` },
+  );
+}
+
+function applyVolumes(planner: Planner, wished: VolumeSpec[]): void {
+  const { view, meta, beingRemoved } = planner;
+  const known = new Map(view.volumes.values().map((volume) => [volume.spec?.name, volume]));
+  for (const spec of wished) {
+    const stored = known.get(spec.name);
+    checkOwner('volume', stored?.spec, spec);
+    if (stored?.removing) beingRemoved.push(`volume ${spec.name}`);
+    else if (stored === undefined) {
+      const object: Volume = { ...meta(), spec };
+      note(planner, 'volume', spec.name, 'create', { kind: 'volume', action: 'create', object });
+    } else {
+      const object = changedVolume(view, stored, spec);
+      if (object === undefined) note(planner, 'volume', spec.name, 'keep');
+      else note(planner, 'volume', spec.name, 'update', { kind: 'volume', action: 'update', object });
+    }
+  }
+}
+
+/** What a volume mounts does not change, and copies are not joined. Undefined when it is as it is wished. */
+function changedVolume(view: View, stored: Volume, wished: VolumeSpec): Volume | undefined {
+  const { name } = wished;
+  const next = `Choose another name, or remove it with \`shoal volume rm ${name}\` once nobody uses it.`;
+  if (!isDeepStrictEqual(stored.spec.driverOptions, wished.driverOptions)) {
     throw new ShoalError(
-      'already_exists',
-      `Cannot make ${kind} ${wished.name}: there is one of this name with another content`,
-      { next: `Remove it with \`shoal ${kind} rm ${wished.name}\`, or choose another name.` },
+      'failed_precondition',
+      `Cannot change what volume ${name} mounts: there is one of this name with other driver_opts`,
+      { next },
     );
   }
-  if (isDeepStrictEqual(stored.driverOptions, wished.driverOptions)) return;
-  throw new ShoalError(
-    'failed_precondition',
-    `Cannot change what volume ${wished.name} mounts: there is one of this name with other driver_opts`,
-    {
-      next: `Choose another name, or remove it with \`shoal volume rm ${wished.name}\` once nobody uses it.`,
-    },
-  );
+  if (stored.spec.perNode === wished.perNode) return undefined;
+  const { home: _home, spec, ...rest } = stored;
+  const { perNode, ...plain } = spec;
+  if (perNode === undefined) return { ...rest, spec: { ...plain, perNode: true } };
+  const nodes = (stored.nodeIds ?? []).flatMap((id) => view.nodes.get(id) ?? []);
+  if (nodes.length > 1) {
+    const where = nodes.map(nodeName).join(', ');
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot make volume ${name} one for all nodes: it has copies on ${where}`,
+      { next },
+    );
+  }
+  const home = nodes[0] && { nodeId: nodes[0].id, hostname: nodeName(nodes[0]) };
+  return { ...rest, spec: plain, ...(home && { home }) };
 }
 
 function applyNetwork(planner: Planner, spec: NetworkSpec): void {

@@ -121,13 +121,27 @@ test('tasks are told what a volume mounts, whoever made the volume', () => {
   ]);
   const volumes = [{ name: 'kept', application: 'shop', labels: {}, driverOptions: options }];
   const own = application({ volumes, external: { ...application().external!, volumes: [] } });
-  expect(plannedContainer(everything(options), own).mounts).toMatchObject([{ driverOptions: options }]);
-  expect(() => plan(everything(), own)).toThrow(/Cannot change what volume kept mounts/);
+  const view = (mounted: VolumeDriverOptions | undefined, owner: string | undefined) => {
+    const all = everything(mounted);
+    const kept = all.volumes.values().find(({ spec }) => spec.name === 'kept')!;
+    all.put('volume', { ...kept, spec: { ...kept.spec, ...(owner && { application: owner }) } });
+    return all;
+  };
+  expect(plannedContainer(view(options, 'shop'), own).mounts).toMatchObject([{ driverOptions: options }]);
+  expect(() => plan(view(undefined, 'shop'), own)).toThrow(/Cannot change what volume kept mounts/);
+  expect(() => plan(view(options, 'other'), own)).toThrow(
+    'Cannot make volume kept: other has one of this name',
+  );
+  expect(() => plan(view(options, undefined), own)).toThrow(
+    'Cannot make volume kept: `shoal volume create` made one of this name',
+  );
 });
 
 test('content that another has under a versioned name is not mixed up', () => {
   const name = versionedName('shop', 'key', Buffer.from('x'));
-  const view = viewOf({ secrets: [{ ...meta('s'), spec: byCommand(name, 'eXl5') }] });
+  const view = viewOf({
+    secrets: [{ ...meta('s'), spec: { ...byCommand(name, 'eXl5'), application: 'shop' } }],
+  });
   const secrets = [{ name, application: 'shop', labels: {}, data: 'eA==' }];
   expect(() => plan(view, { name: 'shop', services: [], ...none, secrets })).toThrow(/with another content/);
 });

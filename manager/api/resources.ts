@@ -258,8 +258,8 @@ function newFile(body: unknown, bytesMax: number): FileSpec {
 }
 
 function newVolume(body: unknown): VolumeSpec {
-  const { name, labels = {}, driverOptions } = checkSchema(volumeCreateSchema, body);
-  if (driverOptions === undefined) return { name, labels };
+  const { name, labels = {}, driverOptions, perNode } = checkSchema(volumeCreateSchema, body);
+  if (driverOptions === undefined) return { name, labels, ...(perNode && { perNode }) };
   const fault = driverOptionsFault(driverOptions);
   if (fault === undefined) return { name, labels, driverOptions };
   throw new ShoalError('invalid_argument', `Cannot make volume ${name}: ${fault.why}`, {

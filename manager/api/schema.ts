@@ -104,7 +104,15 @@ export const applicationSchema: Schema<ApplicationSpec> = object({
       'mtuBytes?': integer(68, 65_535),
     }),
   ),
-  volumes: list(object({ name, application: name, labels, 'driverOptions?': driverOptions })),
+  volumes: list(
+    object({
+      name,
+      application: name,
+      labels,
+      'driverOptions?': driverOptions,
+      'perNode?': values(true),
+    }),
+  ),
   secrets: list(file),
   configs: list(file),
   'external?': object({
@@ -135,6 +143,7 @@ export const volumeCreateSchema: Schema<VolumeCreate> = object({
   'driver?': values('local'),
   'labels?': labels,
   'driverOptions?': driverOptions,
+  'perNode?': values(true),
 });
 
 export const fileCreateSchema: Schema<FileCreate> = object({

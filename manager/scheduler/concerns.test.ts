@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
+import { sampleService, sampleTask } from '../../test/samples.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import { AllocatorConcerns } from '../allocator/concerns.ts';
 import { MutableView } from '../store/view.ts';
@@ -53,14 +53,4 @@ test('while a service waits for others every task concerns the scheduler', () =>
   expect(put(taskIn('running'))).toMatchObject({ scheduler: true });
   ask(view.put('service', sampleService('late')));
   expect(put(taskIn('running'))).toMatchObject({ scheduler: false });
-});
-
-test('the start of a task with a named volume is noted on the volume', () => {
-  const { put } = concerns();
-  const template = sampleTemplate();
-  const mounts = [{ type: 'volume' as const, source: 'app_data', target: '/data', readOnly: false }];
-  const started = { state: 'running' as const, at: 0, message: '', startedAt: 1 };
-  const task = { template: { ...template, container: { ...template.container, mounts } }, status: started };
-  expect(put(taskIn('running', task))).toMatchObject({ scheduler: true });
-  expect(put(taskIn('running', task))).toMatchObject({ scheduler: false });
 });

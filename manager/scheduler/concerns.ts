@@ -3,7 +3,6 @@ import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
 import type { View, ViewChange } from '../store/objects.ts';
 import { isPending } from './plan.ts';
-import { volumeNames } from './volumes.ts';
 
 /** Tells which changes can give the scheduler anything to do: most are of tasks that run, and concern it not at all. */
 export class SchedulerConcerns {
@@ -27,7 +26,7 @@ export class SchedulerConcerns {
       } else if (change.kind === 'task') {
         if (change.after !== undefined && isPending(change.after)) this.#pending.add(change.id);
         else this.#pending.delete(change.id);
-        concerns ||= leavesNotes(change.before, change.after);
+        concerns ||= leavesNotes(change.after);
       }
     }
     // Any task that runs, or ends, may be what another one or another service waits for.
@@ -39,9 +38,8 @@ function waits({ dependenciesMet, removing }: Service): boolean {
   return !dependenciesMet && !removing;
 }
 
-/** Whether its start or its init containers are noted on a volume or on the service. */
-function leavesNotes(before: Task | undefined, after: Task | undefined): boolean {
+/** Whether its init containers are noted on the service. */
+function leavesNotes(after: Task | undefined): boolean {
   if (after === undefined) return false;
-  const started = after.status.startedAt !== undefined && before?.status.startedAt === undefined;
-  return (started && volumeNames(after.template).length > 0) || initialisesOnce(after.template);
+  return initialisesOnce(after.template);
 }

@@ -9,16 +9,8 @@ import { assert } from '../../src/util/errors.ts';
 import { count, formatBytes } from '../../src/util/text.ts';
 import { damageOfNode, damageOfServiceObject } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
-import { fixedHostPorts, type NodeUse } from './node-use.ts';
-
-/** One reason why a task may not go to a node. */
-export interface Filter {
-  fits(use: NodeUse): boolean;
-  /** Reads well before "on 2 nodes". */
-  explain: string;
-  /** The figures behind it, of nodes that it keeps out. */
-  detail?(uses: NodeUse[]): string;
-}
+import { fixedHostPorts, type Filter, type NodeUse } from './node-use.ts';
+import type { VolumeHomes } from './volume-homes.ts';
 
 /** The filters for the tasks of one service with one template. */
 export interface Filters {
@@ -29,7 +21,12 @@ export interface Filters {
 }
 
 /** Throws `invalid_argument` when a constraint cannot be read. */
-export function filtersFor(serviceId: string, template: TaskTemplate, view: View): Filters {
+export function filtersFor(
+  serviceId: string,
+  template: TaskTemplate,
+  view: View,
+  volumes: VolumeHomes,
+): Filters {
   return {
     fixed: [
       ...stateFilters,
@@ -38,6 +35,7 @@ export function filtersFor(serviceId: string, template: TaskTemplate, view: View
       ...networkFilters(template, view),
     ],
     changing: [
+      ...volumes.filtersOf(serviceId, template),
       ...resourceFilters(template),
       ...hostPortFilters(serviceId, template, view),
       ...maxReplicasFilters(serviceId, template),
@@ -173,10 +171,10 @@ function maxReplicasFilters(serviceId: string, { placement }: TaskTemplate): Fil
  * free), constraint node.labels.disk == ssd on 1`. Each node counts for the first filter it fails; the most frequent reason
  * comes first.
  */
-export function explainNodes(uses: Iterable<NodeUse>, { fixed, changing }: Filters): string {
+export function explainNodes(uses: Iterable<NodeUse>, filters: Filters): string {
   const failing = new Map<string, { filter: Filter; uses: NodeUse[] }>();
   for (const use of uses) {
-    const filter = [...fixed, ...changing].find((each) => !each.fits(use));
+    const filter = failedFilter(use, filters);
     if (filter === undefined) continue;
     const known = failing.get(filter.explain);
     if (known === undefined) failing.set(filter.explain, { filter, uses: [use] });
@@ -192,10 +190,20 @@ export function explainNodes(uses: Iterable<NodeUse>, { fixed, changing }: Filte
   return `no suitable node: ${reasons.join(', ')}`;
 }
 
+/** Why the node will not do: the first filter that it fails, in its words and with its figures. */
+export function firstFailed(use: NodeUse, filters: Filters): string | undefined {
+  const failed = failedFilter(use, filters);
+  return failed && `${failed.explain}${detailOf(failed, [use])}`;
+}
+
+function failedFilter(use: NodeUse, { fixed, changing }: Filters): Filter | undefined {
+  return [...fixed, ...changing].find((filter) => !filter.fits(use));
+}
+
 /** Why one given node will not do, in the same words. */
-export function explainNode(use: NodeUse | undefined, { fixed, changing }: Filters): string {
+export function explainNode(use: NodeUse | undefined, filters: Filters): string {
   if (use === undefined) return 'no suitable node: its node is gone';
-  const failed = [...fixed, ...changing].find((filter) => !filter.fits(use));
+  const failed = failedFilter(use, filters);
   assert(failed !== undefined, 'a node that does not fit fails a filter');
   const where = use.node.description?.hostname ?? use.node.id;
   return `no suitable node: ${failed.explain} on ${where}${detailOf(failed, [use])}`;

@@ -3,8 +3,9 @@ import { anchorServices } from '../../src/spec/sharing.ts';
 import { compareTaskStates, isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
-import { filtersFor, roomFilter, type Filter } from './filters.ts';
-import type { NodeUse } from './node-use.ts';
+import { filtersFor, roomFilter } from './filters.ts';
+import type { Filter, NodeUse } from './node-use.ts';
+import type { VolumeHomes } from './volume-homes.ts';
 
 /** Where a task that runs beside another is to go, and the tasks that it takes something over from; or why not yet. */
 export type Berth = { nodeId: string; beside: string; anchors: Record<string, string> } | { reason: string };
@@ -15,6 +16,7 @@ export type Berth = { nodeId: string; beside: string; anchors: Record<string, st
  */
 export class Groups {
   readonly #view: View;
+  readonly #volumes: VolumeHomes;
   /** Those that follow, by the name of the service that leads. */
   readonly #followers = new Map<string, Service[]>();
   /** Tasks by `SERVICE_ID SLOT`, of the services of groups only; the slot of a global service is the node. */
@@ -22,8 +24,9 @@ export class Groups {
   /** Tasks whose end is known by that of others that ended with them, though it has not been told yet. */
   readonly #ended = new Set<string>();
 
-  constructor(view: View, faults: Faults) {
+  constructor(view: View, faults: Faults, volumes: VolumeHomes) {
     this.#view = view;
+    this.#volumes = volumes;
     faults.forEach('service', view.services.values(), (service) => {
       const { with: leader } = service.spec.task.placement;
       if (leader === undefined || service.removing) return;
@@ -84,12 +87,23 @@ export class Groups {
     }
   }
 
+  /** The templates of those that run beside the slot's task of the service. */
+  besideOf(leading: Service, slot: number): TaskTemplate[] {
+    const followers = this.#followers.get(leading.spec.name) ?? [];
+    return followers.filter((one) => wantsSlot(one, slot)).map(({ spec }) => spec.task);
+  }
+
   /** What a node must have beside what the leading task itself needs. Throws `invalid_argument` for an unreadable constraint. */
   filtersOf(leading: Service, slot: number, template: TaskTemplate): Filter[] {
     const followers = (this.#followers.get(leading.spec.name) ?? []).filter((one) => wantsSlot(one, slot));
     const filters: Filter[] = [];
     for (const { id, spec } of followers) {
-      const { fixed, changing } = filtersFor(id, { ...spec.task, reservations: {} }, this.#view);
+      const { fixed, changing } = filtersFor(
+        id,
+        { ...spec.task, reservations: {} },
+        this.#view,
+        this.#volumes,
+      );
       for (const filter of [...fixed, ...changing]) {
         const service = this.#view.services.get(id)!;
         filters.push({

@@ -74,6 +74,15 @@ export class NodeUse {
   }
 }
 
+/** One reason why a task may not go to a node. */
+export interface Filter {
+  fits(use: NodeUse): boolean;
+  /** Reads well before "on 2 nodes". */
+  explain: string;
+  /** The figures behind it, of nodes that it keeps out. */
+  detail?(uses: NodeUse[]): string;
+}
+
 /** The use of every node, in the order of ids. Tasks count from their assignment until they have ended. */
 export function nodeUses(view: View, faults: Faults): Map<string, NodeUse> {
   const nodes = [...view.nodes.values()].sort((left, right) => (left.id < right.id ? -1 : 1));

@@ -1,18 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeConditionType } from '../../src/spec/node.ts';
-import type { Volume } from '../../src/spec/resource.ts';
-import type { Mount, Service, TaskTemplate } from '../../src/spec/service.ts';
+import type { Service, TaskTemplate } from '../../src/spec/service.ts';
 import type { ContainerSettings } from '../../src/spec/settings.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
-import {
-  sampleNetwork,
-  sampleContainer,
-  sampleNode,
-  sampleService,
-  sampleTask,
-  sampleTemplate,
-} from '../../test/samples.ts';
+import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView, type ViewObjects } from '../store/view.ts';
 import { planSchedule } from './plan.ts';
 
@@ -45,17 +37,6 @@ const nodeOf = (view: View, id: string) => view.tasks.get(id)?.nodeId;
 const messageOf = (view: View, id: string) => view.tasks.get(id)?.status.message;
 const three = ['a', 'b', 'c'].map((id) => sampleNode(id));
 const web = sampleService('web');
-const mounts: Mount[] = [{ type: 'volume', source: 'app_data', target: '/data', readOnly: false }];
-const store = sampleService('store', {
-  task: sampleTemplate({ container: { ...sampleTemplate().container, mounts } }),
-});
-const data: Volume = {
-  id: 'data',
-  createdAt: 0,
-  updatedAt: 0,
-  revision: 0,
-  spec: { name: 'app_data', application: 'app', labels: {} },
-};
 
 /** What is said of a task with this template on these nodes. */
 function reasonFor(template: Partial<TaskTemplate>, objects: ViewObjects): string | undefined {
@@ -174,53 +155,6 @@ describe('ranking', () => {
       return nodeOf(scheduled({ nodes, services: [web], tasks }), 'web-1');
     };
     expect([place(4, 0), place(5, 0), place(5, 5 * 60_000)]).toEqual(['a', 'b', 'a']);
-  });
-
-  test('a task with a named volume returns to the node of the one before it in its slot, while that node will do', () => {
-    const before = (slot: number, nodeId: string, createdAt: number) =>
-      at(store, slot, nodeId, 'failed', {
-        id: `old-${slot}-${createdAt}`,
-        createdAt,
-        status: { state: 'failed', at: now, message: '', startedAt: 1 },
-      });
-    const tasks = [
-      before(1, 'a', 1),
-      before(1, 'c', 2),
-      before(2, 'b', 3),
-      pending(store, 1, { createdAt: 4 }),
-    ];
-    expect(nodeOf(scheduled({ nodes: three, services: [store], tasks }), 'store-1')).toBe('c');
-    const nodes = [...three.slice(0, 2), sampleNode('c', { availability: 'drain' })];
-    expect(nodeOf(scheduled({ nodes, services: [store], tasks }), 'store-1')).toBe('a');
-  });
-
-  test('a volume remembers where tasks with it ran, and a service made anew goes to its data', () => {
-    const ran = at(store, 1, 'c', 'running', {
-      status: { state: 'running', at: now, message: '', startedAt: now },
-    });
-    const first = scheduled({ nodes: three, services: [store], volumes: [data], tasks: [ran] });
-    expect(first.volumes.get('data')?.nodeIds).toEqual(['c']);
-    const again = sampleService('again', store.spec);
-    const objects = { nodes: three, services: [again], volumes: first.volumes.values() };
-    const view = scheduled({ ...objects, tasks: [pending(again, 1), pending(again, 2)] });
-    expect([1, 2].map((slot) => nodeOf(view, `again-${slot}`))).toEqual(['c', 'a']);
-  });
-
-  test('a volume with options is where they say, and ties no task to a host', () => {
-    const driverOptions = { type: 'nfs', o: 'addr=192.0.2.9', device: ':/v' };
-    const shared = sampleService('store', {
-      task: sampleTemplate({
-        container: sampleContainer({ mounts: [{ ...mounts[0]!, driverOptions } as Mount] }),
-      }),
-    });
-    const ran = at(shared, 1, 'c', 'failed', {
-      id: 'old',
-      status: { state: 'failed', at: now, message: '', startedAt: now },
-    });
-    const tasks = [ran, pending(shared, 1, { createdAt: 4 })];
-    const view = scheduled({ nodes: three, services: [shared], volumes: [data], tasks });
-    expect(view.volumes.get('data')?.nodeIds).toBeUndefined();
-    expect(nodeOf(view, 'store-1')).toBe('a');
   });
 });
 

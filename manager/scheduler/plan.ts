@@ -12,39 +12,42 @@ import {
   planInitialisation,
   type InitialisationTurn,
 } from './initialisation.ts';
-import { detailOf, explainNode, explainNodes, filtersFor, type Filters } from './filters.ts';
+import { detailOf, explainNode, explainNodes, filtersFor, firstFailed, type Filters } from './filters.ts';
 import { Groups, slotKey, type Berth } from './groups.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
 import { isBetter, recentFailures, type Preferences } from './rank.ts';
-import { homeNodes, planVolumes, volumeNodes } from './volumes.ts';
+import { VolumeHomes } from './volume-homes.ts';
+import { homeNodes, volumeNodes } from './volumes.ts';
 
 /** Tasks in one group of changes: a conflict about one of them plans as many again. */
 const tasksPerGroup = 50;
 
 /**
  * What the scheduler should write now: pending tasks to the nodes that suit them best, on the others the reason why they
- * wait, which services' dependencies hold, and where volumes have data.
+ * wait, which services' dependencies hold, and on which node volumes are.
  */
 export function planSchedule(view: View, now: number, faults = new Faults()): Plan {
   const { plan: met, waiting } = planDependencies(view, faults);
-  const plan: Plan = [...met, ...planInitialisation(view, faults), ...planVolumes(view, faults)];
+  const plan: Plan = [...met, ...planInitialisation(view, faults)];
+  const volumes = new VolumeHomes(view);
   const turnOf = initialisationTurns(view);
   const changes: Change[] = [];
+  const all: Task[] = [];
   const change = (task: Task | undefined) => {
     if (task !== undefined) changes.push({ kind: 'task', action: 'update', object: task });
   };
   const schedulable: Task[] = [];
   faults.forEach('task', view.tasks.values(), (task) => {
     if (!isPending(task)) return;
-    const reason = whyHeld(task, view, waiting, turnOf);
+    const reason = whyHeld(task, view, waiting, turnOf) ?? volumes.whyHeld(task);
     if (reason === undefined) schedulable.push(task);
     else change(withMessage(task, reason));
   });
   if (schedulable.length > 0) {
     const uses = nodeUses(view, faults);
-    const groups = new Groups(view, faults);
+    const groups = new Groups(view, faults, volumes);
     groups.hold(uses);
-    const placing: Placing = { view, uses, groups, now };
+    const placing: Placing = { view, uses, groups, volumes, now };
     const results = groupEqual(schedulable).map((tasks) => {
       const { serviceId } = tasks[0]!;
       const placed = faults.isolated('service', serviceId, () =>
@@ -54,10 +57,13 @@ export function planSchedule(view: View, now: number, faults = new Faults()): Pl
     });
     // Only now is it known what the nodes hold; a reason given earlier would be another one at the next plan.
     for (const { placed, unplaced, explain } of results) {
-      placed.forEach(change);
+      all.push(...placed);
       faults.forEach('task', unplaced, (task) => change(withMessage(task, explain(task))));
     }
   }
+  const { plan: together, others } = volumes.groupsOf(all);
+  plan.push(...together);
+  others.forEach(change);
   for (let start = 0; start < changes.length; start += tasksPerGroup) {
     plan.push(changes.slice(start, start + tasksPerGroup));
   }
@@ -106,6 +112,7 @@ interface Placing {
   view: View;
   uses: Map<string, NodeUse>;
   groups: Groups;
+  volumes: VolumeHomes;
   now: number;
 }
 
@@ -135,9 +142,9 @@ function placeEqual(tasks: Task[], placing: Placing): PlacedTasks {
   const first = tasks[0];
   assert(first !== undefined, 'a group has a task');
   const { serviceId, template } = first;
-  const { view, groups } = placing;
+  const { view, groups, volumes } = placing;
   try {
-    const filters = filtersFor(serviceId, template, view);
+    const filters = filtersFor(serviceId, template, view, volumes);
     if (template.placement.with !== undefined) return placeBeside(tasks, filters, placing);
     const service = view.services.get(serviceId)!;
     return groups.leads(service)
@@ -149,7 +156,8 @@ function placeEqual(tasks: Task[], placing: Placing): PlacedTasks {
   }
 }
 
-function placeAnywhere(tasks: Task[], filters: Filters, { view, uses, now }: Placing): PlacedTasks {
+function placeAnywhere(tasks: Task[], filters: Filters, placing: Placing): PlacedTasks {
+  const { view, uses, now } = placing;
   const candidates = [...uses.values()].filter((use) => filters.fixed.every((filter) => filter.fits(use)));
   const preferences = preferencesFor(tasks[0]!, view, uses, now);
   const homes = homeNodes(tasks[0]!, view);
@@ -166,20 +174,20 @@ function placeAnywhere(tasks: Task[], filters: Filters, { view, uses, now }: Pla
       unplaced.push(task);
       continue;
     }
-    placed.push(place(task, use, now));
+    placed.push(place(task, use, placing));
     preferences.balance.add(use, 1);
   }
   let anywhere: string | undefined;
-  const explain = ({ nodeId }: Task) =>
-    nodeId === undefined
-      ? (anywhere ??= explainNodes(uses.values(), filters))
-      : explainNode(uses.get(nodeId), filters);
+  const explain = (task: Task) =>
+    task.nodeId === undefined
+      ? (anywhere ??= explainAnywhere(task, filters, placing))
+      : explainNode(uses.get(task.nodeId), filters);
   return { placed, unplaced, explain };
 }
 
 /** Tasks that others run beside: each needs a node with room for those of its slot as well. */
 function placeLeading(service: Service, tasks: Task[], filters: Filters, placing: Placing): PlacedTasks {
-  const { view, uses, groups, now } = placing;
+  const { view, uses, groups, volumes, now } = placing;
   const preferences = preferencesFor(tasks[0]!, view, uses, now);
   const homes = homeNodes(tasks[0]!, view, true);
   const filtersOf = (task: Task): Filters => {
@@ -198,21 +206,23 @@ function placeLeading(service: Service, tasks: Task[], filters: Filters, placing
         : nodeIfFits(uses.get(task.nodeId), own);
     if (use === undefined) unplaced.push(task);
     else {
-      placed.push(place(task, use, now));
+      const leading = place(task, use, placing);
+      volumes.settle(leading, use.node, groups.besideOf(service, task.slot));
+      placed.push(leading);
       preferences.balance.add(use, 1);
       groups.holdBeside(service, task.slot, use);
     }
   }
   const explain = (task: Task) =>
     task.nodeId === undefined
-      ? explainNodes(uses.values(), filtersOf(task))
+      ? explainAnywhere(task, filtersOf(task), placing)
       : explainNode(uses.get(task.nodeId), filtersOf(task));
   return { placed, unplaced, explain };
 }
 
 /** Tasks that run beside others: each goes where the one of its slot is. Those that do not yet have one may go anywhere. */
 function placeBeside(tasks: Task[], filters: Filters, placing: Placing): PlacedTasks {
-  const { uses, groups, now } = placing;
+  const { uses, groups } = placing;
   const berths = new Map(tasks.map((task) => [task, groups.berthOf(task)]));
   const alone = placeFree(tasks, berths, filters, placing);
   const placed = [...alone.placed];
@@ -232,7 +242,7 @@ function placeBeside(tasks: Task[], filters: Filters, placing: Placing): PlacedT
       unplaced.push(task);
     } else {
       const anchors = Object.keys(berth.anchors).length === 0 ? {} : { anchors: berth.anchors };
-      placed.push({ ...place(task, use, now), ...anchors });
+      placed.push(place({ ...task, ...anchors }, use, placing));
     }
   }
   const explain = (task: Task) => {
@@ -307,12 +317,20 @@ function bestNode(
   return best;
 }
 
-function place(task: Task, use: NodeUse, now: number): Task {
+/** Why no node will do: where its volumes are comes before what the others lack. */
+function explainAnywhere(task: Task, filters: Filters, { uses, volumes }: Placing): string {
+  const reason = volumes.explain(task, uses, (use) => firstFailed(use, filters));
+  return reason ?? explainNodes(uses.values(), filters);
+}
+
+function place(task: Task, use: NodeUse, { volumes, now }: Placing): Task {
   use.add(task);
   const { node } = use;
   const message = `assigned to ${node.description?.hostname ?? node.id}`;
   const status = moveTask(task.status, { state: 'assigned', at: now, message }, 'scheduler');
-  return { ...task, nodeId: node.id, status };
+  const placed = { ...task, nodeId: node.id, status };
+  volumes.settle(placed, node);
+  return placed;
 }
 
 /** Only a message that says something new is worth a write. */

@@ -1,6 +1,7 @@
 import { parseAddress, parseSubnet } from '../../src/spec/address.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
+import type { Volume } from '../../src/spec/resource.ts';
 import type { Service, TaskTemplate } from '../../src/spec/service.ts';
 import { taskName, taskStates, type Task } from '../../src/spec/task.ts';
 import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
@@ -123,6 +124,14 @@ const nodeShape: Fields = {
   },
 };
 
+const volumeShape: Fields = {
+  fields: {
+    spec: { fields: { name: 'text' } },
+    'home?': { fields: { nodeId: 'text', hostname: 'text' } },
+    'nodeIds?': texts,
+  },
+};
+
 const fileShape: Fields = { fields: { spec: { fields: { name: 'text', data: 'text' } } } };
 
 /** Objects are replaced and not changed, so that each is looked at once; empty when it is sound. */
@@ -169,14 +178,20 @@ export function damageOf(kind: ObjectKind, object: { id: string }): string | und
     case 'secret':
     case 'config':
       return remembered(object, () => misfit(fileShape, object, ''));
-    case 'cluster':
     case 'volume':
+      return damageOfVolume(object as Volume);
+    case 'cluster':
     case 'administrator':
     case 'template':
       return undefined;
     default:
       return unreachable(kind);
   }
+}
+
+/** What is wrong with a stored volume, in words. */
+export function damageOfVolume(volume: Volume): string | undefined {
+  return remembered(volume, () => misfit(volumeShape, volume, ''));
 }
 
 /** Throws when something is wrong with the stored network. */

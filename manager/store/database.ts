@@ -167,7 +167,7 @@ class StoreDatabase implements Database {
 }
 
 function templatesOf({ kind, action, object }: Change): TaskTemplate[] {
-  if (kind !== 'task' || action === 'delete') return [];
+  if (kind !== 'task' || action === 'delete' || action === 'check') return [];
   return isMissingTemplate(object.template) ? [] : [object.template];
 }
 
@@ -199,7 +199,7 @@ function transactionOf(
     const key = keyOf(kind, object.id);
     transaction.compares.push({ key, revision: action === 'create' ? 0 : object.revision });
     if (action === 'delete') transaction.deletes.push(key);
-    else {
+    else if (action !== 'check') {
       const current = { ...object, updatedAt: now };
       const value = kind === 'task' ? encodeTask(current as Task) : encodeObject(current);
       transaction.puts.push({ key, value });

@@ -25,12 +25,16 @@ export interface ObjectKinds {
 
 export type ObjectKind = keyof ObjectKinds;
 
-/** One wished change. `revision` (from the object that was read) guards it: when somebody was faster, all is planned again. */
+/**
+ * One wished change. `revision` (from the object that was read) guards it: when somebody was faster, all is planned again. A
+ * `check` changes nothing: what else is in its group is written only while the object is as it was read.
+ */
 export type Change = {
   [Kind in ObjectKind]:
     | { kind: Kind; action: 'create'; object: ObjectKinds[Kind] }
     | { kind: Kind; action: 'update'; object: ObjectKinds[Kind] }
-    | { kind: Kind; action: 'delete'; object: ObjectKinds[Kind] };
+    | { kind: Kind; action: 'delete'; object: ObjectKinds[Kind] }
+    | { kind: Kind; action: 'check'; object: ObjectKinds[Kind] };
 }[ObjectKind];
 
 /** One object of the view that is there, gone, or another one now. */

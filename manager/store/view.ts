@@ -308,6 +308,7 @@ export function applyPlan(view: MutableView, plan: Plan): ViewChange {
   for (const group of plan) {
     view.revision++;
     for (const { kind, action, object } of group) {
+      if (action === 'check') continue;
       if (action === 'delete') objects.push(view.remove(kind, object.id));
       else objects.push(view.put(kind, { ...object, revision: view.revision }));
     }

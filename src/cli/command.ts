@@ -8,6 +8,8 @@ export interface Context {
   workingDirectory: string;
   /** Aborts on Ctrl-C. */
   signal: AbortSignal;
+  /** Asks a person; absent when nobody is at a terminal. */
+  ask?: ((question: string) => Promise<string>) | undefined;
   /** Connects on first use. */
   client(): Promise<Client>;
 }

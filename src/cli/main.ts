@@ -5,6 +5,7 @@ import type { Client } from '../wire/client.ts';
 import { applicationOptions } from './options.ts';
 import { commonOptions, parseArguments } from './arguments.ts';
 import { exitCodes, type Command, type Context } from './command.ts';
+import { terminalAsk } from './confirm.ts';
 import { renderCommandHelp, renderHelp } from './help.ts';
 import { targetOf, type TargetWishes } from './target.ts';
 import { paint, terminalOutput, type Output } from './output.ts';
@@ -110,6 +111,7 @@ function createContext(output: Output, wishes: TargetWishes, signal: AbortSignal
     environment,
     workingDirectory: process.cwd(),
     signal,
+    ask: terminalAsk(signal),
     client: () =>
       (client ??= import('../wire/client.ts').then(({ connect }) => {
         const { host, ...options } = targetOf(wishes);

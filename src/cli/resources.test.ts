@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startTestManager, type TestManager } from '../../manager/testing.ts';
-import { sampleContainer, sampleNode, sampleService, sampleTemplate } from '../../test/samples.ts';
+import {
+  sampleContainer,
+  sampleNode,
+  sampleService,
+  sampleTemplate,
+  sampleVolume,
+} from '../../test/samples.ts';
 import { parseArguments } from './arguments.ts';
 import type { Context } from './command.ts';
 import { commands } from './main.ts';
@@ -17,7 +23,9 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true }));
 
 /** Runs `shoal WORDS` against a manager of its own; gives what it prints and notes. */
-async function session(): Promise<{ manager: TestManager; shoal: (line: string) => Promise<string> }> {
+async function session(
+  answer?: string,
+): Promise<{ manager: TestManager; shoal: (line: string) => Promise<string> }> {
   const manager = await startTestManager();
   onTestFinished(() => manager[Symbol.asyncDispose]());
   const shoal = async (line: string) => {
@@ -36,6 +44,7 @@ async function session(): Promise<{ manager: TestManager; shoal: (line: string) 
       workingDirectory: directory,
       signal: new AbortController().signal,
       client: () => Promise.resolve(manager.client),
+      ask: answer === undefined ? undefined : () => Promise.resolve(answer),
     };
     const { command } = await commands[words.slice(0, 2).join(' ')]!();
     expect(await command.run(context, parseArguments(command, words.slice(2)))).toBe(0);
@@ -79,6 +88,46 @@ test('volumes say what they mount, and where their data is', async () => {
   await expect(shoal('volume rm kept shared')).rejects.toThrow(/its data is on a, which cannot be reached/);
   expect(await shoal('volume rm --force kept')).toBe('kept is removed; its data stays on a');
   expect(await shoal('volume ls -q')).toBe('');
+});
+
+/** A volume of `db` that is on the worker `a`. */
+async function withStranded(manager: TestManager): Promise<void> {
+  const { nodeId } = await manager.join('worker');
+  const mounts = [{ type: 'volume' as const, source: 'shop_data', target: '/data', readOnly: false }];
+  const service = sampleService('db', { task: sampleTemplate({ container: sampleContainer({ mounts }) }) });
+  const node = { ...manager.database.view.nodes.get(nodeId)!, description: sampleNode('a').description };
+  const spec = { name: 'shop_data', application: 'shop', labels: {} };
+  const volume = sampleVolume('data', { spec, home: { nodeId, hostname: 'a' }, nodeIds: [nodeId] });
+  await manager.database.write([
+    [{ kind: 'node', action: 'update', object: { ...node, name: 'a' } }],
+    [{ kind: 'service', action: 'create', object: service }],
+    [{ kind: 'volume', action: 'create', object: volume }],
+  ]);
+}
+
+test('a drain names the volumes whose tasks will wait, and asks', async () => {
+  const drain = 'node update --availability drain a';
+  const named = 'volume shop_data (used by app_db) is on a: its tasks will wait until a is active again';
+  const { manager, shoal } = await session();
+  await withStranded(manager);
+  await expect(shoal(drain)).rejects.toThrow('Cannot ask whether to go on: this is not a terminal');
+  expect(await shoal('node update --availability pause a')).toBe('a is pause');
+  expect(await shoal(`${drain} --yes`)).toBe(`${named}\na is drain`);
+  const refusing = await session('n');
+  await withStranded(refusing.manager);
+  await expect(refusing.shoal(drain)).rejects.toThrow('Cancelled');
+  const agreeing = await session('y');
+  await withStranded(agreeing.manager);
+  expect(await agreeing.shoal(drain)).toBe(`${named}\na is drain`);
+});
+
+test('before a node is forgotten, the volumes that go with it are named', async () => {
+  const { manager, shoal } = await session('no');
+  await withStranded(manager);
+  await expect(shoal('node rm a')).rejects.toThrow('Cancelled');
+  expect(await shoal('node rm --yes a')).toBe(
+    'volume shop_data (used by app_db) is on a: its data goes with the node\na is removed',
+  );
 });
 
 test('a secret’s content is stored, and never printed', async () => {

@@ -262,6 +262,7 @@ export interface CanonicalVolume {
   labels?: Record<string, string>;
   driver?: string;
   driver_opts?: { type?: string; o?: string; device?: string };
+  'x-shoal-volume'?: 'per-node';
 }
 
 /** A secret or config: exactly one of `file`, `environment` and `content`, unless it is external or has a driver. */

@@ -1,7 +1,8 @@
 import type { VolumeDriverOptions } from '../spec/resource.ts';
 import { driverOptionsFault } from '../spec/volume-options.ts';
 import type { Diagnostics } from './diagnostic.ts';
-import type { CanonicalModel } from './model.ts';
+import { serviceMode } from './deploy.ts';
+import type { CanonicalModel, CanonicalVolume } from './model.ts';
 import { speakerOf, type Speaker } from './speaker.ts';
 import type { TreeNode } from './tree.ts';
 
@@ -19,6 +20,7 @@ export function checkResources(model: CanonicalModel, tree: TreeNode, diagnostic
   checkExternal(model, speaker);
   checkDriverOptions(model, speaker);
   checkJoinedTwice(model, speaker);
+  checkHomes(model, speaker);
 }
 
 /** As compose-go does: beside `external` a volume may say nothing but `name`; what others say means nothing. */
@@ -52,6 +54,29 @@ function checkDriverOptions(model: CanonicalModel, { refuse }: Speaker): void {
     const fault = driverOptionsFault(Object.fromEntries(texts) as unknown as VolumeDriverOptions);
     if (fault !== undefined) refuse([...path, ...fault.at], fault.why, fault.hint);
   }
+}
+
+/** A volume that is a folder of a host is on one host, and what uses it runs there. */
+function checkHomes(model: CanonicalModel, { warn }: Speaker): void {
+  for (const [key, service] of Object.entries(model.services)) {
+    const mode = serviceMode(service);
+    const replicas = mode.kind === 'global' ? 1 : mode.replicas;
+    if (replicas < 2) continue;
+    for (const [index, { type, source = '' }] of service.volumes?.entries() ?? []) {
+      const volume = Object.hasOwn(model.volumes ?? {}, source) ? model.volumes?.[source] : undefined;
+      if (type !== 'volume' || volume === undefined || !isOnOneHost(volume)) continue;
+      warn(
+        ['services', key, 'volumes', index],
+        `the volume ${source} is on one host, and all ${replicas} replicas run there`,
+        `for a copy on each host write x-shoal-volume: per-node under volumes.${source}`,
+      );
+    }
+  }
+}
+
+/** What is external may be mounted, or not: its file does not say. */
+function isOnOneHost({ external, driver_opts: options, 'x-shoal-volume': kind }: CanonicalVolume): boolean {
+  return external !== true && options?.device === undefined && kind === undefined;
 }
 
 /** Two keys may mean one external network, but not for one service. */

@@ -71,7 +71,7 @@ export const mounts: Attribute = {
   items: mount,
   merge: { by: 'target' },
   says: 'a list of volumes',
-  cluster: 'a named volume is on each host its own: keep the service to one host by a placement constraint',
+  cluster: 'a named volume is on the host of its first replica: all that use it run there',
 };
 
 const tmpfs: Attribute = {

@@ -1,4 +1,4 @@
-import { boolean, closed, ipv4Address, labels, object, refused, runsOnly, text } from './attribute.ts';
+import { boolean, closed, ipv4Address, labels, object, oneOf, refused, runsOnly, text } from './attribute.ts';
 import type { Attribute } from './attribute.ts';
 import { model } from './schema-machine.ts';
 import { address, driverOptions, options } from './schema-parts.ts';
@@ -142,6 +142,10 @@ const volume: Attribute = object(
     labels,
     external,
     driver_opts: volumeOptions,
+    'x-shoal-volume': {
+      ...oneOf('per-node'),
+      cluster: 'each host has a copy of its own, and a replica uses that of the host it runs on',
+    },
     'x-cluster-spec': refused(
       { type: 'object', says: 'a map' },
       'there are no drivers of cluster volumes; mount the storage on the hosts, and use a bind mount',

@@ -146,13 +146,14 @@ function fileSpecs(
 
 function volumeSpec(
   application: string,
-  { name, labels, driver_opts: options }: CanonicalVolume,
+  { name, labels, driver_opts: options, 'x-shoal-volume': kind }: CanonicalVolume,
 ): VolumeSpec {
   const { type, o, device } = options ?? {};
   return {
     name,
     application,
     labels: { ...labels },
+    ...(kind === 'per-node' ? { perNode: true as const } : {}),
     ...(device === undefined
       ? {}
       : {

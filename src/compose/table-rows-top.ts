@@ -77,6 +77,7 @@ const volume: readonly Row[] = [
     ['false', 'true', 'true, name: a, x-a: 1', '{ name: other }'],
     [...wrongExternals, 'true, labels: [a]'],
   ],
+  ['x-shoal-volume', ['per-node'], ['5', 'shared'], []],
   ['x-cluster-spec', ['{}'], ['5'], ['{ group: a }']],
 ];
 

@@ -17,12 +17,31 @@ export interface VolumeSpec {
   labels: Labels;
   /** Absent: a folder of the host that it is on. */
   driverOptions?: VolumeDriverOptions;
+  /** Each node has a copy of its own, and tasks use that of the node they run on. Absent: the volume is on one node. */
+  perNode?: true;
+}
+
+/** The node that a volume is on. */
+export interface VolumeHome {
+  nodeId: string;
+  /** What the node was called then, for words about one that has been removed. */
+  hostname: string;
+}
+
+/** Whether the volume is on one node, where all tasks with it run. */
+export function hasHome({ driverOptions, perNode }: VolumeSpec): boolean {
+  return driverOptions === undefined && perNode !== true;
 }
 
 /** A named volume: made on a node when the first task there needs it, and kept. */
 export interface Volume extends ObjectMeta {
   spec: VolumeSpec;
-  /** Nodes where a task with it has run, and so where its data lies. Written by the scheduler. */
+  /**
+   * The only node where its tasks run, those of global services apart: that of the first one, written in the transaction that
+   * placed it. Absent before, and for volumes that each node has a copy of or that are mounted.
+   */
+  home?: VolumeHome;
+  /** Nodes to which a task with it was assigned, and which so may have a copy. Written by the scheduler. */
   nodeIds?: string[];
   /** Its data is being removed from the hosts, and then it goes: nothing new may use it. */
   removing?: true;

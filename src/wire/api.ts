@@ -83,6 +83,8 @@ export interface VolumeCreate {
   driver?: 'local';
   labels?: Labels;
   driverOptions?: VolumeDriverOptions;
+  /** Each node has a copy of its own. */
+  perNode?: true;
 }
 
 /** A secret or config. */

@@ -14,7 +14,7 @@ import { plainService, World } from '../simulation/world.ts';
  *     nodes N                          N ready nodes n1, n2, …
  *     node NAME down|ready|active|pause|drain|remove|KEY=VALUE
  *     network SUBNET                   the network `app_net`
- *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [address=IP on app_net] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
+ *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [address=IP on app_net] [volume=NAME] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
  *             [shares=OTHER] [beside=OTHER] [follows=OTHER]
  *                                      makes the service or changes what is named; `shares` joins the other's network, `beside`
  *                                      names the one that leads the group, and `follows` one with which it restarts
@@ -70,6 +70,7 @@ export class Script {
       case 'network':
         return world.write([{ kind: 'network', action: 'create', object: sampleNetwork('net', name) }]);
       case 'service':
+        for (const word of rest) if (word.startsWith('volume=')) await world.addVolume(word.slice(7));
         return world.apply(readService(world.view.serviceByName(name)?.spec ?? plainService(name), rest));
       case 'remove':
         return world.remove(name);
@@ -263,6 +264,8 @@ function readService(spec: ServiceSpec, words: string[]): ServiceSpec {
     else if (key === 'shares') next.task.sharing = { network: value };
     else if (key === 'follows') next.dependsOn = [{ service: value, condition: 'started', restart: true }];
     else if (key === 'beside') next.task.placement.with = value;
+    else if (key === 'volume')
+      next.task.container.mounts = [{ type: 'volume', source: value, target: '/data', readOnly: false }];
     else if (key === 'memory') next.task.reservations.memoryBytes = Number(value) * 2 ** 20;
     else if (key === 'address') next.task.networks = [{ name: 'app_net', aliases: [], address: value }];
     else if (group === 'restart') setPolicy<RestartPolicy>(next.task.restart, field, value);

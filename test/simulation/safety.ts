@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { volumeNames } from '../../manager/scheduler/volumes.ts';
 import type { View } from '../../manager/store/objects.ts';
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
 import type { Service } from '../../src/spec/service.ts';
@@ -29,6 +30,7 @@ export class Safety {
       this.#deleted.add(id);
     }
     checkAddresses(view);
+    checkVolumes(view, agents);
     this.#checkOneAtATime(view, agents);
     for (const agent of agents) checkAnchorsRun(agent);
   }
@@ -150,6 +152,27 @@ function checkBeside(task: Task, view: View): void {
     task.slot === 0 || leader?.removing === true || together,
     `${task.serviceName}.${task.slot} is apart`,
   );
+}
+
+/** Whatever runs with a volume that is on one node runs on that one, tasks of global services apart. */
+function checkVolumes(view: View, agents: Iterable<FakeAgent>): void {
+  const homes = new Map(view.volumes.values().map(({ spec, home }) => [spec.name, home?.nodeId]));
+  const check = (task: Task, where: string) => {
+    if (view.services.get(task.serviceId)?.spec.mode.kind !== 'replicated') return;
+    for (const name of volumeNames(task.template)) {
+      const home = homes.get(name);
+      const isLost = home === undefined || !view.nodes.has(home);
+      assert(
+        isLost || home === task.nodeId,
+        `${task.serviceName}.${task.slot} has ${name} ${where}, not on ${home}`,
+      );
+    }
+  };
+  for (const task of view.tasks.values()) {
+    if (task.nodeId !== undefined && !isTerminal(task.status.state) && view.nodes.has(task.nodeId))
+      check(task, `assigned to ${task.nodeId}`);
+  }
+  for (const { nodeId, running } of agents) for (const task of running) check(task, `running on ${nodeId}`);
 }
 
 function checkAddresses(view: View): void {

@@ -3,7 +3,7 @@ import type { Change } from '../../manager/store/objects.ts';
 import { defaultRestart, defaultUpdate } from '../../src/spec/defaults.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { Service, ServiceSpec, UpdatePolicy } from '../../src/spec/service.ts';
+import type { Mount, Service, ServiceSpec, UpdatePolicy } from '../../src/spec/service.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
 import { isTerminal } from '../../src/spec/task.ts';
@@ -162,6 +162,7 @@ class Simulation {
       const node = this.#nodeOf(agent);
       if (node !== undefined) await this.#world.updateNode(node, { availability: 'active' });
     }
+    await this.#giveUpLost();
     // A copy: writing moves a service to the end of the view. Those that share were made after those that they share with.
     const services = this.#world.view.services
       .values()
@@ -170,6 +171,15 @@ class Simulation {
     for (const { id } of services.sort((left, right) => left.createdAt - right.createdAt)) {
       await this.#newVersion(this.#world.view.services.get(id)!, 'good');
       await this.#fitToAnchors(this.#world.view.services.get(id)!);
+    }
+  }
+
+  /** What was on nodes that have been removed begins anew. */
+  async #giveUpLost(): Promise<void> {
+    const { view } = this.#world;
+    for (const { home, ...volume } of view.volumes.values().toArray()) {
+      if (home === undefined || view.nodes.has(home.nodeId)) continue;
+      await this.#world.write([{ kind: 'volume', action: 'update', object: volume }]);
     }
   }
 
@@ -259,7 +269,17 @@ class Simulation {
       },
     };
     const beside = this.#chance(0.5) ? this.#besideAnother(spec) : spec;
-    await this.#applyOnce(beside);
+    // What runs beside another goes where that one is, wherever a volume may be.
+    const isFree = beside.task.placement.with === undefined;
+    await this.#applyOnce(isFree && this.#chance(0.4) ? await this.#withVolume(beside) : beside);
+  }
+
+  /** The service with a volume, which others may have as well. */
+  async #withVolume(spec: ServiceSpec): Promise<ServiceSpec> {
+    const source = this.#pick(['sim_one', 'sim_two', `sim_${spec.key}`])!;
+    await this.#world.addVolume(source);
+    const mounts: Mount[] = [{ type: 'volume', source, target: '/data', readOnly: false }];
+    return { ...spec, task: { ...spec.task, container: { ...spec.task.container, mounts } } };
   }
 
   async #applyOnce(spec: ServiceSpec): Promise<void> {

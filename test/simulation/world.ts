@@ -239,6 +239,13 @@ export class World {
     return this.view.nodes.get(node.id)!;
   }
 
+  /** The volume, made unless it is there. */
+  async addVolume(name: string): Promise<void> {
+    if (this.view.volumes.values().some(({ spec }) => spec.name === name)) return;
+    const object = { ...this.meta(), spec: { name, application: 'sim', labels: {} } };
+    await this.write([{ kind: 'volume', action: 'create', object }]);
+  }
+
   nodeByName(hostname: string): Node {
     const found = [...this.view.nodes.values()].find((node) => node.description?.hostname === hostname);
     assert(found !== undefined, `there is a node ${hostname}`);

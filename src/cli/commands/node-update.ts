@@ -1,9 +1,22 @@
 import type { Node, NodeAvailability } from '../../spec/node.ts';
 import { ShoalError } from '../../util/errors.ts';
 import type { NodeChange } from '../../wire/api.ts';
-import { exitCodes, type Command } from '../command.ts';
+import type { Client } from '../../wire/client.ts';
+import { exitCodes, type Command, type Context, type ParsedArguments } from '../command.ts';
+import { confirm, yesOption } from '../confirm.ts';
+import { volumesOn, volumeWithUsers } from '../stranded.ts';
 
 const availabilities: readonly string[] = ['active', 'pause', 'drain'] satisfies NodeAvailability[];
+
+/** Tasks do not go elsewhere without their data: a person should know which will wait. */
+async function confirmDrain(context: Context, parsed: ParsedArguments, client: Client): Promise<void> {
+  const { name, volumes } = await volumesOn(client, parsed.positionals[0]!);
+  const stranded = volumes.filter(({ usedBy }) => usedBy.length > 0);
+  const warnings = stranded.map(
+    (volume) => `${volumeWithUsers(volume)} is on ${name}: its tasks will wait until ${name} is active again`,
+  );
+  await confirm(context, parsed, warnings);
+}
 
 export const command: Command = {
   name: 'node update',
@@ -16,6 +29,7 @@ export const command: Command = {
     address: { value: 'ADDRESS', help: 'Approve the address that its agent gives' },
     'label-add': { value: 'KEY=VALUE', multiple: true, help: 'Set a label' },
     'label-rm': { value: 'KEY', multiple: true, help: 'Remove a label' },
+    ...yesOption,
   },
   examples: ['shoal node update --availability drain b', 'shoal node update --label-add disk=ssd b'],
   async run(context, parsed) {
@@ -44,6 +58,7 @@ export const command: Command = {
       });
     }
     const client = await context.client();
+    if (availability === 'drain') await confirmDrain(context, parsed, client);
     const node = await client.request<Node>(
       'PATCH',
       `/nodes/${encodeURIComponent(parsed.positionals[0]!)}`,

@@ -36,6 +36,7 @@ export const create: Command = {
       multiple: true,
       help: 'type, o or device: what is mounted (default: a folder of each host)',
     },
+    'per-node': { help: 'A copy of its own on each host, instead of one on one host' },
     ...labelOption,
   },
   examples: [
@@ -55,6 +56,7 @@ export const create: Command = {
       driver,
       labels: keyValues(parsed, 'label'),
       ...(mounted === undefined ? {} : { driverOptions: mounted }),
+      ...(parsed.flag('per-node') ? { perNode: true } : {}),
     };
     const client = await context.client();
     context.output.print((await client.request<VolumeInfo>('POST', '/volumes', body)).spec.name);

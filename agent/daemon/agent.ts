@@ -145,6 +145,7 @@ export class Agent {
       clock,
       readLogs: (taskId, query) => logs.read(taskId, query),
       removeVolume: (name) => volumes.removeNamed(name),
+      listVolumes: (name) => volumes.copies(name),
       knows: (taskId) => this.#worker.entries.has(taskId),
     });
     this.#applier = new Loop({ name: 'the network', clock, log, tick: () => this.#applyNetwork() });

@@ -142,6 +142,7 @@ const engine = new FakeEngine();
 let logsAge: number | undefined;
 const streams = new StreamServer({
   clock: systemClock,
+  async *listVolumes() {},
   removeVolume: () => Promise.resolve(),
   engine,
   log: silentLogger,

@@ -14,7 +14,7 @@ import {
   type Frame,
 } from '../../src/wire/frames.ts';
 import { readFrame } from '../../src/wire/check.ts';
-import { connectionRate, type LogLine, type StreamRequest } from '../../src/wire/session.ts';
+import { connectionRate, type HostCopy, type LogLine, type StreamRequest } from '../../src/wire/session.ts';
 import type { LogQuery } from '../worker/parts.ts';
 import { streamsMax } from './limits.ts';
 
@@ -40,8 +40,15 @@ export interface StreamParts {
   readLogs: (taskId: string, query: LogQuery) => AsyncIterable<LogLine>;
   /** Takes away what this host has of a named volume. */
   removeVolume: (name: string) => Promise<void>;
+  /** What this host has of named volumes, or of one. */
+  listVolumes: (name: string | undefined) => AsyncIterable<HostCopy>;
   /** Whether the task is assigned to this host. */
   knows: (taskId: string) => boolean;
+}
+
+function eachKind<T>(make: () => T): Record<StreamRequest['kind'], T> {
+  const entries = Object.keys(streamsMax).map((kind) => [kind, make()]);
+  return Object.fromEntries(entries) as Record<StreamRequest['kind'], T>;
 }
 
 /**
@@ -51,17 +58,8 @@ export interface StreamParts {
 export class StreamServer {
   readonly #parts: StreamParts;
   /** By kind, so that those who read logs keep nobody from running commands, nor the reverse. */
-  readonly #open: Record<StreamRequest['kind'], Set<WebSocket>> = {
-    logs: new Set(),
-    exec: new Set(),
-    'remove-volume': new Set(),
-  };
-
-  readonly #dials: Record<StreamRequest['kind'], Limiter> = {
-    logs: new Limiter(dialsMax),
-    exec: new Limiter(dialsMax),
-    'remove-volume': new Limiter(dialsMax),
-  };
+  readonly #open = eachKind(() => new Set<WebSocket>());
+  readonly #dials = eachKind(() => new Limiter(dialsMax));
 
   readonly #logDials: RateLimiter;
   readonly #stop = new AbortController();
@@ -142,6 +140,13 @@ export class StreamServer {
   async #answer(socket: WebSocket, request: StreamRequest, signal: AbortSignal): Promise<void> {
     if (request.kind === 'remove-volume') {
       await this.#parts.removeVolume(request.name);
+      return await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
+    }
+    if (request.kind === 'list-volumes') {
+      for await (const copy of this.#parts.listVolumes(request.name)) {
+        signal.throwIfAborted();
+        await send(socket, encodeJsonFrame('volume', copy));
+      }
       return await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
     }
     if (!this.#parts.knows(request.taskId)) {
@@ -241,6 +246,7 @@ export class StreamServer {
       case 'exit':
       case 'error':
       case 'log':
+      case 'volume':
         throw new ShoalError('invalid_argument', `Cannot take a ${frame.type} frame as input`);
       default:
         return unreachable(frame.type);

@@ -133,6 +133,8 @@ test('a removed volume is gone with its data, and what was mounted is left alone
   mkdirSync(folder(), { recursive: true });
   mounter.mounts.set(folder(), driverOptions);
   await volumes.removeNamed('app_data');
+  await expect(volumes.removeNamed('app_plain')).rejects.toThrow(/a task here still uses it/);
+  await volumes.leave('t');
   await volumes.removeNamed('app_plain');
   await volumes.removeNamed('app_never_used');
   expect(mounter.mounts.size).toBe(0);

@@ -6,7 +6,7 @@ import type { Mounter } from './mount.ts';
 import type { PathProbe } from './probe.ts';
 
 /**
- * Volumes that are mounted while a task of this host uses them. Who uses one is noted in files under `users`, from before
+ * Volumes that tasks of this host use, and those that are mounted meanwhile. Who uses one is noted in files under `users`, from before
  * it is mounted until after the task is gone, so that an agent that was killed goes on where it was.
  */
 export class MountedVolumes {
@@ -18,14 +18,18 @@ export class MountedVolumes {
   /** Those that this process mounted. */
   readonly #own = new Set<string>();
 
-  /** `folders` holds a folder for each volume. Work on one volume takes turns in `queue` under its name. */
+  readonly #left: (name: string) => Promise<void>;
+
+  /** `folders` holds a folder for each volume. `left` is called when the last task has left one. Work on one volume takes turns in `queue` under its name. */
   constructor(options: {
     folders: string;
     users: string;
     mounter: Mounter;
     queue: KeyedQueue;
     probe: PathProbe;
+    left: (name: string) => Promise<void>;
   }) {
+    this.#left = options.left;
     this.#folders = options.folders;
     this.#users = options.users;
     this.#mounter = options.mounter;
@@ -46,8 +50,7 @@ export class MountedVolumes {
     return await this.#queue.run(name, async () => {
       const folder = this.#folderOf(name);
       const others = (await this.#usersOf(name)).filter((id) => id !== taskId);
-      await mkdir(join(this.#users, name), { recursive: true, mode: 0o700 });
-      await writeFile(join(this.#users, name, taskId), '');
+      await this.note(name, taskId);
       let isMounted = await this.#mounter.isMounted(folder);
       if (isMounted && others.length === 0 && !this.#own.has(name)) {
         // What a process that was killed has left may be mounted with options of that time.
@@ -65,6 +68,12 @@ export class MountedVolumes {
     });
   }
 
+  /** Notes that the task uses the volume, mounted or not. To be called in the volume's turn. */
+  async note(name: string, taskId: string): Promise<void> {
+    await mkdir(join(this.#users, name), { recursive: true, mode: 0o700 });
+    await writeFile(join(this.#users, name, taskId), '');
+  }
+
   /** Unmounts what the task was the last one to use. */
   async leave(taskId: string): Promise<void> {
     for (const name of await list(this.#users)) {
@@ -74,7 +83,9 @@ export class MountedVolumes {
         const rest = users.filter((id) => id !== taskId);
         if (rest.length === 0) await this.unmount(name);
         await rm(join(this.#users, name, taskId), { force: true });
-        if (rest.length === 0) await rmdir(join(this.#users, name));
+        if (rest.length > 0) return;
+        await rmdir(join(this.#users, name));
+        await this.#left(name);
       });
     }
   }
@@ -85,7 +96,7 @@ export class MountedVolumes {
     return [...new Set((await Promise.all(names.map((name) => this.#usersOf(name)))).flat())];
   }
 
-  /** Whether a task has the volume mounted. */
+  /** Whether a task uses the volume. */
   async isUsed(name: string): Promise<boolean> {
     return (await this.#usersOf(name)).length > 0;
   }

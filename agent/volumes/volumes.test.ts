@@ -6,6 +6,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -75,6 +76,27 @@ test('a first use that was cut off begins anew, and a finished one is never touc
   writeFileSync(join(data, 'mine'), 'x');
   await volumes.prepare('t', image(), [named]);
   expect(existsSync(join(data, 'mine'))).toBe(true);
+});
+
+test('what is here of volumes is told with its size and its last use, which the end of a task is', async () => {
+  const copyImageContent = (_image: Image, _path: string, destination: string) => {
+    writeFileSync(join(destination, 'data'), Buffer.alloc(100_000, 'x'));
+    return Promise.resolve();
+  };
+  const volumes = createVolumes({ stateDirectory, copyImageContent });
+  const told = async (name?: string) => await Array.fromAsync(volumes.copies(name));
+  expect(await told()).toEqual([]);
+  await volumes.prepare('t1', image(), [named]);
+  await volumes.prepare('t2', image(), [{ ...named, source: 'app_other' }]);
+  mkdirSync(join(stateDirectory, 'volumes/app_mounted/mounted'), { recursive: true });
+  expect((await told()).map(({ name }) => name)).toEqual(['app_data', 'app_other']);
+  const [copy] = await told('app_data');
+  expect(copy!.bytes).toBeGreaterThan(99_999);
+  const longAgo = new Date(0);
+  utimesSync(join(stateDirectory, 'volumes/app_data/volume.json'), longAgo, longAgo);
+  expect((await told('app_data'))[0]!.unusedMs).toBeGreaterThan(1e12);
+  await volumes.leave('t1');
+  expect((await told('app_data'))[0]!.unusedMs).toBeLessThan(60_000);
 });
 
 test('anonymous volumes go with their task', async () => {

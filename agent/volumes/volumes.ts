@@ -2,13 +2,16 @@ import { mkdir, readdir, rm, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Image, RuntimeMount } from '../engine/engine.ts';
 import type { Mount } from '../../src/spec/service.ts';
+import type { HostCopy } from '../../src/wire/session.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import { systemRandom } from '../../src/util/random.ts';
+import { missingHostPath } from '../../src/spec/host-path.ts';
 import { optionList } from '../../src/spec/volume-options.ts';
 import { systemMounter, type Mounter } from './mount.ts';
 import { MountedVolumes } from './mounted.ts';
 import { PathProbe } from './probe.ts';
+import { hostCopies, noteOf, touch } from './copies.ts';
 import { openBelow, Subpaths } from './subpaths.ts';
 
 /** Puts what the image holds at `path` into `destination` (an empty folder), owner and modes included. */
@@ -30,6 +33,8 @@ export interface Volumes {
   list(): Promise<string[]>;
   /** Removes a named volume with its data, at once for all who look for it. Throws `failed_precondition` while it is mounted for a task. */
   removeNamed(name: string): Promise<void>;
+  /** What is here of named volumes, those apart that are mounted; or of the one of that name. */
+  copies(name?: string): AsyncIterable<HostCopy>;
 }
 
 /** The mounts of another task of this host, as `withImageVolumes` gave them for it. */
@@ -71,6 +76,7 @@ export function createVolumes(options: {
     mounter: options.mounter ?? systemMounter,
     queue,
     probe,
+    left: (name) => touch(noteOf(named, name)),
   });
   const create = async (folder: string, image: Image, mount: Mount & { type: 'volume' }) => {
     await rm(folder, { recursive: true, force: true });
@@ -81,12 +87,16 @@ export function createVolumes(options: {
       await options.copyImageContent(image, mount.target, filling);
     await rename(filling, folder);
   };
-  const namedVolume = (name: string, image: Image, mount: Mount & { type: 'volume' }) =>
+  const namedVolume = (name: string, taskId: string, image: Image, mount: Mount & { type: 'volume' }) =>
     queue.run(name, async () => {
       const folder = join(named, name);
       const data = join(folder, 'data');
-      const note = join(folder, 'volume.json');
-      if (await exists(note)) return data;
+      const note = noteOf(named, name);
+      await mounted.note(name, taskId);
+      if (await exists(note)) {
+        await touch(note);
+        return data;
+      }
       await removeFillings(folder);
       await create(data, image, mount);
       await writeFile(`${note}.new`, `${JSON.stringify({ name })}\n`, { flush: true });
@@ -112,7 +122,7 @@ export function createVolumes(options: {
     };
     const data =
       driverOptions === undefined
-        ? await namedVolume(mount.source, image, mount)
+        ? await namedVolume(mount.source, taskId, image, mount)
         : await mounted.use(mount.source, taskId, driverOptions, fill);
     if (mount.subpath === undefined) return bind(data, mount.target, mount.readOnly);
     const folder = await openBelow(data, mount.subpath, mount.source);
@@ -155,6 +165,7 @@ export function createVolumes(options: {
         rm(doomed, { recursive: true, force: true }).catch(() => undefined);
       });
     },
+    copies: (name) => hostCopies(named, name),
   };
 }
 
@@ -233,13 +244,9 @@ function wantedMounts(mounts: Mount[], imageVolumes: string[], taken: TakenMount
 async function hostFolder(mount: Mount & { type: 'bind' }, probe: PathProbe): Promise<RuntimeMount> {
   if (!(await probe.exists(mount.source))) {
     if (!mount.createHostPath) {
-      throw new ShoalError(
-        'failed_precondition',
-        `Cannot mount ${mount.source}: it does not exist on this host`,
-        {
-          next: 'Make it, or set create_host_path.',
-        },
-      );
+      throw new ShoalError('failed_precondition', missingHostPath(mount.source), {
+        next: 'Make it, or ask for a folder with create_host_path: true in the long form.',
+      });
     }
     await mkdir(mount.source, { recursive: true, mode: 0o755 });
   }

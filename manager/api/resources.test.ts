@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
+import type { VolumeHome } from '../../src/spec/resource.ts';
 import { encodeJsonFrame } from '../../src/wire/frames.ts';
 import type { ConfigInfo, NetworkInfo, SecretInfo, VolumeInfo, VolumeRemoval } from '../../src/wire/api.ts';
 import { sampleContainer, sampleNetwork, sampleService, sampleTemplate } from '../../test/samples.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { planApply } from './apply.ts';
-import { startTestManager, until, type TestAgent, type TestManager } from '../testing.ts';
+import { startTestManager, until, type TestAgent, type TestIdentity, type TestManager } from '../testing.ts';
 
 const text = Buffer.from('very secret').toString('base64');
 
@@ -105,10 +106,12 @@ test('what a service uses is not removed, and the service is named', async () =>
   );
 });
 
-async function withVolume(manager: TestManager, nodeIds: string[]): Promise<void> {
+async function withVolume(manager: TestManager, nodeIds: string[], home?: VolumeHome): Promise<void> {
   await manager.client.request<VolumeInfo>('POST', '/volumes', { name: 'kept' });
   const [volume] = manager.database.view.volumes.values();
-  await manager.database.write([[{ kind: 'volume', action: 'update', object: { ...volume!, nodeIds } }]]);
+  await manager.database.write([
+    [{ kind: 'volume', action: 'update', object: { ...volume!, nodeIds, ...(home && { home }) } }],
+  ]);
 }
 
 /** Answers the removal of a volume as a host does. */
@@ -133,6 +136,36 @@ test('a volume is removed from every host, and then from the cluster', async () 
   const [removed] = await Promise.all([removal, ...agents.map((agent) => answer(agent, done))]);
   expect(removed).toEqual({ keptOn: [] });
   expect(manager.database.view.volumes.size).toBe(0);
+});
+
+test('every copy of a volume is told, with the node, the size and who uses it', async () => {
+  await using manager = await startTestManager();
+  const { client, database } = manager;
+  const names = ['worker', 'worker', 'worker'] as const;
+  const joined = await Promise.all(names.map((role) => manager.join(role)));
+  const [first, second, away] = joined as [TestIdentity, TestIdentity, TestIdentity];
+  const agents = [await manager.agent(first), await manager.agent(second)];
+  for (const agent of agents) await agent.greet();
+  const nodeIds = joined.map(({ nodeId }) => nodeId);
+  await withVolume(manager, nodeIds, { nodeId: first.nodeId, hostname: 'x' });
+  const found = client.request<VolumeInfo>('GET', '/volumes/kept?copies=true');
+  for (const [index, agent] of agents.entries()) {
+    const asked = await until(() => agent.messages.find((message) => message.type === 'stream'));
+    expect(asked.request).toEqual({ kind: 'list-volumes', name: 'kept' });
+    const socket = await agent.dialBack(asked.streamId);
+    socket.send(encodeJsonFrame('volume', { name: 'kept', bytes: 5 + index, unusedMs: 60_000 }));
+    socket.send(encodeJsonFrame('exit', { exitCode: 0 }));
+    socket.close();
+  }
+  const { copies = [] } = await found;
+  const told = Object.fromEntries(copies.map(({ nodeId, node: _node, ...copy }) => [nodeId, copy]));
+  const used = { lastUsedAt: expect.any(Number) as number, usedBy: [] };
+  expect(told).toEqual({
+    [first.nodeId]: { state: 'current', bytes: 5, ...used },
+    [second.nodeId]: { state: 'stale', bytes: 6, ...used },
+    [away.nodeId]: { state: 'stale', usedBy: [], unknown: 'the node is unknown' },
+  });
+  expect(database.view.volumes.size).toBe(1);
 });
 
 test('nobody waits for the hosts of a volume that is being removed, and nothing new may use it', async () => {

@@ -12,10 +12,11 @@ import type { ApiContext } from './context.ts';
 import { applyQueueKey } from './janitor.ts';
 import { writeAgain } from './objects.ts';
 import { byName, pageOf } from './pages.ts';
-import type { Route } from './router.ts';
+import type { Call, Route } from './router.ts';
 import { fileCreateSchema, networkCreateSchema, volumeCreateSchema } from './schema.ts';
 import { usersByName, type ResourceKind, type User } from './users.ts';
 import { checkFileContent, checkSchema } from './validate.ts';
+import { copiesOf } from './volume-copies.ts';
 import { removeVolumeData } from './volume-data.ts';
 
 interface Stored {
@@ -90,20 +91,23 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       method: 'GET',
       pattern: path,
       access: 'viewer',
-      handle: (call) => {
+      handle: async (call) => {
         const application = call.query.get('application');
         const using = usersByName(database.view, kind.kind);
         const found = [...kind.stored().values()]
           .filter(({ spec }) => application === null || spec.application === application)
           .map((object) => withUsers(withoutData(object), using));
-        return pageOf(call, found, byName);
+        return await withCopies(context, kind.kind, call, pageOf(call, found, byName));
       },
     },
     {
       method: 'GET',
       pattern: `${path}/:ref`,
       access: 'viewer',
-      handle: ({ parameters }) => one(parameters.ref!),
+      handle: async (call) => {
+        const [found] = await withCopies(context, kind.kind, call, [one(call.parameters.ref!)]);
+        return found;
+      },
     },
     {
       method: 'POST',
@@ -131,6 +135,18 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       },
     },
   ];
+}
+
+/** The volumes with what hosts have of them, if that is asked for. */
+async function withCopies<T extends Stored>(
+  context: ApiContext,
+  kind: ResourceKind,
+  { query, signal }: Pick<Call, 'query' | 'signal'>,
+  objects: T[],
+): Promise<T[]> {
+  if (kind !== 'volume' || query.get('copies') !== 'true' || objects.length === 0) return objects;
+  const copies = await copiesOf(context, objects as unknown as Volume[], signal);
+  return objects.map((object) => ({ ...object, copies: copies.get(object.id) ?? [] }));
 }
 
 /** Gives the id. */

@@ -1,12 +1,10 @@
-import { createWebSocketStream } from 'ws';
+import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Volume } from '../../src/spec/resource.ts';
 import { withDeadline } from '../../src/util/clock.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
-import { readFrame } from '../../src/wire/check.ts';
-import { errorOf } from '../../src/wire/client.ts';
-import { decodeFrame } from '../../src/wire/frames.ts';
 import type { ApiContext } from './context.ts';
+import { askHost } from './host-stream.ts';
 
 /** A host moves the data out of the way at once, and deletes it afterwards. */
 const answerMs = 15_000;
@@ -25,7 +23,7 @@ export async function removeVolumeData(
   const { name } = volume.spec;
   const nodes = [...context.database.view.nodes.values()];
   const holds = (node: Node) => volume.nodeIds?.includes(node.id) === true;
-  const away = nodes.filter((node) => node.status.state !== 'ready' && holds(node)).map(nameOf);
+  const away = nodes.filter((node) => node.status.state !== 'ready' && holds(node)).map(nodeName);
   if (away.length > 0 && !force) {
     throw new ShoalError(
       'failed_precondition',
@@ -36,14 +34,14 @@ export async function removeVolumeData(
   const ready = nodes.filter((node) => node.status.state === 'ready');
   const removals = ready.map(async (node) => {
     try {
-      const work = (limit: AbortSignal) => removeOn(context, node.id, name, limit);
-      await withDeadline(answerMs, `Removing the data on ${nameOf(node)}`, work, signal);
+      const work = (limit: AbortSignal) => askHost(context, node.id, { kind: 'remove-volume', name }, limit);
+      await withDeadline(answerMs, `Removing the data on ${nodeName(node)}`, work, signal);
       return [];
     } catch (cause) {
-      if (force) return [nameOf(node)];
+      if (force) return [nodeName(node)];
       throw new ShoalError(
         'unavailable',
-        `Cannot remove volume ${name} from host ${nameOf(node)}: ${messageOf(cause)}`,
+        `Cannot remove volume ${name} from host ${nodeName(node)}: ${messageOf(cause)}`,
         {
           cause,
           next: 'Try again, or leave its data there with --force.',
@@ -54,32 +52,4 @@ export async function removeVolumeData(
   const left = await Promise.allSettled(removals);
   for (const result of left) if (result.status === 'rejected') throw result.reason;
   return [...away, ...left.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))];
-}
-
-function nameOf(node: Node): string {
-  return node.description?.hostname ?? node.id;
-}
-
-async function removeOn(
-  context: ApiContext,
-  nodeId: string,
-  name: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const socket = await context.agents.openStream(nodeId, { kind: 'remove-volume', name });
-  const duplex = createWebSocketStream(socket, { readableObjectMode: true });
-  const abort = () => duplex.destroy();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    signal.throwIfAborted();
-    for await (const message of duplex as AsyncIterable<Buffer>) {
-      const { type, payload } = decodeFrame(message);
-      if (type === 'error') throw errorOf(readFrame('error', payload));
-      if (type === 'exit') return;
-    }
-    throw new ShoalError('unavailable', 'the connection to the host ended');
-  } finally {
-    signal.removeEventListener('abort', abort);
-    duplex.destroy();
-  }
 }

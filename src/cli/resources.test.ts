@@ -81,12 +81,15 @@ test('volumes say what they mount, and where their data is', async () => {
     [{ kind: 'volume', action: 'update', object: { ...kept, nodeIds: [nodeId] } }],
   ]);
   expect(await shoal('volume ls')).toMatchInlineSnapshot(`
-    "NAME    APPLICATION  MOUNTS  DATA ON  SERVICES
-    kept    -            -       a        0
-    shared  -            :/v     -        0"
+    "NAME    APPLICATION  MOUNTS  NODE    COPY  SIZE  LAST USED            SERVICES
+    kept    -            -       host-1  own   ?     the node is unknown  0
+    shared  -            :/v     -       -     -     -                    0"
   `);
-  await expect(shoal('volume rm kept shared')).rejects.toThrow(/its data is on a, which cannot be reached/);
-  expect(await shoal('volume rm --force kept')).toBe('kept is removed; its data stays on a');
+  await expect(shoal('volume rm kept')).rejects.toThrow('Cannot ask whether to go on');
+  await expect(shoal('volume rm --yes kept shared')).rejects.toThrow(
+    /its data is on host-1, which cannot be reached/,
+  );
+  expect(await shoal('volume rm --force kept')).toBe('kept is removed; its data stays on host-1');
   expect(await shoal('volume ls -q')).toBe('');
 });
 

@@ -3,6 +3,7 @@ import { systemFileSystem } from '../compose/files.ts';
 import type { Labels } from '../spec/object.ts';
 import { messageOf, ShoalError } from '../util/errors.ts';
 import type { FileCreate, UsedBy, VolumeRemoval } from '../wire/api.ts';
+import type { Client } from '../wire/client.ts';
 import { exitCodes, type Command, type Context, type OptionSpec, type ParsedArguments } from './command.ts';
 import { printList } from './output.ts';
 
@@ -38,10 +39,11 @@ function wantsJson(parsed: ParsedArguments): boolean {
   );
 }
 
-/** `NOUN ls`: one line each, with what `columns` adds to its name and application. */
+/** `NOUN ls`: a line each or several, with what `columns` adds to its name and application; `query` goes with the request. */
 export function listCommand<T extends Listed>(
   noun: Noun,
-  columns: (context: Context) => Promise<{ header: string[]; row: (item: T) => string[] }>,
+  columns: (context: Context) => Promise<{ header: string[]; rows: (item: T) => string[][] }>,
+  query = '',
 ): Command {
   return {
     name: `${noun} ls`,
@@ -55,20 +57,24 @@ export function listCommand<T extends Listed>(
     async run(context, parsed) {
       const json = wantsJson(parsed);
       const client = await context.client();
-      const items = await client.request<T[]>('GET', `/${noun}s`);
-      if (parsed.flag('quiet')) {
+      const isQuiet = parsed.flag('quiet');
+      const items = await client.request<T[]>('GET', `/${noun}s${isQuiet ? '' : query}`);
+      if (isQuiet) {
         for (const { spec } of items) context.output.print(spec.name);
         return exitCodes.done;
       }
-      const { header, row } = json ? { header: [], row: () => [] } : await columns(context);
-      printList(context.output, json, items, {
+      if (json) {
+        printList(context.output, true, items, { header: [], row: () => [] });
+        return exitCodes.done;
+      }
+      const { header, rows } = await columns(context);
+      const lines = items.flatMap((item) => {
+        const { name, application = '-' } = item.spec;
+        return rows(item).map((row) => [name, application, ...row, String(item.usedBy.length)]);
+      });
+      printList(context.output, false, lines, {
         header: ['NAME', 'APPLICATION', ...header, 'SERVICES'],
-        row: (item) => [
-          item.spec.name,
-          item.spec.application ?? '-',
-          ...row(item),
-          String(item.usedBy.length),
-        ],
+        row: (line) => line,
       });
       return exitCodes.done;
     },
@@ -76,7 +82,7 @@ export function listCommand<T extends Listed>(
 }
 
 /** `NOUN inspect`: everything that is known, as a list in JSON. */
-export function inspectCommand(noun: Noun): Command {
+export function inspectCommand(noun: Noun, query = ''): Command {
   return {
     name: `${noun} inspect`,
     summary: `Show everything that is known of ${noun}s, as JSON.`,
@@ -89,7 +95,7 @@ export function inspectCommand(noun: Noun): Command {
       const client = await context.client();
       const found = await Promise.all(
         parsed.positionals.map((name) =>
-          client.request<Listed>('GET', `/${noun}s/${encodeURIComponent(name)}`),
+          client.request<Listed>('GET', `/${noun}s/${encodeURIComponent(name)}${query}`),
         ),
       );
       context.output.print(JSON.stringify(found, null, 2));
@@ -99,7 +105,11 @@ export function inspectCommand(noun: Noun): Command {
 }
 
 /** `NOUN rm`: each on its own; those that cannot be removed are told together at the end. */
-export function removeCommand(noun: Noun, options: Record<string, OptionSpec> = {}): Command {
+export function removeCommand(
+  noun: Noun,
+  options: Record<string, OptionSpec> = {},
+  before: (context: Context, parsed: ParsedArguments) => Promise<void> = () => Promise.resolve(),
+): Command {
   return {
     name: `${noun} rm`,
     summary: `Remove ${noun}s that no service uses${noun === 'volume' ? ', with their data' : ''}.`,
@@ -109,15 +119,12 @@ export function removeCommand(noun: Noun, options: Record<string, OptionSpec> = 
     options,
     examples: [`shoal ${noun} rm my-${noun}`],
     async run(context, parsed) {
+      await before(context, parsed);
       const client = await context.client();
       const failures: unknown[] = [];
       for (const name of parsed.positionals) {
-        const query = parsed.flag('force') ? '?force=true' : '';
         try {
-          const path = `/${noun}s/${encodeURIComponent(name)}${query}`;
-          const { keptOn } = await client.request<VolumeRemoval>('DELETE', path);
-          const left = keptOn.length === 0 ? '' : `; its data stays on ${keptOn.join(', ')}`;
-          context.output.note(`${name} is removed${left}`);
+          context.output.note(await removeOne(client, noun, name, parsed.flag('force')));
         } catch (error) {
           failures.push(error);
         }
@@ -127,6 +134,13 @@ export function removeCommand(noun: Noun, options: Record<string, OptionSpec> = 
       throw new ShoalError('failed_precondition', failures.map(messageOf).join('\n'));
     },
   };
+}
+
+/** Removes one, and gives words for it. */
+export async function removeOne(client: Client, noun: Noun, name: string, force: boolean): Promise<string> {
+  const path = `/${noun}s/${encodeURIComponent(name)}${force ? '?force=true' : ''}`;
+  const { keptOn } = await client.request<VolumeRemoval>('DELETE', path);
+  return `${name} is removed${keptOn.length === 0 ? '' : `; its data stays on ${keptOn.join(', ')}`}`;
 }
 
 /** `secret create` and `config create`. What is read is sent and never shown. */

@@ -29,6 +29,7 @@ import type { Task } from '../spec/task.ts';
  *     POST   /networks NetworkCreate           → 201 NetworkInfo    also /volumes VolumeCreate, /secrets and /configs FileCreate
  *     GET    /networks/REF                     → NetworkInfo        also VolumeInfo, SecretInfo, ConfigInfo
  *     DELETE /networks/REF                     → VolumeRemoval      refused while a service uses it; /volumes/REF?force=true
+ *     GET    /volumes?copies=true              → VolumeInfo[]         also /volumes/REF: with what hosts have of them, which are asked
  *     GET    /administrators → Administrator[] POST /administrators AdministratorCreate → 201 AdministratorAnswer; DELETE /administrators/NAME
  *     GET    /audit[?limit=N][&before=ID]       → AuditPage
  *     GET    /tokens → JoinTokens              POST /tokens/ROLE/rotate → JoinTokens
@@ -60,7 +61,26 @@ export interface UsedBy {
 }
 
 export type NetworkInfo = Network & UsedBy;
-export type VolumeInfo = Volume & UsedBy;
+export type VolumeInfo = Volume & UsedBy & { copies?: VolumeCopy[] };
+
+/** What one node has of a volume. */
+export interface VolumeCopy {
+  nodeId: string;
+  node: string;
+  /**
+   * `current`: the volume itself; `stale`: what it was, which no task uses; `own`: that node's own, of a volume with a copy on each,
+   * or of a global service.
+   */
+  state: 'current' | 'stale' | 'own';
+  /** Absent when the node cannot be asked, or cannot tell. */
+  bytes?: number;
+  /** When a task last began or ended with it (ms, the manager's clock). */
+  lastUsedAt?: number;
+  /** Full names of the services whose tasks have it now. */
+  usedBy: string[];
+  /** Why the node could not be asked: there may be a copy, or not. */
+  unknown?: string;
+}
 /** A secret without its content, which only the hosts that run a task with it are told. */
 export type SecretInfo = Omit<Secret, 'spec'> & { spec: Omit<FileSpec, 'data'> } & UsedBy;
 /** In a list without `data`. */

@@ -284,6 +284,8 @@ const streamRequest = variants(
   }),
   /** The host lets go of a named volume and its data, and answers with an `exit` frame once nothing can use it any more. */
   object({ kind: values('remove-volume'), name }),
+  /** A `volume` frame for each copy of a named volume on the host, or for that of one, and an `exit` frame. */
+  object({ kind: values('list-volumes'), 'name?': name }),
   object({ kind: values('exec'), taskId, ...execSettings }),
 );
 export type StreamRequest = TypeOf<typeof streamRequest>;
@@ -358,7 +360,7 @@ export type ManagerMessage = MessageOf<typeof managerMessages>;
 export type AgentMessage = MessageOf<typeof agentMessages>;
 
 /**
- * First byte of every binary frame on a stream. `log`, `exit`, `error` and `resize` carry JSON as `frameSchemas` has it;
+ * First byte of every binary frame on a stream. `log`, `volume`, `exit`, `error` and `resize` carry JSON as `frameSchemas` has it;
  * `end` closes standard input.
  */
 export const frameTypes = {
@@ -370,6 +372,7 @@ export const frameTypes = {
   resize: 5,
   end: 6,
   log: 7,
+  volume: 8,
 } as const;
 
 const logLine = object({
@@ -386,9 +389,20 @@ const logLine = object({
 });
 export type LogLine = TypeOf<typeof logLine>;
 
+/** What a host has of a named volume. */
+const volumeCopy = object({
+  name,
+  /** What it takes on the disk; absent when counting took too long. */
+  'bytes?': integer(),
+  /** How long ago a task began or ended with it, in ms by the host's clock. */
+  unusedMs: time,
+});
+export type HostCopy = TypeOf<typeof volumeCopy>;
+
 /** The frames whose payload is JSON. */
 export const frameSchemas = {
   log: logLine,
+  volume: volumeCopy,
   exit: object({ exitCode: integer(-1, 2 ** 32 - 1) }),
   error: object({ code: text(64), message: text(65_536), 'next?': text(65_536) }),
   resize: terminalSize,

@@ -114,7 +114,7 @@ test('applications meet in what was made by commands, which outlives them', asyn
   expect(await shoal('secret ls -q')).toBe('key');
   const data = join(cluster.host('a').stateDirectory, 'volumes/common/data/file');
   expect(await cluster.host('a').run(['cat', data])).toBe('shared\n');
-  for (const line of ['network rm shared', 'volume rm common', 'secret rm key', 'config rm page']) {
+  for (const line of ['network rm shared', 'volume rm --yes common', 'secret rm key', 'config rm page']) {
     expect(await shoal(line)).toMatch(/ is removed$/);
   }
   expect(await cluster.host('a').exec(['cat', data])).toMatchObject({ exitCode: 1 });

@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, runInside, writeComposeFile } from '../harness/compose.ts';
@@ -102,7 +103,20 @@ test('a task whose healthcheck fails again and again stays with its data', async
       exitCode: 1,
     });
   }
+  expect(await shoal('volume ls')).toMatch(
+    new RegExp(`shop_data +shop +- +${home} +current +[\\d.]+ KiB +in use +1`),
+  );
+  expect(await shoal('volume rm --yes shop_data')).toContain('shop_db uses it');
   expect(await shoal('down -p shop')).toContain('shop is removed');
+  expect(await shoal('volume ls')).toMatch(/shop_data .* current .* ago +0/);
+  const asked = await shoal('volume rm shop_data');
+  expect(asked).toMatch(new RegExp(`shop_data: [\\d.]+ KiB on ${home} will be removed`));
+  expect(asked).toContain('this is not a terminal');
+  expect(await up('shop', counter)).toContain('shop is up');
+  expect(await starts()).toBeGreaterThan(before);
+  expect(await shoal('down -p shop -v')).toMatch(/shop is removed[^]*shop_data is removed/);
+  expect(await shoal('volume ls -q')).toBe('');
+  expect(await cluster.host(home).exec(['test', '-e', folder])).toMatchObject({ exitCode: 1 });
 });
 
 test('several replicas of a plain volume share one host, with a warning, and per-node ones have a copy each', async () => {
@@ -110,12 +124,15 @@ test('several replicas of a plain volume share one host, with a warning, and per
   const said = await up('many', three);
   expect(said).toContain('the volume data is on one host, and all 3 replicas run there');
   expect(await inside('many', 'db', 'wc -l </data/starts')).toBe('3');
-  await shoal('down -p many');
+  await shoal('down -p many -v');
   const each = three.replace('data: }', 'data: { x-shoal-volume: per-node } }');
   const again = await up('each', each);
   expect(again).not.toContain('on one host');
   expect(await inside('each', 'db', 'wc -l </data/starts')).toBe('1');
-  await shoal('down -p each');
+  const copies = (await shoal('volume ls')).split('\n').filter((line) => line.startsWith('each_data'));
+  expect(copies.map((line) => line.split(/ +/)[3])).toEqual(['a', 'b', 'c']);
+  const down = await shoal('down -p each --volumes');
+  expect(down).toContain('each_data is removed');
 });
 
 test('a volume of one application is not another’s by an underscore in an unlucky place', async () => {
@@ -128,4 +145,23 @@ test('a volume of one application is not another’s by an underscore in an unlu
   expect(await up('a_b', named('c2', 'data'))).toContain(
     'Cannot make volume a_b_data: a has one of this name',
   );
+});
+
+test('a source of a bind mount that a host lacks is not made there, and the task goes where it is', async () => {
+  const path = `${cluster.host('c').stateDirectory}/config/app.conf`;
+  const bound = `services:
+  app:
+    image: IMAGE
+    command: [sh, -c, 'cat /etc/app.conf; sleep 86400']
+    stop_signal: SIGKILL
+    volumes: ["${path}:/etc/app.conf:ro"]
+    deploy: { restart_policy: { delay: 0s } }
+`;
+  expect(await up('bound', bound)).toMatch(/no suitable node: no .*app\.conf on a, b, c/);
+  expect(await cluster.host('c').exec(['test', '-e', path])).toMatchObject({ exitCode: 1 });
+  await shoal('down -p bound');
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, 'here\n');
+  expect(await up('bound', bound)).toContain('bound is up');
+  expect(await inside('bound', 'app', 'cat /etc/app.conf')).toBe('here');
 });

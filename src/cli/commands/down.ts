@@ -1,21 +1,24 @@
-import { codeOf, ShoalError } from '../../util/errors.ts';
-import type { ApplicationRemoval } from '../../wire/api.ts';
+import { codeOf, messageOf, ShoalError } from '../../util/errors.ts';
+import type { ApplicationRemoval, VolumeInfo } from '../../wire/api.ts';
+import type { Client } from '../../wire/client.ts';
 import { wholeNumber } from '../arguments.ts';
 import { applicationOptions } from '../options.ts';
-import { exitCodes, type Command } from '../command.ts';
+import { exitCodes, type Command, type Context } from '../command.ts';
 import { follow } from '../follow.ts';
 import { applicationName } from '../reference.ts';
+import { removeOne } from '../resources.ts';
 
 const defaultTimeoutSeconds = 120;
 
 export const command: Command = {
   name: 'down',
-  summary: 'Stop an application and remove it; its named volumes are kept.',
+  summary: 'Stop an application and remove it; its named volumes are kept unless --volumes says otherwise.',
   options: {
     ...applicationOptions,
+    volumes: { short: 'v', help: 'Remove its named volumes with their data as well' },
     timeout: { value: 'SECONDS', help: `How long to wait (default ${defaultTimeoutSeconds})` },
   },
-  examples: ['shoal down', 'shoal down -p guestbook'],
+  examples: ['shoal down', 'shoal down -p guestbook', 'shoal down --volumes'],
   async run(context, parsed) {
     const timeoutMs =
       wholeNumber(parsed.value('timeout') ?? String(defaultTimeoutSeconds), 'a time-out in seconds', 1) *
@@ -29,26 +32,49 @@ export const command: Command = {
       );
     }
     const client = await context.client();
-    let leaving: Set<string>;
-    try {
-      const path = `/applications/${encodeURIComponent(name)}`;
-      leaving = new Set((await client.request<ApplicationRemoval>('DELETE', path)).ids);
-    } catch (error) {
-      if (codeOf(error) !== 'not_found') throw error;
-      context.output.note(`${name} is not there: nothing to remove`);
-      return exitCodes.done;
+    const leaving = await remove(client, name);
+    if (leaving !== undefined) {
+      await follow(context, {
+        application: name,
+        fromRevision: 0,
+        timeoutMs,
+        quiet: false,
+        // Another `up` may have made it anew by then.
+        until: ({ services, networks }) =>
+          !services.some(({ service }) => leaving.has(service.id)) &&
+          !networks.some(({ id }) => leaving.has(id)),
+      });
     }
-    await follow(context, {
-      application: name,
-      fromRevision: 0,
-      timeoutMs,
-      quiet: false,
-      // Another `up` may have made it anew by then.
-      until: ({ services, networks }) =>
-        !services.some(({ service }) => leaving.has(service.id)) &&
-        !networks.some(({ id }) => leaving.has(id)),
-    });
-    context.output.note(`${name} is removed`);
+    const isThere = leaving !== undefined;
+    context.output.note(isThere ? `${name} is removed` : `${name} is not there: nothing to remove`);
+    if (parsed.flag('volumes')) await removeVolumes(context, client, name);
     return exitCodes.done;
   },
 };
+
+/** Returns the ids of what goes; undefined if there is no such application. */
+async function remove(client: Client, name: string): Promise<Set<string> | undefined> {
+  try {
+    const path = `/applications/${encodeURIComponent(name)}`;
+    return new Set((await client.request<ApplicationRemoval>('DELETE', path)).ids);
+  } catch (error) {
+    if (codeOf(error) !== 'not_found') throw error;
+    return undefined;
+  }
+}
+
+/** Removes the application's own volumes, each on its own; those that cannot be are told together. */
+async function removeVolumes(context: Context, client: Client, application: string): Promise<void> {
+  const path = `/volumes?application=${encodeURIComponent(application)}`;
+  const volumes = await client.request<VolumeInfo[]>('GET', path);
+  const failures: unknown[] = [];
+  for (const { spec } of volumes) {
+    try {
+      context.output.note(await removeOne(client, 'volume', spec.name, false));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) throw new ShoalError('failed_precondition', failures.map(messageOf).join('\n'));
+}

@@ -44,9 +44,8 @@ export const create: Command = {
 export const ls = listCommand<NetworkInfo>('network', () =>
   Promise.resolve({
     header: ['SUBNET', 'INTERNAL'],
-    row: ({ subnet, allocationError, spec }) => [
-      subnet ?? allocationError ?? '',
-      spec.internal ? 'yes' : 'no',
+    rows: ({ subnet, allocationError, spec }) => [
+      [subnet ?? allocationError ?? '', spec.internal ? 'yes' : 'no'],
     ],
   }),
 );

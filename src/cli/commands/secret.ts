@@ -7,7 +7,7 @@ export const create = createFileCommand('secret', secretBytesMax);
 
 export const ls = listCommand<SecretInfo>('secret', async (context) => {
   const age = await agesOf(await context.client());
-  return { header: ['AGE'], row: ({ createdAt }) => [age(createdAt)] };
+  return { header: ['AGE'], rows: ({ createdAt }) => [[age(createdAt)]] };
 });
 
 export const inspect = inspectCommand('secret');

@@ -7,7 +7,7 @@ export const create = createFileCommand('config', configBytesMax);
 
 export const ls = listCommand<ConfigInfo>('config', async (context) => {
   const age = await agesOf(await context.client());
-  return { header: ['AGE'], row: ({ createdAt }) => [age(createdAt)] };
+  return { header: ['AGE'], rows: ({ createdAt }) => [[age(createdAt)]] };
 });
 
 export const inspect = inspectCommand('config');

@@ -1,8 +1,10 @@
-import type { Node } from '../../spec/node.ts';
 import type { VolumeDriverOptions } from '../../spec/resource.ts';
-import { ShoalError } from '../../util/errors.ts';
-import type { VolumeCreate, VolumeInfo } from '../../wire/api.ts';
-import { exitCodes, type Command, type ParsedArguments } from '../command.ts';
+import { codeOf, ShoalError } from '../../util/errors.ts';
+import { formatBytes } from '../../util/text.ts';
+import type { VolumeCopy, VolumeCreate, VolumeInfo } from '../../wire/api.ts';
+import { agesOf } from '../ages.ts';
+import { exitCodes, type Command, type Context, type ParsedArguments } from '../command.ts';
+import { confirm, yesOption } from '../confirm.ts';
 import { inspectCommand, keyValues, labelOption, listCommand, removeCommand } from '../resources.ts';
 
 /** Options of Docker's local driver; undefined when there are none. */
@@ -64,21 +66,63 @@ export const create: Command = {
   },
 };
 
-export const ls = listCommand<VolumeInfo>('volume', async (context) => {
+export const ls = listCommand<VolumeInfo>(
+  'volume',
+  async (context) => {
+    const ago = await agesOf(await context.client());
+    return {
+      header: ['MOUNTS', 'NODE', 'COPY', 'SIZE', 'LAST USED'],
+      rows: ({ spec, copies = [] }) => {
+        const mounts = spec.driverOptions?.device ?? '-';
+        if (copies.length === 0) return [[mounts, '-', '-', '-', '-']];
+        return copies.map((copy) => [mounts, copy.node, copy.state, sizeOf(copy), lastUse(copy, ago)]);
+      },
+    };
+  },
+  '?copies=true',
+);
+
+function sizeOf({ bytes }: VolumeCopy): string {
+  return bytes === undefined ? '?' : formatBytes(bytes);
+}
+
+function lastUse({ usedBy, unknown, lastUsedAt }: VolumeCopy, ago: (at: number) => string): string {
+  if (usedBy.length > 0) return 'in use';
+  if (lastUsedAt === undefined) return unknown ?? '?';
+  return `${ago(lastUsedAt)} ago`;
+}
+
+export const inspect = inspectCommand('volume', '?copies=true');
+
+/** Names every copy that goes, and asks. What cannot be looked up is told when it is removed. */
+async function confirmRemoval(context: Context, parsed: ParsedArguments): Promise<void> {
+  if (parsed.flag('force')) return;
   const client = await context.client();
-  const nodes = await client.request<Node[]>('GET', '/nodes');
-  const names = new Map(nodes.map(({ id, description }) => [id, description?.hostname ?? id]));
-  return {
-    header: ['MOUNTS', 'DATA ON'],
-    row: ({ spec, nodeIds = [] }) => [
-      spec.driverOptions?.device ?? '-',
-      nodeIds.map((id) => names.get(id) ?? id).join(', ') || '-',
-    ],
-  };
-});
+  const ago = await agesOf(client);
+  const warnings: string[] = [];
+  for (const name of parsed.positionals) {
+    const path = `/volumes/${encodeURIComponent(name)}?copies=true`;
+    const volume = await client.request<VolumeInfo>('GET', path).catch((error: unknown) => {
+      if (codeOf(error) === 'not_found') return undefined;
+      throw error;
+    });
+    // One that is used is refused, with who uses it.
+    if (volume === undefined || volume.usedBy.length > 0) continue;
+    for (const copy of volume.copies ?? []) {
+      const state = copy.state === 'stale' ? ', stale' : '';
+      warnings.push(
+        `${name}: ${sizeOf(copy)} on ${copy.node} will be removed (last use: ${lastUse(copy, ago)}${state})`,
+      );
+    }
+  }
+  await confirm(context, parsed, warnings);
+}
 
-export const inspect = inspectCommand('volume');
-
-export const rm = removeCommand('volume', {
-  force: { short: 'f', help: 'Also when hosts cannot be reached; their data stays there' },
-});
+export const rm = removeCommand(
+  'volume',
+  {
+    force: { short: 'f', help: 'Do not ask, and go on when hosts cannot be reached; their data stays there' },
+    ...yesOption,
+  },
+  confirmRemoval,
+);

@@ -9,6 +9,7 @@ import { assert } from '../../src/util/errors.ts';
 import { count, formatBytes } from '../../src/util/text.ts';
 import { damageOfNode, damageOfServiceObject } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
+import { hostPathFilters } from './host-paths.ts';
 import { fixedHostPorts, type Filter, type NodeUse } from './node-use.ts';
 import type { VolumeHomes } from './volume-homes.ts';
 
@@ -26,6 +27,7 @@ export function filtersFor(
   template: TaskTemplate,
   view: View,
   volumes: VolumeHomes,
+  now: number,
 ): Filters {
   return {
     fixed: [
@@ -33,6 +35,7 @@ export function filtersFor(
       ...constraintFilters(template),
       ...featureFilters(template),
       ...networkFilters(template, view),
+      ...hostPathFilters(serviceId, template, view, now),
     ],
     changing: [
       ...volumes.filtersOf(serviceId, template),

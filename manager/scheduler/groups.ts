@@ -17,6 +17,7 @@ export type Berth = { nodeId: string; beside: string; anchors: Record<string, st
 export class Groups {
   readonly #view: View;
   readonly #volumes: VolumeHomes;
+  readonly #now: number;
   /** Those that follow, by the name of the service that leads. */
   readonly #followers = new Map<string, Service[]>();
   /** Tasks by `SERVICE_ID SLOT`, of the services of groups only; the slot of a global service is the node. */
@@ -24,7 +25,8 @@ export class Groups {
   /** Tasks whose end is known by that of others that ended with them, though it has not been told yet. */
   readonly #ended = new Set<string>();
 
-  constructor(view: View, faults: Faults, volumes: VolumeHomes) {
+  constructor(view: View, faults: Faults, volumes: VolumeHomes, now: number) {
+    this.#now = now;
     this.#view = view;
     this.#volumes = volumes;
     faults.forEach('service', view.services.values(), (service) => {
@@ -103,6 +105,7 @@ export class Groups {
         { ...spec.task, reservations: {} },
         this.#view,
         this.#volumes,
+        this.#now,
       );
       for (const filter of [...fixed, ...changing]) {
         const service = this.#view.services.get(id)!;

@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest';
+import { missingHostPath } from '../../src/spec/host-path.ts';
 import type { NodeConditionType } from '../../src/spec/node.ts';
 import type { Service, TaskTemplate } from '../../src/spec/service.ts';
 import type { ContainerSettings } from '../../src/spec/settings.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
-import { sampleNetwork, sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
+import {
+  sampleContainer,
+  sampleNetwork,
+  sampleNode,
+  sampleService,
+  sampleTask,
+  sampleTemplate,
+} from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView, type ViewObjects } from '../store/view.ts';
 import { planSchedule } from './plan.ts';
 
@@ -213,6 +221,31 @@ describe('filters', () => {
   test('a constraint that cannot be read is the reason', () => {
     const placement = { constraints: ['disk = ssd'], maxReplicasPerNode: 0 };
     expect(reasonFor({ placement }, { nodes: three })).toContain('Cannot read the placement constraint');
+  });
+
+  test('a task keeps away from nodes that have just lacked a source of its bind mounts, which are named', () => {
+    const mounts = [
+      { type: 'bind', source: '/srv/app', target: '/app', readOnly: true, createHostPath: false } as const,
+    ];
+    const service = sampleService('web', {
+      task: sampleTemplate({ container: sampleContainer({ mounts }) }),
+    });
+    const missing = (nodeId: string, agoMs = 0) =>
+      at(service, 1, nodeId, 'rejected', {
+        id: `on-${nodeId}`,
+        status: {
+          state: 'rejected',
+          at: now - agoMs,
+          message: '',
+          error: { code: 'failed_precondition', message: missingHostPath('/srv/app') },
+        },
+      });
+    const place = (...tasks: Task[]) =>
+      scheduled({ nodes: three, services: [service], tasks: [...tasks, pending(service, 1)] });
+    expect(nodeOf(place(missing('a'), missing('b')), 'web-1')).toBe('c');
+    const nowhere = place(missing('a'), missing('b'), missing('c'));
+    expect(messageOf(nowhere, 'web-1')).toBe('no suitable node: no /srv/app on 3 nodes (a, b, c)');
+    expect(nodeOf(place(missing('a', 60_000), missing('b'), missing('c')), 'web-1')).toBe('a');
   });
 
   test('a node that lacks the runtime or a device is none', () => {

@@ -45,7 +45,7 @@ export function planSchedule(view: View, now: number, faults = new Faults()): Pl
   });
   if (schedulable.length > 0) {
     const uses = nodeUses(view, faults);
-    const groups = new Groups(view, faults, volumes);
+    const groups = new Groups(view, faults, volumes, now);
     groups.hold(uses);
     const placing: Placing = { view, uses, groups, volumes, now };
     const results = groupEqual(schedulable).map((tasks) => {
@@ -144,7 +144,7 @@ function placeEqual(tasks: Task[], placing: Placing): PlacedTasks {
   const { serviceId, template } = first;
   const { view, groups, volumes } = placing;
   try {
-    const filters = filtersFor(serviceId, template, view, volumes);
+    const filters = filtersFor(serviceId, template, view, volumes, placing.now);
     if (template.placement.with !== undefined) return placeBeside(tasks, filters, placing);
     const service = view.services.get(serviceId)!;
     return groups.leads(service)

@@ -70,10 +70,7 @@ export const canonicalRows: readonly Row[] = [
     'volumes: ["data:/data/:ro"]',
     { volumes: [{ type: 'volume', source: 'data', target: '/data', read_only: true }] },
   ],
-  [
-    'volumes: ["/srv:/srv"]',
-    { volumes: [{ type: 'bind', source: '/srv', target: '/srv', bind: { create_host_path: true } }] },
-  ],
+  ['volumes: ["/srv:/srv"]', { volumes: [{ type: 'bind', source: '/srv', target: '/srv', bind: {} }] }],
   ['volumes: [/cache]', { volumes: [{ type: 'volume', target: '/cache' }] }],
   ['volumes: ["data:/d:nocopy"]', { volumes: [{ type: 'volume', volume: { nocopy: true } }] }],
   [
@@ -186,6 +183,15 @@ export const specRows: readonly Row[] = [
     },
   ],
   ['volumes: ["data:/d:nocopy"]', { task: { container: { mounts: [{ noCopy: true }] } } }],
+  ['volumes: ["/a:/b"]', { task: { container: { mounts: [{ source: '/a', createHostPath: false }] } } }],
+  [
+    'volumes: [{ type: bind, source: /a, target: /b }]',
+    { task: { container: { mounts: [{ source: '/a', createHostPath: false }] } } },
+  ],
+  [
+    'volumes: [{ type: bind, source: /a, target: /b, bind: { create_host_path: true } }]',
+    { task: { container: { mounts: [{ source: '/a', createHostPath: true }] } } },
+  ],
   [
     'volumes: [{ type: bind, source: /a, target: /b, bind: { create_host_path: false } }]',
     { task: { container: { mounts: [{ type: 'bind', source: '/a', createHostPath: false }] } } },

@@ -7,7 +7,7 @@ export interface ShortMount {
   source?: string;
   target: string;
   read_only?: boolean;
-  bind?: { create_host_path: boolean; propagation?: string; selinux?: string };
+  bind?: { propagation?: string; selinux?: string };
   volume?: { nocopy?: boolean };
 }
 
@@ -37,7 +37,7 @@ export function parseShortMount(text: string): ShortMounts {
     type: isBind ? 'bind' : 'volume',
     source,
     target: cleanPath(target),
-    ...(isBind ? { bind: { create_host_path: true } } : { volume: {} }),
+    ...(isBind ? { bind: {} } : { volume: {} }),
   };
   const ignored: string[] = [];
   for (const option of options === '' ? [] : options.split(',')) {

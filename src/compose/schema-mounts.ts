@@ -17,7 +17,11 @@ const volumeOptions: Attribute = object({
 });
 
 const bindOptions: Attribute = object({
-  create_host_path: boolean,
+  create_host_path: {
+    ...boolean,
+    cluster:
+      'a folder is made only where this says true; without it a host that lacks the source takes no replica',
+  },
   propagation: oneOf('private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'),
   recursive: runsOnly(
     oneOf('enabled', 'disabled', 'writable', 'readonly'),

@@ -171,7 +171,7 @@ describe('a port in short form', () => {
 });
 
 describe('a volume in short form', () => {
-  const bind = { create_host_path: true };
+  const bind = {};
 
   it.each<[string, string, object]>([
     ['is named', 'data:/d', { type: 'volume', source: 'data', target: '/d', volume: {} }],

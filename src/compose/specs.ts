@@ -342,7 +342,7 @@ function mount(one: CanonicalMount, names: Names): Mount {
   const readOnly = one.read_only ?? false;
   switch (one.type) {
     case 'bind': {
-      const createHostPath = one.bind?.create_host_path ?? true;
+      const createHostPath = one.bind?.create_host_path === true;
       const { propagation, recursive } = one.bind ?? {};
       return {
         type: 'bind',

@@ -157,7 +157,7 @@ test('a source of a bind mount that a host lacks is not made there, and the task
     volumes: ["${path}:/etc/app.conf:ro"]
     deploy: { restart_policy: { delay: 0s } }
 `;
-  expect(await up('bound', bound)).toMatch(/no suitable node: no .*app\.conf on a, b, c/);
+  expect(await up('bound', bound)).toMatch(/no suitable node: no .*app\.conf on 3 nodes \(a, b, c\)/);
   expect(await cluster.host('c').exec(['test', '-e', path])).toMatchObject({ exitCode: 1 });
   await shoal('down -p bound');
   await mkdir(dirname(path), { recursive: true });

@@ -255,9 +255,14 @@ export class TestAgent {
 
   /** Dials back for a stream that the manager asked for. */
   async dialBack(streamId: string): Promise<WebSocket> {
-    const socket = openSocket(this.#target, this.#identity, `${streamPath}/${streamId}`);
+    const socket = this.dial(streamId);
     await opened(socket);
     return socket;
+  }
+
+  /** The same, before it stands. */
+  dial(streamId: string): WebSocket {
+    return openSocket(this.#target, this.#identity, `${streamPath}/${streamId}`);
   }
 
   close(): void {

@@ -145,6 +145,8 @@ export class Agent {
       clock,
       readLogs: (taskId, query) => logs.read(taskId, query),
       removeVolume: (name) => volumes.removeNamed(name),
+      exportVolume: (name) => volumes.pack(name),
+      importVolume: (name, signal, feed) => volumes.unpack(name, signal, feed),
       listVolumes: (name) => volumes.copies(name),
       knows: (taskId) => this.#worker.entries.has(taskId),
     });

@@ -11,7 +11,14 @@ export const handshakeMs = 3_000;
 /** Silence of this many heartbeats from the manager ends the session. */
 export const silentHeartbeatsMax = 6;
 /** Streams of a kind served at a time on one host; another one is answered with an error. */
-export const streamsMax = { logs: 128, exec: 64, 'remove-volume': 16, 'list-volumes': 8 } as const;
+export const streamsMax = {
+  logs: 128,
+  exec: 64,
+  'remove-volume': 16,
+  'list-volumes': 8,
+  'export-volume': 8,
+  'import-volume': 8,
+} as const;
 /** A status message is cut to this many characters: a healthcheck may print pages. */
 export const statusTextMax = 2_000;
 

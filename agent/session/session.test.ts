@@ -143,6 +143,8 @@ let logsAge: number | undefined;
 const streams = new StreamServer({
   clock: systemClock,
   async *listVolumes() {},
+  exportVolume: () => Promise.reject(new Error('not here')),
+  importVolume: () => Promise.reject(new Error('not here')),
   removeVolume: () => Promise.resolve(),
   engine,
   log: silentLogger,

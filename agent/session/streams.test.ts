@@ -41,7 +41,14 @@ class OpenSocket extends EventEmitter {
 test('connections for logs are made no faster than half of what managers let through, and others at once', async () => {
   const clock = new ManualClock();
   const server = new StreamServer({ clock, log: silentLogger, knows: () => false } as unknown as StreamParts);
-  const dialled = { logs: 0, exec: 0, 'remove-volume': 0, 'list-volumes': 0 };
+  const dialled = {
+    logs: 0,
+    exec: 0,
+    'remove-volume': 0,
+    'list-volumes': 0,
+    'export-volume': 0,
+    'import-volume': 0,
+  };
   const serve = (request: StreamRequest) =>
     server.serve(request, () => {
       dialled[request.kind]++;

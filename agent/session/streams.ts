@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Engine, ExecSession } from '../engine/engine.ts';
 import type { Clock } from '../../src/util/clock.ts';
@@ -15,12 +16,15 @@ import {
 } from '../../src/wire/frames.ts';
 import { readFrame } from '../../src/wire/check.ts';
 import { connectionRate, type HostCopy, type LogLine, type StreamRequest } from '../../src/wire/session.ts';
+import type { Archive } from '../volumes/archive.ts';
 import type { LogQuery } from '../worker/parts.ts';
 import { streamsMax } from './limits.ts';
 
 const sigkill = 9;
 /** Output is cut into frames of at most this size. */
 const chunkBytesMax = frameBytesMax / 4;
+/** Streams whose other side sends before it is read. */
+const takesInput: ReadonlySet<StreamRequest['kind']> = new Set(['exec', 'import-volume']);
 /** Connections for streams of a kind that are made at a time. */
 const dialsMax = 8;
 const dialAttempts = 8;
@@ -42,6 +46,10 @@ export interface StreamParts {
   removeVolume: (name: string) => Promise<void>;
   /** What this host has of named volumes, or of one. */
   listVolumes: (name: string | undefined) => AsyncIterable<HostCopy>;
+  /** A named volume as a tar stream. */
+  exportVolume: (name: string) => Promise<Archive>;
+  /** Makes a volume of the tar stream that is written into what `feed` is given, in place of the one that is here. */
+  importVolume: (name: string, signal: AbortSignal, feed: (input: Writable) => void) => Promise<void>;
   /** Whether the task is assigned to this host. */
   knows: (taskId: string) => boolean;
 }
@@ -119,7 +127,7 @@ export class StreamServer {
       }
       const socket = dial();
       // What comes before the command runs is left unread in the connection.
-      socket.on('open', () => request.kind === 'exec' && socket.pause());
+      socket.on('open', () => takesInput.has(request.kind) && socket.pause());
       await opened(socket);
       return socket;
     };
@@ -149,11 +157,48 @@ export class StreamServer {
       }
       return await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
     }
+    if (request.kind === 'export-volume') return await this.#export(socket, request.name, signal);
+    if (request.kind === 'import-volume') return await this.#import(socket, request.name, signal);
     if (!this.#parts.knows(request.taskId)) {
       throw new ShoalError('not_found', `Cannot find task ${request.taskId} on its host`);
     }
     if (request.kind === 'logs') await this.#logs(socket, request, signal);
     else await this.#exec(socket, request, signal);
+  }
+
+  async #export(socket: WebSocket, name: string, signal: AbortSignal): Promise<void> {
+    const archive = await this.#parts.exportVolume(name);
+    signal.addEventListener('abort', archive.kill, { once: true });
+    try {
+      await pump(socket, archive.output!, 'stdout');
+      const { isWhole } = await archive.done;
+      await send(socket, encodeJsonFrame('exit', { exitCode: isWhole ? 0 : 1 }));
+    } finally {
+      signal.removeEventListener('abort', archive.kill);
+      archive.kill();
+    }
+  }
+
+  async #import(socket: WebSocket, name: string, signal: AbortSignal): Promise<void> {
+    await this.#parts.importVolume(name, signal, (input) => {
+      const take = ({ type, payload }: Frame) => {
+        if (type === 'end') input.end();
+        if (type !== 'stdin' || input.writableEnded || input.write(payload)) return;
+        socket.pause();
+        input.once('drain', () => socket.resume());
+      };
+      input.once('close', () => socket.resume());
+      socket.on('message', (data) => {
+        try {
+          take(decodeFrame(data as Buffer));
+        } catch (error) {
+          this.#parts.log.warn('a stream is ended: it sent what cannot be read', { error: messageOf(error) });
+          socket.terminate();
+        }
+      });
+      socket.resume();
+    });
+    await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
   }
 
   async #logs(

@@ -2,6 +2,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -11,6 +12,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Image } from '../engine/engine.ts';
 import { openBelow } from './subpaths.ts';
@@ -97,6 +100,39 @@ test('what is here of volumes is told with its size and its last use, which the 
   expect((await told('app_data'))[0]!.unusedMs).toBeGreaterThan(1e12);
   await volumes.leave('t1');
   expect((await told('app_data'))[0]!.unusedMs).toBeLessThan(60_000);
+});
+
+test('a volume is packed as it is and made of that again, all of it or nothing', async () => {
+  const volumes = createVolumes({ stateDirectory, copyImageContent: nothing });
+  await expect(volumes.pack('app_data')).rejects.toThrow('this host has none');
+  await volumes.prepare('t', image(), [named]);
+  const data = join(stateDirectory, 'volumes/app_data/data');
+  writeFileSync(join(data, 'one'), 'x', { mode: 0o640 });
+  symlinkSync('one', join(data, 'link'));
+  const { output, done } = await volumes.pack('app_data');
+  const packed = await buffer(output!);
+  expect(await done).toEqual({ isWhole: true });
+  writeFileSync(join(data, 'two'), 'later');
+  const { signal } = new AbortController();
+  const feed = (bytes: Uint8Array) => (input: Writable) => void input.end(bytes);
+  await expect(volumes.unpack('app_data', signal, feed(packed))).rejects.toThrow(/a task here still uses it/);
+  await volumes.leave('t');
+  for (const broken of [packed.subarray(0, 700), Buffer.from('no tar at all'), Buffer.alloc(0)]) {
+    await expect(volumes.unpack('app_data', signal, feed(broken))).rejects.toThrow(
+      /Cannot unpack the volume/,
+    );
+  }
+  expect(readdirSync(data).sort()).toEqual(['link', 'one', 'two']);
+  await volumes.unpack('app_data', signal, feed(packed));
+  expect(readdirSync(data).sort()).toEqual(['link', 'one']);
+  expect(statSync(join(data, 'one')).mode & 0o777).toBe(0o640);
+  await volumes.unpack('app_other', signal, feed(packed));
+  expect((await Array.fromAsync(volumes.copies())).map(({ name }) => name)).toEqual([
+    'app_data',
+    'app_other',
+  ]);
+  const left = readdirSync(join(stateDirectory, 'volumes')).filter((name) => name.startsWith('.'));
+  expect(left).toEqual([]);
 });
 
 test('anonymous volumes go with their task', async () => {

@@ -1,5 +1,6 @@
 import { mkdir, readdir, rm, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import type { Image, RuntimeMount } from '../engine/engine.ts';
 import type { Mount } from '../../src/spec/service.ts';
 import type { HostCopy } from '../../src/wire/session.ts';
@@ -11,6 +12,7 @@ import { optionList } from '../../src/spec/volume-options.ts';
 import { systemMounter, type Mounter } from './mount.ts';
 import { MountedVolumes } from './mounted.ts';
 import { PathProbe } from './probe.ts';
+import { packFolder, unpackInto, type Archive } from './archive.ts';
 import { hostCopies, noteOf, touch } from './copies.ts';
 import { openBelow, Subpaths } from './subpaths.ts';
 
@@ -35,6 +37,13 @@ export interface Volumes {
   removeNamed(name: string): Promise<void>;
   /** What is here of named volumes, those apart that are mounted; or of the one of that name. */
   copies(name?: string): AsyncIterable<HostCopy>;
+  /** What is here of the named volume as a tar stream. Throws `not_found`. */
+  pack(name: string): Promise<Archive>;
+  /**
+   * Makes the named volume of the tar stream that is written into what `feed` is given, in place of what is here, all of it or nothing.
+   * Throws `failed_precondition` while a task here uses it.
+   */
+  unpack(name: string, signal: AbortSignal, feed: (input: Writable) => void): Promise<void>;
 }
 
 /** The mounts of another task of this host, as `withImageVolumes` gave them for it. */
@@ -49,6 +58,8 @@ export interface TakenMounts {
 const fillingMark = '.filling-';
 /** Begins the name of a volume that is on its way out: no volume is called so. */
 const removingMark = '.removing-';
+/** Begins the name of what a volume is being made of. */
+const arrivingMark = '.arriving-';
 /** A copy on its way out may put one more file into what is being removed. */
 const removeAttempts = 5;
 const nameSyntax = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
@@ -69,6 +80,7 @@ export function createVolumes(options: {
   const anonymous = join(options.stateDirectory, 'anonymous-volumes');
   const queue = new KeyedQueue();
   const probe = new PathProbe();
+  let arrivalsCleared: Promise<void> | undefined;
   const subpaths = new Subpaths(join(options.stateDirectory, 'subpaths'));
   const mounted = new MountedVolumes({
     folders: named,
@@ -99,8 +111,7 @@ export function createVolumes(options: {
       }
       await removeFillings(folder);
       await create(data, image, mount);
-      await writeFile(`${note}.new`, `${JSON.stringify({ name })}\n`, { flush: true });
-      await rename(`${note}.new`, note);
+      await writeNote(named, name);
       return data;
     });
   const volume = async (taskId: string, index: number, image: Image, { mount, of }: Wanted) => {
@@ -149,14 +160,9 @@ export function createVolumes(options: {
     },
     removeNamed: async (name) => {
       checkName(name);
-      await clearRemoved(named);
+      await clearLeft(named, removingMark);
       await queue.run(name, async () => {
-        if (await mounted.isUsed(name)) {
-          throw new ShoalError(
-            'failed_precondition',
-            `Cannot remove volume ${name}: a task here still uses it`,
-          );
-        }
+        if (await mounted.isUsed(name)) throw inUse(name, 'remove');
         await mounted.unmount(name);
         if (!(await exists(join(named, name)))) return;
         const doomed = join(named, `${removingMark}${systemRandom.id()}`);
@@ -166,7 +172,62 @@ export function createVolumes(options: {
       });
     },
     copies: (name) => hostCopies(named, name),
+    pack: async (name) => {
+      checkName(name);
+      if (await exists(noteOf(named, name))) return packFolder(join(named, name, 'data'));
+      throw new ShoalError('not_found', `Cannot read volume ${name}: this host has none`);
+    },
+    unpack: async (name, signal, feed) => {
+      checkName(name);
+      await (arrivalsCleared ??= clearLeft(named, arrivingMark));
+      const arriving = join(named, `${arrivingMark}${systemRandom.id()}`);
+      await mkdir(arriving, { recursive: true, mode: 0o755 });
+      try {
+        await unpackArchive(arriving, signal, feed);
+        await queue.run(name, async () => {
+          if (await mounted.isUsed(name)) throw inUse(name, 'replace');
+          const folder = join(named, name);
+          await mkdir(folder, { recursive: true, mode: 0o755 });
+          const data = join(folder, 'data');
+          // The old data is whole until the new is in its place; cut off in between, tasks fail and do not begin empty.
+          if (await exists(data)) await rename(data, join(named, `${removingMark}${systemRandom.id()}`));
+          await rename(arriving, data);
+          await writeNote(named, name);
+        });
+      } finally {
+        await rm(arriving, { recursive: true, force: true });
+      }
+      await clearLeft(named, removingMark);
+    },
   };
+}
+
+function inUse(name: string, what: 'remove' | 'replace'): ShoalError {
+  return new ShoalError('failed_precondition', `Cannot ${what} volume ${name}: a task here still uses it`);
+}
+
+/** From here on the volume is usable. */
+async function writeNote(named: string, name: string): Promise<void> {
+  const note = noteOf(named, name);
+  await writeFile(`${note}.new`, `${JSON.stringify({ name })}\n`, { flush: true });
+  await rename(`${note}.new`, note);
+}
+
+async function unpackArchive(
+  folder: string,
+  signal: AbortSignal,
+  feed: (input: Writable) => void,
+): Promise<void> {
+  const archive = unpackInto(folder);
+  signal.addEventListener('abort', archive.kill, { once: true });
+  try {
+    feed(archive.input!);
+    await archive.done;
+    signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener('abort', archive.kill);
+    archive.kill();
+  }
 }
 
 function checkName(name: string): void {
@@ -174,11 +235,11 @@ function checkName(name: string): void {
   throw new ShoalError('invalid_argument', `Cannot use ${JSON.stringify(name)} as a volume name`);
 }
 
-/** What removals that were cut off have left. */
-async function clearRemoved(named: string): Promise<void> {
+/** Removes what was cut off on its way out or in, by its mark. */
+async function clearLeft(named: string, mark: string): Promise<void> {
   const names = await readdir(named).catch(() => []); // it is made with the first volume
   for (const name of names) {
-    if (name.startsWith(removingMark)) await rm(join(named, name), { recursive: true, force: true });
+    if (name.startsWith(mark)) await rm(join(named, name), { recursive: true, force: true });
   }
 }
 

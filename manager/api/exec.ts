@@ -4,7 +4,7 @@ import { mayRunCommands, taskName } from '../../src/spec/task.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { execRequest } from '../../src/wire/session.ts';
 import type { ApiContext } from './context.ts';
-import type { UpgradeCall, UpgradeRoute } from './server.ts';
+import type { PreparedUpgrade, UpgradeCall, UpgradeRoute } from './server.ts';
 import { findTask } from './tasks.ts';
 import { checkSchema } from './validate.ts';
 
@@ -15,22 +15,24 @@ export function execRoute(context: ApiContext, prefix: string): UpgradeRoute {
     access: 'operator',
     audited: true,
     messageBytesMax: 'frame',
-    prepare: async (call) => {
-      const agent = await openExec(context, call);
-      return {
-        accept: (caller) => {
-          // Runs for as long as the command does; how it ends is between the two ends.
-          context.streams
-            .run(() => bridge(caller, agent))
-            .catch((error: unknown) => context.log.debug('exec ended', { error: messageOf(error) }))
-            .finally(() => {
-              agent.terminate();
-              caller.terminate();
-            });
-        },
-        abandon: () => agent.terminate(),
-      };
+    prepare: async (call) => bridged(context, await openExec(context, call)),
+  };
+}
+
+/** Joins the caller's connection with the agent's once it stands. */
+export function bridged(context: ApiContext, agent: WebSocket): PreparedUpgrade {
+  return {
+    accept: (caller) => {
+      // Runs for as long as both ends do; how it ends is between them.
+      context.streams
+        .run(() => bridge(caller, agent))
+        .catch((error: unknown) => context.log.debug('a joined stream ended', { error: messageOf(error) }))
+        .finally(() => {
+          agent.terminate();
+          caller.terminate();
+        });
     },
+    abandon: () => agent.terminate(),
   };
 }
 

@@ -13,10 +13,11 @@ import { applyQueueKey } from './janitor.ts';
 import { writeAgain } from './objects.ts';
 import { byName, pageOf } from './pages.ts';
 import type { Call, Route } from './router.ts';
-import { fileCreateSchema, networkCreateSchema, volumeCreateSchema } from './schema.ts';
+import { fileCreateSchema, networkCreateSchema, volumeCreateSchema, volumeUseSchema } from './schema.ts';
 import { usersByName, type ResourceKind, type User } from './users.ts';
 import { checkFileContent, checkSchema } from './validate.ts';
 import { copiesOf } from './volume-copies.ts';
+import { findVolume, useVolume } from './volume-home.ts';
 import { removeVolumeData } from './volume-data.ts';
 
 interface Stored {
@@ -71,6 +72,18 @@ export function resourceRoutes(context: ApiContext): Route[] {
     create: (body) => ({ ...meta(), spec: newFile(body, configBytesMax) }),
   };
   return [
+    {
+      method: 'POST',
+      pattern: '/volumes/:ref/use',
+      access: 'operator',
+      handle: async ({ parameters, body, objects }) => {
+        const wish = checkSchema(volumeUseSchema, await body());
+        const { id, spec } = findVolume(view, parameters.ref!);
+        objects.push(`use volume ${spec.name} on ${wish.node}`);
+        await context.queue.run(`volume ${id}`, () => useVolume(context.database, id, wish));
+        return withUsers(findVolume(view, id), usersByName(view, 'volume'));
+      },
+    },
     ...routesOf(context, networks),
     ...routesOf(context, volumes),
     ...routesOf(context, secrets),

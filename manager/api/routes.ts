@@ -7,6 +7,7 @@ import { auditRoutes } from './audit.ts';
 import { clusterRoutes, joinRoutes } from './cluster.ts';
 import type { ApiContext } from './context.ts';
 import { execRoute } from './exec.ts';
+import { volumeStreamRoutes } from './volume-streams.ts';
 import { logRoutes } from './logs.ts';
 import { objectRoutes } from './objects.ts';
 import { resourceRoutes } from './resources.ts';
@@ -58,6 +59,7 @@ export function allUpgrades(context: ApiContext): UpgradeRoute[] {
       },
     },
     execRoute(context, apiPrefix),
+    ...volumeStreamRoutes(context, apiPrefix),
   ];
 }
 

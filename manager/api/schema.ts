@@ -13,6 +13,7 @@ import type {
   NetworkCreate,
   NodeChange,
   VolumeCreate,
+  VolumeUse,
 } from '../../src/wire/api.ts';
 import { hostName } from '../../src/wire/session.ts';
 import {
@@ -145,6 +146,8 @@ export const volumeCreateSchema: Schema<VolumeCreate> = object({
   'driverOptions?': driverOptions,
   'perNode?': values(true),
 });
+
+export const volumeUseSchema: Schema<VolumeUse> = object({ node: name, 'force?': values(true) });
 
 export const fileCreateSchema: Schema<FileCreate> = object({
   name: newName,

@@ -123,7 +123,15 @@ test.each([
 
 test('when the node of a volume has been removed, its task says so and does not begin with an empty one', () => {
   const gone = sampleVolume('data', { home: { nodeId: 'x', hostname: 'old' }, nodeIds: ['x'] });
-  expect(reasonFor([gone])).toBe('volume app_data was on old, which has been removed');
+  expect(reasonFor([gone])).toBe(
+    'volume app_data was on old, which has been removed: restore a backup, or see `shoal volume use`',
+  );
+});
+
+test('nothing is placed while a volume is about to be on another node', () => {
+  expect(reasonFor([sampleVolume('data', { held: true })])).toBe(
+    'volume app_data is about to be on another node',
+  );
 });
 
 test('a volume that is damaged or not there keeps its task waiting', () => {

@@ -51,6 +51,7 @@ export class VolumeHomes {
       if (volume === undefined) return `volume ${name} does not exist`;
       const damage = damageOfVolume(volume);
       if (damage !== undefined) return damageWords(`volume ${name}: ${damage}`);
+      if (volume.held) return `volume ${name} is about to be on another node`;
     }
     if (this.#isGlobal(task.serviceId)) return undefined;
     const settled = this.#settled(names);
@@ -82,7 +83,8 @@ export class VolumeHomes {
     if (volume === undefined) return undefined;
     const { spec, home } = volume;
     const use = uses.get(home.nodeId);
-    if (use === undefined) return `volume ${spec.name} was on ${home.hostname}, which has been removed`;
+    if (use === undefined)
+      return `volume ${spec.name} was on ${home.hostname}, which has been removed: restore a backup, or see \`shoal volume use\``;
     const name = nodeName(use.node);
     const reason = failed(use);
     switch (reason) {

@@ -43,6 +43,8 @@ export interface Volume extends ObjectMeta {
   home?: VolumeHome;
   /** Nodes to which a task with it was assigned, and which so may have a copy. Written by the scheduler. */
   nodeIds?: string[];
+  /** It is about to be on another node: no task with it is placed meanwhile. */
+  held?: true;
   /** Its data is being removed from the hosts, and then it goes: nothing new may use it. */
   removing?: true;
 }

@@ -29,6 +29,8 @@ import type { Task } from '../spec/task.ts';
  *     POST   /networks NetworkCreate           → 201 NetworkInfo    also /volumes VolumeCreate, /secrets and /configs FileCreate
  *     GET    /networks/REF                     → NetworkInfo        also VolumeInfo, SecretInfo, ConfigInfo
  *     DELETE /networks/REF                     → VolumeRemoval      refused while a service uses it; /volumes/REF?force=true
+ *     POST   /volumes/REF/use VolumeUse        → VolumeInfo         what the node has, or nothing, is the volume from now on
+ *     GET    /volumes/REF/backup (WebSocket)   the volume as a tar stream; /volumes/REF/restore?node=NODE takes one
  *     GET    /volumes?copies=true              → VolumeInfo[]         also /volumes/REF: with what hosts have of them, which are asked
  *     GET    /administrators → Administrator[] POST /administrators AdministratorCreate → 201 AdministratorAnswer; DELETE /administrators/NAME
  *     GET    /audit[?limit=N][&before=ID]       → AuditPage
@@ -105,6 +107,13 @@ export interface VolumeCreate {
   driverOptions?: VolumeDriverOptions;
   /** Each node has a copy of its own. */
   perNode?: true;
+}
+
+export interface VolumeUse {
+  /** Id or name of a node. */
+  node: string;
+  /** Also while a task that a node which is away may still run has the volume. */
+  force?: true;
 }
 
 /** A secret or config. */

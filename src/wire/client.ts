@@ -47,6 +47,8 @@ export interface Client {
   stream<T>(path: string, signal?: AbortSignal): AsyncGenerator<T, void, undefined>;
   /** Runs a command in a task's container. */
   exec(task: string, request: ExecRequest): Promise<ExecConnection>;
+  /** A volume as a tar stream, or what it is made of again. `query` may name a node. */
+  volumeStream(volume: string, what: 'backup' | 'restore', query: string): Promise<ExecConnection>;
   close(): void;
 }
 
@@ -85,7 +87,12 @@ export function connect(host: string, options: ConnectOptions = {}): Client {
     },
     request: (method, path, body, settings) => requestOnce(target, method, path, body, settings),
     stream: (path, signal) => streamLines(target, path, signal),
-    exec: (task, request) => openExec(target, task, request),
+    exec: (task, request) => {
+      const query = `?request=${encodeURIComponent(JSON.stringify(request))}`;
+      return openFrames(target, `/tasks/${encodeURIComponent(task)}/exec${query}`);
+    },
+    volumeStream: (volume, what, query) =>
+      openFrames(target, `/volumes/${encodeURIComponent(volume)}/${what}${query}`),
     close: () => target.agent?.destroy(),
   };
 }
@@ -332,12 +339,9 @@ function connectionError(target: Target, cause: unknown): ShoalError {
   });
 }
 
-async function openExec(target: Target, task: string, request: ExecRequest): Promise<ExecConnection> {
+async function openFrames(target: Target, path: string): Promise<ExecConnection> {
   const { createWebSocketStream, WebSocket } = await import('ws');
-  const path = fullPath(
-    `/tasks/${encodeURIComponent(task)}/exec?request=${encodeURIComponent(JSON.stringify(request))}`,
-  );
-  const socket = new WebSocket(target.socketUrl(path), {
+  const socket = new WebSocket(target.socketUrl(fullPath(path)), {
     ...target.secure,
     perMessageDeflate: false,
     maxPayload: frameBytesMax,

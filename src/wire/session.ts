@@ -286,6 +286,10 @@ const streamRequest = variants(
   object({ kind: values('remove-volume'), name }),
   /** A `volume` frame for each copy of a named volume on the host, or for that of one, and an `exit` frame. */
   object({ kind: values('list-volumes'), 'name?': name }),
+  /** A named volume as a tar stream in `stdout` frames, and an `exit` frame: 1 when files changed while they were read. */
+  object({ kind: values('export-volume'), name }),
+  /** A tar stream in `stdin` frames and an `end` frame become the volume, in place of what was there; then an `exit` frame. */
+  object({ kind: values('import-volume'), name }),
   object({ kind: values('exec'), taskId, ...execSettings }),
 );
 export type StreamRequest = TypeOf<typeof streamRequest>;

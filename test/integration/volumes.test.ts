@@ -1,7 +1,8 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { createCluster, type Cluster } from '../harness/cluster.ts';
+import { tryCommand } from '../../src/util/command.ts';
+import { createCluster, shoalCommand, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, runInside, writeComposeFile } from '../harness/compose.ts';
 import { buildImage, busyboxImage } from '../harness/image.ts';
 import { paths } from '../harness/state.ts';
@@ -164,4 +165,33 @@ test('a source of a bind mount that a host lacks is not made there, and the task
   await writeFile(path, 'here\n');
   expect(await up('bound', bound)).toContain('bound is up');
   expect(await inside('bound', 'app', 'cat /etc/app.conf')).toBe('here');
+});
+
+test('a volume is backed up, and made of that again on another host when its own is lost', async () => {
+  expect(await up('lost', counter)).toContain('lost is up');
+  const home = await hostOf('lost', 'db');
+  const other = cluster.hosts.map(({ name }) => name).find((name) => name !== home)!;
+  await inside('lost', 'db', 'echo precious >/data/file; chown 7:8 /data/file');
+  const file = join(cluster.directory, 'lost.tar');
+  const [program, ...argv] = shoalCommand(['volume', 'backup', 'lost_data']);
+  const env = { ...process.env, SHOAL_HOST: cluster.manager.endpoint };
+  expect(await tryCommand('sh', ['-c', '"$@" >"$0"', file, program, ...argv], { env })).toMatchObject({
+    exitCode: 0,
+  });
+  const restore = shoalCommand(['volume', 'restore', 'lost_data', other]);
+  const again = () => tryCommand('sh', ['-c', '"$@" <"$0"', file, ...restore], { env });
+  expect((await again()).stderr).toContain(`lost_db.1 has it on ${home}`);
+  expect(await shoal('scale -p lost db=0')).toContain('lost');
+  await expect
+    .poll(() => currentTasks(cluster, 'lost').then((tasks) => tasks.length), { timeout: waitMs })
+    .toBe(0);
+  restore.push('--yes');
+  expect((await again()).stderr).toContain(`lost_data is restored on ${other}`);
+  expect(await shoal('scale -p lost db=1')).toContain('lost');
+  await expect.poll(() => hostOf('lost', 'db'), { timeout: waitMs }).toBe(other);
+  await expect
+    .poll(() => inside('lost', 'db', 'cat /data/file; stat -c %u:%g /data/file'), { timeout: waitMs })
+    .toBe('precious\n7:8');
+  expect(await shoal('volume ls')).toMatch(new RegExp(`lost_data .* ${home} +stale`));
+  await shoal('down -p lost -v');
 });

@@ -1,0 +1,52 @@
+import { nodeName } from '../../src/spec/node-name.ts';
+import type { Node } from '../../src/spec/node.ts';
+import { ShoalError } from '../../src/util/errors.ts';
+import type { ApiContext } from './context.ts';
+import { bridged } from './exec.ts';
+import { findNode } from './objects.ts';
+import type { UpgradeRoute } from './server.ts';
+import { findVolume } from './volume-home.ts';
+
+/** Backups of volumes and what they are made of again: the caller's connection and the host's, joined frame by frame. */
+export function volumeStreamRoutes(context: ApiContext, prefix: string): UpgradeRoute[] {
+  return (['backup', 'restore'] as const).map((what) => ({
+    pattern: `${prefix}/volumes/:ref/${what}`,
+    access: 'operator',
+    audited: true,
+    messageBytesMax: 'frame',
+    prepare: async (call) => {
+      const { name, node } = placeOf(context, call.parameters.ref!, call.query.get('node'));
+      call.objects.push(`${what} volume ${name} on ${nodeName(node)}`);
+      const kind = what === 'backup' ? ('export-volume' as const) : ('import-volume' as const);
+      return bridged(context, await context.agents.openStream(node.id, { kind, name }));
+    },
+  }));
+}
+
+/** The node that is asked for, else the one that the volume is on. */
+function placeOf(
+  { database }: ApiContext,
+  reference: string,
+  asked: string | null,
+): { name: string; node: Node } {
+  const { spec, home, nodeIds = [] } = findVolume(database.view, reference);
+  const { name } = spec;
+  if (spec.driverOptions !== undefined) {
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot read volume ${name}: it is what its driver_opts mount`,
+    );
+  }
+  const only = nodeIds.length === 1 ? nodeIds[0] : undefined;
+  const wanted = asked ?? home?.nodeId ?? only;
+  if (wanted !== undefined && (asked !== null || database.view.nodes.has(wanted))) {
+    return { name, node: findNode(database.view, wanted) };
+  }
+  throw new ShoalError(
+    'failed_precondition',
+    `Cannot tell which node is meant: volume ${name} is on no one node`,
+    {
+      next: 'Name one, as `shoal volume ls` shows them.',
+    },
+  );
+}

@@ -235,12 +235,15 @@ function applyService(planner: Planner, wished: ServiceSpec): void {
     const change: Change = { kind: 'service', action: 'create', object };
     return note(planner, 'service', spec.name, 'create', change, { service: askedOf(object) });
   }
-  if (isDeepStrictEqual(stored.spec, spec)) {
+  const isSame = isDeepStrictEqual(stored.spec, spec);
+  if (isSame && stored.stopped !== true) {
     return note(planner, 'service', spec.name, 'keep', undefined, { service: askedOf(stored) });
   }
-  const object = changeService(stored, spec, origin());
+  const { stopped, ...started } = stored;
+  const object = isSame ? { ...started, changedBy: planner.by } : changeService(started, spec, origin());
   const change: Change = { kind: 'service', action: 'update', object };
   const differences = specDifferences(stored.spec, spec);
+  if (stopped === true) differences.push('stopped: starts again');
   note(planner, 'service', spec.name, 'update', change, { service: askedOf(object), differences });
 }
 

@@ -61,13 +61,14 @@ export class Failures {
       damageReason(this.#view, service) ??
       service.damage ??
       allocationFailure(this.#view, service) ??
-      updateFailure(service);
+      (service.stopped === true ? undefined : updateFailure(service));
     const failure = reason === undefined ? this.#laterFailure(service) : { reason, root: spec.name };
     this.#known.set(id, failure);
     return failure;
   }
 
   #laterFailure(service: Service): Failure | undefined {
+    if (service.stopped === true) return undefined;
     const dependency = this.#failedDependency(service);
     if (dependency !== undefined) return this.#failureOf(dependency);
     const reason = taskFailure(this.#view, service, this.#now);

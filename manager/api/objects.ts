@@ -9,6 +9,7 @@ import { Faults } from '../store/isolate.ts';
 import type { Change, Database, View } from '../store/objects.ts';
 import { checkApproval } from '../ca/addresses.ts';
 import type { ApiContext } from './context.ts';
+import { callerName } from './identity.ts';
 import { byName, oldestFirst, pageOf } from './pages.ts';
 import type { Call, Route } from './router.ts';
 import { nodeChangeSchema, scaleSchema } from './schema.ts';
@@ -37,10 +38,10 @@ export function objectRoutes(context: ApiContext): Route[] {
       method: 'POST',
       pattern: '/services/:ref/scale',
       access: 'operator',
-      handle: async ({ parameters, body, objects }) => {
+      handle: async ({ parameters, body, objects, identity }) => {
         const { replicas } = checkSchema(scaleSchema, await body());
         objects.push(`scale service ${parameters.ref!} to ${replicas}`);
-        return await scale(database, parameters.ref!, replicas);
+        return await scale(database, parameters.ref!, replicas, callerName(identity));
       },
     },
     {
@@ -137,7 +138,8 @@ export async function writeAgain(database: Database, plan: () => Change[]): Prom
   });
 }
 
-function findService(view: View, reference: string): Service {
+/** A service by its id or full name. Throws `not_found`, also for one that is being removed. */
+export function findService(view: View, reference: string): Service {
   const service = view.services.get(reference) ?? view.serviceByName(reference);
   if (service !== undefined && !service.removing) return service;
   const why = service === undefined ? '' : ': it is being removed';
@@ -146,10 +148,15 @@ function findService(view: View, reference: string): Service {
   });
 }
 
-async function scale(database: Database, reference: string, replicas: number): Promise<Service> {
+async function scale(database: Database, reference: string, replicas: number, by: string): Promise<Service> {
   const { id } = findService(database.view, reference);
   await writeAgain(database, () => {
     const service = findService(database.view, id);
+    if (service.stopped === true) {
+      throw new ShoalError('failed_precondition', `Cannot scale ${service.spec.name}: it is stopped`, {
+        next: `Run \`shoal start ${service.spec.name}\` first.`,
+      });
+    }
     if (service.spec.mode.kind === 'global') {
       throw new ShoalError(
         'failed_precondition',
@@ -167,7 +174,7 @@ async function scale(database: Database, reference: string, replicas: number): P
     if (service.spec.mode.replicas === replicas) return [];
     const spec = { ...service.spec, mode: { kind: 'replicated' as const, replicas } };
     checkPairs(database.view, spec);
-    return [{ kind: 'service', action: 'update', object: { ...service, spec } }];
+    return [{ kind: 'service', action: 'update', object: { ...service, spec, changedBy: by } }];
   });
   return findService(database.view, id);
 }

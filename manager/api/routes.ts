@@ -1,6 +1,7 @@
 import { apiPrefix } from '../../src/wire/api.ts';
 import { sessionPath, streamPath } from '../../src/wire/session.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import { actionRoutes } from './actions.ts';
 import { administratorRoutes } from './administrators.ts';
 import { applicationRoutes } from './applications.ts';
 import { auditRoutes } from './audit.ts';
@@ -20,6 +21,7 @@ export function allRoutes(context: ApiContext): Route[] {
     ...clusterRoutes(context),
     ...applicationRoutes(context),
     ...objectRoutes(context),
+    ...actionRoutes(context),
     ...resourceRoutes(context),
     ...logRoutes(context),
     ...administratorRoutes(context),

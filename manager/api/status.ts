@@ -57,10 +57,11 @@ export function serviceStatus(view: View, service: Service, failures: Failures):
   const all = [...view.tasksOfService(service.id)].sort(newestFirst);
   const slots = groupBySlot(all);
   const desired = desiredTasks(view, service, slots);
-  const running = [...slots.values()].filter((tasks) => isDone(service, tasks)).length;
+  const done = [...slots.values()].filter((tasks) => isDone(service, tasks)).length;
+  const running = service.stopped === true ? 0 : done;
   const failure = service.removing ? undefined : failures.of(service);
-  const updating =
-    service.updateStatus?.state === 'updating' || service.updateStatus?.state === 'rollback_started';
+  const state = service.stopped === true ? undefined : service.updateStatus?.state;
+  const updating = state === 'updating' || state === 'rollback_started';
   const leftover = all.some((task) => isLeftover(view, service, task));
   const pending = updating || leftover || isToRestart(view, service);
   return {
@@ -140,7 +141,7 @@ function isNewestFailure(task: Task, slots: Map<string, Task[]>): boolean {
 /** How many tasks there should be: the replicas, or the nodes that a global service may use or already uses. */
 function desiredTasks(view: View, service: Service, slots: Map<string, Task[]>): number {
   const { mode } = service.spec;
-  if (service.removing) return 0;
+  if (service.removing || service.stopped === true) return 0;
   if (mode.kind === 'replicated') return mode.replicas;
   const eligible = new GlobalNodes(service.spec, (name) => view.serviceByName(name)?.spec);
   return [...view.nodes.values()].filter(

@@ -80,6 +80,11 @@ function planService(service: Service, planning: Planning): { slots: Iterable<Sl
     adoptEqual(slot);
     settleReturn(slot, planning);
   }
+  if (service.stopped === true) {
+    // What has ended stays, so that it can be told how, and what it printed. An update under way goes on after the start.
+    for (const slot of slots.values()) for (const task of slot.tasks) slot.retire(task);
+    return { slots: slots.values() };
+  }
   const { open, kept } = chooseWanted(service, slots, planning);
   const { service: changed, policy, paused, begin } = decideUpdate(service, open, planning);
   // After a rollback was decided the slots are judged by another version: that is the next pass's work.

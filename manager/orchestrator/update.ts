@@ -1,4 +1,4 @@
-import { canRollBack, isPaused, rollBack } from '../../src/spec/change.ts';
+import { canRollBack, failureTarget, isPaused, rollBack } from '../../src/spec/change.ts';
 import { hasWhatItAsks } from '../../src/spec/published-port.ts';
 import { endedByItself } from '../../src/spec/restart.ts';
 import type { Service, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
@@ -28,7 +28,7 @@ interface Progress {
   clean: Task | undefined;
   /** The update has made a task here in the place of an older version's. */
   begun: boolean;
-  /** When the first task of its version ran or failed (ms); undefined while neither has happened. */
+  /** When the first task of this update ran or failed (ms); undefined while neither has happened. */
   settledAt: number | undefined;
   /** A task of this update that failed while it was watched. */
   failed: Task | undefined;
@@ -88,15 +88,19 @@ function proven(service: Service, slots: readonly Slot[], planning: Planning): S
 
 function progressOf(slot: Slot, status: UpdateStatus, policy: UpdatePolicy): Progress {
   const { clean, dirty } = slot.current;
-  const made = slot.tasks.filter((task) => task.specVersion === status.specVersion);
-  const times = made.map(settledTime).filter((time) => time !== undefined);
+  const made = slot.tasks.filter(
+    (task) => task.specVersion === status.specVersion && task.updateId === status.id,
+  );
+  // What the update has made before it was paused is watched on; what failed then is forgiven.
+  const watched = made.length > 0 ? made : clean.slice(0, 1);
+  const times = watched.map(settledTime).filter((time) => time !== undefined);
   return {
     slot,
     dirty: dirty[0],
     clean: clean[0],
-    begun: made.length > 0 && slot.tasks.some((task) => task.specVersion !== status.specVersion),
+    begun: watched.length > 0 && slot.tasks.some((task) => task.specVersion !== status.specVersion),
     settledAt: times.length === 0 ? undefined : Math.min(...times),
-    failed: made.find((task) => task.updateId === status.id && isFailure(task, policy)),
+    failed: made.find((task) => isFailure(task, policy)),
   };
 }
 
@@ -166,7 +170,7 @@ function afterFailure(service: Service, status: UpdateStatus, failed: Task, plan
   const isRollback = status.state === 'rollback_started';
   const wantsRollback =
     !isRollback && service.spec.update.failureAction === 'rollback' && isUnderWay(currentVersion(service));
-  if (wantsRollback && canRollBack(service)) {
+  if (wantsRollback && canRollBack(service, failureTarget(service))) {
     return rollBack(service, { cause: 'failure', now, random }, failure);
   }
   const why = wantsRollback ? `${failure}; there is no completed version to roll back to` : failure;

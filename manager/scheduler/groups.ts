@@ -181,8 +181,8 @@ export function slotKey(service: { id: string }, slot: number | string): string 
   return `${service.id} ${slot}`;
 }
 
-function wantsSlot({ spec, removing }: Service, slot: number): boolean {
-  if (removing) return false;
+function wantsSlot({ spec, removing, stopped }: Service, slot: number): boolean {
+  if (removing || stopped === true) return false;
   return spec.mode.kind === 'global' ? slot === 0 : slot > 0 && slot <= spec.mode.replicas;
 }
 

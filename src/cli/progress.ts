@@ -24,6 +24,7 @@ export function describeService(status: ServiceStatus, now: number): string {
   const progress = progressOf(status, now);
   if (progress.state === 'failed') return progress.reason;
   if (status.service.removing) return 'removing';
+  if (status.service.stopped === true) return status.converged ? 'stopped' : 'stopping';
   const update = status.service.updateStatus;
   if (update && (update.state === 'updating' || update.state === 'rollback_started'))
     return update.message || update.state;

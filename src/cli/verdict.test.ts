@@ -3,7 +3,7 @@ import { shownApplication, shownService, shownStatus, shownTask, shownWish } fro
 import type { Service, ServiceVersion } from '../spec/service.ts';
 import type { ServiceStatus, TaskInfo } from '../wire/api.ts';
 import { settleMs } from './convergence.ts';
-import { assess, scaleVerdict, verdictOn } from './verdict.ts';
+import { assess, scaleVerdict, stopVerdict, verdictOn } from './verdict.ts';
 
 const later = settleMs + 1;
 const asked = { id: 'web', name: 'shop_web', version: 2, replicas: 2 };
@@ -99,6 +99,20 @@ test('a scale is reached when as many slots are served as asked for, whichever v
   expect(scaled({ failure })).toEqual({ state: 'converged' });
   expect(scaled({ failure, serving: 1 })).toEqual({ state: 'failed', reason: failure });
   expect(scaled({ leaving: 1 })).toEqual({ state: 'converging' });
+});
+
+test('a service is stopped when all its tasks have ended, and started again by who did it', () => {
+  const stopped = shownService({ stopped: true });
+  const none = { desired: 0, running: 0, serving: 0 };
+  expect(stopVerdict(stopped, shownStatus({ service: stopped, ...none }))).toEqual({ state: 'converged' });
+  const ending = shownStatus({ service: stopped, ...none, converged: false });
+  expect(stopVerdict(stopped, ending)).toEqual({ state: 'converging' });
+  expect(stopVerdict(stopped, shownStatus({ service: shownService({ changedBy: 'bob' }) }))).toEqual({
+    state: 'overtaken',
+    reason: 'it was started again by bob meanwhile',
+  });
+  const asUp = verdictOn({ ...asked, version: 1 }, shownStatus({ service: stopped }), later);
+  expect(asUp).toEqual({ state: 'overtaken', reason: 'it was stopped meanwhile' });
 });
 
 const wish = shownWish();

@@ -48,6 +48,23 @@ export function scaleVerdict(
   return failure === undefined ? { state: 'converging' } : { state: 'failed', reason: failure };
 }
 
+/** Whether all tasks of the service have ended. */
+export function stopVerdict({ id }: Service, status: ServiceStatus | undefined): Verdict {
+  const gone = absence({ id }, status);
+  if (gone !== undefined) return gone;
+  const { service, converged } = status!;
+  if (service.stopped !== true) return overtaken(`it was started again${by(service.changedBy)} meanwhile`);
+  return { state: converged ? 'converged' : 'converging' };
+}
+
+/** What a change of the service asked for that the API answered with it. */
+export function askedOf(service: Service): Asked {
+  const { id, spec } = service;
+  const { version } = currentVersion(service);
+  const scale = spec.mode.kind === 'replicated' ? { replicas: spec.mode.replicas } : {};
+  return { id, name: spec.name, version, ...scale };
+}
+
 function overtaken(reason: string): Verdict {
   return { state: 'overtaken', reason };
 }
@@ -97,6 +114,7 @@ function wordsOf({ version, cause, by: who, restores }: ServiceVersion): string 
 
 function otherScale(replicas: number | undefined, service: Service): Verdict | undefined {
   const { mode } = service.spec;
+  if (service.stopped === true) return overtaken(`it was stopped${by(service.changedBy)} meanwhile`);
   if (mode.kind === 'global' || replicas === undefined || mode.replicas === replicas) return undefined;
   return overtaken(`it was scaled to ${mode.replicas}${by(service.changedBy)} meanwhile`);
 }

@@ -61,6 +61,19 @@ test('a completed version that a person takes back can be brought back the same 
   expect(currentVersion(forth)).toMatchObject({ version: 4, restores: 2, by: 'carol' });
 });
 
+test('a restart that fails returns to what was restarted; a person returns to what was there before the change', () => {
+  const second = completed(changeService(completed(first), ofImage(5), origin('bob', 2)));
+  const spec = { ...second.spec, task: { ...second.spec.task, forceUpdate: 6 } };
+  const restarted = changeService(second, spec, { ...origin('bob', 3), cause: 'restart' });
+  const failed = rollBack(restarted, { cause: 'failure', now: 4, random }, 'web.1 failed');
+  expect(failed.spec).toEqual(second.spec);
+  expect(currentVersion(failed)).toMatchObject({ version: 4, restores: 2 });
+  const back = rollBack(completed(restarted), { cause: 'rollback', by: 'bob', now: 4, random });
+  expect(back.spec).toEqual(first.spec);
+  const third = changeService(restarted, ofImage(9), origin('carol', 4));
+  expect(third.rollbackTarget).toEqual({ version: 2, spec: second.spec });
+});
+
 test('ports alone are rolled back without rolling any task', () => {
   const port = { target: 80, protocol: 'tcp' as const, mode: 'ingress' as const };
   const second = changeService(completed(first), { ...first.spec, ports: [port] }, origin('bob', 2));

@@ -44,7 +44,9 @@ export function changeService(stored: Service, spec: ServiceSpec, origin: Origin
   const rolls = !isDeepStrictEqual(stored.spec.task, spec.task);
   const state = rolls || !isUnderWay(currentVersion(stored)) ? 'proposed' : 'rolling';
   const versions = withNewVersion(stored.versions, { ...recordOf(origin), state });
-  const rollbackTarget = targetAfter(stored);
+  const isRestart = origin.cause === 'restart' || origin.cause === 'dependency';
+  // A person who takes a change back after a restart means the change.
+  const rollbackTarget = isRestart ? stored.rollbackTarget : targetAfter(stored);
   const changed: Service = {
     ...stored,
     spec,
@@ -64,7 +66,20 @@ function sameButScale(left: ServiceSpec, right: ServiceSpec): boolean {
 /** What a rollback returns to once the current version is followed by another. */
 function targetAfter(service: Service): RollbackTarget | undefined {
   const { version, state } = currentVersion(service);
-  return state === 'completed' ? { version, spec: service.spec } : service.rollbackTarget;
+  return state === 'completed' ? { version, spec: service.spec } : failureTarget(service);
+}
+
+/** What a failure of the current version returns to: what was restarted, if it is a restart of what was completed. */
+export function failureTarget(service: Service): RollbackTarget | undefined {
+  const { spec, versions, rollbackTarget } = service;
+  let { forceUpdate } = spec.task;
+  for (const [index, { version, state, cause }] of versions.toReversed().entries()) {
+    if (index > 0 && state === 'completed')
+      return { version, spec: { ...spec, task: { ...spec.task, forceUpdate } } };
+    if (cause !== 'restart' && cause !== 'dependency') break;
+    forceUpdate--;
+  }
+  return rollbackTarget;
 }
 
 /**
@@ -89,18 +104,18 @@ export function isPaused({ state }: UpdateStatus): boolean {
   return state === 'paused' || state === 'rollback_paused';
 }
 
-/** Whether there is a version to return to that is another than the current one. */
-export function canRollBack({ spec, rollbackTarget: target }: Service): boolean {
+/** Whether there is a version to return to (what a person returns to by default) that is another than the current one. */
+export function canRollBack({ spec, rollbackTarget }: Service, target = rollbackTarget): boolean {
   return target !== undefined && !sameButScale(target.spec, spec);
 }
 
 /**
  * The service back at the last version that was completed before the current one, with the scale that it has. `failure`:
- * why the current version failed, when that is the cause. There must be a target.
+ * why the current version failed, when that is the cause; then `failureTarget` is what it returns to. There must be a target.
  */
 export function rollBack(service: Service, origin: Origin, failure?: string): Service {
   const { now, random } = origin;
-  const target = service.rollbackTarget!;
+  const target = (failure === undefined ? service.rollbackTarget : failureTarget(service))!;
   const before =
     failure === undefined ? service : withCurrentVersion(service, { state: 'failed', endedAt: now, failure });
   const versions = withNewVersion(before.versions, {

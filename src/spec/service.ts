@@ -319,6 +319,8 @@ export interface Service extends ObjectMeta {
   initialisedVersion?: number;
   /** Who asked for the last change of it: another version, another scale, a stop, its removal. Absent: the manager itself. */
   changedBy?: string;
+  /** It was stopped: it has no tasks, and what its spec says of their number counts again when it is started. */
+  stopped?: true;
   /** Set by `down`: the tasks are removed first, and then the service itself. */
   removing: boolean;
 }

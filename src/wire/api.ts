@@ -20,6 +20,7 @@ import type { Task } from '../spec/task.ts';
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
  *     GET    /services[?application=NAME]      → Service[]
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
+ *     POST   /services/REF/ACTION              → Service                        (`serviceActions`)
  *     GET    /tasks[?application=&service=&node=] → TaskInfo[]                  (newest first, the history included)
  *     GET    /tasks/REF                        → Task
  *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS][&age=MS] → LogLine, one JSON a line
@@ -49,6 +50,10 @@ export const pageItemsMax = 1_000;
 export const pageCharactersMax = 1024 * 1024;
 /** A larger request body is refused with 413. */
 export const apiBodyBytesMax = 32 * 1024 * 1024;
+
+/** What can be done to one service, `POST /services/REF/ACTION`. */
+export const serviceActions = ['rollback', 'restart', 'pause', 'resume', 'stop', 'start'] as const;
+export type ServiceAction = (typeof serviceActions)[number];
 
 export interface ApiError {
   code: string;

@@ -191,3 +191,35 @@ test('what is asked for after a rollback is judged by itself', async () => {
   expect(await up('later', port)).toMatchObject({ exitCode: 0 });
   await down('later');
 });
+
+test('a rollout is held, goes on and is taken back, and a service is restarted, stopped and started, by a word each', async () => {
+  const run = async (...argv: string[]) => {
+    const { exitCode, stdout, stderr } = await cluster.shoal([...argv, '-p', 'reflex']);
+    expect({ argv, exitCode, stderr }).toMatchObject({ exitCode: 0 });
+    return `${stdout}${stderr}`;
+  };
+  expect(await up('reflex', words('one'))).toMatchObject({ exitCode: 0 });
+  expect(await untilCompleted('reflex')).toEqual(['1 completed']);
+  expect(await up('reflex', words('two'), '--detach')).toMatchObject({ exitCode: 0 });
+  await until('an update', async () => (await serviceOf('reflex')).updateStatus?.state === 'updating');
+  expect(await run('pause')).toContain(
+    'reflex_web: rollout paused; `shoal resume reflex_web` goes on with it',
+  );
+  expect(await run('ps')).toContain('update paused: asked for by root (local socket)');
+  const held = await up('reflex', words('two'));
+  expect(held.exitCode).toBe(1);
+  expect(held.stderr).toMatch(/type `shoal resume reflex_web` to go on or `shoal rollback reflex_web`/);
+  await run('resume', 'web');
+  expect(await run('rollback')).toContain('reflex_web: rolling back to version 1');
+  expect(await run('restart', 'web')).toContain('restarting as version 4');
+  await untilCompleted('reflex');
+  expect(await run('stop')).toContain('`shoal start reflex_web` starts it again');
+  expect(await currentTasks(cluster, 'reflex')).toEqual([]);
+  expect(await run('logs', 'web')).toContain('one');
+  expect(await run('ps')).toContain('reflex_web is stopped');
+  await run('start');
+  expect(await currentTasks(cluster, 'reflex')).toHaveLength(4);
+  const history = await run('history');
+  expect(history).toMatch(/reflex_web +3 +\w+ .*root \(local socket\) +rollback +back to version 1/);
+  await down('reflex');
+});

@@ -4,6 +4,8 @@ import { isTerminal, taskStates, type Task, type TaskState } from '../../src/spe
 import type { View } from '../../manager/store/objects.ts';
 import { assert } from '../../src/util/errors.ts';
 import { seededRandom } from '../../src/util/random.ts';
+import { acted } from '../../manager/api/actions.ts';
+import { serviceActions } from '../../src/wire/api.ts';
 import { sampleNetwork } from '../samples.ts';
 import { plainService, World } from '../simulation/world.ts';
 
@@ -18,6 +20,7 @@ import { plainService, World } from '../simulation/world.ts';
  *             [shares=OTHER] [beside=OTHER] [follows=OTHER]
  *                                      makes the service or changes what is named; `shares` joins the other's network, `beside`
  *                                      names the one that leads the group, and `follows` one with which it restarts
+ *     act NAME rollback|restart|pause|resume|stop|start    as the commands of these names
  *     remove NAME                      `down` of the service
  *     task NAME STATE                  its agent reports the state
  *     fail NAME [exit=N] [message]     its agent reports that it failed
@@ -72,6 +75,8 @@ export class Script {
       case 'service':
         for (const word of rest) if (word.startsWith('volume=')) await world.addVolume(word.slice(7));
         return world.apply(readService(world.view.serviceByName(name)?.spec ?? plainService(name), rest));
+      case 'act':
+        return this.#act(name, rest[0]);
       case 'remove':
         return world.remove(name);
       case 'task':
@@ -94,6 +99,15 @@ export class Script {
       default:
         throw new Error(`no such command: ${command}`);
     }
+  }
+
+  async #act(name: string, word: string | undefined): Promise<void> {
+    const { view, random, steady } = this.#world;
+    const action = serviceActions.find((known) => known === word);
+    const service = view.serviceByName(name);
+    assert(action !== undefined && service !== undefined, `${word} is an action, and ${name} a service`);
+    const object = acted(view, service, action, { by: 'alice', now: steady.now(), random });
+    await this.#world.write([{ kind: 'service', action: 'update', object }]);
   }
 
   async #node(name: string, what: string): Promise<void> {
@@ -188,14 +202,14 @@ export class Script {
     const { view } = this.#world;
     const lines = new Map<string, string>();
     for (const service of view.services.values()) {
-      const { spec, specVersion, updateStatus, removing } = service;
+      const { spec, specVersion, updateStatus, removing, stopped } = service;
       const update =
         updateStatus === undefined
           ? ''
           : ` ${updateStatus.state}: ${updateStatus.message}${why(updateStatus)}`;
       lines.set(
         spec.name,
-        `v${specVersion} ${spec.task.container.image} (${currentVersion(service).state})${removing ? ' removing' : ''}${update}`,
+        `v${specVersion} ${spec.task.container.image} (${currentVersion(service).state})${removing ? ' removing' : ''}${stopped === true ? ' stopped' : ''}${update}`,
       );
     }
     const tasks = [...view.tasks.values()].map((task) => [this.#nameOf(task), this.#describe(task)] as const);

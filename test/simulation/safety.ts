@@ -201,8 +201,8 @@ export function checkAtRest(view: View): void {
   for (const service of view.services.values()) {
     const tasks = [...view.tasksOfService(service.id)];
     const current = tasks.filter(isWanted);
-    if (service.removing)
-      assert(current.length === 0, `${service.spec.name} is being removed and wants tasks`);
+    if (service.removing || service.stopped === true)
+      assert(current.length === 0, `${service.spec.name} is being removed or stopped, and wants tasks`);
     else if (service.spec.mode.kind === 'replicated') {
       checkSlots(service, service.spec.mode.replicas, current);
       for (const task of current) checkReachable(task, view);

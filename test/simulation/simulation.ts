@@ -1,3 +1,4 @@
+import { acted } from '../../manager/api/actions.ts';
 import { pairingFault } from '../../manager/api/sharing.ts';
 import type { Change } from '../../manager/store/objects.ts';
 import { defaultRestart, defaultUpdate } from '../../src/spec/defaults.ts';
@@ -7,7 +8,8 @@ import type { Mount, Service, ServiceSpec, UpdatePolicy } from '../../src/spec/s
 import { anchorServices } from '../../src/spec/sharing.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
 import { isTerminal } from '../../src/spec/task.ts';
-import { messageOf } from '../../src/util/errors.ts';
+import { codeOf, messageOf } from '../../src/util/errors.ts';
+import { serviceActions, type ServiceAction } from '../../src/wire/api.ts';
 import { seededRandom, type Random } from '../../src/util/random.ts';
 import { FakeAgent } from './agents.ts';
 import { checkAtRest, Safety } from './safety.ts';
@@ -126,8 +128,9 @@ class Simulation {
     const agent = this.#pick([...this.#agents.values()])!;
     const node = this.#nodeOf(agent);
     const service = this.#pick([...this.#world.view.services.values()].filter((each) => !each.removing));
-    const kind = Math.floor(this.#random.next() * 11);
+    const kind = Math.floor(this.#random.next() * 12);
     if (kind === 10) return this.#disturbTime();
+    if (kind === 11) return service && this.#act(service, this.#pick(serviceActions)!);
     if (kind <= 1) agent.connected = !agent.connected;
     else if (kind === 2) {
       agent.connected = false;
@@ -155,6 +158,19 @@ class Simulation {
     if (this.#chance(0.5)) this.#world.restartManager();
   }
 
+  /** A person acts on the service, or is told why that cannot be. */
+  async #act(service: Service, action: ServiceAction): Promise<void> {
+    const { view, random, steady } = this.#world;
+    let object: Service;
+    try {
+      object = acted(view, service, action, { by: 'somebody', now: steady.now(), random });
+    } catch (error) {
+      if (codeOf(error) !== 'failed_precondition') throw error;
+      return;
+    }
+    await this.#world.write([{ kind: 'service', action: 'update', object }]);
+  }
+
   /** The trouble ends: everybody is back, and every service is asked for in a version that works. */
   async #heal(): Promise<void> {
     for (const agent of this.#agents.values()) {
@@ -169,6 +185,7 @@ class Simulation {
       .toArray()
       .filter(({ removing }) => !removing);
     for (const { id } of services.sort((left, right) => left.createdAt - right.createdAt)) {
+      await this.#act(this.#world.view.services.get(id)!, 'start');
       await this.#newVersion(this.#world.view.services.get(id)!, 'good');
       await this.#fitToAnchors(this.#world.view.services.get(id)!);
     }

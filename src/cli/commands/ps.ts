@@ -1,4 +1,5 @@
 import type { Node } from '../../spec/node.ts';
+import { isPaused } from '../../spec/change.ts';
 import type { Service } from '../../spec/service.ts';
 import { isTerminal, isWanted, taskName } from '../../spec/task.ts';
 import { ShoalError } from '../../util/errors.ts';
@@ -55,7 +56,7 @@ async function listTasks(
   application: string | undefined,
   names: string[],
   all: boolean,
-): Promise<Row[]> {
+): Promise<{ rows: Row[]; services: Service[] }> {
   const client = await context.client();
   const query = application === undefined ? '' : `?application=${encodeURIComponent(application)}`;
   const [tasks, services, nodes] = await Promise.all([
@@ -72,7 +73,7 @@ async function listTasks(
     names.length === 0 ? undefined : new Set(pickServices(services, application, names).map(({ id }) => id));
   const serviceById = new Map(services.map((service) => [service.id, service]));
   const nodeById = new Map(nodes.map((node) => [node.id, node]));
-  return tasks
+  const rows = tasks
     .filter((task) => wanted === undefined || wanted.has(task.serviceId))
     .filter(
       (task) =>
@@ -89,6 +90,14 @@ async function listTasks(
         right.createdAt - left.createdAt,
     )
     .map((task) => describe(task, serviceById, nodeById));
+  return { rows, services: services.filter(({ id }) => wanted === undefined || wanted.has(id)) };
+}
+
+/** What keeps the service from being as its file says until somebody says otherwise, and what to type. */
+function heldUp({ spec: { name }, stopped, updateStatus }: Service): string[] {
+  if (stopped === true) return [`${name} is stopped; \`shoal start ${name}\` starts it again`];
+  if (updateStatus === undefined || !isPaused(updateStatus)) return [];
+  return [`${name}: ${updateStatus.message}; \`shoal resume ${name}\` goes on with it`];
 }
 
 export const command: Command = {
@@ -104,7 +113,7 @@ export const command: Command = {
   examples: ['shoal ps', 'shoal ps -p guestbook web', 'shoal ps --all --json'],
   async run(context, parsed) {
     const application = await applicationName(context, parsed);
-    const rows = await listTasks(context, application, parsed.positionals, parsed.flag('all'));
+    const { rows, services } = await listTasks(context, application, parsed.positionals, parsed.flag('all'));
     const age = await agesOf(await context.client());
     printList(context.output, parsed.flag('json'), rows, {
       header: ['ID', 'NAME', 'NODE', 'DESIRED', 'STATE', 'SINCE', 'MESSAGE'],
@@ -118,6 +127,7 @@ export const command: Command = {
         row.message,
       ],
     });
+    if (!parsed.flag('json')) for (const text of services.flatMap(heldUp)) context.output.note(text);
     return exitCodes.done;
   },
 };

@@ -6,7 +6,7 @@ import { exitCodes, type Command } from '../command.ts';
 import { follow } from '../follow.ts';
 import { applicationName, pickServices } from '../reference.ts';
 import { scalingOrder } from '../scaling.ts';
-import { scaleVerdict } from '../verdict.ts';
+import { askedOf, scaleVerdict } from '../verdict.ts';
 import type { ApplicationStatus } from '../../wire/api.ts';
 
 const defaultTimeoutSeconds = 300;
@@ -85,7 +85,3 @@ export const command: Command = {
     );
   },
 };
-
-function askedOf({ id, spec: { mode } }: Service): { id: string; replicas?: number } {
-  return mode.kind === 'replicated' ? { id, replicas: mode.replicas } : { id };
-}

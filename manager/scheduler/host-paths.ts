@@ -28,7 +28,7 @@ export function hostPathFilters(
   }
   return [...lacking].map(([path, nodes]) => ({
     explain: `no ${path}`,
-    detail: (uses) => shortList(uses.map(({ node }) => nodeName(node))),
+    detail: (uses) => shortList(uses.map(({ node }) => nodeName(node)).toSorted()),
     fits: ({ node }) => !nodes.has(node.id),
   }));
 }

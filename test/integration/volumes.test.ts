@@ -158,7 +158,10 @@ test('a source of a bind mount that a host lacks is not made there, and the task
     volumes: ["${path}:/etc/app.conf:ro"]
     deploy: { restart_policy: { delay: 0s } }
 `;
-  expect(await up('bound', bound)).toMatch(/no suitable node: no .*app\.conf on 3 nodes \(a, b, c\)/);
+  expect(await up('bound', bound)).toContain(`Cannot mount ${path}: it does not exist on this host`);
+  await expect
+    .poll(() => shoal('ps -p bound'), { timeout: waitMs })
+    .toContain(`no ${path} on 3 nodes (a, b, c)`);
   expect(await cluster.host('c').exec(['test', '-e', path])).toMatchObject({ exitCode: 1 });
   await shoal('down -p bound');
   await mkdir(dirname(path), { recursive: true });
@@ -194,4 +197,5 @@ test('a volume is backed up, and made of that again on another host when its own
     .toBe('precious\n7:8');
   expect(await shoal('volume ls')).toMatch(new RegExp(`lost_data .* ${home} +stale`));
   await shoal('down -p lost -v');
+  await rm(file);
 });

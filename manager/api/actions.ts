@@ -78,7 +78,7 @@ function takenBack(view: View, service: Service, caller: Caller): Service {
       target === undefined
         ? `no version before version ${version} was completed`
         : `version ${version} is what version ${target.version} was`;
-    throw refusal('roll back', service, why, `See \`shoal history ${name}\`.`);
+    throw refusal('roll back', service, why, `See \`shoal service history ${name}\`.`);
   }
   const missing = missingFor(view, target.spec);
   if (missing !== undefined) {
@@ -129,7 +129,7 @@ function paused(service: Service, { by }: Caller): Service {
       'pause',
       service,
       'no update of it is under way',
-      `See \`shoal history ${service.spec.name}\`.`,
+      `See \`shoal service history ${service.spec.name}\`.`,
     );
   }
   const isRollback = status.state === 'rollback_started';
@@ -146,7 +146,7 @@ function resumed(service: Service, { by, random }: Caller): Service {
       'resume',
       service,
       'no update of it is paused',
-      `See \`shoal history ${service.spec.name}\`.`,
+      `See \`shoal service history ${service.spec.name}\`.`,
     );
   }
   const again = { ...resumeUpdate(service, random), changedBy: by };

@@ -4,7 +4,8 @@ import type { Node } from '../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { whySingle } from '../../src/spec/single.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import type { NodeChange, TaskInfo } from '../../src/wire/api.ts';
+import type { NodeChange, NodeInfo, TaskInfo } from '../../src/wire/api.ts';
+import { NodeUse, takesRoom } from '../scheduler/node-use.ts';
 import { Faults } from '../store/isolate.ts';
 import type { Change, Database, View } from '../store/objects.ts';
 import { checkApproval } from '../ca/addresses.ts';
@@ -14,6 +15,7 @@ import { byName, oldestFirst, pageOf } from './pages.ts';
 import type { Call, Route } from './router.ts';
 import { nodeChangeSchema, scaleSchema } from './schema.ts';
 import { pairingFault } from './sharing.ts';
+import { serviceInfos } from './status.ts';
 import { findTask, taskInfo } from './tasks.ts';
 import { checkSchema } from './validate.ts';
 
@@ -21,7 +23,7 @@ const attemptsMax = 10;
 
 /** Routes of single objects: services, tasks, nodes. */
 export function objectRoutes(context: ApiContext): Route[] {
-  const { database } = context;
+  const { database, clock } = context;
   const { view } = database;
   return [
     {
@@ -31,8 +33,15 @@ export function objectRoutes(context: ApiContext): Route[] {
       handle: (call) => {
         const { query } = call;
         const found = new Faults().filter('service', view.services.values(), ({ spec }) => isOf(spec, query));
-        return pageOf(call, found, byName);
+        return serviceInfos(view, pageOf(call, found, byName), clock.now());
       },
+    },
+    {
+      method: 'GET',
+      pattern: '/services/:ref',
+      access: 'viewer',
+      handle: ({ parameters }) =>
+        serviceInfos(view, [findService(view, parameters.ref!, true)], clock.now())[0],
     },
     {
       method: 'POST',
@@ -73,7 +82,7 @@ function nodeRoutes(database: Database): Route[] {
       method: 'GET',
       pattern: '/nodes/:ref',
       access: 'viewer',
-      handle: ({ parameters }) => findNode(view, parameters.ref!),
+      handle: ({ parameters }) => nodeInfo(view, findNode(view, parameters.ref!)),
     },
     {
       method: 'PATCH',
@@ -95,6 +104,20 @@ function nodeRoutes(database: Database): Route[] {
       },
     },
   ];
+}
+
+function nodeInfo(view: View, node: Node): NodeInfo {
+  const use = new NodeUse(node);
+  const faults = new Faults();
+  const there = [...view.tasksOfNode(node.id)].filter(takesRoom);
+  for (const task of there) faults.isolated('task', task.id, () => use.add(task));
+  const { nanoCpus, memoryBytes } = use;
+  const { description: has } = node;
+  const free = has && {
+    nanoCpus: Math.max(0, has.nanoCpus - nanoCpus),
+    memoryBytes: Math.max(0, has.memoryBytes - memoryBytes),
+  };
+  return { ...node, tasks: there.length, reserved: { nanoCpus, memoryBytes }, ...(free && { free }) };
 }
 
 /** What the audit log says of a change to a node. */
@@ -138,10 +161,10 @@ export async function writeAgain(database: Database, plan: () => Change[]): Prom
   });
 }
 
-/** A service by its id or full name. Throws `not_found`, also for one that is being removed. */
-export function findService(view: View, reference: string): Service {
+/** A service by its id or full name. Throws `not_found`, also for one that is being removed unless that is no hindrance. */
+export function findService(view: View, reference: string, alsoRemoving = false): Service {
   const service = view.services.get(reference) ?? view.serviceByName(reference);
-  if (service !== undefined && !service.removing) return service;
+  if (service !== undefined && (alsoRemoving || !service.removing)) return service;
   const why = service === undefined ? '' : ': it is being removed';
   throw new ShoalError('not_found', `Cannot find a service called ${JSON.stringify(reference)}${why}`, {
     next: 'See `shoal ps` for the services there are.',

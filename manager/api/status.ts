@@ -2,7 +2,13 @@ import { GlobalNodes } from '../../src/spec/global-nodes.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { awaitedUpdates } from '../../src/spec/following.ts';
 import { isTerminal, isWanted, newestFirst, type Task } from '../../src/spec/task.ts';
-import type { ApplicationStatus, ApplicationSummary, ServiceStatus } from '../../src/wire/api.ts';
+import type {
+  ApplicationStatus,
+  ApplicationSummary,
+  ServiceInfo,
+  ServiceState,
+  ServiceStatus,
+} from '../../src/wire/api.ts';
 import { damageOfNode, damageOfTask, damageReason } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 import { Failures } from './failure.ts';
@@ -26,6 +32,9 @@ export function emptyStatus(view: View, name: string, now: number): ApplicationS
   return { name, revision: view.revision, now, services: [], networks: [], nodes: nodesOf(view) };
 }
 
+/** From best to worst. */
+const states: readonly ServiceState[] = ['running', 'removing', 'updating', 'starting', 'failed'];
+
 /** One line an application, in order of their names. */
 export function summaries(view: View, now: number): ApplicationSummary[] {
   const byName = new Map<string, ApplicationSummary>();
@@ -33,16 +42,42 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
   for (const service of view.services.values()) {
     const name = applicationOf(service.spec);
     if (name === undefined) continue;
-    const summary = byName.get(name) ?? { name, services: 0, running: 0, desired: 0 };
-    const { serving, desired } = serviceStatus(view, service, failures);
+    const none = { name, services: 0, serving: 0, updated: 0, desired: 0, state: 'running' } as const;
+    const sum = byName.get(name) ?? none;
+    const status = serviceStatus(view, service, failures);
+    const state = stateOf(status);
     byName.set(name, {
       name,
-      services: summary.services + 1,
-      running: summary.running + serving,
-      desired: summary.desired + desired,
+      services: sum.services + 1,
+      serving: sum.serving + status.serving,
+      updated: sum.updated + status.running,
+      desired: sum.desired + status.desired,
+      state: states.indexOf(state) > states.indexOf(sum.state) ? state : sum.state,
     });
   }
   return [...byName.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
+}
+
+/** Services with how far each is; those with a damaged spec are there too. */
+export function serviceInfos(view: View, services: Iterable<Service>, now: number): ServiceInfo[] {
+  const failures = new Failures(view, now);
+  return Array.from(services, (service) => {
+    const status = serviceStatus(view, service, failures);
+    const { service: _, tasks: _tasks, ...progress } = status;
+    return { ...service, progress: { ...progress, state: stateOf(status) } };
+  });
+}
+
+function stateOf({ service, converged, failure }: ServiceStatus): ServiceState {
+  if (failure !== undefined) return 'failed';
+  if (service.removing) return 'removing';
+  if (isUpdating(service)) return 'updating';
+  return converged ? 'running' : 'starting';
+}
+
+function isUpdating({ stopped, updateStatus }: Service): boolean {
+  if (stopped === true) return false;
+  return updateStatus?.state === 'updating' || updateStatus?.state === 'rollback_started';
 }
 
 /** A damaged object may have no spec. */
@@ -60,10 +95,8 @@ export function serviceStatus(view: View, service: Service, failures: Failures):
   const done = [...slots.values()].filter((tasks) => isDone(service, tasks)).length;
   const running = service.stopped === true ? 0 : done;
   const failure = service.removing ? undefined : failures.of(service);
-  const state = service.stopped === true ? undefined : service.updateStatus?.state;
-  const updating = state === 'updating' || state === 'rollback_started';
   const leftover = all.some((task) => isLeftover(view, service, task));
-  const pending = updating || leftover || isToRestart(view, service);
+  const pending = isUpdating(service) || leftover || isToRestart(view, service);
   return {
     service,
     desired,

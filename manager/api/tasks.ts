@@ -2,6 +2,7 @@ import type { TaskTemplate } from '../../src/spec/service.ts';
 import { isWanted, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { TaskInfo } from '../../src/wire/api.ts';
+import { damageOfTask } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
 
 export { newestFirst };
@@ -14,9 +15,20 @@ export function taskInfo(task: Task): TaskInfo {
   const known = infos.get(task);
   if (known !== undefined) return known;
   const { template, ...rest } = task as Omit<Task, 'template'> & { template?: Partial<TaskTemplate> };
-  const info = { ...rest, image: template?.container?.image ?? '' };
+  const volumes = damageOfTask(task) === undefined ? volumesOf(task) : [];
+  const info = {
+    ...rest,
+    image: template?.container?.image ?? '',
+    ...(volumes.length > 0 && { volumes }),
+  };
   infos.set(task, info);
   return info;
+}
+
+function volumesOf({ template }: Task): string[] {
+  return template.container.mounts.flatMap((mount) =>
+    mount.type === 'volume' && mount.source !== undefined ? [mount.source] : [],
+  );
 }
 
 /** Tasks by slot (by node in a global service), in the order given. */

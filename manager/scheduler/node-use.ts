@@ -88,9 +88,12 @@ export function nodeUses(view: View, faults: Faults): Map<string, NodeUse> {
   const nodes = [...view.nodes.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
   const uses = new Map(nodes.map((node) => [node.id, new NodeUse(node)]));
   faults.forEach('task', view.tasks.values(), (task) => {
-    const { state } = task.status;
-    if (task.nodeId === undefined || isTerminal(state) || compareTaskStates(state, 'assigned') < 0) return;
-    uses.get(task.nodeId)?.add(task);
+    if (takesRoom(task)) uses.get(task.nodeId ?? '')?.add(task);
   });
   return uses;
+}
+
+/** Whether the task counts on its node: from its assignment until it has ended. */
+export function takesRoom({ status: { state } }: Task): boolean {
+  return !isTerminal(state) && compareTaskStates(state, 'assigned') >= 0;
 }

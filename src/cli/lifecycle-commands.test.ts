@@ -6,7 +6,7 @@ import type { ServiceSpec } from '../spec/service.ts';
 import { withCurrentVersion } from '../spec/versions.ts';
 import { parseArguments } from './arguments.ts';
 import type { Command } from './command.ts';
-import { command as history } from './commands/history.ts';
+import { command as history } from './commands/service-history.ts';
 import { restart, rollback, start, stop } from './commands/lifecycle.ts';
 import { command as ps } from './commands/ps.ts';
 

@@ -17,7 +17,7 @@ export function servicesFor(
     'failed_precondition',
     `Cannot ${action === 'rollback' ? 'roll back' : action} anything of ${application}: ${nothing[action]}`,
     {
-      next: `See \`shoal history -p ${application}\`, or name the services.`,
+      next: `See \`shoal service history -p ${application}\`, or name the services.`,
     },
   );
 }

@@ -42,8 +42,14 @@ const entry = {
 const answers: Record<string, unknown> = {
   '/nodes': [node],
   '/tasks': [task],
-  '/services': [{ ...service, spec: { ...service.spec, name: hostile } }],
-  '/applications': [{ name: hostile, services: 1, running: 0, desired: 1 }],
+  '/services': [
+    {
+      ...service,
+      spec: { ...service.spec, name: hostile },
+      progress: { desired: 1, running: 1, serving: 1, converged: false, failure: hostile, state: 'failed' },
+    },
+  ],
+  '/applications': [{ name: hostile, services: 1, serving: 0, updated: 0, desired: 1, state: hostile }],
   '/networks': [named],
   '/volumes': [named],
   '/secrets': [named],
@@ -98,6 +104,7 @@ async function run(line: string, isTTY: boolean): Promise<string> {
 describe.each([
   'ps',
   'ls',
+  'service ls',
   'node ls',
   'network ls',
   'volume ls',

@@ -1,6 +1,6 @@
 import type { Administrator, AdministratorRole } from '../spec/administrator.ts';
 import type { Network } from '../spec/network.ts';
-import type { NodeAvailability, NodeRole } from '../spec/node.ts';
+import type { Node, NodeAvailability, NodeRole } from '../spec/node.ts';
 import type { Labels } from '../spec/object.ts';
 import type { Config, FileSpec, Secret, Volume, VolumeDriverOptions } from '../spec/resource.ts';
 import type { Service } from '../spec/service.ts';
@@ -18,14 +18,14 @@ import type { Task } from '../spec/task.ts';
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
  *     PUT    /applications/NAME[?dryRun=true]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
- *     GET    /services[?application=NAME]      → Service[]
+ *     GET    /services[?application=NAME]      → ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
  *     POST   /services/REF/ACTION              → Service                        (`serviceActions`)
  *     GET    /tasks[?application=&service=&node=] → TaskInfo[]                  (newest first, the history included)
  *     GET    /tasks/REF                        → Task
  *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS][&age=MS] → LogLine, one JSON a line
  *     GET    /tasks/REF/exec?… (WebSocket)     frames as in wire/session.ts; the request is the JSON query parameter `request`
- *     GET    /nodes → Node[]      GET /nodes/REF → Node      PATCH /nodes/REF NodeChange → Node      DELETE /nodes/REF
+ *     GET    /nodes → Node[]      GET /nodes/REF → NodeInfo      PATCH /nodes/REF NodeChange → Node      DELETE /nodes/REF
  *     GET    /networks[?application=NAME]      → NetworkInfo[]       also /volumes, /secrets and /configs; without content
  *     POST   /networks NetworkCreate           → 201 NetworkInfo    also /volumes VolumeCreate, /secrets and /configs FileCreate
  *     GET    /networks/REF                     → NetworkInfo        also VolumeInfo, SecretInfo, ConfigInfo
@@ -157,10 +157,10 @@ export interface VersionInfo {
 }
 
 /**
- * A task as lists and statuses have it: it refers to its service and that one's version. Of the template it has the image; `GET
- * /tasks/REF` has all of it.
+ * A task as lists and statuses have it: it refers to its service and that one's version. Of the template it has the image and
+ * the full names of the volumes; `GET /tasks/REF` has all of it.
  */
-export type TaskInfo = Omit<Task, 'template'> & { image: string };
+export type TaskInfo = Omit<Task, 'template'> & { image: string; volumes?: string[] };
 
 export interface ClusterInfo {
   clusterId: string;
@@ -202,13 +202,41 @@ export interface ApplicationRemoval {
   ids: string[];
 }
 
+/** `failed`: trying on will not help; `starting`: it is not yet what was asked for, and no update is under way. */
+export type ServiceState = 'running' | 'starting' | 'updating' | 'failed' | 'removing';
+
+/** Sums over the services of one application. */
 export interface ApplicationSummary {
   name: string;
   services: number;
-  /** Slots with a task that runs, whatever its version. */
-  running: number;
+  /** Slots with a task that runs, of whatever version. */
+  serving: number;
+  /** Slots with a task of the current version that runs. */
+  updated: number;
   desired: number;
+  /** That of the service which is worst off. */
+  state: ServiceState;
 }
+
+/** A service with how far it is, without its tasks. */
+export type ServiceInfo = Service & {
+  progress: Omit<ServiceStatus, 'service' | 'tasks'> & { state: ServiceState };
+};
+
+/** What is left of a node once its reservations are taken off. */
+export interface NodeRoom {
+  nanoCpus: number;
+  memoryBytes: number;
+}
+
+/** A node with what is on it. */
+export type NodeInfo = Node & {
+  /** Tasks there that have not ended. */
+  tasks: number;
+  reserved: NodeRoom;
+  /** Absent while the host has not said what it has. */
+  free?: NodeRoom;
+};
 
 /** How far one service is from what was asked. */
 export interface ServiceStatus {

@@ -188,7 +188,7 @@ ${bystander()}`,
   await down('late');
 });
 
-test('a service that fits nowhere fails with the reason of every node', async () => {
+test('what no node of the cluster can take is refused with the reason of every node', async () => {
   const { exitCode, stderr } = await up(
     'picky',
     `services:
@@ -198,11 +198,28 @@ test('a service that fits nowhere fails with the reason of every node', async ()
 ${bystander()}`,
   );
   expect(exitCode).toBe(1);
-  expect(stderr).toMatch(/node\.labels\.disk == ssd/);
-  expect(stderr).toMatch(/2 nodes/);
-  expect((await cluster.shoal(['ps', '-p', 'picky'])).stdout).toMatch(/pending.*node\.labels\.disk == ssd/);
-  await expectBystanderRuns('picky');
-  await down('picky');
+  expect(stderr).toContain('no suitable node: constraint node.labels.disk == ssd on 2 nodes');
+  expect(stderr).toContain('Nothing was changed.');
+  expect((await cluster.shoal(['ps', '-p', 'picky'])).stderr).toContain('Cannot find an application');
+});
+
+test('a service that fits nowhere for now fails with the reason of every node', async () => {
+  await cluster.shoal(['node', 'update', '--availability', 'pause', 'b']);
+  const { exitCode, stderr } = await up(
+    'barred',
+    `services:
+  web:
+    image: ${image}
+    deploy: { placement: { constraints: ["node.hostname == b"] } }
+${bystander()}`,
+  );
+  expect(exitCode).toBe(1);
+  const reason = /constraint node\.hostname == b on 1 node, paused on 1|paused on 1 node, constraint .* on 1/;
+  expect(stderr).toMatch(reason);
+  expect((await cluster.shoal(['ps', '-p', 'barred'])).stdout).toMatch(reason);
+  await cluster.shoal(['node', 'update', '--availability', 'active', 'b']);
+  await expectBystanderRuns('barred');
+  await down('barred');
 });
 
 test('wrong use ends with 2, a daemon that is not there with 3', async () => {

@@ -219,7 +219,7 @@ test('a rollout is held, goes on and is taken back, and a service is restarted, 
   expect(await run('ps')).toContain('reflex_web is stopped');
   await run('start');
   expect(await currentTasks(cluster, 'reflex')).toHaveLength(4);
-  const history = await run('history');
+  const history = await run('service', 'history');
   expect(history).toMatch(/reflex_web +3 +\w+ .*root \(local socket\) +rollback +back to version 1/);
   await down('reflex');
 });

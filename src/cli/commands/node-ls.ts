@@ -1,9 +1,18 @@
+import { nodeName } from '../../spec/node-name.ts';
 import type { Node } from '../../spec/node.ts';
 import { agesOf } from '../ages.ts';
 import { exitCodes, type Command } from '../command.ts';
 import { printList } from '../output.ts';
 
 const gibibyte = 2 ** 30;
+
+/** What is behind the conditions of a node, a line each. */
+function conditionLines(node: Node): string[] {
+  const { conditions = [], status } = node;
+  const down =
+    status.state === 'down' && status.message !== '' ? [`${nodeName(node)}: ${status.message}`] : [];
+  return [...down, ...conditions.map(({ type, message }) => `${nodeName(node)}: ${type}: ${message}`)];
+}
 
 export const command: Command = {
   name: 'node ls',
@@ -42,6 +51,7 @@ export const command: Command = {
         description ? `${description.engine.name} ${description.engine.version}` : '',
       ],
     });
+    if (!parsed.flag('json')) for (const line of nodes.flatMap(conditionLines)) context.output.note(line);
     return exitCodes.done;
   },
 };

@@ -38,12 +38,12 @@ const causes: Record<ServiceVersion['cause'], string> = {
 };
 
 export const command: Command = {
-  name: 'history',
+  name: 'service history',
   summary: `Show the last ${versionsMax} versions of services: who made them, and what became of them.`,
   positionals: '[SERVICE...]',
   positionalsMax: 1000,
   options: { ...applicationOptions, json: { help: 'Print JSON' } },
-  examples: ['shoal history web', 'shoal history -p guestbook --json'],
+  examples: ['shoal service history web', 'shoal service history -p guestbook --json'],
   async run(context, parsed) {
     const application = await applicationName(context, parsed);
     const names = parsed.positionals;

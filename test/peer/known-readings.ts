@@ -43,6 +43,17 @@ export const readings: readonly KnownDifference[] = [
     dockerComposeSays: /cannot override services\.[^.]+\.(?:build\.ssh|gpus)/u,
   },
   {
+    name: 'sources of bind mounts that are not there',
+    where: /volumes/u,
+    differs: ({ path, dockerCompose, shoal }) =>
+      (/\.volumes\.\d+\.bind\.create_host_path$/u.test(path) &&
+        dockerCompose === true &&
+        shoal === undefined) ||
+      (/\.volumes\.\d+\.bind$/u.test(path) &&
+        shoal === undefined &&
+        JSON.stringify(dockerCompose) === '{"create_host_path":true}'),
+  },
+  {
     name: 'secrets of a driver',
     dockerComposeSays: /secret "[^"]+" must declare either `file` or `environment`/u,
   },

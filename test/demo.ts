@@ -6,7 +6,7 @@ import { systemClock } from '../src/util/clock.ts';
 import { messageOf, ShoalError } from '../src/util/errors.ts';
 import { pushGuestbookImages } from '../samples/guestbook/images.ts';
 import { createCluster, shoalCommand, type Cluster } from './harness/cluster.ts';
-import { getJson, Load, type Visit } from './harness/load.ts';
+import { getJson, Load, type LoadResult, type Visit } from './harness/load.ts';
 
 /**
  * Three hosts on this machine, a cluster of them, a real application on it, and then proof that it does what it should.
@@ -54,8 +54,13 @@ function done(what: string, began: number): void {
   say(`  ✓ ${line}`);
 }
 
-/** Runs `shoal` with this terminal, so that its own progress shows. */
-async function shoal(cluster: Cluster, args: string[], environment: NodeJS.ProcessEnv = {}): Promise<void> {
+/** Runs `shoal` with this terminal, so that its own progress shows. `expected` is the exit code to come. */
+async function shoal(
+  cluster: Cluster,
+  args: string[],
+  environment: NodeJS.ProcessEnv = {},
+  expected = 0,
+): Promise<void> {
   stop.signal.throwIfAborted();
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value} `);
   say(`  $ ${variables.join('')}shoal ${args.join(' ').replace(`${process.cwd()}/`, '')}`);
@@ -74,7 +79,7 @@ async function shoal(cluster: Cluster, args: string[], environment: NodeJS.Proce
   const [code] = (await once(child, 'exit')) as [number | null];
   stop.signal.removeEventListener('abort', end);
   stop.signal.throwIfAborted();
-  if (code !== 0)
+  if (code !== expected)
     throw new ShoalError('failed_precondition', `Cannot go on: shoal ${args[0]} ended with ${code}`);
 }
 
@@ -121,27 +126,46 @@ async function restarted(cluster: Cluster): Promise<boolean> {
   );
 }
 
-/** Rolls `web` to version 2 while requests come in without a pause; throws when one is lost. */
-async function roll(cluster: Cluster): Promise<string> {
+/** Does something while requests come in without a pause, and gives what came of those; throws when one is lost. */
+async function underLoad(cluster: Cluster, what: string, work: () => Promise<void>): Promise<LoadResult> {
   const load = new Load(urlsOf(cluster), loadClients);
   try {
-    await shoal(cluster, ['up', '-f', composeFile], { VERSION: '2', REPLICAS: String(after) });
+    await work();
   } finally {
     await load.stop();
   }
   const result = await load.stop();
-  if (result.failed > 0) {
-    throw new ShoalError(
-      'internal',
-      `Cannot roll without loss: ${result.failed} of ${result.requests} requests failed\n${result.failures.join('\n')}`,
-    );
-  }
+  if (result.failed === 0) return result;
+  throw new ShoalError(
+    'internal',
+    `Cannot ${what} without loss: ${result.failed} of ${result.requests} requests failed\n${result.failures.join('\n')}`,
+  );
+}
+
+const second = { VERSION: '2', REPLICAS: String(after) };
+
+/** Rolls `web` to version 2. */
+async function roll(cluster: Cluster): Promise<string> {
+  const work = () => shoal(cluster, ['up', '-f', composeFile], second);
+  const { requests, versions } = await underLoad(cluster, 'roll', work);
   await seeReplicas(cluster, after, stop.signal);
-  const versions = await Promise.all(urlsOf(cluster).map((url) => getJson<Visit>(url)));
-  if (!result.versions.has('1') || versions.some(({ version }) => version !== '2')) {
+  const seen = await Promise.all(urlsOf(cluster).map((url) => getJson<Visit>(url)));
+  if (!versions.has('1') || seen.some(({ version }) => version !== '2')) {
     throw new ShoalError('internal', `Cannot see version 2 take over from version 1`);
   }
-  return `web rolled to version 2: ${result.requests} requests meanwhile, 0 failed`;
+  return `web rolled to version 2: ${requests} requests meanwhile, 0 failed`;
+}
+
+/** Asks for a version 3 whose image does not exist: the command says why it failed, and version 2 serves on. */
+async function failToRoll(cluster: Cluster): Promise<string> {
+  const broken = { ...second, VERSION: '3', NODE_TAG: 'no-such-tag' };
+  const work = () => shoal(cluster, ['up', '-f', composeFile], broken, 1);
+  const { requests, versions } = await underLoad(cluster, 'fail', work);
+  if (versions.size !== 1 || !versions.has('2')) {
+    throw new ShoalError('internal', `Cannot see version 2 alone serve: ${[...versions].join(', ')} did`);
+  }
+  await shoal(cluster, ['service', 'history', '-p', 'guestbook', 'web']);
+  return `version 3 failed and was rolled back: ${requests} requests meanwhile, 0 failed`;
 }
 
 async function show(cluster: Cluster): Promise<void> {
@@ -169,6 +193,8 @@ async function show(cluster: Cluster): Promise<void> {
   done(`web scaled ${before} → ${after}, and all ${after} answer`, scaleAt);
   const rollAt = systemClock.now();
   done(await roll(cluster), rollAt);
+  const failAt = systemClock.now();
+  done(await failToRoll(cluster), failAt);
 }
 
 function printSummary(cluster: Cluster): void {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ApplicationSpec } from '../../src/spec/application.ts';
 import type { Network } from '../../src/spec/network.ts';
 import { versionedName } from '../../src/spec/names.ts';
@@ -71,6 +71,32 @@ test('another replica count changes the service, but makes no new version', () =
   applyPlan(view, [scaled.group]);
   expect(view.serviceByName('app_web')).toMatchObject({ specVersion: 1, spec: { mode: { replicas: 5 } } });
   expect(view.serviceByName('app_web')).toMatchObject({ versions: [{ version: 1 }], changedBy: 'bob' });
+});
+
+describe('a service that keeps its scale', () => {
+  const scaled = (changes: Partial<ServiceSpec> = {}) => {
+    const { view, plan } = applied();
+    applyPlan(view, [plan(application({ mode: { kind: 'replicated', replicas: 5 } })).group]);
+    return plan({ ...application(changes), keepsScale: ['app_web'] });
+  };
+
+  test('has as many replicas as before, and that is told as nothing new', () => {
+    expect(changed(scaled())).toContain('keep service');
+  });
+
+  test('is scaled by its file where it cannot have as many, or has another mode', () => {
+    const modes = [scaled({ containerName: 'only' }), scaled({ mode: { kind: 'global' } })].map(({ group }) =>
+      group.flatMap(({ kind, object }) => (kind === 'service' ? [object.spec.mode] : [])),
+    );
+    expect(modes).toEqual([[application().services[0]!.mode], [{ kind: 'global' }]]);
+  });
+
+  test('is new with what its file says', () => {
+    const { plan } = applied();
+    const spec = application({ name: 'app_new', key: 'new' });
+    const made = plan({ ...spec, keepsScale: ['app_new'] }).group.find(({ action }) => action === 'create');
+    expect(made).toMatchObject({ object: { spec: { mode: spec.services[0]!.mode } } });
+  });
 });
 
 test('another task template makes a new version, which rolls; what was never completed is not returned to', () => {

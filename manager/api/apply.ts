@@ -8,6 +8,7 @@ import type { ObjectMeta } from '../../src/spec/object.ts';
 import type { FileSpec, Volume, VolumeSpec } from '../../src/spec/resource.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
+import { whySingle } from '../../src/spec/single.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { ApplyResult, ChangeAction } from '../../src/wire/api.ts';
@@ -16,6 +17,7 @@ import type { Change, View } from '../store/objects.ts';
 import { withExternal } from './external.ts';
 import { checkForesight } from './foresight.ts';
 import { checkPorts } from './port-check.ts';
+import { pairingFault } from './sharing.ts';
 import { usersByName } from './users.ts';
 
 export interface ApplyPlan {
@@ -50,7 +52,7 @@ export function planApply(view: View, spec: ApplicationSpec, { now, by, random }
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const origin = (): Origin => ({ cause: 'up', by, now, random });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, by, meta, origin };
-  const { services } = withExternal(view, spec);
+  const services = withKeptScale(view, spec, withExternal(view, spec).services);
   checkPorts(view, spec.name, services);
   for (const network of spec.networks) applyNetwork(planner, network);
   applyVolumes(planner, spec.volumes);
@@ -245,6 +247,26 @@ function applyService(planner: Planner, wished: ServiceSpec): void {
   const differences = specDifferences(stored.spec, spec);
   if (stopped === true) differences.push('stopped: starts again');
   note(planner, 'service', spec.name, 'update', change, { service: askedOf(object), differences });
+}
+
+/** The services, those with the replicas they have now that are to keep their scale. Throws `failed_precondition`. */
+function withKeptScale(
+  view: View,
+  { name, keepsScale = [] }: ApplicationSpec,
+  services: readonly ServiceSpec[],
+): readonly ServiceSpec[] {
+  const kept = new Set(keepsScale);
+  const scaled = services.map((spec) => {
+    const stored = kept.has(spec.name) ? view.serviceByName(spec.name)?.spec : undefined;
+    const isScale = stored?.mode.kind === 'replicated' && spec.mode.kind === 'replicated';
+    return isScale && whySingle(spec) === undefined ? { ...spec, mode: stored.mode } : spec;
+  });
+  const changed = scaled.filter((spec, index) => spec !== services[index]);
+  const fault = changed.map((spec) => pairingFault(spec, scaled)).find((reason) => reason !== undefined);
+  if (fault === undefined) return scaled;
+  throw new ShoalError('failed_precondition', `Cannot apply ${name} with the scale that it has: ${fault}`, {
+    next: 'Nothing was changed. Scale both, or write replicas in the file.',
+  });
 }
 
 /** What the caller has asked for, and is to wait for. */

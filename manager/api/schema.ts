@@ -116,6 +116,7 @@ export const applicationSchema: Schema<ApplicationSpec> = object({
   ),
   secrets: list(file),
   configs: list(file),
+  'keepsScale?': list(name),
   'external?': object({
     networks: list(name),
     volumes: list(name),

@@ -17,6 +17,12 @@ export function serviceMode({ deploy, scale }: CanonicalService): ServiceMode {
   return { kind: 'replicated', replicas: deploy?.replicas ?? scale ?? 1 };
 }
 
+/** Whether the number of replicas is what `shoal scale` has made it: where the file says so, or says no number. */
+export function keepsItsScale(service: CanonicalService): boolean {
+  const { deploy, scale, 'x-shoal-keep-scale': said } = service;
+  return said === true || (deploy?.replicas === undefined && scale === undefined && !isJob(service));
+}
+
 /** `deploy.restart_policy` decides; without it `restart` does, and without either Swarm's default. */
 export function restartPolicy(service: CanonicalService): RestartPolicy {
   const policy = service.deploy?.restart_policy;

@@ -31,6 +31,7 @@ export interface CanonicalService {
   working_dir?: string;
   hostname?: string;
   stop_signal?: string;
+  'x-shoal-keep-scale'?: boolean;
   stop_grace_period?: string;
   restart?: string;
   deploy?: CanonicalDeploy;

@@ -199,6 +199,11 @@ export const service: Attribute = object({
     says: 'a signal, such as SIGTERM or SIGQUIT',
   },
   stop_grace_period: duration,
+  'x-shoal-keep-scale': {
+    ...boolean,
+    cluster:
+      'whether `up` leaves the number of replicas as `shoal scale` has made it; without it only where the file says no number',
+  },
   restart: {
     type: 'string',
     is: 'restart',

@@ -17,7 +17,7 @@ import type {
   ServiceLink,
   ServiceSpec,
 } from '../spec/service.ts';
-import { restartPolicy, serviceMode, updatePolicy } from './deploy.ts';
+import { restartPolicy, serviceMode, updatePolicy, keepsItsScale } from './deploy.ts';
 import { parseLink } from './links.ts';
 import type {
   CanonicalFile,
@@ -65,9 +65,13 @@ export function toSpecs(model: CanonicalModel, contents: FileContents): Applicat
   const services = Object.entries(model.services).map(([key, service]) => serviceSpec(key, service, names));
   addSharing(services, model);
   const external = externalNames(model, services);
+  const keepsScale = services
+    .filter(({ key }) => keepsItsScale(model.services[key]!))
+    .map(({ name }) => name);
   return {
     name: model.name,
     services,
+    ...(keepsScale.length > 0 && { keepsScale }),
     networks: own(model.networks).map((network) => networkSpec(model.name, network)),
     volumes: own(model.volumes).map((volume) => volumeSpec(model.name, volume)),
     secrets: [...secrets.values()],

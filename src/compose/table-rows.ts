@@ -261,6 +261,7 @@ export const serviceRows: readonly Row[] = [
   ['stdin_open', ['true'], ['5']],
   ['stop_grace_period', ['10s', '1m30s', '0s', '1d'], ['10', '-1s', 'soon']],
   ['stop_signal', ['SIGTERM', 'INT', '9', 'RTMIN+3'], ['SIGNONE', '99']],
+  ['x-shoal-keep-scale', ['true', 'false'], ['5']],
   ['storage_opt', ['{}'], ['5', '{ size: [] }'], ['{ size: 1G }']],
   [
     'sysctls',

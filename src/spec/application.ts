@@ -19,6 +19,8 @@ export interface ApplicationSpec {
   volumes: VolumeSpec[];
   secrets: FileSpec[];
   configs: FileSpec[];
+  /** Full names of the services that keep the number of replicas that they have, if they are there. Absent: none. */
+  keepsScale?: string[];
   /** Absent: there is nothing. */
   external?: ExternalNames;
 }

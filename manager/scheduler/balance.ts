@@ -11,11 +11,19 @@ export class Balance {
   readonly #tasks = new Map<string, number>();
   readonly #groups = new Map<string, string[]>();
 
-  /** Counts the service's tasks on these nodes. Throws `invalid_argument` for a preference that cannot be read. */
-  constructor(serviceId: string, preferences: readonly string[], uses: Iterable<NodeUse>) {
+  /**
+   * Counts the service's tasks on these nodes, without those that are `leaving` them. Throws `invalid_argument` for a preference
+   * that cannot be read.
+   */
+  constructor(
+    serviceId: string,
+    preferences: readonly string[],
+    uses: Iterable<NodeUse>,
+    leaving: ReadonlyMap<string, number>,
+  ) {
     this.#spreads = preferences.map(parseSpread);
     if (preferences.length === 0) return;
-    for (const use of uses) this.add(use, use.tasksOf(serviceId));
+    for (const use of uses) this.add(use, use.tasksOf(serviceId) - (leaving.get(use.node.id) ?? 0));
   }
 
   /** Tasks of the service that came to a node. */

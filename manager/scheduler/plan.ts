@@ -15,7 +15,7 @@ import {
 import { detailOf, explainNode, explainNodes, filtersFor, firstFailed, type Filters } from './filters.ts';
 import { Groups, slotKey, type Berth } from './groups.ts';
 import { nodeUses, type NodeUse } from './node-use.ts';
-import { isBetter, recentFailures, type Preferences } from './rank.ts';
+import { isBetter, leavingTasks, recentFailures, type Preferences } from './rank.ts';
 import { VolumeHomes } from './volume-homes.ts';
 import { homeNodes, volumeNodes } from './volumes.ts';
 
@@ -289,8 +289,10 @@ function preferencesFor(
   now: number,
 ): Preferences {
   const failures = recentFailures(serviceId, specVersion, view, now);
-  const balance = new Balance(serviceId, template.placement.spread ?? [], uses.values().filter(isSound));
-  return { serviceId, failures, volumes: volumeNodes(template, view), balance };
+  const leaving = leavingTasks(serviceId, view);
+  const spread = template.placement.spread ?? [];
+  const balance = new Balance(serviceId, spread, uses.values().filter(isSound), leaving);
+  return { serviceId, failures, volumes: volumeNodes(template, view), balance, leaving };
 }
 
 function isSound({ node }: NodeUse): boolean {

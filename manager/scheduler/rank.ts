@@ -1,7 +1,8 @@
+import { isWanted } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
 import type { View } from '../store/objects.ts';
 import type { Balance } from './balance.ts';
-import type { NodeUse } from './node-use.ts';
+import { takesRoom, type NodeUse } from './node-use.ts';
 
 /** Failures older than this are forgotten. */
 const failureWindowMs = 5 * 60_000;
@@ -25,9 +26,30 @@ export function recentFailures(
   return failures;
 }
 
+/**
+ * How many tasks of the service each node is about to lose: another of a later version is to take their place, here or elsewhere.
+ * What is spread is what will be there when the step of the update is over.
+ */
+export function leavingTasks(serviceId: string, view: View): Map<string, number> {
+  const newest = new Map<number, number>();
+  const wanted = [...view.tasksOfService(serviceId)].filter((task) => task.slot > 0 && isWanted(task));
+  for (const { slot, specVersion } of wanted) {
+    newest.set(slot, Math.max(newest.get(slot) ?? 0, specVersion));
+  }
+  const leaving = new Map<string, number>();
+  for (const task of wanted) {
+    const { nodeId, slot, specVersion } = task;
+    if (nodeId === undefined || !takesRoom(task) || specVersion === newest.get(slot)) continue;
+    leaving.set(nodeId, (leaving.get(nodeId) ?? 0) + 1);
+  }
+  return leaving;
+}
+
 /** What is known of the nodes with regard to one version of a service. */
 export interface Preferences {
   serviceId: string;
+  /** Tasks of the service that nodes are about to lose. */
+  leaving: ReadonlyMap<string, number>;
   /** Recent failures, by node. */
   failures: Map<string, number>;
   /** Nodes that hold data of its volumes. */
@@ -41,16 +63,17 @@ export interface Preferences {
  * be spread, then to where fewest tasks of the service are, then to its data, then to where it failed least, where fewest tasks are in all, the lower id.
  */
 export function isBetter(left: NodeUse, right: NodeUse, preferences: Preferences): boolean {
-  const { serviceId, failures, volumes, balance } = preferences;
+  const { serviceId, failures, volumes, balance, leaving } = preferences;
+  const staying = (tasks: number, { node }: NodeUse) => tasks - (leaving.get(node.id) ?? 0);
   const failuresLeft = failures.get(left.node.id) ?? 0;
   const failuresRight = failures.get(right.node.id) ?? 0;
   const demoted = (count: number) => (count >= failuresDemote ? count : 0);
   const difference =
     demoted(failuresLeft) - demoted(failuresRight) ||
     balance.compare(left, right) ||
-    left.tasksOf(serviceId) - right.tasksOf(serviceId) ||
+    staying(left.tasksOf(serviceId), left) - staying(right.tasksOf(serviceId), right) ||
     Number(volumes.has(right.node.id)) - Number(volumes.has(left.node.id)) ||
     failuresLeft - failuresRight ||
-    left.tasks - right.tasks;
+    staying(left.tasks, left) - staying(right.tasks, right);
   return difference === 0 ? left.node.id < right.node.id : difference < 0;
 }

@@ -89,7 +89,8 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
     throw new ShoalError('invalid_argument', `Cannot apply ${spec.name} as ${call.parameters.name}`);
   }
   const by = callerName(call.identity);
-  const plan = () => planApply(database.view, spec, { now: clock.now(), by, random });
+  const removeOrphans = call.query.get('removeOrphans') === 'true';
+  const plan = () => planApply(database.view, spec, { now: clock.now(), by, random, removeOrphans });
   const result = (changes: ApplyPlan['changes']): ApplyResult => ({
     application: spec.name,
     changes,
@@ -104,7 +105,7 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
     const { revision } = database.view;
     const written = await queue.run(applyQueueKey, () => writeWhole(database, plan));
     if (written.beingRemoved.length === 0) {
-      const changed = written.changes.filter(({ action }) => action !== 'keep');
+      const changed = written.changes.filter(({ action }) => action !== 'keep' && action !== 'orphan');
       call.objects.push(...changed.map(({ action, kind, name }) => `${action} ${kind} ${name}`));
       return result(written.changes);
     }

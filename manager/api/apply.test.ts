@@ -44,7 +44,9 @@ function applied() {
   const view = viewOf({});
   const random = seededRandom(1);
   applyPlan(view, [planApply(view, application(), { now: 1, by: 'alice', random }).group]);
-  return { view, plan: (spec: ApplicationSpec) => planApply(view, spec, { now: 2, by: 'bob', random }) };
+  const plan = (spec: ApplicationSpec, removeOrphans = false) =>
+    planApply(view, spec, { now: 2, by: 'bob', random, removeOrphans });
+  return { view, plan };
 }
 
 test('a new application is made whole', () => {
@@ -113,10 +115,20 @@ test('another task template makes a new version, which rolls; what was never com
   expect(view.serviceByName('app_web')).not.toHaveProperty('rollbackTarget');
 });
 
-test('what is no longer in the file is marked for removal; volumes stay', () => {
+test('what is no longer in the file is left with its networks, and named', () => {
   const { view, plan } = applied();
   const other = { ...sampleService('other').spec };
   const result = plan({ ...application(), services: [other], networks: [], volumes: [], secrets: [] });
+  expect(changed(result)).toEqual(['create service', 'orphan service']);
+  applyPlan(view, [result.group]);
+  expect(view.serviceByName('app_web')?.removing).toBe(false);
+});
+
+test('what is no longer in the file is marked for removal where that is asked for; volumes stay', () => {
+  const { view, plan } = applied();
+  const other = { ...sampleService('other').spec };
+  const spec = { ...application(), services: [other], networks: [], volumes: [], secrets: [] };
+  const result = plan(spec, true);
   expect(changed(result)).toEqual(['create service', 'remove network', 'remove service']);
   applyPlan(view, [result.group]);
   expect(view.serviceByName('app_web')?.removing).toBe(true);

@@ -34,6 +34,8 @@ interface Request {
   now: number;
   by?: string | undefined;
   random: Random;
+  /** Remove services that are not in the application any more. @default they are left, and named */
+  removeOrphans?: boolean;
 }
 
 interface Planner extends ApplyPlan {
@@ -48,7 +50,8 @@ interface Planner extends ApplyPlan {
  * What makes the stored application the wished one. Throws `failed_precondition` for what cannot change in place, for ports
  * that others have, and for what could never be allocated or placed.
  */
-export function planApply(view: View, spec: ApplicationSpec, { now, by, random }: Request): ApplyPlan {
+export function planApply(view: View, spec: ApplicationSpec, request: Request): ApplyPlan {
+  const { now, by, random, removeOrphans = false } = request;
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const origin = (): Origin => ({ cause: 'up', by, now, random });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, by, meta, origin };
@@ -77,7 +80,7 @@ export function planApply(view: View, spec: ApplicationSpec, { now, by, random }
     }
   }
   for (const service of services) applyService(planner, service);
-  removeOthers(planner, spec);
+  removeOthers(planner, spec, removeOrphans);
   const { changes, group, beingRemoved } = planner;
   if (beingRemoved.length === 0) checkForesight(view, spec.name, group);
   return { changes, group, beingRemoved };
@@ -97,7 +100,7 @@ export function planRemove(view: View, application: string, by?: string): ApplyP
     meta: madeByRemoval,
     origin: madeByRemoval,
   };
-  removeOthers(planner, { name: application, services: [], networks: [] });
+  removeOthers(planner, { name: application, services: [], networks: [] }, true);
   const { changes, group, beingRemoved } = planner;
   return { changes, group, beingRemoved };
 }
@@ -282,7 +285,12 @@ function withRestarts(wished: ServiceSpec, stored: Service | undefined): Service
   return { ...wished, task: { ...wished.task, forceUpdate } };
 }
 
-function removeOthers(planner: Planner, spec: Pick<ApplicationSpec, 'name' | 'services' | 'networks'>): void {
+/** Removes what the application does not have any more, or leaves its services, with the networks that they use, and names them. */
+function removeOthers(
+  planner: Planner,
+  spec: Pick<ApplicationSpec, 'name' | 'services' | 'networks'>,
+  removeOrphans: boolean,
+): void {
   const { view } = planner;
   const services = new Set(spec.services.map(({ name }) => name));
   const networks = new Set(spec.networks.map(({ name }) => name));
@@ -294,9 +302,14 @@ function removeOthers(planner: Planner, spec: Pick<ApplicationSpec, 'name' | 'se
       application === spec.name && !services.has(name) && !removing,
   );
   for (const service of others) {
-    const { name } = service.spec;
-    const object = { ...service, changedBy: planner.by, removing: true };
-    note(planner, 'service', name, 'remove', { kind: 'service', action: 'update', object });
+    const { name, task } = service.spec;
+    if (removeOrphans) {
+      const object = { ...service, changedBy: planner.by, removing: true };
+      note(planner, 'service', name, 'remove', { kind: 'service', action: 'update', object });
+    } else {
+      note(planner, 'service', name, 'orphan');
+      for (const network of task.networks) networks.add(network.name);
+    }
   }
   const doomed = faults.filter(
     'network',

@@ -16,7 +16,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /applications                     → ApplicationSummary[]
  *     GET    /applications/NAME                → WatchLine, one JSON a line: all there is now
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
- *     PUT    /applications/NAME[?dryRun=true]  ApplicationSpec → ApplyResult
+ *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
  *     GET    /services[?application=NAME]      → ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
@@ -180,7 +180,8 @@ export interface JoinTokens {
   addresses: string[];
 }
 
-export type ChangeAction = 'create' | 'update' | 'remove' | 'keep';
+/** `orphan`: it is not in the application any more, and is left as it is. */
+export type ChangeAction = 'create' | 'update' | 'remove' | 'keep' | 'orphan';
 
 export interface ApplyResult {
   application: string;

@@ -36,6 +36,15 @@ function noteChanges({ output }: Context, result: ApplyResult): void {
   }
 }
 
+/** Services that run on though the file does not have them any more, as a warning. */
+function noteOrphans({ output }: Context, { changes }: ApplyResult): void {
+  const orphans = changes.filter(({ action }) => action === 'orphan').map(({ name }) => name);
+  if (orphans.length === 0) return;
+  const are = orphans.length === 1 ? 'is not in the file and runs' : 'are not in the file and run';
+  const text = `warning: ${orphans.join(', ')} ${are} on; \`shoal up --remove-orphans\` removes what the file does not have`;
+  output.note(paint(output, 'yellow', printable(text)));
+}
+
 /** What an interrupt does not end, and what does. */
 function goesOn(name: string, { changes }: ApplyResult): string {
   const isNew = changes.every(({ kind, action }) => kind !== 'service' || action === 'create');
@@ -105,6 +114,7 @@ export const command: Command = {
     ...applicationOptions,
     detach: { short: 'd', help: 'Return once the wish is stored, without waiting' },
     'dry-run': { help: 'Say what would change, and change nothing' },
+    'remove-orphans': { help: 'Remove services of the application that are not in the file' },
     timeout: { value: 'SECONDS', help: `How long to wait (default ${defaultTimeoutSeconds})` },
     json: { help: 'Print the result as JSON' },
   },
@@ -121,11 +131,16 @@ export const command: Command = {
     const { application } = await readApplication(context, parsed);
     const client = await context.client();
     const startedAt = systemClock.monotonic();
-    const path = `/applications/${encodeURIComponent(application.name)}${parsed.flag('dry-run') ? '?dryRun=true' : ''}`;
+    const query = new URLSearchParams({
+      ...(parsed.flag('dry-run') && { dryRun: 'true' }),
+      ...(parsed.flag('remove-orphans') && { removeOrphans: 'true' }),
+    });
+    const path = `/applications/${encodeURIComponent(application.name)}?${query.toString()}`;
     const result = await client.request<ApplyResult>('PUT', path, application).catch((error: unknown) => {
       throw asRefusal(error, application);
     });
     const json = parsed.flag('json');
+    noteOrphans(context, result);
     if (parsed.flag('dry-run')) {
       if (json) printJson(context, result);
       else printPlan(context, result);

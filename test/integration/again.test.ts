@@ -98,11 +98,17 @@ test('another value in an environment file rolls those that name it only', async
   expect(await inside('reader', 'sh', '-c', 'echo $SAID')).toBe('second\n');
 });
 
-test('a file with one service less removes that one only', async () => {
+test('a file with one service less leaves that one and names it, and removes it alone where that is asked for', async () => {
+  const names = async () =>
+    [...new Set((await currentTasks(cluster, 'again')).map(({ serviceName }) => serviceName))].toSorted();
+  const before = await names();
   await writeFile(file, text.replace(/\n {2}bystander:[^]*?(?=\nsecrets:)/u, ''));
-  expect(await changedByUp()).toEqual([]);
-  const left = new Set((await currentTasks(cluster, 'again')).map(({ serviceName }) => serviceName));
-  expect([...left].toSorted()).toEqual(['again_reader', 'again_user']);
+  const { exitCode, stderr } = await cluster.shoal(['up', '-f', file]);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  expect(stderr).toContain('warning: again_bystander is not in the file and runs on');
+  expect(await names()).toEqual(before);
+  expect(await cluster.shoal(['up', '-f', file, '--remove-orphans'])).toMatchObject({ exitCode: 0 });
+  expect(await names()).toEqual(['again_reader', 'again_user']);
 });
 
 test('a job runs to its end once, and anew only when it is changed', async () => {

@@ -8,6 +8,9 @@ export interface RunningContainer {
   status: string;
 }
 
+/** containerd waits a while for each shim that does not answer before it calls its containers UNKNOWN. */
+const listMsMax = 60_000;
+
 const engine = 'ctr -a /run/shoal/containerd.sock -n shoal';
 
 /** All containers of the host that have a process, running or ended, by id. */
@@ -17,7 +20,7 @@ export async function containersOf(host: Host): Promise<RunningContainer[]> {
     test "$id" = TASK && continue
     echo "$id $pid $status $(cut -d' ' -f22 /proc/$pid/stat 2>/dev/null)"
   done`;
-  const printed = await host.run(['sh', '-c', script]);
+  const printed = await host.run(['sh', '-c', script], { timeoutMs: listMsMax });
   return lines(printed).map((line) => {
     const [id = '', pid = '', status = '', startedAt = ''] = line.split(' ');
     return { id, status, process: `${pid} ${startedAt}` };

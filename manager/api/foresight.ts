@@ -3,7 +3,7 @@ import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { addressesInUse } from '../allocator/addresses.ts';
 import { planNetworks } from '../allocator/networks.ts';
-import type { Cursors } from '../allocator/range.ts';
+import { once, type Cursors } from '../allocator/range.ts';
 import { planServices } from '../allocator/services.ts';
 import { whyNowhere } from '../scheduler/foresight.ts';
 import { Faults } from '../store/isolate.ts';
@@ -23,7 +23,8 @@ export function checkForesight(view: View, application: string, group: readonly 
   );
   if (objects.length === 0) return;
   const trial = allocated(trialView(view, group));
-  const refusals = objects.flatMap(({ id }) => refusalsOf(id, view, trial));
+  const addresses = once(() => addressesInUse(trial, new Map(), new Faults()));
+  const refusals = objects.flatMap(({ id }) => refusalsOf(id, view, trial, addresses));
   if (refusals.length === 0) return;
   const more = refusals.length > toldMax ? `; and ${refusals.length - toldMax} more` : '';
   throw new ShoalError(
@@ -33,17 +34,20 @@ export function checkForesight(view: View, application: string, group: readonly 
   );
 }
 
+/** Of every network, from one pass over all tasks. */
+type Addresses = ReturnType<typeof addressesInUse>;
+
 /** Refusals that are told at once. */
 const toldMax = 5;
 
 /** Why what the object will be cannot be had; `trial` is the view with all changes. */
-function refusalsOf(id: string, view: View, trial: View): string[] {
+function refusalsOf(id: string, view: View, trial: View, addresses: () => Addresses): string[] {
   const found = trial.networks.get(id) ?? trial.services.get(id);
   const before = view.networks.get(id) ?? view.services.get(id);
   if (found === undefined) return [];
   const reason =
     newFailure(found, before) ??
-    addressFailure(found, before, trial) ??
+    addressFailure(found, before, trial, addresses) ??
     (isService(found) && isPlacedAnew(found, before) ? whyNowhere(found.spec, trial) : undefined);
   return reason === undefined ? [] : [`${nameOf(found)}: ${reason}`];
 }
@@ -76,6 +80,7 @@ function addressFailure(
   found: Service | Network,
   before: Service | Network | undefined,
   trial: View,
+  addresses: () => Addresses,
 ): string | undefined {
   if (!isService(found)) return undefined;
   const asked = fixedAddresses(found.spec);
@@ -84,9 +89,12 @@ function addressFailure(
   );
   const fresh = asked.filter((address) => !known.has(textOf(address)));
   if (fresh.length === 0) return undefined;
-  const addresses = addressesInUse(trial, new Map(), new Faults());
   return fresh
-    .map(({ network, address }) => addresses.get(trial.networkByName(network)?.id ?? '')?.whyNot(address))
+    .map(({ network, address }) =>
+      addresses()
+        .get(trial.networkByName(network)?.id ?? '')
+        ?.whyNot(address),
+    )
     .find((reason) => reason !== undefined);
 }
 

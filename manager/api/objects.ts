@@ -33,7 +33,9 @@ export function objectRoutes(context: ApiContext): Route[] {
       handle: (call) => {
         const { query } = call;
         const found = new Faults().filter('service', view.services.values(), ({ spec }) => isOf(spec, query));
-        return serviceInfos(view, pageOf(call, found, byName), clock.now());
+        const page = pageOf(call, found, byName);
+        // How far each is takes a look at all its tasks.
+        return query.get('progress') === 'true' ? serviceInfos(view, page, clock.now()) : page;
       },
     },
     {

@@ -4,6 +4,7 @@ import { ShoalError } from '../../src/util/errors.ts';
 import type { TaskInfo } from '../../src/wire/api.ts';
 import { damageOfTask } from '../store/damage.ts';
 import type { View } from '../store/objects.ts';
+import { namesIn } from './users.ts';
 
 export { newestFirst };
 
@@ -15,7 +16,7 @@ export function taskInfo(task: Task): TaskInfo {
   const known = infos.get(task);
   if (known !== undefined) return known;
   const { template, ...rest } = task as Omit<Task, 'template'> & { template?: Partial<TaskTemplate> };
-  const volumes = damageOfTask(task) === undefined ? volumesOf(task) : [];
+  const volumes = damageOfTask(task) === undefined ? namesIn('volume', task.template) : [];
   const info = {
     ...rest,
     image: template?.container?.image ?? '',
@@ -23,12 +24,6 @@ export function taskInfo(task: Task): TaskInfo {
   };
   infos.set(task, info);
   return info;
-}
-
-function volumesOf({ template }: Task): string[] {
-  return template.container.mounts.flatMap((mount) =>
-    mount.type === 'volume' && mount.source !== undefined ? [mount.source] : [],
-  );
 }
 
 /** Tasks by slot (by node in a global service), in the order given. */

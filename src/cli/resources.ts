@@ -120,24 +120,34 @@ export function removeCommand(
     examples: [`shoal ${noun} rm my-${noun}`],
     async run(context, parsed) {
       await before(context, parsed);
-      const client = await context.client();
-      const failures: unknown[] = [];
-      for (const name of parsed.positionals) {
-        try {
-          context.output.note(await removeOne(client, noun, name, parsed.flag('force')));
-        } catch (error) {
-          failures.push(error);
-        }
-      }
-      if (failures.length === 0) return exitCodes.done;
-      if (failures.length === 1) throw failures[0];
-      throw new ShoalError('failed_precondition', failures.map(messageOf).join('\n'));
+      await removeEach(context, noun, parsed.positionals, parsed.flag('force'));
+      return exitCodes.done;
     },
   };
 }
 
+/** Removes each on its own and says so; throws those that cannot be removed together at the end. */
+export async function removeEach(
+  context: Context,
+  noun: Noun,
+  names: readonly string[],
+  force: boolean,
+): Promise<void> {
+  const client = await context.client();
+  const failures: unknown[] = [];
+  for (const name of names) {
+    try {
+      context.output.note(await removeOne(client, noun, name, force));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) throw new ShoalError('failed_precondition', failures.map(messageOf).join('\n'));
+}
+
 /** Removes one, and gives words for it. */
-export async function removeOne(client: Client, noun: Noun, name: string, force: boolean): Promise<string> {
+async function removeOne(client: Client, noun: Noun, name: string, force: boolean): Promise<string> {
   const path = `/${noun}s/${encodeURIComponent(name)}${force ? '?force=true' : ''}`;
   const { keptOn } = await client.request<VolumeRemoval>('DELETE', path);
   return `${name} is removed${keptOn.length === 0 ? '' : `; its data stays on ${keptOn.join(', ')}`}`;

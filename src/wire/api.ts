@@ -18,7 +18,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
  *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
- *     GET    /services[?application=NAME]      → ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
+ *     GET    /services[?application=NAME]      → Service[]; with progress=true ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
  *     POST   /services/REF/ACTION              → Service                        (`serviceActions`)
  *     GET    /tasks[?application=&service=&node=] → TaskInfo[]                  (newest first, the history included)

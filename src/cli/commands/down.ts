@@ -1,12 +1,12 @@
-import { codeOf, messageOf, ShoalError } from '../../util/errors.ts';
+import { codeOf, ShoalError } from '../../util/errors.ts';
 import type { ApplicationRemoval, VolumeInfo } from '../../wire/api.ts';
 import type { Client } from '../../wire/client.ts';
 import { wholeNumber } from '../arguments.ts';
 import { applicationOptions } from '../options.ts';
-import { exitCodes, type Command, type Context } from '../command.ts';
+import { exitCodes, type Command } from '../command.ts';
 import { follow } from '../follow.ts';
 import { applicationName } from '../reference.ts';
-import { removeOne } from '../resources.ts';
+import { removeEach } from '../resources.ts';
 
 const defaultTimeoutSeconds = 120;
 
@@ -47,7 +47,12 @@ export const command: Command = {
     }
     const isThere = leaving !== undefined;
     context.output.note(isThere ? `${name} is removed` : `${name} is not there: nothing to remove`);
-    if (parsed.flag('volumes')) await removeVolumes(context, client, name);
+    if (parsed.flag('volumes')) {
+      const path = `/volumes?application=${encodeURIComponent(name)}`;
+      const volumes = await client.request<VolumeInfo[]>('GET', path);
+      const names = volumes.map(({ spec }) => spec.name);
+      await removeEach(context, 'volume', names, false);
+    }
     return exitCodes.done;
   },
 };
@@ -61,20 +66,4 @@ async function remove(client: Client, name: string): Promise<Set<string> | undef
     if (codeOf(error) !== 'not_found') throw error;
     return undefined;
   }
-}
-
-/** Removes the application's own volumes, each on its own; those that cannot be are told together. */
-async function removeVolumes(context: Context, client: Client, application: string): Promise<void> {
-  const path = `/volumes?application=${encodeURIComponent(application)}`;
-  const volumes = await client.request<VolumeInfo[]>('GET', path);
-  const failures: unknown[] = [];
-  for (const { spec } of volumes) {
-    try {
-      context.output.note(await removeOne(client, 'volume', spec.name, false));
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  if (failures.length === 1) throw failures[0];
-  if (failures.length > 1) throw new ShoalError('failed_precondition', failures.map(messageOf).join('\n'));
 }

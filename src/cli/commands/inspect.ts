@@ -47,7 +47,11 @@ async function findOne(
   for (const kind of wanted) {
     try {
       if (kind !== 'service') return await client.request('GET', `/${kind}s/${encodeURIComponent(name)}`);
-      return pickServices(await client.request<ServiceInfo[]>('GET', '/services'), application, [name])[0];
+      return pickServices(
+        await client.request<ServiceInfo[]>('GET', '/services?progress=true'),
+        application,
+        [name],
+      )[0];
     } catch (error) {
       if (codeOf(error) !== 'not_found') throw error;
     }

@@ -1,4 +1,5 @@
-import type { NodeInfo, ServiceInfo, TaskInfo } from '../../wire/api.ts';
+import type { Service } from '../../spec/service.ts';
+import type { NodeInfo, TaskInfo } from '../../wire/api.ts';
 import { nowOf } from '../ages.ts';
 import { exitCodes, type Command } from '../command.ts';
 import { currentTasks, printTasks, rowsOf } from '../tasks.ts';
@@ -40,7 +41,7 @@ export const ps: Command = {
     );
     const [tasks, services, now] = await Promise.all([
       client.request<TaskInfo[]>('GET', `/tasks?node=${node.id}`),
-      client.request<ServiceInfo[]>('GET', '/services'),
+      client.request<Service[]>('GET', '/services'),
       nowOf(client),
     ]);
     const shown = parsed.flag('all') ? tasks : currentTasks(tasks, now);

@@ -2,7 +2,7 @@ import type { Node } from '../../spec/node.ts';
 import { isPaused } from '../../spec/change.ts';
 import type { Service } from '../../spec/service.ts';
 import { ShoalError } from '../../util/errors.ts';
-import type { ServiceInfo, TaskInfo } from '../../wire/api.ts';
+import type { TaskInfo } from '../../wire/api.ts';
 import { nowOf } from '../ages.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command } from '../command.ts';
@@ -33,7 +33,7 @@ export const command: Command = {
     const query = application === undefined ? '' : `?application=${encodeURIComponent(application)}`;
     const [tasks, services, nodes, now] = await Promise.all([
       client.request<TaskInfo[]>('GET', `/tasks${query}`),
-      client.request<ServiceInfo[]>('GET', `/services${query}`),
+      client.request<Service[]>('GET', `/services${query}`),
       client.request<Node[]>('GET', '/nodes'),
       nowOf(client),
     ]);

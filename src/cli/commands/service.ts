@@ -15,8 +15,12 @@ export const ls: Command = {
   examples: ['shoal service ls', 'shoal service ls -p shop --json'],
   async run(context, parsed) {
     const application = await applicationName(context, parsed);
-    const query = application === undefined ? '' : `?application=${encodeURIComponent(application)}`;
-    const services = await (await context.client()).request<ServiceInfo[]>('GET', `/services${query}`);
+    const query = new URLSearchParams({
+      ...(application !== undefined && { application }),
+      progress: 'true',
+    });
+    const path = `/services?${query.toString()}`;
+    const services = await (await context.client()).request<ServiceInfo[]>('GET', path);
     printList(context.output, parsed.flag('json'), services, {
       header: ['NAME', 'MODE', 'SERVING', 'UPDATED', 'VERSION', 'STATE', 'IMAGE', 'PORTS', 'MESSAGE'],
       row: (service) => {
@@ -52,7 +56,7 @@ export const inspect: Command = {
   examples: ['shoal service inspect web', 'shoal service inspect shop_web'],
   async run(context, parsed) {
     const client = await context.client();
-    const services = await client.request<ServiceInfo[]>('GET', '/services');
+    const services = await client.request<ServiceInfo[]>('GET', '/services?progress=true');
     const found = pickServices(services, await applicationName(context, parsed), parsed.positionals);
     context.output.print(JSON.stringify(found, null, 2));
     return exitCodes.done;

@@ -167,6 +167,7 @@ export class Daemon {
       session: membership ? (this.#agent?.session.connected ? 'connected' : 'disconnected') : 'none',
       managerAddresses: membership?.managerAddresses ?? [],
       engine: { address: this.#parts.engineAddress(), ...(await this.#engineInfo()) },
+      ...(this.#manager && { manager: this.#manager.info() }),
     };
   }
 

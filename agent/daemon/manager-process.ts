@@ -1,11 +1,12 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../../src/util/clock.ts';
-import { errorCodes, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
+import { errorCodes, messageOf, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
 import type { Logger, LogLevel } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import { processState, Pulse, watchPulse } from './pulse.ts';
+import type { ManagerProcessInfo } from '../../src/wire/api.ts';
+import { processState, Pulse, silentMsMax, watchPulse, type Silence } from './pulse.ts';
 
 /** A manager that is not ready by then is killed and started again. */
 const readyMs = 30_000;
@@ -46,6 +47,9 @@ export class ManagerProcess {
   readonly #stop = new AbortController();
   #child: ChildProcess | undefined;
   #done: Promise<void> | undefined;
+  #isReady = false;
+  #silence: Silence | undefined;
+  #lastEnd: ManagerProcessInfo['lastEnd'];
 
   constructor(options: ManagerProcessOptions) {
     this.#options = options;
@@ -59,6 +63,15 @@ export class ManagerProcess {
   /** Keeps a manager that was made before running. */
   start(): void {
     this.#done ??= this.#keep(undefined);
+  }
+
+  info(): ManagerProcessInfo {
+    const lastEnd = this.#lastEnd && { lastEnd: this.#lastEnd };
+    if (!this.#isReady) return { state: 'starting', ...lastEnd };
+    if (this.#silence === undefined || this.#silence.silentMs < silentMsMax)
+      return { state: 'running', ...lastEnd };
+    const { silentMs, excuse } = this.#silence;
+    return { state: 'silent', silentMs, ...(excuse !== undefined && { excuse }), ...lastEnd };
   }
 
   /** Asks it to end, kills it when it does not, and resolves when it is gone. */
@@ -83,15 +96,26 @@ export class ManagerProcess {
         running ??= await this.#launch([]);
         failures = 0;
         await running.ended;
+        const reason = this.#silence?.isHung
+          ? 'it did not answer its daemon any more and was killed'
+          : 'it ended';
+        this.#ended(reason);
         if (!this.#stop.signal.aborted) log.warn('the manager process ended and is started again');
       } catch (error) {
         if (this.#stop.signal.aborted) return;
+        this.#ended(messageOf(error));
         log.error('the manager process cannot start', { error: String(error), failures });
         failures++;
         await clock.sleep(backoffMs(failures, random), this.#stop.signal).catch(() => undefined);
       }
       running = undefined;
     }
+  }
+
+  #ended(reason: string): void {
+    this.#isReady = false;
+    this.#silence = undefined;
+    this.#lastEnd = { at: this.#options.clock.now(), reason };
   }
 
   /** Resolves when it is ready, with a promise of its end. Throws when it ends or fails before that. */
@@ -130,6 +154,7 @@ export class ManagerProcess {
     });
     try {
       await ready;
+      this.#isReady = true;
       this.#options.onReady();
       this.#watch(child, pulse, ended);
       return { ended };
@@ -150,6 +175,9 @@ export class ManagerProcess {
       ask: () => void child.send({ type: 'are-you-alive' }, () => undefined), // one that has ended is told of elsewhere
       kill: () => void child.kill('SIGKILL'),
       state: () => processState(child.pid!),
+      onLook: (silence: Silence | undefined) => {
+        this.#silence = silence;
+      },
     };
     void watchPulse(process, pulse, { clock, log, signal: over.signal });
   }

@@ -101,14 +101,23 @@ test('a manager whose main loop stands still is killed and started again; one th
   }
   process.kill(pids[0]!, 'SIGSTOP');
   for (let count = 0; count < 4; count++) await look();
+  await vi.waitFor(
+    () => expect(manager.info()).toMatchObject({ state: 'silent', silentMs: 3 * askMs }),
+    10_000,
+  );
   process.kill(pids[0]!, 'SIGCONT');
   await vi.waitFor(() => expect(answers).toBeGreaterThan(3 * looksUntilHung), 10_000);
   await look();
   expect(pids).toHaveLength(1);
+  expect(manager.info()).toEqual({ state: 'running' });
   process.kill(pids[0]!, 'SIGUSR2');
   const lives = async () => !['Z', undefined].includes(await processState(pids[0]!));
   while (await lives()) await look();
   await started(2);
   expect(pids[1]).not.toBe(pids[0]);
+  expect(manager.info()).toMatchObject({
+    state: 'running',
+    lastEnd: { reason: expect.stringContaining('did not answer') },
+  });
   await manager.stop();
 });

@@ -58,11 +58,13 @@ export interface WatchedProcess {
   kill: () => void;
   /** A letter of proc(5); undefined when it cannot be known. Never throws. */
   state: () => Promise<string | undefined>;
+  /** Told at each look: `undefined` when it has answered. */
+  onLook: (silence: Silence | undefined) => void;
 }
 
 /** Asks a process for signs of life until the signal aborts, and kills it when it hangs. Never throws. */
 export async function watchPulse(
-  { ask, kill, state }: WatchedProcess,
+  { ask, kill, state, onLook }: WatchedProcess,
   pulse: Pulse,
   { clock, log, signal }: { clock: Clock; log: Logger; signal: AbortSignal },
 ): Promise<void> {
@@ -74,6 +76,7 @@ export async function watchPulse(
     if (signal.aborted) return;
     const found = await state();
     const silence = pulse.look(clock.monotonic() - askedAt, found);
+    onLook(silence);
     if (silence?.isHung) {
       log.error('the manager process hangs and is killed', { silentMs: silence.silentMs, state: found });
       return kill();

@@ -19,6 +19,8 @@ const rewriteGrowth = 4;
 const writeBytesMax = 256 * 1024;
 /** A write that takes longer is not waited for: whoever must know that something is on the disk goes on without. */
 export const settleMsMax = 1_000;
+/** A write that takes longer than this is a disk that does not answer, and not a busy one. */
+export const silentDiskMs = 5_000;
 const retryMsMax = 5_000;
 
 export interface TaskStoreOptions {
@@ -51,6 +53,8 @@ export class TaskStore {
   /** Counts changes; `#durable` is the one up to which all is on disk. */
   #version = 0;
   #durable = 0;
+  /** The disk takes nothing now, or takes long: nobody waits for it. */
+  #isPassedBy = false;
   /** The disk takes nothing now: it refuses, or it has not answered for a while. */
   #isStuck = false;
   /** When the write under way began (monotonic ms). */
@@ -116,7 +120,7 @@ export class TaskStore {
   /** Resolves once all that was given so far is on disk, or when the disk takes nothing for `settleMsMax`. */
   async settled(): Promise<void> {
     const version = this.#version;
-    if (this.#isStuck || this.#durable >= version) return;
+    if (this.#isPassedBy || this.#durable >= version) return;
     await new Promise<void>((resolve) => this.#waiting.push({ version, resolve }));
   }
 
@@ -125,7 +129,7 @@ export class TaskStore {
     await this.settled();
     this.#stop.abort();
     // A write that hangs in the kernel is not waited for.
-    if (this.#isStuck) return;
+    if (this.#isPassedBy) return;
     await this.#flushing;
     await this.#journal.close();
   }
@@ -163,7 +167,11 @@ export class TaskStore {
     for (let failures = 0; this.#dirty.size > 0 && !this.#stop.signal.aborted;) {
       const version = this.#version;
       const keys = new Map<string, [Kind, string]>();
-      const cancel = clock.after(settleMsMax, () => this.#stuck(new Error('the disk does not answer')));
+      const cancels = [
+        clock.after(settleMsMax, () => this.#passBy()),
+        clock.after(silentDiskMs, () => this.#stuck(new Error('the disk does not answer'))),
+      ];
+      const cancel = () => cancels.forEach((each) => each());
       this.#writingSince = clock.monotonic();
       try {
         await this.#journal.append(this.#linesOf(keys));
@@ -236,10 +244,16 @@ export class TaskStore {
     if (!this.#isStuck) log.error('the state of this host cannot be written', told(path, why));
     onTrouble?.(why);
     this.#isStuck = true;
+    this.#passBy();
+  }
+
+  #passBy(): void {
+    this.#isPassedBy = true;
     this.#release(() => true);
   }
 
   #unstuck(): void {
+    this.#isPassedBy = false;
     if (!this.#isStuck) return;
     this.#isStuck = false;
     this.#options.log.info('the state of this host is written again', { path: this.#options.path });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { examine, type Machine } from './doctor.ts';
+import { examine, managerFinding, type Machine } from './doctor.ts';
 
 const present = new Set([
   '/sys/module/vxlan',
@@ -65,5 +65,22 @@ test("Docker's dropping of forwarded packets, an old Node and a plain user are t
     'Node',
     'root',
     'forwarding',
+  ]);
+});
+
+test('a manager that was started again, or does not answer, is told of', () => {
+  const now = 100 * 3_600_000;
+  const ended = { at: now - 120_000, reason: 'it ended' };
+  const details = [
+    managerFinding({ state: 'running' }, now),
+    managerFinding({ state: 'running', lastEnd: ended }, now),
+    managerFinding({ state: 'running', lastEnd: { ...ended, at: 0 } }, now),
+    managerFinding({ state: 'silent', silentMs: 20_000, excuse: 'it waits for a disk' }, now),
+  ].map(({ state, detail }) => `${state}: ${detail}`);
+  expect(details).toEqual([
+    'ok: runs',
+    'warning: runs; started again 2m ago: it ended',
+    'ok: runs',
+    'warning: has not answered its daemon for 20s: it waits for a disk',
   ]);
 });

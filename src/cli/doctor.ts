@@ -1,5 +1,8 @@
 import { access, readFile } from 'node:fs/promises';
 import { tryCommand } from '../util/command.ts';
+import { formatDuration } from '../util/text.ts';
+import type { ManagerProcessInfo } from '../wire/api.ts';
+import { formatAge } from './ages.ts';
 
 /** One thing that a host needs, and whether it has it. */
 export interface Finding {
@@ -158,4 +161,30 @@ export async function examine(machine: Machine): Promise<Finding[]> {
     await checkCgroups(machine),
     await checkForwarding(machine),
   ];
+}
+
+/** An end of the manager's process is told of for this long. */
+const endShownMs = 24 * 3_600_000;
+
+/** How the manager of this host is. `now` in ms, by the clock of this host. */
+export function managerFinding(
+  { state, silentMs = 0, excuse, lastEnd }: ManagerProcessInfo,
+  now: number,
+): Finding {
+  const wasEnded =
+    lastEnd !== undefined && now - lastEnd.at < endShownMs
+      ? `; started again ${formatAge(lastEnd.at, now)} ago: ${lastEnd.reason}`
+      : '';
+  if (state === 'running')
+    return { name: 'manager', state: wasEnded === '' ? 'ok' : 'warning', detail: `runs${wasEnded}` };
+  const next = 'See the log of the daemon on this host.';
+  if (state === 'starting')
+    return { name: 'manager', state: 'warning', detail: `is starting${wasEnded}`, next };
+  const why = excuse === undefined ? 'it is killed and started again if that goes on' : excuse;
+  return {
+    name: 'manager',
+    state: 'warning',
+    detail: `has not answered its daemon for ${formatDuration(silentMs)}: ${why}${wasEnded}`,
+    next,
+  };
 }

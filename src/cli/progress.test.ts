@@ -40,6 +40,24 @@ test('a service is described by the task that is furthest behind', () => {
   expect(describeService(shownStatus({ converged: false, tasks }), later)).toBe('pulling 34 %');
 });
 
+test('what an attempt failed for is told beside what the next one does, in its slot only', () => {
+  const failed = {
+    ...shownTask(1, { state: 'rejected', message: 'no answer from registry:5000' }),
+    createdAt: 1,
+  };
+  const next = {
+    ...shownTask(1, { state: 'preparing', message: 'pulling web: asking the registry' }),
+    createdAt: 2,
+  };
+  const other = { ...next, slot: 2 };
+  expect(describeService(shownStatus({ converged: false, tasks: [next, failed] }), later)).toBe(
+    'pulling web: asking the registry (the attempt before: no answer from registry:5000)',
+  );
+  expect(describeService(shownStatus({ converged: false, tasks: [other, failed] }), later)).toBe(
+    'pulling web: asking the registry',
+  );
+});
+
 test('renderProgress() draws a line a service that fits the terminal', () => {
   const status = shownApplication([
     shownStatus(),

@@ -13,6 +13,21 @@ function slowest(tasks: TaskInfo[]): TaskInfo | undefined {
     .sort((left, right) => compareTaskStates(left.status.state, right.status.state))[0];
 }
 
+/** Why the attempt before this one ended, which the new one's progress would hide; undefined when it did not fail. */
+function lastFailure(current: TaskInfo, tasks: TaskInfo[]): string | undefined {
+  const isSameSlot = (task: TaskInfo) =>
+    task.slot > 0 ? task.slot === current.slot : task.nodeId === current.nodeId;
+  const before = tasks
+    .filter((task) => task.createdAt < current.createdAt && isSameSlot(task))
+    .reduce<TaskInfo | undefined>(
+      (newest, task) => (newest !== undefined && newest.createdAt > task.createdAt ? newest : task),
+      undefined,
+    );
+  if (before === undefined) return undefined;
+  const { state, error, message } = before.status;
+  return state === 'failed' || state === 'rejected' ? error?.message || message || state : undefined;
+}
+
 /** The manager's time, and how long the application has been followed (ms). */
 export interface Times {
   now: number;
@@ -29,7 +44,11 @@ export function describeService(status: ServiceStatus, now: number): string {
   if (update && (update.state === 'updating' || update.state === 'rollback_started'))
     return update.message || update.state;
   const task = slowest(status.tasks);
-  if (task) return task.status.message || task.status.state;
+  if (task) {
+    const doing = task.status.message || task.status.state;
+    const before = lastFailure(task, status.tasks);
+    return before === undefined ? doing : `${doing} (the attempt before: ${before})`;
+  }
   return progress.state === 'converged' ? 'running' : 'starting';
 }
 

@@ -315,6 +315,18 @@ export interface LocalInfo {
   session: 'connected' | 'disconnected' | 'none';
   managerAddresses: string[];
   engine: { address: string; version?: string; error?: string };
+  /** The manager process of a manager host. */
+  manager?: ManagerProcessInfo;
+}
+
+export interface ManagerProcessInfo {
+  state: 'starting' | 'running' | 'silent';
+  /** Of a silent one: for how long it has not answered its daemon (ms). */
+  silentMs?: number;
+  /** Of a silent one: what it waits for, where that is known; it is left alone then. */
+  excuse?: string;
+  /** When and why it ended or could not start last, since the daemon has begun. */
+  lastEnd?: { at: number; reason: string };
 }
 
 /** `POST /local/v1/init` → LocalInfo & { tokens: JoinTokens } */

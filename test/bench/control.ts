@@ -14,7 +14,7 @@ import { silentLogger } from '../../src/util/log.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { loadCluster } from './control-load.ts';
 import { measureWatch, type PictureCost, type WatchCost } from './control-watch.ts';
-import { renderTable } from './statistics.ts';
+import { median, renderTable } from './statistics.ts';
 
 export interface ControlSize {
   tasks: number;
@@ -29,6 +29,8 @@ const allSizes: ControlSize[] = [
 
 /** Every loop settles after a change within this long, its debounce included, unless a pass takes longer. */
 const settleMs = 250;
+/** Loops look at everything every 10 s: within this many rounds at rest each has done so once. */
+const restRounds = 11_000 / settleMs;
 /** Task changes a second while a dead node is looked for. */
 const changesPerSecond = 100;
 const findMsMax = 30_000;
@@ -41,6 +43,8 @@ export interface ControlResult {
     busyMs: Record<LoopName, number>;
     /** What it computes each second while nothing changes, above all for the heartbeats of all nodes. */
     restMs: Record<LoopName, number>;
+    /** What a look at everything costs, which a loop takes every `passIntervalMs` whatever has changed. */
+    passMs: Record<LoopName, number>;
     /** From a node's last heartbeat until it is called down, while tasks change all the time; undefined: not found. */
     findMs: number | undefined;
     /** A watch of one application of as many replicas. */
@@ -65,35 +69,40 @@ export async function measureControl(rounds: number, sizes = allSizes): Promise<
     const database = await openDatabase(store, systemClock);
     const nodeIds = await loadCluster(database, tasks, nodes);
     const changing = () => changeOneTask(database);
-    const idle = await busyPerRound(rounds, changing);
+    const idle = median(await busyOfRounds(rounds, changing));
     const busyMs = { orchestrator: 0, allocator: 0, scheduler: 0, dispatcher: 0 };
     const restMs = { ...busyMs };
+    const passMs = { ...busyMs };
     for (const name of loopNames) {
       await using running = await startLoops(database, [name], nodeIds);
       void running;
-      const rest = await busyPerRound(rounds, () => undefined);
+      const atRest = await busyOfRounds(restRounds, () => undefined);
+      const rest = median(atRest);
       restMs[name] = (rest * 1000) / settleMs;
-      busyMs[name] = Math.max(0, (await busyPerRound(rounds, changing)) - idle - rest);
+      passMs[name] = Math.max(...atRest) - rest;
+      busyMs[name] = Math.max(0, median(await busyOfRounds(rounds, changing)) - idle - rest);
     }
     const findMs = await timeToFind(database, nodeIds);
     const watch = measureWatch(tasks, rounds);
-    result.sizes.push({ tasks, nodes, busyMs, restMs, findMs, watch });
+    result.sizes.push({ tasks, nodes, busyMs, restMs, passMs, findMs, watch });
     await database.close();
     await store.close();
   }
   return result;
 }
 
-/** The mean of the time that the manager's thread computes for what is done each `settleMs`: the kernel counts it coarsely. */
-async function busyPerRound(rounds: number, act: () => Promise<void> | undefined): Promise<number> {
+/** The time that the manager's thread computes for each of some rounds. Their median leaves out what comes now and then. */
+async function busyOfRounds(rounds: number, act: () => Promise<void> | undefined): Promise<number[]> {
   await systemClock.sleep(settleMs);
-  const before = process.threadCpuUsage();
+  const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
+    const before = process.threadCpuUsage();
     await act();
     await systemClock.sleep(settleMs);
+    const { user, system } = process.threadCpuUsage(before);
+    times.push((user + system) / 1000);
   }
-  const { user, system } = process.threadCpuUsage(before);
-  return (user + system) / 1000 / rounds;
+  return times;
 }
 
 let turn = 0;
@@ -201,6 +210,16 @@ export function controlTable({ sizes }: ControlResult): string {
         ...loopNames.map((name) => show(busyMs[name])),
         show(restMs.dispatcher),
         show(findMs),
+      ]),
+    ]),
+    '',
+    'A look at everything, which each loop takes every 10 s.',
+    '',
+    renderTable([
+      ['tasks × nodes', ...loopNames],
+      ...sizes.map(({ tasks, nodes, passMs }) => [
+        `${tasks} × ${nodes}`,
+        ...loopNames.map((name) => show(passMs[name])),
       ]),
     ]),
     '',

@@ -1,42 +1,47 @@
+import { systemClock } from '../../util/clock.ts';
 import { messageOf } from '../../util/errors.ts';
 import { localPrefix, type LocalInfo } from '../../wire/api.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
-import { examine, localMachine, type Finding } from '../doctor.ts';
+import { examine, localMachine, managerFinding, type Finding } from '../doctor.ts';
 import { paint, renderTable } from '../output.ts';
 
-async function checkDaemon(context: Context): Promise<Finding> {
+async function checkDaemon(context: Context): Promise<Finding[]> {
   try {
     const client = await context.client();
     const info = await client.request<LocalInfo>('GET', `${localPrefix}/info`, undefined, {
       timeoutMs: 3_000,
     });
-    const { engine } = info;
-    if (engine.error) {
-      return {
-        name: 'daemon',
-        state: 'warning',
-        detail: `runs, but its engine at ${engine.address} does not answer: ${engine.error}`,
-      };
-    }
-    if (info.state === 'joined' && info.session !== 'connected') {
-      const managers = info.managerAddresses.join(', ');
-      return {
-        name: 'daemon',
-        state: 'warning',
-        detail: `runs, but has no connection to a manager of its cluster (${managers}): what runs here goes on, nothing new begins`,
-        next: 'See the log of the manager on that host, and whether its TCP port can be reached from here.',
-      };
-    }
-    const place =
-      info.state === 'joined' ? `${info.role} ${info.nodeId}, session ${info.session}` : 'in no cluster yet';
+    return [daemonFinding(info), ...(info.manager ? [managerFinding(info.manager, systemClock.now())] : [])];
+  } catch (error) {
+    return [{ name: 'daemon', state: 'warning', detail: messageOf(error), next: 'shoal daemon' }];
+  }
+}
+
+function daemonFinding(info: LocalInfo): Finding {
+  const { engine } = info;
+  if (engine.error) {
     return {
       name: 'daemon',
-      state: 'ok',
-      detail: `${info.version}, ${place}, engine ${engine.version ?? 'starting'}`,
+      state: 'warning',
+      detail: `runs, but its engine at ${engine.address} does not answer: ${engine.error}`,
     };
-  } catch (error) {
-    return { name: 'daemon', state: 'warning', detail: messageOf(error), next: 'shoal daemon' };
   }
+  if (info.state === 'joined' && info.session !== 'connected') {
+    const managers = info.managerAddresses.join(', ');
+    return {
+      name: 'daemon',
+      state: 'warning',
+      detail: `runs, but has no connection to a manager of its cluster (${managers}): what runs here goes on, nothing new begins`,
+      next: 'See the log of the manager on that host, and whether its TCP port can be reached from here.',
+    };
+  }
+  const place =
+    info.state === 'joined' ? `${info.role} ${info.nodeId}, session ${info.session}` : 'in no cluster yet';
+  return {
+    name: 'daemon',
+    state: 'ok',
+    detail: `${info.version}, ${place}, engine ${engine.version ?? 'starting'}`,
+  };
 }
 
 export const command: Command = {
@@ -45,7 +50,7 @@ export const command: Command = {
   options: { json: { help: 'Print JSON' } },
   examples: ['shoal doctor', 'shoal doctor --json'],
   async run(context, parsed) {
-    const findings = [...(await examine(localMachine)), await checkDaemon(context)];
+    const findings = [...(await examine(localMachine)), ...(await checkDaemon(context))];
     const { output } = context;
     if (parsed.flag('json')) output.print(JSON.stringify(findings, null, 2));
     else {

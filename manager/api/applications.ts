@@ -90,15 +90,19 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
   }
   const by = callerName(call.identity);
   const removeOrphans = call.query.get('removeOrphans') === 'true';
-  const plan = () => planApply(database.view, spec, { now: clock.now(), by, random, removeOrphans });
-  const result = (changes: ApplyPlan['changes']): ApplyResult => ({
+  const isDry = call.query.get('dryRun') === 'true';
+  const takesOver = isDry || call.query.get('takeOver') === 'true';
+  const plan = () =>
+    planApply(database.view, spec, { now: clock.now(), by, random, removeOrphans, takesOver });
+  const result = ({ changes, otherOrigin }: ApplyPlan): ApplyResult => ({
     application: spec.name,
     changes,
     revision: database.view.revision,
+    ...(otherOrigin && { otherOrigin }),
   });
-  if (call.query.get('dryRun') === 'true') {
+  if (isDry) {
     call.objects.push('dry run');
-    return result(plan().changes);
+    return result(plan());
   }
   const deadline = clock.monotonic() + removalWaitMs;
   for (;;) {
@@ -107,7 +111,8 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
     if (written.beingRemoved.length === 0) {
       const changed = written.changes.filter(({ action }) => action !== 'keep' && action !== 'orphan');
       call.objects.push(...changed.map(({ action, kind, name }) => `${action} ${kind} ${name}`));
-      return result(written.changes);
+      if (written.otherOrigin !== undefined) call.objects.push(`take over application ${spec.name}`);
+      return result(written);
     }
     if (clock.monotonic() >= deadline) throw stillRemoved(written.beingRemoved);
     await waitForChange(context, revision, watchLookMs, call.signal);

@@ -5,6 +5,7 @@ import { specDifferences } from '../../src/spec/difference.ts';
 import type { Network, NetworkSpec } from '../../src/spec/network.ts';
 import { nodeName } from '../../src/spec/node-name.ts';
 import type { ObjectMeta } from '../../src/spec/object.ts';
+import type { ProjectOrigin } from '../../src/spec/project-origin.ts';
 import type { FileSpec, Volume, VolumeSpec } from '../../src/spec/resource.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
@@ -17,6 +18,7 @@ import type { Change, View } from '../store/objects.ts';
 import { withExternal } from './external.ts';
 import { checkForesight } from './foresight.ts';
 import { checkPorts } from './port-check.ts';
+import { otherOrigin, refuseOrigin, rememberOrigin } from './origins.ts';
 import { pairingFault } from './sharing.ts';
 import { usersByName } from './users.ts';
 
@@ -27,6 +29,8 @@ export interface ApplyPlan {
   group: Change[];
   /** Names that are still being removed and would have to be made anew: wait for them. */
   beingRemoved: string[];
+  /** Where the application was brought up from before, when that is another place and something changes. */
+  otherOrigin?: ProjectOrigin;
 }
 
 /** When the plan is made (ms), and who asked for it. */
@@ -36,6 +40,8 @@ interface Request {
   random: Random;
   /** Remove services that are not in the application any more. @default they are left, and named */
   removeOrphans?: boolean;
+  /** Change what was brought up from another place. @default it is refused */
+  takesOver?: boolean;
 }
 
 interface Planner extends ApplyPlan {
@@ -48,10 +54,11 @@ interface Planner extends ApplyPlan {
 
 /**
  * What makes the stored application the wished one. Throws `failed_precondition` for what cannot change in place, for ports
- * that others have, and for what could never be allocated or placed.
+ * that others have, for what could never be allocated or placed, and for what was
+ * brought up from another place.
  */
 export function planApply(view: View, spec: ApplicationSpec, request: Request): ApplyPlan {
-  const { now, by, random, removeOrphans = false } = request;
+  const { now, by, random, removeOrphans = false, takesOver = false } = request;
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const origin = (): Origin => ({ cause: 'up', by, now, random });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, by, meta, origin };
@@ -82,8 +89,14 @@ export function planApply(view: View, spec: ApplicationSpec, request: Request): 
   for (const service of services) applyService(planner, service);
   removeOthers(planner, spec, removeOrphans);
   const { changes, group, beingRemoved } = planner;
+  const isChanged = group.length + beingRemoved.length > 0;
+  const other = isChanged ? otherOrigin(view, spec) : undefined;
+  if (other !== undefined && !takesOver) throw refuseOrigin(spec, other);
   if (beingRemoved.length === 0) checkForesight(view, spec.name, group);
-  return { changes, group, beingRemoved };
+  const isKnown = !isChanged && view.applications.has(spec.name);
+  const remembered = isKnown ? undefined : rememberOrigin(view, spec, meta);
+  if (remembered !== undefined) group.push(remembered);
+  return { changes, group, beingRemoved, ...(other && { otherOrigin: other }) };
 }
 
 /**

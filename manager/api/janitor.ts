@@ -7,6 +7,7 @@ import type { ContainerSpec } from '../../src/spec/service.ts';
 import type { KeyedQueue } from '../../src/util/queue.ts';
 import { damageOfServiceObject, damageOfTask } from '../store/damage.ts';
 import type { Change, Database, Plan, View } from '../store/objects.ts';
+import { planForget } from './origins.ts';
 
 /**
  * Deletes secrets and configs of applications that no service, no earlier spec of one, and no live task refers to. What
@@ -44,7 +45,10 @@ export function planCleanup(view: View): Plan {
 /** The key under which writes of whole applications take turns: none may count on a secret that is just being deleted. */
 export const applyQueueKey = 'apply';
 
-/** A loop that cleans up some time after services or tasks changed. */
+/** With what goes of these something else may have become useless. */
+const watched = ['service', 'task', 'network', 'volume', 'secret', 'config'] as const;
+
+/** A loop that cleans up some time after services, tasks or what they use changed. */
 export function createJanitor(options: {
   database: Database;
   clock: Clock;
@@ -61,13 +65,13 @@ export function createJanitor(options: {
     tick: () =>
       queue.run(applyQueueKey, async () => {
         // A conflict needs no care: the object's change pokes again.
-        await database.write(planCleanup(database.view));
+        await database.write([...planCleanup(database.view), ...planForget(database.view)]);
       }),
   });
   return {
     start: () => {
       unsubscribe = database.onChange(({ kinds }) => {
-        if (kinds.has('service') || kinds.has('task')) loop.poke();
+        if (watched.some((kind) => kinds.has(kind))) loop.poke();
       });
       loop.start();
     },

@@ -5,6 +5,7 @@ import {
   administratorRoles,
 } from '../../src/spec/administrator.ts';
 import type { ApplicationSpec } from '../../src/spec/application.ts';
+import { originLimits, type ProjectOrigin } from '../../src/spec/project-origin.ts';
 import type { ServiceSpec, UpdatePolicy } from '../../src/spec/service.ts';
 import type {
   AdministratorCreate,
@@ -90,6 +91,13 @@ const service: Schema<ServiceSpec> = object({
 const fileData = text(2_000_000);
 const file = object({ name, application: name, labels, data: fileData });
 
+const origin: Schema<ProjectOrigin> = object({
+  machine: text(originLimits.machine),
+  'machineId?': pattern('[0-9a-f]{16}', 16),
+  folder: pattern('/[^]*', originLimits.path),
+  'repository?': object({ remote: text(originLimits.remote), path: text(originLimits.path) }),
+});
+
 export const applicationSchema: Schema<ApplicationSpec> = object({
   name: pattern('[a-z0-9][a-z0-9_-]{0,127}', 128),
   services: list(service),
@@ -116,6 +124,7 @@ export const applicationSchema: Schema<ApplicationSpec> = object({
   ),
   secrets: list(file),
   configs: list(file),
+  'origin?': origin,
   'keepsScale?': list(name),
   'external?': object({
     networks: list(name),

@@ -42,7 +42,8 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
   for (const service of view.services.values()) {
     const name = applicationOf(service.spec);
     if (name === undefined) continue;
-    const none = { name, services: 0, serving: 0, updated: 0, desired: 0, state: 'running' } as const;
+    const none = { services: 0, serving: 0, updated: 0, desired: 0, state: 'running' } as const;
+    const origin = view.applications.get(name)?.origin;
     const sum = byName.get(name) ?? none;
     const status = serviceStatus(view, service, failures);
     const state = stateOf(status);
@@ -53,6 +54,7 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
       updated: sum.updated + status.running,
       desired: sum.desired + status.desired,
       state: states.indexOf(state) > states.indexOf(sum.state) ? state : sum.state,
+      ...(origin && { origin }),
     });
   }
   return [...byName.values()].sort((left, right) => (left.name < right.name ? -1 : 1));

@@ -83,6 +83,9 @@ export class SoundView implements View {
   get cluster(): View['cluster'] {
     return this.#view.cluster;
   }
+  get applications(): View['applications'] {
+    return this.#view.applications;
+  }
   get nodes(): View['nodes'] {
     return this.#view.nodes;
   }

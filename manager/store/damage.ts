@@ -181,6 +181,7 @@ export function damageOf(kind: ObjectKind, object: { id: string }): string | und
     case 'volume':
       return damageOfVolume(object as Volume);
     case 'cluster':
+    case 'application':
     case 'administrator':
     case 'template':
       return undefined;

@@ -110,6 +110,6 @@ test('a write after closing is refused instead of waiting for ever', async () =>
 
 test('a group over the limit is a bug and writes nothing', async () => {
   const group = Array.from({ length: groupChangesMax + 1 }, (_, index) => create(`n${index}`));
-  await expect(database.write([group])).rejects.toThrow('at most 1000 changes');
+  await expect(database.write([group])).rejects.toThrow('at most 1024 changes');
   expect(database.view.nodes.size).toBe(0);
 });

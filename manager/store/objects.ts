@@ -2,6 +2,7 @@ import type { Administrator } from '../../src/spec/administrator.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
+import type { Application } from '../../src/spec/project-origin.ts';
 import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
@@ -11,6 +12,7 @@ import type { ShoalError } from '../../src/util/errors.ts';
 /** Everything the store holds, by kind; the key of an object is `KIND/ID`. */
 export interface ObjectKinds {
   cluster: Cluster;
+  application: Application;
   node: Node;
   service: Service;
   task: Task;
@@ -60,6 +62,7 @@ export interface ViewChange {
 export interface View {
   readonly revision: number;
   readonly cluster: Cluster | undefined;
+  readonly applications: ReadonlyMap<string, Application>;
   readonly nodes: ReadonlyMap<string, Node>;
   readonly services: ReadonlyMap<string, Service>;
   readonly tasks: ReadonlyMap<string, Task>;
@@ -77,7 +80,7 @@ export interface View {
   unusedTemplates(): StoredTemplate[];
 }
 
-/** What a planner gives: changes that only make sense together come in one group (at most 1,000 changes); groups are independent. */
+/** What a planner gives: changes that only make sense together come in one group (at most 1,024 changes); groups are independent. */
 export type Plan = Change[][];
 
 /** How a write ended for the groups of a plan. */

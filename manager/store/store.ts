@@ -48,7 +48,7 @@ export interface Store {
   list(prefix: string): Promise<{ revision: number; values: StoredValue[] }>;
   /**
    * Durable when it resolves. Transactions that arrive together are committed together.
-   * Throws `resource_exhausted` over 1,000 changes or 8 MiB.
+   * Throws `resource_exhausted` over 1,024 changes or 8 MiB.
    */
   transact(transaction: Transaction): Promise<TransactionResult>;
   /**

@@ -3,7 +3,7 @@ import { sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts
 import { FakeClock } from '../../test/simulation/world.ts';
 import type { Task } from '../../src/spec/task.ts';
 import { planReaping } from '../orchestrator/reaper.ts';
-import { openDatabase } from './database.ts';
+import { groupChangesMax, openDatabase } from './database.ts';
 import { createMemoryStore } from './memory.ts';
 import type { Change, Database } from './objects.ts';
 import type { Store } from './store.ts';
@@ -86,7 +86,7 @@ test('a task that an older manager stored with its own template is read as it is
 });
 
 test('a group that can never be written keeps no other from being written', async () => {
-  const huge = Array.from({ length: 1_001 }, (_, index) => created(10 + index));
+  const huge = Array.from({ length: groupChangesMax + 1 }, (_, index) => created(10 + index));
   const circular = { ...sampleTask(service, 2) } as Task & { self?: unknown };
   circular.self = circular;
   const { refused, conflicts } = await database.writeEach([

@@ -2,7 +2,7 @@ import { ShoalError } from '../../src/util/errors.ts';
 import type { Compare, StoreEvent, Transaction } from './store.ts';
 
 /** Puts and deletes in one transaction. */
-export const transactionChangesMax = 1_000;
+export const transactionChangesMax = 1_024;
 /** Characters of keys and values in one transaction. */
 export const transactionCharactersMax = 8 * 1024 * 1024;
 

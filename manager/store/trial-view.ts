@@ -15,10 +15,22 @@ export function trialView(view: View, changes: Iterable<Change>): View {
   }
   const servicesByName = byName(services);
   const networksByName = byName(networks);
-  const { revision, cluster, nodes, tasks, volumes, secrets, configs, administrators, templates } = view;
+  const {
+    revision,
+    cluster,
+    applications,
+    nodes,
+    tasks,
+    volumes,
+    secrets,
+    configs,
+    administrators,
+    templates,
+  } = view;
   return {
     revision,
     cluster,
+    applications,
     nodes,
     services,
     tasks,

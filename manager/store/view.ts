@@ -2,6 +2,7 @@ import type { Administrator } from '../../src/spec/administrator.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
+import type { Application } from '../../src/spec/project-origin.ts';
 import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
@@ -21,6 +22,7 @@ import {
 export const objectKinds: readonly ObjectKind[] = [
   'template',
   'cluster',
+  'application',
   'node',
   'service',
   'task',
@@ -74,6 +76,7 @@ export class MutableView implements View {
   revision = 0;
   readonly #objects: Objects = {
     cluster: new Map(),
+    application: new Map(),
     node: new Map(),
     service: new Map(),
     task: new Map(),
@@ -93,6 +96,9 @@ export class MutableView implements View {
 
   get cluster(): Cluster | undefined {
     return this.#objects.cluster.get('cluster');
+  }
+  get applications(): ReadonlyMap<string, Application> {
+    return this.#objects.application;
   }
   get nodes(): ReadonlyMap<string, Node> {
     return this.#objects.node;
@@ -271,6 +277,7 @@ function dropName(index: Map<string, string>, name: string, id: string): void {
 /** Plain objects for a view, by kind. */
 export interface ViewObjects {
   cluster?: Cluster;
+  applications?: Iterable<Application>;
   nodes?: Iterable<Node>;
   services?: Iterable<Service>;
   tasks?: Iterable<Task>;
@@ -291,6 +298,7 @@ export function viewOf(objects: ViewObjects): MutableView {
     }
   };
   add('cluster', objects.cluster && [objects.cluster]);
+  add('application', objects.applications);
   add('node', objects.nodes);
   add('service', objects.services);
   add('task', objects.tasks);

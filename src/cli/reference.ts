@@ -2,9 +2,15 @@ import { fullName } from '../spec/names.ts';
 import type { Service } from '../spec/service.ts';
 import { codeOf, ShoalError } from '../util/errors.ts';
 import { nearest } from '../util/text.ts';
-import { loadProjectName } from '../compose/load.ts';
+import { loadProjectPlace } from '../compose/load.ts';
 import { loadOptions } from './application.ts';
 import type { Context, ParsedArguments } from './command.ts';
+
+/** `directory`: the project's (absolute), where a file said the name or was found there; absent where the name was given. */
+interface NamedApplication {
+  name: string;
+  directory?: string;
+}
 
 /**
  * The application a command is about: `-p`, else `COMPOSE_PROJECT_NAME`, else what the Compose file says (`-f`, or the one
@@ -14,10 +20,18 @@ export async function applicationName(
   context: Context,
   parsed: ParsedArguments,
 ): Promise<string | undefined> {
-  const named = parsed.value('project-name') ?? context.environment['COMPOSE_PROJECT_NAME'];
-  if (named) return named;
+  return (await namedApplication(context, parsed))?.name;
+}
+
+/** The same, with where it was named. */
+export async function namedApplication(
+  context: Context,
+  parsed: ParsedArguments,
+): Promise<NamedApplication | undefined> {
+  const name = parsed.value('project-name') ?? context.environment['COMPOSE_PROJECT_NAME'];
+  if (name) return { name };
   try {
-    return await loadProjectName(await loadOptions(context, parsed));
+    return await loadProjectPlace(await loadOptions(context, parsed));
   } catch (error) {
     if (codeOf(error) === 'not_found' && parsed.values('file').length === 0) return undefined;
     throw error;

@@ -138,6 +138,6 @@ test('inspect finds what has the name, whatever it is', async () => {
   const shoal = await session((service) => [running(service, 1, 'a')]);
   const found = JSON.parse(await shoal('inspect -p shop web shop_web.1 b')) as object[];
   expect(found).toMatchObject([{ specVersion: 2, progress: {} }, { slot: 1 }, { status: { state: 'down' } }]);
-  await expect(shoal('inspect nothing')).rejects.toThrow(/^Cannot find service, task, .* "nothing"$/);
+  await expect(shoal('inspect nothing')).rejects.toThrow(/^Cannot find service, application, task, .* "nothing"$/);
   await expect(shoal('inspect --type pod web')).rejects.toThrow('Cannot inspect a "pod"');
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf, messageOf } from '../util/errors.ts';
 import { faultsOf, load, memoryFiles, summary } from './fixtures.ts';
-import { loadApplication, loadProjectName } from './load.ts';
+import { loadApplication, loadProjectPlace } from './load.ts';
 
 const web = 'services: { web: { image: nginx } }';
 const imageOf = async (...given: Parameters<typeof load>) =>
@@ -34,7 +34,7 @@ describe('the project name', () => {
 
 describe('the project name alone', () => {
   const nameOf = (text: string, environment = {}) =>
-    loadProjectName({
+    loadProjectPlace({
       files: [{ path: 'compose.yaml' }],
       environment,
       workingDirectory: '/app',
@@ -48,7 +48,7 @@ describe('the project name alone', () => {
     [`name: \${STAGE}-shop\n${needy}`, { STAGE: 'test' }, 'test-shop'],
     ['services: { web: { imge: x } }', {}, 'app'],
   ])('of %j with %j needs neither variables nor files: %s', async (text, environment, name) => {
-    expect(await nameOf(text, environment)).toBe(name);
+    expect(await nameOf(text, environment)).toEqual({ name, directory: '/app' });
   });
 
   it.each([

@@ -72,6 +72,8 @@ export interface LoadedModel {
   environment: ReadonlyMap<string, string>;
   /** Every profile that a service names, active or not, sorted. */
   profiles: string[];
+  /** What relative paths are relative to; absolute. */
+  projectDirectory: string;
 }
 
 export interface LoadedApplication extends LoadedModel {
@@ -154,7 +156,8 @@ async function readModel(
   if (diagnostics.hasErrors()) throw failure(diagnostics);
   const merged = () => selectFrom(withoutDefaults(plain, name, variables, labels), canonical);
   const warnings = diagnostics.warnings();
-  return { model: { canonical, merged, warnings, environment, profiles: profilesOf(whole) }, contents };
+  const profiles = profilesOf(whole);
+  return { model: { canonical, merged, warnings, environment, profiles, projectDirectory }, contents };
 }
 
 /** Whether any service has the attribute. */
@@ -233,14 +236,15 @@ async function openFiles(options: LoadOptions, diagnostics: Diagnostics): Promis
 }
 
 /**
- * The name of the application that Compose files are about, for what needs no more: neither their variables nor the files that
- * they name have to be there. Throws `invalid_file` and `not_found` as `loadApplication` does.
+ * The name of the application that Compose files are about, and its directory (absolute), for what needs no more: neither their
+ * variables nor the files that they name have to be there. Throws `invalid_file` and `not_found` as `loadApplication` does.
  */
-export async function loadProjectName(options: LoadOptions): Promise<string> {
+export async function loadProjectPlace(options: LoadOptions): Promise<{ name: string; directory: string }> {
   const diagnostics = new Diagnostics();
-  const name = projectName(options, await openFiles(options, diagnostics), diagnostics);
+  const opened = await openFiles(options, diagnostics);
+  const name = projectName(options, opened, diagnostics);
   if (diagnostics.hasErrors()) throw failure(diagnostics);
-  if (name !== undefined) return name;
+  if (name !== undefined) return { name, directory: opened.projectDirectory };
   throw new ShoalError('invalid_file', 'Cannot tell the application: variables of its name have no value', {
     next: 'Give them values, or name the application with -p NAME.',
   });

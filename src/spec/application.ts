@@ -1,4 +1,5 @@
 import type { NetworkSpec } from './network.ts';
+import type { ProjectOrigin } from './project-origin.ts';
 import type { FileSpec, VolumeSpec } from './resource.ts';
 import type { ServiceSpec } from './service.ts';
 
@@ -19,6 +20,8 @@ export interface ApplicationSpec {
   volumes: VolumeSpec[];
   secrets: FileSpec[];
   configs: FileSpec[];
+  /** Absent: it is not told, and not compared with where the application was brought up from before. */
+  origin?: ProjectOrigin;
   /** Full names of the services that keep the number of replicas that they have, if they are there. Absent: none. */
   keepsScale?: string[];
   /** Absent: there is nothing. */

@@ -2,6 +2,7 @@ import type { Administrator, AdministratorRole } from '../spec/administrator.ts'
 import type { Network } from '../spec/network.ts';
 import type { Node, NodeAvailability, NodeRole } from '../spec/node.ts';
 import type { Labels } from '../spec/object.ts';
+import type { ProjectOrigin } from '../spec/project-origin.ts';
 import type { Config, FileSpec, Secret, Volume, VolumeDriverOptions } from '../spec/resource.ts';
 import type { Service } from '../spec/service.ts';
 import type { Task } from '../spec/task.ts';
@@ -16,7 +17,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /applications                     → ApplicationSummary[]
  *     GET    /applications/NAME                → WatchLine, one JSON a line: all there is now
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
- *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true]  ApplicationSpec → ApplyResult
+ *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true][&takeOver=true]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
  *     GET    /services[?application=NAME]      → Service[]; with progress=true ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
@@ -196,6 +197,8 @@ export interface ApplyResult {
   }[];
   /** Revision at which the wish was stored. */
   revision: number;
+  /** Where the application was brought up from before, when that is another place and something changes. */
+  otherOrigin?: ProjectOrigin;
 }
 
 /** Ids of the services and networks that go. */
@@ -217,6 +220,8 @@ export interface ApplicationSummary {
   desired: number;
   /** That of the service which is worst off. */
   state: ServiceState;
+  /** Where it was last brought up from; absent when who did it has not told. */
+  origin?: ProjectOrigin;
 }
 
 /** A service with how far it is, without its tasks. */

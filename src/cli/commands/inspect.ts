@@ -1,17 +1,17 @@
 import { codeOf, ShoalError } from '../../util/errors.ts';
-import type { ServiceInfo } from '../../wire/api.ts';
+import type { ApplicationSummary, ServiceInfo } from '../../wire/api.ts';
 import type { Client } from '../../wire/client.ts';
 import { exitCodes, type Command } from '../command.ts';
 import { applicationOptions } from '../options.ts';
 import { applicationName, pickServices } from '../reference.ts';
 
 /** In the order in which a name is looked for. */
-const kinds = ['task', 'node', 'network', 'volume', 'secret', 'config'] as const;
+const kinds = ['application', 'task', 'node', 'network', 'volume', 'secret', 'config'] as const;
 
 export const command: Command = {
   name: 'inspect',
   summary:
-    'Show everything that is known of services, tasks, nodes, networks, volumes, secrets or configs, as JSON.',
+    'Show everything that is known of services, applications, tasks, nodes, networks, volumes, secrets or configs, as JSON.',
   positionals: 'NAME...',
   positionalsMin: 1,
   positionalsMax: 100,
@@ -46,6 +46,12 @@ async function findOne(
 ): Promise<unknown> {
   for (const kind of wanted) {
     try {
+      if (kind === 'application') {
+        const applications = await client.request<ApplicationSummary[]>('GET', '/applications');
+        const found = applications.find((each) => each.name === name);
+        if (found === undefined) continue;
+        return found;
+      }
       if (kind !== 'service') return await client.request('GET', `/${kind}s/${encodeURIComponent(name)}`);
       return pickServices(
         await client.request<ServiceInfo[]>('GET', '/services?progress=true'),

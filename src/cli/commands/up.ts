@@ -1,4 +1,5 @@
 import type { ApplicationSpec } from '../../spec/application.ts';
+import { originWords } from '../../spec/project-origin.ts';
 import { systemClock } from '../../util/clock.ts';
 import { ShoalError } from '../../util/errors.ts';
 import { count, formatDuration, printable } from '../../util/text.ts';
@@ -6,8 +7,10 @@ import type { ApplyResult } from '../../wire/api.ts';
 import { readApplication } from '../application.ts';
 import { wholeNumber } from '../arguments.ts';
 import { applicationOptions } from '../options.ts';
-import { exitCodes, type Command, type Context } from '../command.ts';
+import { exitCodes, type Command, type Context, type ParsedArguments } from '../command.ts';
+import { confirm, yesOption } from '../confirm.ts';
 import { follow } from '../follow.ts';
+import { originOf } from '../origin.ts';
 import { paint } from '../output.ts';
 import { assess, wishOf, type Assessment, type Wish } from '../verdict.ts';
 
@@ -42,6 +45,44 @@ function noteOrphans({ output }: Context, { changes }: ApplyResult): void {
   if (orphans.length === 0) return;
   const are = orphans.length === 1 ? 'is not in the file and runs' : 'are not in the file and run';
   const text = `warning: ${orphans.join(', ')} ${are} on; \`shoal up --remove-orphans\` removes what the file does not have`;
+  output.note(paint(output, 'yellow', printable(text)));
+}
+
+/** Stores the wish, or says what would become of it. */
+async function applyOnce(
+  context: Context,
+  application: ApplicationSpec,
+  options: Record<string, string>,
+): Promise<ApplyResult> {
+  const client = await context.client();
+  const path = `/applications/${encodeURIComponent(application.name)}?${new URLSearchParams(options).toString()}`;
+  return await client.request<ApplyResult>('PUT', path, application).catch((error: unknown) => {
+    throw asRefusal(error, application);
+  });
+}
+
+/** Asked for, or the default of who runs the command, which is the variable of docker compose. */
+function removesOrphans({ environment }: Context, parsed: ParsedArguments): boolean {
+  const said = environment['COMPOSE_REMOVE_ORPHANS'] ?? '';
+  return parsed.flag('remove-orphans') || /^(?:1|t|true)$/iu.test(said);
+}
+
+/** Asks whether to take over what was brought up from elsewhere. Throws the error when it is another one, or nobody can be asked. */
+async function confirmTakeOver(context: Context, parsed: ParsedArguments, error: unknown): Promise<void> {
+  const details = (error instanceof ShoalError ? error.details : undefined) as { otherOrigin?: unknown };
+  if (details?.otherOrigin === undefined || context.ask === undefined) throw error;
+  const { message, next = '' } = error as ShoalError;
+  await confirm(context, parsed, [`${message}.`, next]);
+}
+
+/** Whose application it was, where that is not refused: it is taken over, or nothing is changed. */
+function noteOtherOrigin(
+  { output }: Context,
+  { name, origin }: ApplicationSpec,
+  { otherOrigin }: ApplyResult,
+): void {
+  if (otherOrigin === undefined || origin === undefined) return;
+  const text = `warning: ${name} was brought up from ${originWords(otherOrigin)}, and this is ${originWords(origin)}`;
   output.note(paint(output, 'yellow', printable(text)));
 }
 
@@ -115,6 +156,7 @@ export const command: Command = {
     detach: { short: 'd', help: 'Return once the wish is stored, without waiting' },
     'dry-run': { help: 'Say what would change, and change nothing' },
     'remove-orphans': { help: 'Remove services of the application that are not in the file' },
+    ...yesOption,
     timeout: { value: 'SECONDS', help: `How long to wait (default ${defaultTimeoutSeconds})` },
     json: { help: 'Print the result as JSON' },
   },
@@ -128,17 +170,23 @@ export const command: Command = {
     const timeoutMs =
       wholeNumber(parsed.value('timeout') ?? String(defaultTimeoutSeconds), 'a time-out in seconds', 1) *
       1000;
-    const { application } = await readApplication(context, parsed);
-    const client = await context.client();
-    const startedAt = systemClock.monotonic();
-    const query = new URLSearchParams({
-      ...(parsed.flag('dry-run') && { dryRun: 'true' }),
-      ...(parsed.flag('remove-orphans') && { removeOrphans: 'true' }),
+    const loaded = await readApplication(context, parsed);
+    const origin = await originOf(loaded.projectDirectory, context);
+    const application = { ...loaded.application, origin };
+    let startedAt = systemClock.monotonic();
+    const apply = (takesOver: boolean) => {
+      startedAt = systemClock.monotonic();
+      return applyOnce(context, application, {
+        ...(parsed.flag('dry-run') && { dryRun: 'true' }),
+        ...(removesOrphans(context, parsed) && { removeOrphans: 'true' }),
+        ...(takesOver && { takeOver: 'true' }),
+      });
+    };
+    const result = await apply(parsed.flag('yes')).catch(async (error: unknown) => {
+      await confirmTakeOver(context, parsed, error);
+      return apply(true);
     });
-    const path = `/applications/${encodeURIComponent(application.name)}?${query.toString()}`;
-    const result = await client.request<ApplyResult>('PUT', path, application).catch((error: unknown) => {
-      throw asRefusal(error, application);
-    });
+    noteOtherOrigin(context, application, result);
     const json = parsed.flag('json');
     noteOrphans(context, result);
     if (parsed.flag('dry-run')) {

@@ -1,0 +1,94 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { startTestManager } from '../../manager/testing.ts';
+import { contextOf } from '../../test/cli-samples.ts';
+import { parseArguments } from './arguments.ts';
+import { commands } from './main.ts';
+
+/** A manager that plans nothing, and two folders called `app` with a file each. */
+async function twoFolders() {
+  const top = await mkdtemp(join(tmpdir(), 'shoal-origin-'));
+  onTestFinished(() => rm(top, { recursive: true }));
+  for (const [folder, key] of [
+    ['a/app', 'shop'],
+    ['b/app', 'wiki'],
+  ] as const) {
+    await mkdir(join(top, folder), { recursive: true });
+    await writeFile(join(top, folder, 'compose.yaml'), `services: { ${key}: { image: busybox } }`);
+  }
+  const manager = await startTestManager();
+  onTestFinished(() => manager[Symbol.asyncDispose]());
+  const run = async (folder: string, line: string, answer?: string, environment = {}) => {
+    const [name = '', ...rest] = line.split(' ');
+    const { command } = await commands[name]!();
+    const { context, said } = contextOf(manager.client, join(top, folder));
+    const ask = answer === undefined ? undefined : () => Promise.resolve(answer);
+    const ended = command.run({ ...context, environment, ask }, parseArguments(command, rest));
+    await ended.catch((error: unknown) => said.push(String(error)));
+    return said.join('\n').replaceAll(top, '');
+  };
+  const services = () =>
+    manager.database.view.services
+      .values()
+      .filter(({ removing }) => !removing)
+      .map(({ spec }) => spec.name)
+      .toArray();
+  expect(await run('a/app', 'up --detach')).toContain('to create');
+  return { run, services };
+}
+
+test('up from another folder of the same name is refused where nobody can be asked', async () => {
+  const { run, services } = await twoFolders();
+  expect(await run('b/app', 'up --detach')).toMatch(
+    /Cannot bring up app: it was brought up from \/a\/app on .*, and this is \/b\/app on /,
+  );
+  expect(services()).toEqual(['app_shop']);
+});
+
+test('at a terminal it asks, and the answer counts', async () => {
+  const { run, services } = await twoFolders();
+  expect(await run('b/app', 'up --detach', 'n')).toMatch(/Cannot bring up app: .*\n.*--yes.*\n.*Cancelled/);
+  expect(services()).toEqual(['app_shop']);
+  expect(await run('b/app', 'up --detach', 'y')).toMatch(/app_shop is not in the file and runs on/);
+  expect(services()).toEqual(['app_shop', 'app_wiki']);
+  expect(await run('b/app', 'up --detach')).toContain('nothing to change');
+  expect(await run('b/app', 'ls --verbose')).toMatch(/ \/b\/app on /);
+  expect(await run('b/app', 'inspect --type application app')).toContain('"folder": "/b/app"');
+});
+
+test('--yes takes over without being asked, and a dry run says whose it is', async () => {
+  const { run, services } = await twoFolders();
+  expect(await run('b/app', 'up --dry-run')).toMatch(/warning: app was brought up from \/a\/app on /);
+  expect(services()).toEqual(['app_shop']);
+  expect(await run('b/app', 'up --detach --yes --remove-orphans')).toMatch(
+    /warning: app was brought up from/,
+  );
+  expect(services()).toEqual(['app_wiki']);
+});
+
+test('down asks as well, unless the application was named or it is of this folder', async () => {
+  const { run, services } = await twoFolders();
+  expect(await run('b/app', 'down --timeout 1')).toMatch(
+    /Cannot remove app: it was brought up from \/a\/app on .*, and this is \/b\/app on /,
+  );
+  expect(await run('b/app', 'down --timeout 1', 'n')).toContain('Cancelled');
+  expect(services()).toEqual(['app_shop']);
+  await run('b/app', 'down -p app --timeout 1');
+  expect(services()).toEqual([]);
+});
+
+test('down removes what was brought up from its folder', async () => {
+  const { run, services } = await twoFolders();
+  await run('a/app', 'down --timeout 1');
+  expect(services()).toEqual([]);
+});
+
+test('COMPOSE_REMOVE_ORPHANS makes the removal of orphans the default', async () => {
+  const { run, services } = await twoFolders();
+  await run('b/app', 'up --detach --yes', undefined, { COMPOSE_REMOVE_ORPHANS: '0' });
+  expect(services()).toEqual(['app_shop', 'app_wiki']);
+  await run('b/app', 'up --detach', undefined, { COMPOSE_REMOVE_ORPHANS: 'true' });
+  expect(services()).toEqual(['app_wiki']);
+});

@@ -5,6 +5,7 @@ import { composeTable, measureCompose } from './compose.ts';
 import { controlTable, measureControl } from './control.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultKinds, faultsTable, measureFaults } from './faults/faults.ts';
+import { hurtTable, measureHurt } from './hurt/hurt.ts';
 import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
@@ -22,6 +23,8 @@ const usage = `Usage:
   npm run bench -- start [--rounds N] [--json]   how long the command line takes to start
   npm run bench -- faults [--kind ${faultKinds.join('|')}] [--only FAULT] [--rounds N] [--replicas N] [--seed S] [--json]
       parts of hosts killed, stopped, filled, frozen, cut and changed: what healthy was restarted, what was not reached
+  npm run bench -- hurt [--changes N] [--seed S] [--only ROUND] [--json]
+      good and bad changes by two clients under load: requests lost, and whether exit codes, ls, ps and the hosts agree
   npm run bench -- attack [--only ATTACK,…] [--json]   a manager under attack: answers, sessions, memory
 `;
 
@@ -52,6 +55,7 @@ try {
       binary: { type: 'string' },
       size: { type: 'string' },
       kind: { type: 'string' },
+      changes: { type: 'string' },
     },
     allowPositionals: true,
   });
@@ -82,6 +86,14 @@ try {
     };
     const measure = (rounds: number) => measureFaults({ rounds, ...options });
     await report({ measure, table: faultsTable, rounds: 1 }, values);
+  } else if (name === 'hurt') {
+    const { seed, only } = values;
+    const options = {
+      changes: Number(values.changes ?? 100),
+      ...(seed !== undefined && { seed: Number(seed) }),
+      ...(only !== undefined && { only: Number(only) }),
+    };
+    await report({ measure: () => measureHurt(options), table: hurtTable, rounds: 1 }, values);
   } else {
     process.stderr.write(usage);
     process.exitCode = 2;

@@ -11,8 +11,10 @@ export interface Visit {
 
 /** A request that takes longer has failed. */
 const requestLimitMs = 5_000;
-/** Failures beyond these are counted, but not kept in words. */
-const failuresKept = 20;
+/** Failures beyond these are counted, but not kept. */
+const failuresKept = 1_000;
+/** Of those that are kept so many are told. */
+const failuresTold = 20;
 
 /** One GET on a connection of its own. Throws on anything but status 200 and a JSON body. */
 export async function getJson<T>(url: string, limitMs = requestLimitMs): Promise<T> {
@@ -43,22 +45,42 @@ export interface LoadResult {
   replicas: Map<string, number>;
 }
 
+/** A request that was answered badly or not at all; times are monotonic ms. */
+export interface LoadFailure {
+  beganMs: number;
+  endedMs: number;
+  url: string;
+  message: string;
+}
+
 /** Requests without end: every client goes round the addresses, one request after another, each on its own connection. */
 export class Load {
-  readonly #result: LoadResult = {
+  readonly #result = {
     requests: 0,
     failed: 0,
-    failures: [],
-    versions: new Map(),
-    replicas: new Map(),
+    versions: new Map<string, number>(),
+    replicas: new Map<string, number>(),
   };
-  readonly #startedAt = systemClock.now();
+  readonly #failures: LoadFailure[] = [];
+  readonly #startedMs = systemClock.monotonic();
   readonly #clients: Promise<void>[];
+  readonly #skipped = new Set<string>();
   #stopping = false;
 
   /** `pauseMs`: between one client's requests. */
   constructor(urls: string[], clients: number, pauseMs = 5) {
     this.#clients = Array.from({ length: clients }, (_, index) => this.#run(urls, index, pauseMs));
+  }
+
+  /** Asks that address no more until it is to be asked again: its host is away. One at least must be left. */
+  skip(url: string, skipped: boolean): void {
+    if (skipped) this.#skipped.add(url);
+    else this.#skipped.delete(url);
+  }
+
+  /** The failures since this was asked last, oldest first. */
+  takeFailures(): LoadFailure[] {
+    return this.#failures.splice(0);
   }
 
   /** How many requests have been answered so far, well or badly. */
@@ -70,21 +92,26 @@ export class Load {
   async stop(): Promise<LoadResult> {
     this.#stopping = true;
     await Promise.all(this.#clients);
-    return this.#result;
+    const failures = this.#failures
+      .slice(0, failuresTold)
+      .map(({ endedMs, url, message }) => `${Math.round(endedMs - this.#startedMs)} ms: ${url}: ${message}`);
+    return { ...this.#result, failures };
   }
 
   async #run(urls: string[], start: number, pauseMs: number): Promise<void> {
     for (let turn = start; !this.#stopping; turn++) {
       const url = urls[turn % urls.length]!;
+      if (this.#skipped.has(url)) continue;
+      const beganMs = systemClock.monotonic();
       try {
         const { version, replica } = await getJson<Visit>(url);
         count(this.#result.versions, version);
         count(this.#result.replicas, replica);
       } catch (error) {
         this.#result.failed++;
-        const at = systemClock.now() - this.#startedAt;
-        if (this.#result.failures.length < failuresKept) {
-          this.#result.failures.push(`${at} ms: ${url}: ${messageOf(error)}`);
+        if (this.#failures.length < failuresKept) {
+          const endedMs = systemClock.monotonic();
+          this.#failures.push({ beganMs, endedMs, url, message: messageOf(error) });
         }
       }
       this.#result.requests++;

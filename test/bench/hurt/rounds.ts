@@ -1,0 +1,205 @@
+import type { CommandResult } from '../../../src/util/command.ts';
+import { systemClock } from '../../../src/util/clock.ts';
+import { messageOf } from '../../../src/util/errors.ts';
+import { isWanted } from '../../../src/spec/task.ts';
+import { currentVersion } from '../../../src/spec/versions.ts';
+import type { Cluster } from '../../harness/cluster.ts';
+import type { Load, LoadFailure } from '../../harness/load.ts';
+import { act, writeFileOf, type Outage } from './act.ts';
+import { mismatches } from './compare.ts';
+import type { Draw } from './draw.ts';
+import {
+  isLate,
+  serviceKeys,
+  variantOf,
+  wordsOf,
+  type Change,
+  type ServiceKey,
+  type State,
+} from './model.ts';
+import { outcomesOf, whyUnexpected, type Finals } from './oracle.ts';
+import { fileFor, type Images } from './project.ts';
+import { askState, askStored, look, serviceCalled, type Stored } from './reality.ts';
+import { settle } from './settling.ts';
+
+export interface Rig {
+  cluster: Cluster;
+  images: Images;
+  load: Load;
+  /** Where the load asks, by host. */
+  urls: ReadonlyMap<string, string>;
+}
+
+export interface ChangeResult {
+  change: Change;
+  words: string;
+  exitCode: number;
+  tookMs: number;
+  /** What the command said, where its round has a violation. */
+  said?: string;
+}
+
+export interface RoundResult {
+  round: number;
+  changes: ChangeResult[];
+  laterMs: number;
+  /** As all was before. */
+  state: State;
+  violations: string[];
+  /** Requests that failed because of a change, and those that a host took with it. */
+  failed: number;
+  lost: number;
+  tookMs: number;
+}
+
+/** Requests that begin so long after a lost host was found may still meet what stood there: all hosts have to be told. */
+const spreadMs = 1_500;
+/** How long what follows from the end of a round may take to show in a request. */
+const tailMs = 300;
+
+/** Rounds of changes, one after another; each begins when all is at rest. */
+export class Rounds {
+  readonly #rig: Rig;
+  readonly #outages: Outage[] = [];
+  #starts: string[] = [];
+
+  constructor(rig: Rig) {
+    this.#rig = rig;
+  }
+
+  async run(round: number, { changes, laterMs }: Draw): Promise<RoundResult> {
+    const { cluster, load } = this.#rig;
+    const state = await askState(cluster);
+    const stored = await askStored(cluster);
+    load.takeFailures();
+    const beganMs = systemClock.monotonic();
+    const results = await Promise.all(
+      changes.map(async (change, index) => {
+        await systemClock.sleep(index * laterMs);
+        return await this.#change(change, state, `${round}${'ab'[index]}`);
+      }),
+    );
+    const violations = await this.#check(state, stored, changes, results);
+    await systemClock.sleep(tailMs);
+    const failures = load.takeFailures();
+    const lost = failures.filter((failure) => this.#isLost(failure));
+    const failed = failures.filter((failure) => !this.#isLost(failure));
+    violations.push(...told(failed, beganMs));
+    const isWrong = violations.length > 0;
+    return {
+      round,
+      changes: results.map(({ said, ...result }) => (isWrong ? { ...result, said } : result)),
+      laterMs,
+      state,
+      violations: isWrong
+        ? [...violations, ...results.map(({ words, said }) => `${words} said: ${said}`)]
+        : [],
+      failed: failed.length,
+      lost: lost.length,
+      tookMs: systemClock.monotonic() - beganMs,
+    };
+  }
+
+  async #change(change: Change, state: State, name: string): Promise<ChangeResult & { said: string }> {
+    const { cluster, images, load, urls } = this.#rig;
+    const onOutage = (outage: Outage) => {
+      this.#outages.push(outage);
+      load.skip(urls.get(outage.node)!, true);
+    };
+    const beganMs = systemClock.monotonic();
+    const result = await act({ cluster, images, onOutage }, change, { state, name }).catch(
+      (error: unknown): CommandResult => ({ exitCode: -1, stdout: '', stderr: messageOf(error) }),
+    );
+    if (change.kind === 'lose') load.skip(urls.get(change.node)!, false);
+    const said = `${result.stdout}${result.stderr}`.trim();
+    return {
+      change,
+      words: wordsOf(change),
+      exitCode: result.exitCode,
+      tookMs: systemClock.monotonic() - beganMs,
+      said,
+    };
+  }
+
+  /** Everything that is not as it must be; brings what did not come to rest back to what was there before. */
+  async #check(
+    before: State,
+    stored: Stored,
+    changes: readonly Change[],
+    results: readonly ChangeResult[],
+  ): Promise<string[]> {
+    const { cluster, images } = this.#rig;
+    const exits = results.map(({ exitCode }) => exitCode);
+    const violations: string[] = [];
+    const isAlone = changes.length === 1 && !('node' in changes[0]!);
+    // What a command says is done is looked at when it says so, and not later.
+    if (!(isAlone && exits[0] === 0)) {
+      const left = await settle(cluster, await askState(cluster));
+      if (left.length > 0) {
+        violations.push(`not at rest after a minute: ${left.join('; ')}`);
+        await this.#mend(before);
+      }
+    }
+    const after = await askState(cluster);
+    const unexpected = whyUnexpected(outcomesOf(before, changes), exits, finalsOf(after));
+    if (unexpected !== undefined) violations.push(unexpected);
+    const seen = await look(cluster);
+    violations.push(...mismatches(seen, after, images, this.#starts));
+    this.#starts = seen.starts.find(({ host }) => host === after.home)?.lines ?? this.#starts;
+    const [only] = changes;
+    if (isAlone) violations.push(...untouched(only!, stored, await askStored(cluster)));
+    violations.push(...(await settle(cluster, after)).map((line) => `not at rest: ${line}`));
+    return violations;
+  }
+
+  /** So that the next round begins with something that runs. */
+  async #mend({ services }: State): Promise<void> {
+    const { cluster, images } = this.#rig;
+    const path = await writeFileOf(cluster, fileFor(images, { services }), 'mend');
+    await cluster.shoal(['up', '-f', path, '--timeout', '60']);
+    await settle(cluster, await askState(cluster));
+  }
+
+  #isLost({ beganMs, endedMs }: LoadFailure): boolean {
+    return this.#outages.some(({ fromMs, toMs }) => endedMs >= fromMs && beganMs <= toMs + spreadMs);
+  }
+}
+
+function finalsOf({ services }: State): Finals {
+  const final = (key: ServiceKey) => ({ ...variantOf(services[key]), replicas: services[key].replicas });
+  return { web: final('web'), api: final('api'), store: final('store') };
+}
+
+/** Failures that are told one by one; the others are counted. */
+const toldMax = 5;
+
+function told(failures: readonly LoadFailure[], beganMs: number): string[] {
+  if (failures.length === 0) return [];
+  const lines = failures
+    .slice(0, toldMax)
+    .map((failure) => `${Math.round(failure.endedMs - beganMs)} ms: ${failure.url}: ${failure.message}`);
+  return [`${failures.length} requests failed: ${lines.join('; ')}`];
+}
+
+/** What a change that was refused, or that failed beside what serves, has touched all the same. */
+function untouched(change: Change, before: Stored, after: Stored): string[] {
+  if (change.kind !== 'up' || change.fault === undefined) return [];
+  return serviceKeys.flatMap((key) => {
+    // The store's old task makes room for the new one.
+    const keepsTasks = !isLate(change.fault) || key !== 'store' || change.service !== 'store';
+    const [old, now] = [serviceCalled(before.services, key), serviceCalled(after.services, key)];
+    const isSameVersion = currentVersion(old).version === currentVersion(now).version;
+    const mayChange = isLate(change.fault) && key === change.service;
+    return [
+      ...(isSameVersion || mayChange ? [] : [`${key} has got another version`]),
+      ...(keepsTasks && idsOf(before, old.id).join() !== idsOf(after, now.id).join()
+        ? [`${key} has other tasks than before`]
+        : []),
+    ];
+  });
+}
+
+function idsOf({ tasks }: Stored, serviceId: string): string[] {
+  const own = tasks.filter((task) => task.serviceId === serviceId && isWanted(task));
+  return own.map(({ id }) => id).toSorted();
+}

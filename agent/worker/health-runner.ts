@@ -1,11 +1,21 @@
 import type { Engine } from '../engine/engine.ts';
+import { shownLine } from './last-line.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, type ErrorCode } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { judge, nextProbeMs, type HealthPlan, type HealthState, type ProbeResult } from './health.ts';
+import {
+  failingWords,
+  judge,
+  nextProbeMs,
+  type HealthPlan,
+  type HealthState,
+  type ProbeResult,
+} from './health.ts';
 
 /** The end of a check's output that is kept for a person, as much as Docker keeps. */
 const outputBytesMax = 4096;
+/** What else a check that fails says is told this often at most: each time is a write in the store. */
+const tellEveryMs = 5_000;
 /** The engine ends a check in its time, and says so; when it says nothing for this much longer it does not answer. */
 const graceMs = 30_000;
 
@@ -20,6 +30,8 @@ export interface HealthRun {
   /** Whether it has been healthy before, in an earlier life of this process. */
   healthy: boolean;
   onVerdict: (verdict: 'healthy' | 'unhealthy', output: string) => void;
+  /** What is told of checks that fail, before they are a verdict; empty once one passes again. */
+  onFailing: (words: string) => void;
   signal: AbortSignal;
 }
 
@@ -29,15 +41,22 @@ export async function runHealthchecks(run: HealthRun): Promise<void> {
   // The clock may have been set since, also while nobody watched: what has passed by then is at least nothing.
   const startedAt = clock.monotonic() - Math.max(0, clock.now() - run.startedAt);
   let state: HealthState = { healthy: run.healthy, failures: 0, probes: 0 };
+  let told = { words: '', at: -Infinity };
   while (!signal.aborted) {
     const wait = nextProbeMs(plan, state, clock.monotonic() - startedAt);
     await clock.sleep(wait, signal).catch(() => undefined); // it ends early only with the signal, seen below
     if (signal.aborted) return;
     const probe = await probeOnce(run);
     if (signal.aborted || probe === undefined) continue;
-    const judged = judge(plan, state, probe, clock.monotonic() - startedAt);
+    const now = clock.monotonic();
+    const judged = judge(plan, state, probe, now - startedAt);
     state = judged.state;
-    if (judged.verdict) run.onVerdict(judged.verdict, verdictWords(plan.retries, probe.output));
+    const words = failingWords(plan, state, probe);
+    if (judged.verdict) run.onVerdict(judged.verdict, words);
+    else if (words !== told.words && now - told.at >= tellEveryMs) {
+      told = { words, at: now };
+      run.onFailing(words);
+    }
     if (judged.verdict === 'unhealthy') return;
   }
 }
@@ -76,21 +95,16 @@ async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
       return undefined;
     }
     const late = exitCode !== 0 && clock.monotonic() - begin >= plan.timeoutMs;
-    const said = output.text();
+    const said = shownLine(output.text().split('\n'));
     const saying = said === '' ? '' : `: ${said}`;
     if (late) return { ok: false, output: `took longer than ${plan.timeoutMs / 1000} s${saying}` };
-    return { ok: exitCode === 0, output: `ended with exit code ${exitCode}${saying}` };
+    return { ok: exitCode === 0, output: `exit ${exitCode}${saying}` };
   } catch (error) {
     run.log.debug('a healthcheck could not be run', { task: containerId, error: messageOf(error) });
     return notKnown.has(codeOf(error))
       ? undefined
       : { ok: false, output: `could not be made: ${messageOf(error)}` };
   }
-}
-
-/** What a person is told of the last check. */
-function verdictWords(retries: number, output: string): string {
-  return retries === 1 ? `its check ${output}` : `${retries} checks in a row failed; the last ${output}`;
 }
 
 /** Keeps the end of what a command prints. */

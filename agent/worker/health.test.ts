@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { healthPlan, judge, nextProbeMs, type HealthState } from './health.ts';
+import { failingWords, healthPlan, judge, nextProbeMs, type HealthState } from './health.ts';
 
 const plan = healthPlan(
   { test: ['CMD', 'check'], intervalMs: 1_000, retries: 3, startPeriodMs: 5_000 },
@@ -70,6 +70,16 @@ describe('judge()', () => {
       }),
     );
   });
+});
+
+test('failing checks are told with how many there may be, and what the last one said', () => {
+  const said = { ok: false, output: 'exit 1: no' };
+  expect(failingWords(plan, { ...fresh, failures: 2 }, said)).toBe('2 of 3 checks failed: exit 1: no');
+  expect(failingWords(plan, fresh, said)).toBe('the last check failed: exit 1: no');
+  expect(failingWords({ ...plan, retries: 1 }, { ...fresh, failures: 1 }, said)).toBe(
+    'its check failed: exit 1: no',
+  );
+  expect(failingWords(plan, fresh, good)).toBe('');
 });
 
 test('the first probes come soon and then further apart, never further than the interval', () => {

@@ -22,7 +22,7 @@ export interface HealthState {
 
 export interface ProbeResult {
   ok: boolean;
-  /** How the check ended and what it printed, in words that complete `the check …`. */
+  /** How the check ended and the line that says most of what it printed, such as `exit 1: connection refused`. */
   output: string;
 }
 
@@ -70,6 +70,15 @@ export function judge(
   if (!state.healthy && sinceStartMs < patience) return { state: { ...state, probes } };
   const next = { ...state, probes, failures: state.failures + 1 };
   return next.failures >= plan.retries ? { state: next, verdict: 'unhealthy' } : { state: next };
+}
+
+/** What a person is told of the last check; empty when it has passed. `state` is the one that it led to. */
+export function failingWords(plan: HealthPlan, state: HealthState, probe: ProbeResult): string {
+  if (probe.ok) return '';
+  if (state.failures === 0) return `the last check failed: ${probe.output}`;
+  return plan.retries === 1
+    ? `its check failed: ${probe.output}`
+    : `${state.failures} of ${plan.retries} checks failed: ${probe.output}`;
 }
 
 /** How long to wait until the next probe. */

@@ -19,14 +19,18 @@ export async function lastLine(
     ).filter(({ text }) => /\S/.test(text));
     // what went wrong is most often said on standard error, and the two streams have no order between them
     const errors = lines.filter(({ stream }) => stream === 'stderr');
-    const text = tellingLine((errors.length > 0 ? errors : lines).map((line) => line.text));
-    const line = printable(text.trim()).replaceAll('\t', ' ');
-    if (line === '') return undefined;
-    return line.length > charactersMax ? `${line.slice(0, charactersMax)}…` : line;
+    const line = shownLine((errors.length > 0 ? errors : lines).map(({ text }) => text));
+    return line === '' ? undefined : line;
   } catch (error) {
     log.debug('what a task said last cannot be read', { task: taskId, error: messageOf(error) });
     return undefined;
   }
+}
+
+/** The one of the lines that is told to a person, as it is told; empty when there is none. */
+export function shownLine(lines: readonly string[]): string {
+  const line = printable(tellingLine(lines).trim()).replaceAll('\t', ' ');
+  return line.length > charactersMax ? `${line.slice(0, charactersMax)}…` : line;
 }
 
 /** What runtimes write after the line that says what went wrong: frames of the stack, where to read more, their own version. */

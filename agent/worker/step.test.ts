@@ -100,6 +100,30 @@ describe('a task goes its way', () => {
     );
   });
 
+  test('what its checks say is told beside its state, and taken back once one passes', () => {
+    const failing = (words: string): TaskEvent => ({ type: 'failing', words });
+    const before = play([
+      ['running', wished],
+      ['running', checked],
+      ['running', { type: 'started' }],
+    ]);
+    const message = (events: Parameters<typeof play>[0]) => play(events, before.task).task.status.message;
+    const said = '1 of 3 checks failed: exit 1: no answer';
+    const waiting = 'started, waiting for its healthcheck to pass';
+    expect(message([['running', failing(said)]])).toBe(`${waiting}: ${said}`);
+    expect(
+      message([
+        ['running', failing(said)],
+        ['running', failing('')],
+      ]),
+    ).toBe(waiting);
+    const well: Parameters<typeof play>[0] = [['running', { type: 'healthy' }]];
+    expect(message([...well, ['running', failing(said)]])).toBe(`running, but ${said}`);
+    expect(message([...well, ['running', failing(said)], ['running', failing('')]])).toBe(
+      'running and healthy',
+    );
+  });
+
   test('an unhealthy one is stopped and fails with what its check said', () => {
     const end = play([
       ...toRunning,

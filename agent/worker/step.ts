@@ -1,4 +1,10 @@
-import { compareTaskStates, isTerminal, moveTask, type DesiredTaskState } from '../../src/spec/task.ts';
+import {
+  compareTaskStates,
+  isTerminal,
+  moveTask,
+  runningBut,
+  type DesiredTaskState,
+} from '../../src/spec/task.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { assert, unreachable } from '../../src/util/errors.ts';
 import { formatBytes } from '../../src/util/text.ts';
@@ -84,6 +90,8 @@ export type TaskEvent =
   | { type: 'started' }
   | { type: 'healthy' }
   | { type: 'unhealthy'; output: string }
+  /** What is told of checks that fail; empty once one passes again. */
+  | { type: 'failing'; words: string }
   | { type: 'exited'; exitCode: number; outOfMemory: boolean; memoryLimitBytes?: number }
   /** What the engine has of it, seen in a list. */
   | {
@@ -183,7 +191,9 @@ function absorb(task: LocalTask, event: TaskEvent, now: number): Step {
       return phase.at === 'starting' ? onStarted(task, now) : keep(task);
     case 'healthy':
       if (phase.at !== 'checking') return keep(task);
-      return keep(running(task, 'running and healthy', now));
+      return keep(running(task, healthyWords, now));
+    case 'failing':
+      return keep(withFailing(task, event.words));
     case 'unhealthy': {
       if (phase.at !== 'checking' && phase.at !== 'running') return keep(task);
       const message = `unhealthy: ${event.output}`;
@@ -297,11 +307,24 @@ function onInitialising(task: LocalTask, event: TaskEvent & { type: 'initialisin
   return { ...task, status: move(task.status, next) };
 }
 
+const awaitsCheck = 'started, waiting for its healthcheck to pass';
+
 function onStarted(task: LocalTask, now: number): Step {
   if (!task.healthcheck) return keep(running(task, 'running', now));
-  const message = 'started, waiting for its healthcheck to pass';
-  const status = move(task.status, { state: 'starting', at: task.status.at, message });
+  const status = move(task.status, { state: 'starting', at: task.status.at, message: awaitsCheck });
   return { task: { ...task, status, phase: { at: 'checking' } }, actions: ['probe'] };
+}
+
+const healthyWords = 'running and healthy';
+
+/** What its checks say, beside a state that they have not changed. Why its host restarted it is told before that. */
+function withFailing(task: LocalTask, words: string): LocalTask {
+  const { phase, status } = task;
+  if ((phase.at !== 'checking' && phase.at !== 'running') || status.restarts !== undefined) return task;
+  const isUp = phase.at === 'running';
+  const well = isUp ? healthyWords : awaitsCheck;
+  const failing = isUp ? `${runningBut}${words}` : `${awaitsCheck}: ${words}`;
+  return { ...task, status: { ...status, message: words === '' ? well : failing } };
 }
 
 /** A program that ended by itself and wrongly has most often said why. */

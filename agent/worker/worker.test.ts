@@ -150,9 +150,18 @@ describe('a worker over time', () => {
     await reaches('a', 'running');
     healthy = false;
     await reaches('a', 'failed');
-    expect(host.status('a')?.message).toBe(
-      'unhealthy: 2 checks in a row failed; the last ended with exit code 1: no answer on port 80',
-    );
+    expect(host.status('a')?.message).toBe('unhealthy: 2 of 2 checks failed: exit 1: no answer on port 80');
+  });
+
+  test('tells what checks say that fail while it is still given time, of more lines the one that says it', async () => {
+    const healthcheck = { test: ['CMD', 'check'], intervalMs: 10, retries: 2, startPeriodMs: 60_000 };
+    host.engine.onExec = () => ({
+      exitCode: 7,
+      output: 'Error: no answer\n    at check.js:1\n\nNode.js v24',
+    });
+    host.assign(assignment('a', 'running', { healthcheck }));
+    await vi.waitFor(() => expect(host.status('a')?.message).toContain('exit 7: Error: no answer'));
+    expect(host.status('a')).toMatchObject({ state: 'starting' });
   });
 
   test('never tells a status that is behind one it told before', async () => {

@@ -412,6 +412,7 @@ export class Worker {
       signal: controller.signal,
       onVerdict: (verdict: 'healthy' | 'unhealthy', output: string) =>
         this.dispatch(id, verdict === 'healthy' ? { type: 'healthy' } : { type: 'unhealthy', output }),
+      onFailing: (words: string) => this.dispatch(id, { type: 'failing', words }),
     };
     this.background('healthchecks', () => runHealthchecks(run));
   }

@@ -1,4 +1,5 @@
 import { canRollBack, isPaused } from '../../src/spec/change.ts';
+import { isMisplaced } from '../../src/spec/host-path.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, isWanted, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
@@ -169,7 +170,8 @@ function isStopping(task: Task, view: View): boolean {
 
 /** `tasks` are those of one slot and of the current version, newest first; none of them runs. */
 function slotFailure(tasks: Task[], now: number): string | undefined {
-  const ended = tasks.filter((task) => isTerminal(task.status.state));
+  // Where a host lacks a path another one is tried, and when none is left the task says so itself.
+  const ended = tasks.filter((task) => isTerminal(task.status.state) && !isMisplaced(task));
   const last = ended[0];
   if (last === undefined || !isFailure(last)) return undefined;
   if (hopeless.has(last.status.error?.code ?? '')) return describe(last);

@@ -23,6 +23,14 @@ test('scaling changes the replicas and makes no new version', async () => {
   expect(service).toMatchObject({ specVersion: 1, spec: { mode: { kind: 'replicated', replicas: 7 } } });
 });
 
+test('a service that is stopped is scaled for when it is started', async () => {
+  await using manager = await startTestManager();
+  await withServices(manager);
+  await manager.client.request('POST', '/services/app_web/stop', {});
+  const service = await manager.client.request<Service>('POST', '/services/app_web/scale', { replicas: 7 });
+  expect(service).toMatchObject({ stopped: true, spec: { mode: { replicas: 7 } } });
+});
+
 test.each([
   ['app_web', -1, 'invalid_argument'],
   ['app_web', 1.5, 'invalid_argument'],

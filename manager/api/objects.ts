@@ -1,8 +1,7 @@
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
-import type { Service, ServiceSpec } from '../../src/spec/service.ts';
-import { whySingle } from '../../src/spec/single.ts';
+import type { Service } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { NodeChange, NodeInfo, TaskInfo } from '../../src/wire/api.ts';
 import { NodeUse, takesRoom } from '../scheduler/node-use.ts';
@@ -14,7 +13,7 @@ import { callerName } from './identity.ts';
 import { byName, oldestFirst, pageOf } from './pages.ts';
 import type { Call, Route } from './router.ts';
 import { nodeChangeSchema, scaleSchema } from './schema.ts';
-import { pairingFault } from './sharing.ts';
+import { scaled } from './scaling.ts';
 import { serviceInfos } from './status.ts';
 import { findTask, taskInfo } from './tasks.ts';
 import { checkSchema } from './validate.ts';
@@ -177,43 +176,10 @@ async function scale(database: Database, reference: string, replicas: number, by
   const { id } = findService(database.view, reference);
   await writeAgain(database, () => {
     const service = findService(database.view, id);
-    if (service.stopped === true) {
-      throw new ShoalError('failed_precondition', `Cannot scale ${service.spec.name}: it is stopped`, {
-        next: `Run \`shoal start ${service.spec.name}\` first.`,
-      });
-    }
-    if (service.spec.mode.kind === 'global') {
-      throw new ShoalError(
-        'failed_precondition',
-        `Cannot scale ${service.spec.name}: a global service has one task on every node`,
-      );
-    }
-    const single = replicas > 1 ? whySingle(service.spec) : undefined;
-    if (single !== undefined) {
-      throw new ShoalError(
-        'failed_precondition',
-        `Cannot scale ${service.spec.name} to ${replicas} replicas, for ${single}`,
-        { next: 'Take that out of its Compose file, and apply it again.' },
-      );
-    }
-    if (service.spec.mode.replicas === replicas) return [];
-    const spec = { ...service.spec, mode: { kind: 'replicated' as const, replicas } };
-    checkPairs(database.view, spec);
-    return [{ kind: 'service', action: 'update', object: { ...service, spec, changedBy: by } }];
+    const object = scaled(database.view, service, { replicas, by });
+    return object === service ? [] : [{ kind: 'service', action: 'update', object }];
   });
   return findService(database.view, id);
-}
-
-/** Each task of a service that shares with another needs its partner there: one without would wait for ever. */
-function checkPairs(view: View, spec: ServiceSpec): void {
-  const others = [...view.services.values()]
-    .filter(({ removing }) => !removing)
-    .map((service) => service.spec);
-  const fault = pairingFault(spec, others);
-  if (fault === undefined) return;
-  throw new ShoalError('failed_precondition', `Cannot scale ${spec.name}: ${fault}`, {
-    next: 'Scale both: a service that shares with another has at most as many replicas.',
-  });
 }
 
 /** A node by its id or hostname. Throws `not_found`, and `invalid_argument` for a hostname that several nodes have. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Task, TaskState, TaskStatus } from '../../src/spec/task.ts';
 import { defaultUpdate } from '../../src/spec/defaults.ts';
+import { missingHostPath } from '../../src/spec/host-path.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
 import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { viewOf, type ViewObjects } from '../store/view.ts';
@@ -108,6 +109,27 @@ test('three tasks in a row that ended wrongly in one slot are a crash loop', () 
     task(web, 'ready', { createdAt: 10 + slot, slot, id: `r${slot}` }),
   );
   expect(statusOf(web, [...spread, ...replaced]).failure).toBeUndefined();
+});
+
+test('hosts that lack a path of its binds are no crash loop: one that has it may come', () => {
+  const mount = {
+    type: 'bind',
+    source: '/srv/x',
+    target: '/x',
+    readOnly: true,
+    createHostPath: false,
+  } as const;
+  const { container } = sampleTemplate();
+  const template = sampleTemplate({ container: { ...container, mounts: [mount] } });
+  const error = { code: 'failed_precondition', message: missingHostPath('/srv/x') };
+  const refused = [1, 2, 3].map((createdAt) =>
+    task(web, 'rejected', { createdAt, id: `t${createdAt}`, template }, { error }),
+  );
+  const tried = task(web, 'preparing', { createdAt: 4, template });
+  expect(statusOf(web, [...refused, tried], 60_000).failure).toBeUndefined();
+  const message = 'no suitable node: no /srv/x on 3 nodes (a, b, c)';
+  const pending = task(web, 'pending', { createdAt: 4, template }, { message });
+  expect(statusOf(web, [...refused, pending], 60_000).failure).toBe(`app_web.1 cannot be placed: ${message}`);
 });
 
 test('a service that runs has not failed, whatever happened before', () => {

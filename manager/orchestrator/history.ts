@@ -1,5 +1,7 @@
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
+import { hostPathMemoryMs, isMisplaced } from '../../src/spec/host-path.ts';
 import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
+import { hasPassed } from '../../src/util/steady-clock.ts';
 import { historyNeeded } from './restart.ts';
 import { newestFirst, placeKey } from './tasks.ts';
 
@@ -14,12 +16,17 @@ export const historyLimits: HistoryLimits = { tasksMax: 20_000, bytesMax: 64 * 1
 /** How large a task is; it never changes, for objects of a view are replaced. */
 const sizes = new WeakMap<Task, number>();
 
-/** Ended tasks of one service beyond the newest few of their slot. */
-export function surplusInSlots(tasks: Iterable<Task>): Task[] {
+/**
+ * Ended tasks of one service beyond the newest few of their slot. Those that say which hosts lack a path are kept for as long as that
+ * is remembered: the scheduler would go round in a circle without them.
+ */
+export function surplusInSlots(tasks: Iterable<Task>, now: number): Task[] {
+  const isRemembered = (task: Task) => isMisplaced(task) && !hasPassed(task.status.at, hostPathMemoryMs, now);
   return [...endedBySlot(tasks)].flatMap((ended) => {
     if (ended.length <= taskHistoryPerSlot) return [];
     ended.sort(newestFirst);
-    return ended.slice(Math.max(taskHistoryPerSlot, historyNeeded(ended[0]!)));
+    const surplus = ended.slice(Math.max(taskHistoryPerSlot, historyNeeded(ended[0]!)));
+    return surplus.filter((task) => !isRemembered(task));
   });
 }
 

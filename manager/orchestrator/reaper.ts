@@ -47,7 +47,7 @@ export function planReaping(view: View, now: number, services?: Services): Timed
   });
   const surplus = new Set<Task>();
   faults.forEach('service', servicesIn(view, services), ({ id }) => {
-    for (const task of surplusInSlots(view.tasksOfService(id))) surplus.add(task);
+    for (const task of surplusInSlots(view.tasksOfService(id), now)) surplus.add(task);
   });
   if (services === undefined) {
     const ended = faults.filter('task', view.tasks.values(), ({ status }) => isTerminal(status.state));

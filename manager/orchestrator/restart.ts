@@ -1,3 +1,4 @@
+import { isMisplaced } from '../../src/spec/host-path.ts';
 import { allowsRestart, endedByItself } from '../../src/spec/restart.ts';
 import type { Task } from '../../src/spec/task.ts';
 
@@ -17,13 +18,19 @@ export function decideRestart(task: Task, slotTasks: readonly Task[]): RestartDe
   const { state } = task.status;
   // Its host lost it; the program itself did not end.
   if (state === 'orphaned') return { restart: true, delayMs: 0 };
+  // It has not even begun: another host is tried, and each but once in a while.
+  if (isMisplaced(task)) return { restart: true, delayMs: 0 };
   if (state === 'shutdown') return { restart: true, delayMs };
   if (!allowsRestart(task.template.restart, state)) return { restart: false };
   if (maxAttempts === 0) return { restart: true, delayMs };
   // In both directions: after the clock was set back, earlier ends may lie ahead.
   const isRecent = (other: Task) => Math.abs(other.status.at - task.status.at) <= (windowMs || Infinity);
   const ended = slotTasks.filter(
-    (other) => other.specVersion === task.specVersion && endedByItself(other.status.state) && isRecent(other),
+    (other) =>
+      other.specVersion === task.specVersion &&
+      endedByItself(other.status.state) &&
+      isRecent(other) &&
+      !isMisplaced(other),
   );
   if (maxAttempts <= countedAttemptsMax)
     return ended.length <= maxAttempts ? { restart: true, delayMs } : { restart: false };

@@ -1,5 +1,6 @@
 import { canRollBack, failureTarget, isPaused, rollBack } from '../../src/spec/change.ts';
 import { hasWhatItAsks } from '../../src/spec/published-port.ts';
+import { isMisplaced } from '../../src/spec/host-path.ts';
 import { endedByItself } from '../../src/spec/restart.ts';
 import type { Service, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
@@ -104,15 +105,16 @@ function progressOf(slot: Slot, status: UpdateStatus, policy: UpdatePolicy): Pro
   };
 }
 
-/** When the task ran, or ended without; a task that was told to stop, or lost with its node, says nothing. */
+/** When the task ran, or ended without; a task that was told to stop, or lost with its node, says nothing, nor does one that is elsewhere now. */
 function settledTime(task: Task): number | undefined {
+  if (isMisplaced(task)) return undefined;
   const { startedAt, at } = task.status;
   return startedAt ?? (endedByItself(task.status.state) ? at : undefined);
 }
 
 /** Whether the task ended wrongly, before it ran or soon enough after for the update to be blamed. */
 function isFailure(task: Task, policy: UpdatePolicy): boolean {
-  if (!endedByItself(task.status.state)) return false;
+  if (!endedByItself(task.status.state) || isMisplaced(task)) return false;
   if (task.status.state === 'complete' && task.template.restart.condition !== 'any') return false;
   const { startedAt, at } = task.status;
   return startedAt === undefined || at - startedAt <= policy.monitorMs;

@@ -1,12 +1,9 @@
-import { lacksHostPath, neededHostPaths } from '../../src/spec/host-path.ts';
+import { hostPathMemoryMs, lacksHostPath, neededHostPaths } from '../../src/spec/host-path.ts';
 import { nodeName } from '../../src/spec/node-name.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
 import type { View } from '../store/objects.ts';
 import type { Filter } from './node-use.ts';
-
-/** A node that lacked a path is tried again after this long: the path may be there by then. */
-const pathMemoryMs = 60_000;
 
 /** Nodes that are named in one reason. */
 const namesMax = 10;
@@ -22,7 +19,7 @@ export function hostPathFilters(
   if (paths.length === 0) return [];
   const lacking = new Map(paths.map((path) => [path, new Set<string>()]));
   for (const { nodeId, status } of view.tasksOfService(serviceId)) {
-    if (nodeId === undefined || status?.error === undefined || hasPassed(status.at, pathMemoryMs, now))
+    if (nodeId === undefined || status?.error === undefined || hasPassed(status.at, hostPathMemoryMs, now))
       continue;
     for (const path of paths) if (lacksHostPath(status, path)) lacking.get(path)!.add(nodeId);
   }

@@ -8,6 +8,7 @@ import { parseArguments } from './arguments.ts';
 import type { Command } from './command.ts';
 import { command as history } from './commands/service-history.ts';
 import { restart, rollback, start, stop } from './commands/lifecycle.ts';
+import { command as scale } from './commands/scale.ts';
 import { command as ps } from './commands/ps.ts';
 
 test('services are acted on through the API, in the name of who asks', async () => {
@@ -35,7 +36,10 @@ test('services are acted on through the API, in the name of who asks', async () 
   expect(web().stopped).toBe(true);
   await run(ps);
   expect(notes.at(-1)).toBe('app_web is stopped; `shoal start app_web` starts it again');
+  await run(scale, 'web=7');
+  expect(notes.at(-1)).toBe('app_web is stopped: `shoal start app_web` starts it with that many');
   await run(start, '--detach');
+  expect(web()).toMatchObject({ spec: { mode: { replicas: 7 } } });
   expect(web()).not.toHaveProperty('stopped');
   await expect(run(rollback, '--detach')).rejects.toThrow('Cannot roll back anything of app');
   await run(history);

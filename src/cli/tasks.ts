@@ -1,7 +1,7 @@
 import { nodeName } from '../spec/node-name.ts';
 import type { Node } from '../spec/node.ts';
 import type { AllocatedPort, Service } from '../spec/service.ts';
-import { isTerminal, isWanted, taskName } from '../spec/task.ts';
+import { isTerminal, isWanted, runningBut, taskName } from '../spec/task.ts';
 import { currentVersion } from '../spec/versions.ts';
 import { count } from '../util/text.ts';
 import type { ClusterInfo, TaskInfo } from '../wire/api.ts';
@@ -85,7 +85,7 @@ function rowOf(task: TaskInfo, service: Service | undefined, node: Node | undefi
   const isUp = state === 'running';
   const containerName = service?.spec.containerName;
   const words = [
-    error?.message ?? (isUp ? '' : message),
+    error?.message ?? (isUp && !message.startsWith(runningBut) ? '' : message),
     isUp && node?.status.state === 'down' ? `not known: ${node.status.message || 'its node is down'}` : '',
     isUp ? (service?.endpoint?.ports ?? []).map(describePort).join(', ') : '',
   ];

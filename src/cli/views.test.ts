@@ -88,6 +88,19 @@ test('ps shows the version, the node’s state and volumes, and folds what is pa
   expect(await shoal('ps -p shop --all')).toMatch(/(exit code 1[^]*){3}/);
 });
 
+test('ps tells what checks say that fail of a task that runs, and nothing of one that is well', async () => {
+  const status = { state: 'running', at: 0, startedAt: 0 } as const;
+  const shoal = await session((service) => [
+    running(service, 1, 'a', {
+      status: { ...status, message: 'running, but 2 of 3 checks failed: exit 1: no' },
+    }),
+    running(service, 2, 'a', { status: { ...status, message: 'running and healthy' } }),
+  ]);
+  const table = await shoal('ps -p shop');
+  expect(table).toMatch(/shop_web\.1 .* running, but 2 of 3 checks failed: exit 1: no$/m);
+  expect(table).not.toContain('healthy');
+});
+
 test('ls and service ls tell what serves apart from what is updated', async () => {
   const shoal = await session((service) => [
     running(service, 1, 'a', { specVersion: 1 }),
@@ -138,6 +151,8 @@ test('inspect finds what has the name, whatever it is', async () => {
   const shoal = await session((service) => [running(service, 1, 'a')]);
   const found = JSON.parse(await shoal('inspect -p shop web shop_web.1 b')) as object[];
   expect(found).toMatchObject([{ specVersion: 2, progress: {} }, { slot: 1 }, { status: { state: 'down' } }]);
-  await expect(shoal('inspect nothing')).rejects.toThrow(/^Cannot find service, application, task, .* "nothing"$/);
+  await expect(shoal('inspect nothing')).rejects.toThrow(
+    /^Cannot find service, application, task, .* "nothing"$/,
+  );
   await expect(shoal('inspect --type pod web')).rejects.toThrow('Cannot inspect a "pod"');
 });

@@ -99,6 +99,9 @@ export interface TaskStatus {
   hostPorts?: AllocatedPort[];
 }
 
+/** How the message of a task begins that runs, and of which a person should know all the same. */
+export const runningBut = 'running, but ';
+
 /** The new status; throws when the move is illegal (time travel is not allowed). Equal states may refresh the message. */
 export function moveTask(status: TaskStatus, next: TaskStatus, owner: TaskStateOwner): TaskStatus {
   const legal =

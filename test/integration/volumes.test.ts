@@ -158,7 +158,9 @@ test('a source of a bind mount that a host lacks is not made there, and the task
     volumes: ["${path}:/etc/app.conf:ro"]
     deploy: { restart_policy: { delay: 0s } }
 `;
-  expect(await up('bound', bound)).toContain(`Cannot mount ${path}: it does not exist on this host`);
+  expect(await up('bound', bound)).toContain(
+    `bound_app.1 cannot be placed: no suitable node: no ${path} on 3 nodes (a, b, c)`,
+  );
   await expect
     .poll(() => shoal('ps -p bound'), { timeout: waitMs })
     .toContain(`no ${path} on 3 nodes (a, b, c)`);

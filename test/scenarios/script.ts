@@ -1,10 +1,12 @@
 import type { RestartPolicy, ServiceSpec, UpdatePolicy, UpdateStatus } from '../../src/spec/service.ts';
+import { missingHostPath, neededHostPaths } from '../../src/spec/host-path.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
-import { isTerminal, taskStates, type Task, type TaskState } from '../../src/spec/task.ts';
+import { isTerminal, taskStates, type Task, type TaskState, type TaskStatus } from '../../src/spec/task.ts';
 import type { View } from '../../manager/store/objects.ts';
 import { assert } from '../../src/util/errors.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import { acted } from '../../manager/api/actions.ts';
+import { scaled } from '../../manager/api/scaling.ts';
 import { serviceActions } from '../../src/wire/api.ts';
 import { sampleNetwork } from '../samples.ts';
 import { plainService, World } from '../simulation/world.ts';
@@ -16,15 +18,16 @@ import { plainService, World } from '../simulation/world.ts';
  *     nodes N                          N ready nodes n1, n2, …
  *     node NAME down|ready|active|pause|drain|remove|KEY=VALUE
  *     network SUBNET                   the network `app_net`
- *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [address=IP on app_net] [volume=NAME] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
+ *     service NAME [replicas=N|global] [image=X] [constraint=…] [memory=MIB] [address=IP on app_net] [volume=NAME] [bind=/only/NODE] [restart.KEY=V] [update.KEY=V] [rollback.KEY=V]
  *             [shares=OTHER] [beside=OTHER] [follows=OTHER]
  *                                      makes the service or changes what is named; `shares` joins the other's network, `beside`
  *                                      names the one that leads the group, and `follows` one with which it restarts
+ *     scale NAME N                     `shoal scale`
  *     act NAME rollback|restart|pause|resume|stop|start    as the commands of these names
  *     remove NAME                      `down` of the service
  *     task NAME STATE                  its agent reports the state
  *     fail NAME [exit=N] [message]     its agent reports that it failed
- *     run                              agents do what they are told, at once (images called `missing` are rejected)
+ *     run                              agents do what they are told, at once (images called `missing` are rejected, and binds by hosts of other names)
  *     stop NAME                        the agent reports that a task it was told to stop has stopped
  *     clock DURATION                   the manager's wall clock is set forward, or back by a negative one; no time passes
  *     hostclock DURATION               the clocks of all hosts are that far from the manager's
@@ -75,6 +78,8 @@ export class Script {
       case 'service':
         for (const word of rest) if (word.startsWith('volume=')) await world.addVolume(word.slice(7));
         return world.apply(readService(world.view.serviceByName(name)?.spec ?? plainService(name), rest));
+      case 'scale':
+        return this.#scale(name, Number(rest[0]));
       case 'act':
         return this.#act(name, rest[0]);
       case 'remove':
@@ -110,6 +115,12 @@ export class Script {
     await this.#world.write([{ kind: 'service', action: 'update', object }]);
   }
 
+  async #scale(name: string, replicas: number): Promise<void> {
+    const { view } = this.#world;
+    const object = scaled(view, view.serviceByName(name)!, { replicas, by: 'alice' });
+    await this.#world.write([{ kind: 'service', action: 'update', object }]);
+  }
+
   async #node(name: string, what: string): Promise<void> {
     const world = this.#world;
     const known = [...world.view.nodes.values()].find((node) => node.description?.hostname === name);
@@ -141,10 +152,11 @@ export class Script {
       await world.settle();
       const changes = [...world.view.tasks.values()].flatMap((task) => {
         const node = world.view.nodes.get(task.nodeId ?? '');
-        const next = node?.status.state === 'ready' ? nextState(task, world.view) : undefined;
-        if (next === undefined) return [];
-        const error = { code: 'image_not_found', message: 'the registry does not have the image' };
-        return [world.reported(task, next === 'rejected' ? { state: next, error } : { state: next })];
+        if (node?.status.state !== 'ready') return [];
+        const error = refusalOf(task, node.description?.hostname);
+        if (error !== undefined) return [world.reported(task, { state: 'rejected', error })];
+        const state = nextState(task, world.view);
+        return state === undefined ? [] : [world.reported(task, { state })];
       });
       if (changes.length === 0) return;
       await world.write(changes);
@@ -250,6 +262,17 @@ function difference(before: Map<string, string>, after: Map<string, string>): st
   return [...changed.map(([name, text]) => `${name} ${text}`), ...gone.map((name) => `${name} is gone`)];
 }
 
+/** Why the host cannot prepare the task; undefined when it can, or does something else with it. */
+function refusalOf({ status, desiredState, template }: Task, hostname = ''): TaskStatus['error'] {
+  if (status.state !== 'preparing' || desiredState === 'shutdown' || desiredState === 'remove')
+    return undefined;
+  const { image } = template.container;
+  if (image === 'missing')
+    return { code: 'image_not_found', message: 'the registry does not have the image' };
+  const lacking = neededHostPaths(template).find((path) => !path.endsWith(`/${hostname}`));
+  return lacking === undefined ? undefined : { code: 'not_found', message: missingHostPath(lacking) };
+}
+
 /** What an obedient agent reports next; nothing when the task is as it should be. */
 export function nextState(task: Task, view?: View): TaskState | undefined {
   const { state } = task.status;
@@ -259,7 +282,6 @@ export function nextState(task: Task, view?: View): TaskState | undefined {
   );
   if (anchors.some(isTerminal)) return 'shutdown';
   if (task.desiredState === 'shutdown' || task.desiredState === 'remove') return 'shutdown';
-  if (state === 'preparing' && task.template.container.image === 'missing') return 'rejected';
   if (state === task.desiredState) return undefined;
   return taskStates[taskStates.indexOf(state) + 1];
 }
@@ -280,6 +302,10 @@ function readService(spec: ServiceSpec, words: string[]): ServiceSpec {
     else if (key === 'beside') next.task.placement.with = value;
     else if (key === 'volume')
       next.task.container.mounts = [{ type: 'volume', source: value, target: '/data', readOnly: false }];
+    else if (key === 'bind')
+      next.task.container.mounts = [
+        { type: 'bind', source: value, target: '/data', readOnly: false, createHostPath: false },
+      ];
     else if (key === 'memory') next.task.reservations.memoryBytes = Number(value) * 2 ** 20;
     else if (key === 'address') next.task.networks = [{ name: 'app_net', aliases: [], address: value }];
     else if (group === 'restart') setPolicy<RestartPolicy>(next.task.restart, field, value);

@@ -55,10 +55,15 @@ export const command: Command = {
       const body = { replicas };
       scaled.push(await client.request<Service>('POST', `/services/${service.id}/scale`, body));
     }
+    for (const { spec, stopped } of scaled) {
+      if (stopped !== true) continue;
+      context.output.note(`${spec.name} is stopped: \`shoal start ${spec.name}\` starts it with that many`);
+    }
     if (parsed.flag('detach')) return exitCodes.done;
+    const begun = scaled.filter(({ stopped }) => stopped !== true);
     const failures: string[] = [];
     const overtaken: string[] = [];
-    for (const [name, group] of Map.groupBy(scaled, ({ spec }) => spec.application)) {
+    for (const [name, group] of Map.groupBy(begun, ({ spec }) => spec.application)) {
       const verdictsOn = ({ services }: ApplicationStatus, now: number) =>
         group.map((service) => {
           const status = services.find((each) => each.service.spec.name === service.spec.name);

@@ -16,6 +16,7 @@ import { keepAliveMs, writeLine } from './http.ts';
 import { callerName, type Identity } from './identity.ts';
 import { applyQueueKey } from './janitor.ts';
 import { pageOf } from './pages.ts';
+import { requestIdOf } from './repeated.ts';
 import { streamed, type Call, type Route } from './router.ts';
 import { applicationStatus, emptyStatus, summaries } from './status.ts';
 import { validateApplication } from './validate.ts';
@@ -91,9 +92,10 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
   const by = callerName(call.identity);
   const removeOrphans = call.query.get('removeOrphans') === 'true';
   const isDry = call.query.get('dryRun') === 'true';
+  const id = requestIdOf(call.query);
   const takesOver = isDry || call.query.get('takeOver') === 'true';
   const plan = () =>
-    planApply(database.view, spec, { now: clock.now(), by, random, removeOrphans, takesOver });
+    planApply(database.view, spec, { now: clock.now(), by, random, removeOrphans, takesOver, id });
   const result = ({ changes, otherOrigin }: ApplyPlan): ApplyResult => ({
     application: spec.name,
     changes,

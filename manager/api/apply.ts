@@ -18,7 +18,8 @@ import type { Change, View } from '../store/objects.ts';
 import { withExternal } from './external.ts';
 import { checkForesight } from './foresight.ts';
 import { checkPorts } from './port-check.ts';
-import { otherOrigin, refuseOrigin, rememberOrigin } from './origins.ts';
+import { otherOrigin, refuseOrigin, rememberApplication } from './origins.ts';
+import { storedBefore } from './repeated.ts';
 import { pairingFault } from './sharing.ts';
 import { usersByName } from './users.ts';
 
@@ -42,6 +43,8 @@ interface Request {
   removeOrphans?: boolean;
   /** Change what was brought up from another place. @default it is refused */
   takesOver?: boolean;
+  /** An id by which the caller may ask again. */
+  id?: string | undefined;
 }
 
 interface Planner extends ApplyPlan {
@@ -58,7 +61,9 @@ interface Planner extends ApplyPlan {
  * brought up from another place.
  */
 export function planApply(view: View, spec: ApplicationSpec, request: Request): ApplyPlan {
-  const { now, by, random, removeOrphans = false, takesOver = false } = request;
+  const { now, by, random, removeOrphans = false, takesOver = false, id } = request;
+  const stored = storedBefore(view, spec, id);
+  if (stored !== undefined) return { changes: stored, group: [], beingRemoved: [] };
   const meta = () => ({ id: random.id(), createdAt: now, updatedAt: now, revision: 0 });
   const origin = (): Origin => ({ cause: 'up', by, now, random });
   const planner: Planner = { changes: [], group: [], beingRemoved: [], view, by, meta, origin };
@@ -94,7 +99,8 @@ export function planApply(view: View, spec: ApplicationSpec, request: Request): 
   if (other !== undefined && !takesOver) throw refuseOrigin(spec, other);
   if (beingRemoved.length === 0) checkForesight(view, spec.name, group);
   const isKnown = !isChanged && view.applications.has(spec.name);
-  const remembered = isKnown ? undefined : rememberOrigin(view, spec, meta);
+  const known = { request: group.length > 0 ? id : undefined, now, meta };
+  const remembered = isKnown ? undefined : rememberApplication(view, spec, known);
   if (remembered !== undefined) group.push(remembered);
   return { changes, group, beingRemoved, ...(other && { otherOrigin: other }) };
 }

@@ -9,6 +9,7 @@ import {
 } from '../../src/spec/project-origin.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
+import { requestsMax } from './repeated.ts';
 
 /** Where the project was brought up from, when that is another place; undefined also when nothing of it is there any more. */
 export function otherOrigin(view: View, { name, origin }: ApplicationSpec): ProjectOrigin | undefined {
@@ -36,19 +37,25 @@ export function refuseOrigin({ name, origin }: ApplicationSpec, stored: ProjectO
   );
 }
 
-/** What remembers where the application is brought up from; undefined when that is known already, or not told. */
-export function rememberOrigin(
+/**
+ * What remembers where the application is brought up from, and by which request; undefined when that is known already, or not
+ * told. `request` is one that changes something, at `now` (ms).
+ */
+export function rememberApplication(
   view: View,
   { name, origin }: ApplicationSpec,
-  meta: () => ObjectMeta,
+  { request, now, meta }: { request?: string | undefined; now: number; meta: () => ObjectMeta },
 ): Change | undefined {
-  if (origin === undefined) return undefined;
   const stored = view.applications.get(name);
+  const known = stored?.requests ?? [];
+  const requests = request === undefined ? known : [...known, { id: request, at: now }].slice(-requestsMax);
+  const told = { ...(origin && { origin }), ...(requests.length > 0 && { requests }) };
   if (stored === undefined) {
-    return { kind: 'application', action: 'create', object: { ...meta(), id: name, origin } };
+    if (Object.keys(told).length === 0) return undefined;
+    return { kind: 'application', action: 'create', object: { ...meta(), id: name, ...told } };
   }
-  if (isDeepStrictEqual(stored.origin, origin)) return undefined;
-  return { kind: 'application', action: 'update', object: { ...stored, origin } };
+  const object = { ...stored, ...told };
+  return isDeepStrictEqual(stored, object) ? undefined : { kind: 'application', action: 'update', object };
 }
 
 /** Forgets where applications came from of which nothing is left. */

@@ -24,7 +24,10 @@ export const originLimits = { machine: 255, path: 4_096, remote: 512 } as const;
  * Remembered of a project as a whole, for as long as something of it is there. Its id is the project's name.
  */
 export interface Application extends ObjectMeta {
-  origin: ProjectOrigin;
+  /** Absent: who brought it up has not told. */
+  origin?: ProjectOrigin;
+  /** Requests of callers who gave them an id that were stored, oldest first, with when (ms). */
+  requests?: { id: string; at: number }[];
 }
 
 /**

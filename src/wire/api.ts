@@ -17,7 +17,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /applications                     → ApplicationSummary[]
  *     GET    /applications/NAME                → WatchLine, one JSON a line: all there is now
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
- *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true][&takeOver=true]  ApplicationSpec → ApplyResult
+ *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true][&takeOver=true][&request=ID]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
  *     GET    /services[?application=NAME]      → Service[]; with progress=true ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
@@ -49,6 +49,11 @@ export const warningHeader = 'shoal-warning';
 export const continueHeader = 'shoal-continue';
 export const pageItemsMax = 1_000;
 export const pageCharactersMax = 1024 * 1024;
+/**
+ * An id for a request to apply an application, by which it can be sent again when its answer was lost: what was stored is answered,
+ * and not done again.
+ */
+export const requestIdPattern = '[a-z0-9]{12}';
 /** A larger request body is refused with 413. */
 export const apiBodyBytesMax = 32 * 1024 * 1024;
 

@@ -2,6 +2,7 @@ import type { ApplicationSpec } from '../../spec/application.ts';
 import { originWords } from '../../spec/project-origin.ts';
 import { systemClock } from '../../util/clock.ts';
 import { ShoalError } from '../../util/errors.ts';
+import { systemRandom } from '../../util/random.ts';
 import { count, formatDuration, printable } from '../../util/text.ts';
 import type { ApplyResult } from '../../wire/api.ts';
 import { readApplication } from '../application.ts';
@@ -10,6 +11,7 @@ import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command, type Context, type ParsedArguments } from '../command.ts';
 import { confirm, yesOption } from '../confirm.ts';
 import { follow } from '../follow.ts';
+import { untilAnswered } from '../lost-answer.ts';
 import { originOf } from '../origin.ts';
 import { paint } from '../output.ts';
 import { assess, wishOf, type Assessment, type Wish } from '../verdict.ts';
@@ -54,9 +56,16 @@ async function applyOnce(
   application: ApplicationSpec,
   options: Record<string, string>,
 ): Promise<ApplyResult> {
+  const { output, signal } = context;
+  const { name } = application;
   const client = await context.client();
-  const path = `/applications/${encodeURIComponent(application.name)}?${new URLSearchParams(options).toString()}`;
-  return await client.request<ApplyResult>('PUT', path, application).catch((error: unknown) => {
+  const query = new URLSearchParams({ ...options, request: systemRandom.id() }).toString();
+  const path = `/applications/${encodeURIComponent(name)}?${query}`;
+  const send = (timeoutMs?: number) =>
+    client.request<ApplyResult>('PUT', path, application, timeoutMs === undefined ? {} : { timeoutMs });
+  const onLost = (why: string) =>
+    output.note(paint(output, 'yellow', printable(`warning: no answer, asking again: ${why}`)));
+  return await untilAnswered(send, { what: name, onLost, signal }).catch((error: unknown) => {
     throw asRefusal(error, application);
   });
 }

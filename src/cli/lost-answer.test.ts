@@ -25,11 +25,14 @@ async function brokenOnce(
   const proxy = http.createServer((request, response) => {
     const isFirst = request.method === 'PUT' && !broken;
     if (isFirst) broken = true;
-    if (isFirst && breaks === 'before') return void request.socket.destroy();
+    if (isFirst && breaks === 'before') {
+      request.socket.destroy();
+      return;
+    }
     const { method, url: path, headers } = request;
     const onward = http.request({ socketPath: manager.socketPath, method, path, headers }, (answer) => {
-      if (!isFirst) return void answer.pipe(response.writeHead(answer.statusCode!, answer.headers));
-      answer.resume().on('end', () => void meanwhile().then(() => request.socket.destroy()));
+      if (isFirst) answer.resume().on('end', () => void meanwhile().then(() => request.socket.destroy()));
+      else answer.pipe(response.writeHead(answer.statusCode!, answer.headers));
     });
     request.pipe(onward);
   });

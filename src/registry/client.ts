@@ -8,6 +8,9 @@ import { canonicalReference, isLoopback, registryUrl, type Reference } from './r
 import { withLeastThroughput } from './throughput.ts';
 
 const redirectsMax = 5;
+/** What a redirect or a refusal says beside its headers: longer or later ones cost their connection. */
+const passOverMs = 1_000;
+const passOverBytesMax = 64 * 1024;
 const tokenBytesMax = 1024 * 1024;
 /** A token without a lifetime lives this long (Docker registry token authentication: at least 60 s). */
 const tokenLifetimeDefaultS = 60;
@@ -198,7 +201,7 @@ export class RepositoryClient {
     const authorized = () => ({ ...headers, ...this.#authorization() });
     const response = await getFollowing(url, authorized(), this.#limits, signal);
     if (response.statusCode !== 401) return this.#checked(response);
-    response.resume();
+    passOver(response);
     await this.#authenticate(response.headers['www-authenticate'] ?? '', signal);
     return this.#checked(await getFollowing(url, authorized(), this.#limits, signal));
   }
@@ -284,7 +287,7 @@ async function getFollowing(
     const { location } = response.headers;
     if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined)
       return response;
-    response.resume();
+    passOver(response);
     if (redirects >= redirectsMax) throw new RegistryError(502, 'the registry redirects without end');
     const next = new URL(location, url);
     if (url.protocol === 'https:' && next.protocol !== 'https:') {
@@ -292,6 +295,17 @@ async function getFollowing(
     }
     url = next;
   }
+}
+
+/** Reads past a body that nobody wants, so that its connection can be used again, unless it is long or drips. */
+function passOver(response: IncomingMessage): void {
+  let bytes = 0;
+  const cancel = systemClock.after(passOverMs, () => response.destroy());
+  response.once('close', cancel);
+  response.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > passOverBytesMax) response.destroy();
+  });
 }
 
 function get(

@@ -76,6 +76,19 @@ test('a token server that drips is given up too', async () => {
   await expect(repository.manifest('1', signal)).rejects.toMatchObject({ code: 'unavailable' });
 });
 
+test('a refusal that drips is read past, and its connection does not stay', async () => {
+  const closed = Promise.withResolvers<void>();
+  answer = (request, response) => {
+    const realm = `http://${request.headers.host}/token`;
+    if (request.url?.startsWith('/token')) return response.end('{"token":"t"}');
+    if (request.headers.authorization !== undefined) return response.end(body);
+    request.socket.on('close', () => closed.resolve());
+    return void drip(response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }), 20);
+  };
+  expect(await read()).toBe(body.length);
+  await closed.promise;
+});
+
 test('a layer whose answer never begins is given up', async () => {
   answer = () => undefined;
   await expect(read()).rejects.toMatchObject({ code: 'unavailable' });

@@ -10,7 +10,7 @@ import { createCluster, type Cluster } from './cluster.ts';
 import type { Host } from './host.ts';
 import { busyboxImage } from './image.ts';
 import { containersOf } from './inventory.ts';
-import { killProcess } from './processes.ts';
+import { killProcess, proportionalMemoryBytes } from './processes.ts';
 import { paths } from './state.ts';
 
 /**
@@ -28,6 +28,10 @@ export interface EngineRound {
   host: string;
   /** What was asked took this long: for `scale` up and down together. */
   tookMs: number;
+  /** Of that, for `scale`, the way up. */
+  upMs?: number;
+  /** Memory of the shims of all hosts for each container, at the top of `scale` (proportional, bytes). */
+  shimBytes?: number;
   /** For a stopped part: whether the node said EngineSlow while it stood still. */
   told?: boolean;
   /** Containers that were healthy before and are not the same processes any more, with what became of their tasks. */
@@ -94,7 +98,7 @@ export class EngineFaultRig {
     const round: EngineRound = { fault, host: host.name, tookMs: 0, restarted: [] };
     try {
       if (fault === 'execs') round.refused = await this.#execs();
-      else if (fault === 'scale') await this.#scaleUpAndDown();
+      else if (fault === 'scale') Object.assign(round, await this.#scaleUpAndDown());
       else round.told = await this.#stopped(host, fault);
       round.tookMs = Math.round(systemClock.monotonic() - begin);
       await this.#settled(host);
@@ -176,11 +180,27 @@ export class EngineFaultRig {
     }
   }
 
-  async #scaleUpAndDown(): Promise<void> {
-    for (const replicas of [this.#replicas, lowest]) {
-      await this.#client.request('POST', `/services/${crowd}_sleeper/scale`, { replicas });
-      await this.#converged(crowd, replicas);
-    }
+  async #scaleUpAndDown(): Promise<{ upMs: number; shimBytes: number }> {
+    const begin = systemClock.monotonic();
+    await this.#scale(this.#replicas);
+    const upMs = Math.round(systemClock.monotonic() - begin);
+    const shimBytes = await this.#shimBytes();
+    await this.#scale(lowest);
+    return { upMs, shimBytes };
+  }
+
+  async #scale(replicas: number): Promise<void> {
+    await this.#client.request('POST', `/services/${crowd}_sleeper/scale`, { replicas });
+    await this.#converged(crowd, replicas);
+  }
+
+  async #shimBytes(): Promise<number> {
+    const processes = (await Promise.all(this.cluster.hosts.map((host) => host.processes()))).flat();
+    const shims = processes.filter(({ name }) => name.startsWith('containerd-shim'));
+    const sizes = await Promise.all(shims.map(({ pid }) => proportionalMemoryBytes(pid)));
+    const tasks = await this.#client.request<TaskInfo[]>('GET', '/tasks');
+    const running = tasks.filter(({ status }) => status.state === 'running').length;
+    return Math.round(sizes.reduce((sum, size) => sum + size, 0) / running);
   }
 
   /** Processes of the standing application's containers, by task. */

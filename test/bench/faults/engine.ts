@@ -4,14 +4,14 @@ import {
   type EngineFault,
   type EngineRound,
 } from '../../harness/faults-engine.ts';
-import { secondsOf } from '../statistics.ts';
+import { median, secondsOf } from '../statistics.ts';
 import { restartedIn, type FaultKind } from './kind.ts';
 
 export const engine: FaultKind<EngineFault, EngineRound> = {
   faults: engineFaults,
   create: ({ random, replicas, onStep }) => EngineFaultRig.create(random, replicas, onStep),
   rows: (rounds) => [
-    ['', 'rounds', 'reached', 'told', 'restarted', 'refused', 'median s', 'longest s'],
+    ['', 'rounds', 'reached', 'told', 'restarted', 'refused', 'median s', 'longest s', 'up s', 'shims MiB'],
     ...engineFaults.flatMap((fault) => {
       const some = rounds.filter((round) => round.fault === fault);
       if (some.length === 0) return [];
@@ -26,8 +26,17 @@ export const engine: FaultKind<EngineFault, EngineRound> = {
           restartedIn(some),
           String(some.reduce((sum, { refused = 0 }) => sum + refused, 0)),
           ...secondsOf(reached.map(({ tookMs }) => tookMs)),
+          ...crowdCells(reached),
         ],
       ];
     }),
   ],
 };
+
+/** Of rounds that scale: the way up, and what the shims take for each container at the top. */
+function crowdCells(rounds: EngineRound[]): string[] {
+  const ups = rounds.flatMap(({ upMs }) => upMs ?? []);
+  const sizes = rounds.flatMap(({ shimBytes }) => shimBytes ?? []);
+  if (ups.length === 0) return [];
+  return [secondsOf(ups)[0], (median(sizes) / 1024 ** 2).toFixed(2)];
+}

@@ -32,6 +32,7 @@ const programs = {
   'docker-registry': 'docker-registry',
   'redis-server': 'redis-server',
   busybox: 'busybox-static',
+  etcd: 'etcd-server',
   tini: 'tini', // the first process of a container with `init: true`
 };
 
@@ -40,6 +41,7 @@ const services = {
   containerd: 'containerd',
   'docker-registry': 'docker-registry',
   'redis-server': 'redis-server',
+  'etcd-server': 'etcd',
 };
 
 /** `hosts`: whether it makes hosts, and so needs the programs above: always, never, or where that is possible. */

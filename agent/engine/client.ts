@@ -10,7 +10,8 @@ import {
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Calls, Streams, WriteContent, WriteContentResponse } from './messages.ts';
-import { methods, type MethodCoding } from './protocol.ts';
+import type { MethodCoding } from '../../src/util/protobuf.ts';
+import { methods } from './protocol.ts';
 
 /** Longest path of a unix socket on Linux: `sun_path` holds 108 bytes with its closing zero (unix(7)). */
 export const socketPathBytesMax = 107;

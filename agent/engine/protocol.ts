@@ -1,41 +1,13 @@
-import { fromJSON } from '@grpc/proto-loader';
-import type { MessageTypeDefinition, PackageDefinition } from '@grpc/proto-loader';
+import type { MessageTypeDefinition } from '@grpc/proto-loader';
+import {
+  message,
+  methodsOf,
+  readInterface,
+  type InterfaceDescription,
+  type MethodShape,
+} from '../../src/util/protobuf.ts';
 
-/**
- * The part of containerd's gRPC API (1.6 and later) that the engine uses: only the messages and fields that are read or
- * written, with containerd's field numbers. A name of a message does not travel on the wire, so all of them live in one
- * package of ours; the names of services and methods do. Written as data and not as `.proto` files,so that a build
- * carries it without copying and nothing is read from disk or parsed at start.
- */
-type Field = [number: number, type: string, keyType?: 'string'];
-type MethodShape = [request: string, response: string, streams?: 'response' | 'both'];
-
-interface JsonNamespace {
-  nested: Record<string, object>;
-}
-
-function message(fields: Record<string, Field>): object {
-  const entries = Object.entries(fields).map(([name, [id, type, keyType]]) => {
-    const repeated = type.startsWith('repeated ');
-    const bare = repeated ? type.slice('repeated '.length) : type;
-    return [name, { id, type: bare, ...(repeated && { rule: 'repeated' }), ...(keyType && { keyType }) }];
-  });
-  return { fields: Object.fromEntries(entries) };
-}
-
-function service(methods: Record<string, MethodShape>): object {
-  const entries = Object.entries(methods).map(([name, [request, response, streams]]) => [
-    name,
-    {
-      requestType: `.shoal.containerd.${request}`,
-      responseType: `.shoal.containerd.${response}`,
-      ...(streams === 'both' && { requestStream: true }),
-      ...(streams && { responseStream: true }),
-    },
-  ]);
-  return { methods: Object.fromEntries(entries) };
-}
-
+/** The part of containerd's gRPC API (1.6 and later) that the engine uses. */
 const common = {
   Empty: message({}),
   Any: message({ typeUrl: [1, 'string'], value: [2, 'bytes'] }),
@@ -269,24 +241,15 @@ const services: Record<string, Record<string, MethodShape>> = {
   },
 };
 
-function describe(): JsonNamespace {
-  const root: JsonNamespace = { nested: {} };
-  const place = (path: string[], leaf: object) => {
-    let node = root;
-    for (const part of path.slice(0, -1)) {
-      node = (node.nested[part] ??= { nested: {} }) as JsonNamespace;
-    }
-    node.nested[path.at(-1)!] = leaf;
-  };
-  const messages = { ...common, ...containers, ...tasks, ...snapshots, ...content, ...images, ...events };
-  for (const [name, leaf] of Object.entries(messages)) place(['shoal', 'containerd', name], leaf);
-  for (const [name, methods] of Object.entries(services)) {
-    place(['containerd', 'services', ...name.split('.')], service(methods));
-  }
-  return root;
-}
+const description: InterfaceDescription = {
+  package: 'shoal.containerd',
+  messages: { ...common, ...containers, ...tasks, ...snapshots, ...content, ...images, ...events },
+  services: Object.fromEntries(
+    Object.entries(services).map(([name, methods]) => [`containerd.services.${name}`, methods]),
+  ),
+};
 
-const definition: PackageDefinition = fromJSON(describe(), {
+const definition = readInterface(description, {
   longs: Number,
   enums: String,
   defaults: true,
@@ -294,21 +257,7 @@ const definition: PackageDefinition = fromJSON(describe(), {
   objects: true,
 });
 
-export interface MethodCoding {
-  /** Path of the HTTP/2 request. */
-  path: string;
-  requestSerialize: (message: object) => Buffer;
-  responseDeserialize: (bytes: Buffer) => object;
-}
-
-/** How to call `SERVICE.METHOD`, as in `Tasks.Create`, by that name. */
-export const methods: ReadonlyMap<string, MethodCoding> = new Map(
-  Object.keys(services).flatMap((name) => {
-    const short = name.slice(name.lastIndexOf('.') + 1);
-    const codings = definition[`containerd.services.${name}`] as unknown as Record<string, MethodCoding>; // a service's definition, by the table above
-    return Object.entries(codings).map(([method, coding]) => [`${short}.${method}`, coding] as const);
-  }),
-);
+export const methods = methodsOf(definition, description);
 
 /** Reads a message that came inside an `Any`. Throws when the bytes are not such a message. */
 export function decode<T>(name: 'TaskExit' | 'TaskOom', bytes: Uint8Array): T {

@@ -12,6 +12,9 @@ import {
   exportPrivateKey,
   keyAlgorithm,
   managerServerName,
+  storeClientName,
+  storeMemberCommonName,
+  storeServerName,
   signingAlgorithm,
 } from '../../src/wire/certificates.ts';
 import { loadX509 } from '../../src/wire/x509.ts';
@@ -27,6 +30,8 @@ const rootLifeMs = 20 * yearMs;
 const rootBackdateMs = 10 * yearMs;
 /** A clock that is set by less than this was right. */
 const clockSlackMs = 60 * 60 * 1000;
+/** A cluster that has slept for months must find its store again without anybody to ask for new certificates. */
+const storeCertificateLifeMs = yearMs;
 /** A request for a P-256 key takes some 400 bytes. */
 const requestBytesMax = 8 * 1024;
 
@@ -137,6 +142,34 @@ export async function createServerCertificate(
   return { certificatePem, privateKeyPem };
 }
 
+/**
+ * A key and certificate for a member of etcd at these addresses, as a server and to other members, or for a manager that uses
+ * it. `authority` is etcd's own, never the cluster's: etcd lets in whoever its authority has signed.
+ */
+export async function createStoreCertificate(
+  authority: Authority,
+  what: { kind: 'member'; addresses: string[] } | { kind: 'client' },
+  nowMs: number,
+): Promise<{ certificatePem: string; privateKeyPem: string }> {
+  const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
+  const publicKey = await publicKeyOf(certificateRequestPem);
+  const isMember = what.kind === 'member';
+  const names = isMember
+    ? [
+        { type: 'dns' as const, value: storeServerName },
+        ...what.addresses.map((value) => ({ type: 'ip' as const, value })),
+      ]
+    : [{ type: 'dns' as const, value: storeClientName }];
+  const subject = [{ CN: [isMember ? storeMemberCommonName : 'manager'] }];
+  const usage = isMember ? ('both' as const) : ('client' as const);
+  const certificatePem = await sign(authority, subject, publicKey, {
+    usage,
+    names,
+    untilMs: nowMs + storeCertificateLifeMs,
+  });
+  return { certificatePem, privateKeyPem };
+}
+
 type Subject = Record<string, string[]>[];
 
 function subjectOf({ clusterId, nodeId, role }: NodeIdentity): Subject {
@@ -159,7 +192,7 @@ async function publicKeyOf(certificateRequestPem: string): Promise<webcrypto.Cry
 }
 
 interface Certified {
-  usage: 'client' | 'server';
+  usage: 'client' | 'server' | 'both';
   untilMs: number;
   names?: { type: 'dns' | 'ip'; value: string }[];
 }
@@ -190,7 +223,11 @@ async function sign(
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[`${usage}Auth`]]),
+      new x509.ExtendedKeyUsageExtension(
+        usage === 'both'
+          ? [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]
+          : [x509.ExtendedKeyUsage[`${usage}Auth`]],
+      ),
       await x509.AuthorityKeyIdentifierExtension.create(root.publicKey),
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
       ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),

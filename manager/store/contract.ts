@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Store, Transaction, WatchBatch } from './store.ts';
-import { transactionChangesMax, transactionCharactersMax } from './transaction.ts';
+import type { Compare, Store, Transaction, WatchBatch } from './store.ts';
+import { transactionChangesMax, transactionBytesMax } from './transaction.ts';
 
 /** An opened store for one test. */
 export interface OpenedStore {
@@ -135,8 +135,9 @@ function describeLimits(store: () => Store, commit: Commit): void {
   test('a transaction over the limits is refused whole', async () => {
     const many = Array.from({ length: transactionChangesMax + 1 }, (_, index) => `task/${index}`);
     const puts = many.map((key) => ({ key, value: '' }));
-    const large = put('task/a', 'x'.repeat(transactionCharactersMax));
-    for (const transaction of [{ compares: [], puts, deletes: [] }, large]) {
+    const large = put('task/a', 'x'.repeat(transactionBytesMax));
+    const wide = put('task/a', 'ü'.repeat(transactionBytesMax / 2)); // few characters of many bytes
+    for (const transaction of [{ compares: [], puts, deletes: [] }, large, wide]) {
       await expect(store().transact(transaction)).rejects.toMatchObject({ code: 'resource_exhausted' });
     }
     expect((await store().list('')).values).toEqual([]);
@@ -289,6 +290,18 @@ function describeLeadership(store: () => Store): void {
     expect((await second).signal.aborted).toBe(false);
     expect(first.signal.aborted).toBe(true);
     expect(order).toEqual(['one resigns', 'two leads']);
+  });
+
+  test('what a leader of before writes with its fence is refused, and a new leader writes with its own', async () => {
+    const first = await store().campaign('one', never);
+    const write = (fence: Compare) => store().transact(put('task/a', '1', [fence]));
+    expect(await write(first.fence)).toMatchObject({ committed: true });
+    const next = store().campaign('two', never);
+    await first.resign();
+    const second = await next;
+    expect(await write(first.fence)).toEqual({ committed: false, conflicts: [first.fence.key] });
+    expect(await write(second.fence)).toMatchObject({ committed: true });
+    expect((await store().list('')).values.map(({ key }) => key)).toEqual(['task/a']);
   });
 
   test('a candidate that gives up does not stand in the way of the next', async () => {

@@ -1,11 +1,25 @@
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Leadership } from './store.ts';
 
+/** The key of every fence. No object has it, for its kind is empty. */
+export const fenceKey = '/leader';
+
 /** Leadership among candidates inside one process: the first one leads at once, the others in turn as it resigns. */
 export class LocalElection {
   #leader: AbortController | undefined;
   readonly #waiting: (() => void)[] = [];
   #closed = false;
+  #term = 0;
+
+  /** How often there was a new leader: the revision of the fence. */
+  get term(): number {
+    return this.#term;
+  }
+
+  /** Candidates that would lead if the leader resigned. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
 
   /** See `Store.campaign`. */
   async campaign(candidate: string, signal: AbortSignal): Promise<Leadership> {
@@ -14,6 +28,7 @@ export class LocalElection {
     if (this.#closed) throw new ShoalError('unavailable', 'Cannot lead: the store was closed');
     const controller = new AbortController();
     this.#leader = controller;
+    const fence = { key: fenceKey, revision: ++this.#term };
     const resign = () => {
       if (this.#leader === controller) {
         this.#leader = undefined;
@@ -22,7 +37,7 @@ export class LocalElection {
       }
       return Promise.resolve();
     };
-    return { signal: controller.signal, resign };
+    return { signal: controller.signal, fence, resign };
   }
 
   /** Ends the leadership and every campaign. */

@@ -1,5 +1,5 @@
 import { ShoalError } from '../../src/util/errors.ts';
-import { LocalElection } from './election.ts';
+import { fenceKey, LocalElection } from './election.ts';
 import { History, type HistoryLimits } from './history.ts';
 import type { Leadership, Store, StoredValue, Transaction, TransactionResult, WatchBatch } from './store.ts';
 import { checkTransaction, conflictsOf, eventsOf } from './transaction.ts';
@@ -35,7 +35,8 @@ class MemoryStore implements Store {
   async transact(transaction: Transaction): Promise<TransactionResult> {
     this.#checkOpen();
     checkTransaction(transaction);
-    const revisionOf = (key: string) => this.#values.get(key)?.revision ?? 0;
+    const revisionOf = (key: string) =>
+      key === fenceKey ? this.#election.term : (this.#values.get(key)?.revision ?? 0);
     const conflicts = conflictsOf(transaction.compares, revisionOf);
     if (conflicts.length > 0) return { committed: false, conflicts };
     const events = eventsOf(transaction, revisionOf);

@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/util/clock.ts';
 import { codeOf, ShoalError } from '../../src/util/errors.ts';
-import { LocalElection } from './election.ts';
+import { fenceKey, LocalElection } from './election.ts';
 import { History, type HistoryLimits } from './history.ts';
 import { SqliteFile, storedValue, writeFault } from './sqlite-file.ts';
 import type {
@@ -241,7 +241,8 @@ class SqliteStore implements Store {
     transaction: Transaction,
     latest: number,
   ): { result: TransactionResult; events: StoreEvent[] } {
-    const revisionOf = (key: string) => Number(file.revision.get(key)?.['revision'] ?? 0);
+    const revisionOf = (key: string) =>
+      key === fenceKey ? this.#election.term : Number(file.revision.get(key)?.['revision'] ?? 0);
     const conflicts = conflictsOf(transaction.compares, revisionOf);
     if (conflicts.length > 0) return { result: { committed: false, conflicts }, events: [] };
     const events = eventsOf(transaction, revisionOf);

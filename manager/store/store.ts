@@ -39,6 +39,8 @@ export interface WatchBatch {
 export interface Leadership {
   /** Aborts when leadership is lost. */
   signal: AbortSignal;
+  /** Holds for as long as nobody else has led since: a transaction with it cannot be that of a leader of before. */
+  fence: Compare;
   resign(): Promise<void>;
 }
 

@@ -3,8 +3,8 @@ import type { Compare, StoreEvent, Transaction } from './store.ts';
 
 /** Puts and deletes in one transaction. */
 export const transactionChangesMax = 1_024;
-/** Characters of keys and values in one transaction. */
-export const transactionCharactersMax = 8 * 1024 * 1024;
+/** Bytes of keys and values in one transaction. */
+export const transactionBytesMax = 8 * 1024 * 1024;
 
 /**
  * Throws `resource_exhausted` when the transaction is larger than the contract allows, and `invalid_argument` when it changes
@@ -19,11 +19,14 @@ export function checkTransaction(transaction: Transaction): void {
       `Cannot write ${changes} changes in one transaction: at most ${transactionChangesMax}`,
     );
   }
-  const characters = puts.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
-  if (characters > transactionCharactersMax) {
+  const bytes = puts.reduce(
+    (sum, { key, value }) => sum + Buffer.byteLength(key) + Buffer.byteLength(value),
+    0,
+  );
+  if (bytes > transactionBytesMax) {
     throw new ShoalError(
       'resource_exhausted',
-      `Cannot write ${characters} characters in one transaction: at most ${transactionCharactersMax}`,
+      `Cannot write ${bytes} bytes in one transaction: at most ${transactionBytesMax}`,
     );
   }
   const keys = new Set([...puts.map(({ key }) => key), ...deletes]);

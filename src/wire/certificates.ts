@@ -8,6 +8,13 @@ import { loadX509 } from './x509.ts';
  */
 export const managerServerName = 'manager.shoal';
 
+/** The DNS name in the certificate of every member of our own etcd. */
+export const storeServerName = 'etcd.shoal';
+/** The common name in it: what members ask of each other. */
+export const storeMemberCommonName = 'etcd-peer';
+/** The DNS name in the certificate with which a manager uses etcd, and in no other. */
+export const storeClientName = 'store.etcd.shoal';
+
 /**
  * First organizational unit (OU) in the certificate of an administrator; the second is the role. A node's certificate
  * has the node's role alone there.

@@ -1,0 +1,52 @@
+import { fenceKey } from '../election.ts';
+
+/**
+ * Where things are in etcd, all below a prefix: objects of the contract under `o/`, what the store itself needs under `m/`, so that
+ * neither shows in listings and watches of the other.
+ */
+export class Keys {
+  readonly #objects: string;
+  readonly #own: string;
+  readonly leader: Buffer;
+
+  constructor(prefix: string) {
+    this.#objects = `${prefix}o/`;
+    this.#own = `${prefix}m/`;
+    this.leader = Buffer.from(`${this.#own}leader`);
+  }
+
+  /** Of a key of the contract, or of the fence. */
+  bytes(key: string): Buffer {
+    return key === fenceKey ? this.leader : Buffer.from(this.#objects + key);
+  }
+
+  /** The key of the contract. */
+  text(bytes: Buffer): string {
+    return bytes.toString().slice(this.#objects.length);
+  }
+
+  /** Everything whose key of the contract begins so. */
+  range(prefix: string): { key: Buffer; rangeEnd: Buffer } {
+    return rangeOf(Buffer.from(this.#objects + prefix));
+  }
+
+  nonces(owner: string): { key: Buffer; rangeEnd: Buffer } {
+    return rangeOf(Buffer.from(`${this.#own}nonce/${owner}/`));
+  }
+
+  nonce(owner: string, slot: number): Buffer {
+    return Buffer.from(`${this.#own}nonce/${owner}/${slot}`);
+  }
+}
+
+/** etcd's range of a prefix ends before the prefix with its last byte raised by one. */
+function rangeOf(prefix: Buffer): { key: Buffer; rangeEnd: Buffer } {
+  const rangeEnd = Buffer.from(prefix);
+  rangeEnd[rangeEnd.length - 1]!++;
+  return { key: prefix, rangeEnd };
+}
+
+/** The first key after this one. */
+export function after(key: Buffer): Buffer {
+  return Buffer.concat([key, Buffer.from([0])]);
+}

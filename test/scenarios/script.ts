@@ -3,9 +3,10 @@ import { missingHostPath, neededHostPaths } from '../../src/spec/host-path.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
 import { isTerminal, taskStates, type Task, type TaskState, type TaskStatus } from '../../src/spec/task.ts';
 import type { View } from '../../manager/store/objects.ts';
-import { assert } from '../../src/util/errors.ts';
+import { assert, messageOf } from '../../src/util/errors.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import { acted } from '../../manager/api/actions.ts';
+import { planApply } from '../../manager/api/apply.ts';
 import { scaled } from '../../manager/api/scaling.ts';
 import { serviceActions } from '../../src/wire/api.ts';
 import { sampleNetwork } from '../samples.ts';
@@ -22,6 +23,8 @@ import { plainService, World } from '../simulation/world.ts';
  *             [shares=OTHER] [beside=OTHER] [follows=OTHER]
  *                                      makes the service or changes what is named; `shares` joins the other's network, `beside`
  *                                      names the one that leads the group, and `follows` one with which it restarts
+ *     up APP FOLDER NAME[:PORT],… [--yes] [--remove-orphans] [image=X] [constraint=…] [memory=MIB]
+ *                                      `shoal up` in the folder, with what it refuses, and of services APP_NAME what it changes
  *     scale NAME N                     `shoal scale`
  *     act NAME rollback|restart|pause|resume|stop|start    as the commands of these names
  *     remove NAME                      `down` of the service
@@ -58,10 +61,11 @@ export class Script {
     if (command === 'show') return this.#show();
     const before = this.#snapshot();
     this.#world.clock.advance(1);
-    await this.#execute(command, words);
+    const said = command === 'up' ? await this.#up(words) : [];
+    if (command !== 'up') await this.#execute(command, words);
     if (command !== 'tick') await this.#world.settle();
     const changes = difference(before, this.#snapshot());
-    return changes.length === 0 ? ['nothing changes'] : changes;
+    return changes.length === 0 ? [...said, 'nothing changes'] : [...said, ...changes];
   }
 
   async #execute(command: string, words: string[]): Promise<void> {
@@ -113,6 +117,38 @@ export class Script {
     assert(action !== undefined && service !== undefined, `${word} is an action, and ${name} a service`);
     const object = acted(view, service, action, { by: 'alice', now: steady.now(), random });
     await this.#world.write([{ kind: 'service', action: 'update', object }]);
+  }
+
+  /** What the person is told; a refusal writes nothing. */
+  async #up([application = '', folder = '', names = '', ...words]: string[]): Promise<string[]> {
+    const { view, random, steady } = this.#world;
+    const settings = words.filter((word) => !word.startsWith('--'));
+    const services = names.split(',').map((name) => {
+      const [key = '', port] = name.split(':');
+      const plain = plainService(`${application}_${key}`, { application, key });
+      const ports =
+        port === undefined
+          ? []
+          : [{ published: Number(port), target: 80, protocol: 'tcp' as const, mode: 'ingress' as const }];
+      return readService({ ...plain, ports }, settings);
+    });
+    const nothing = { networks: [], volumes: [], secrets: [], configs: [] };
+    const spec = { name: application, services, ...nothing, origin: { machine: 'desk', folder } };
+    try {
+      const plan = planApply(view, spec, {
+        now: steady.now(),
+        by: 'alice',
+        random,
+        takesOver: words.includes('--yes'),
+        removeOrphans: words.includes('--remove-orphans'),
+      });
+      await this.#world.write(plan.group);
+      return plan.changes.map(({ name, action, differences = [] }) =>
+        [`${action} ${name}`, differences.join('; ')].filter(Boolean).join(': '),
+      );
+    } catch (error) {
+      return [`refused: ${messageOf(error)}`];
+    }
   }
 
   async #scale(name: string, replicas: number): Promise<void> {

@@ -198,7 +198,8 @@ function describeWatch(store: () => Store, commit: Commit): void {
     await commit(put('task/a', '1'));
     const watched = take(store(), '', revision, 4);
     await commit({ compares: [], puts: [{ key: 'task/b', value: '2' }], deletes: ['task/a'] });
-    await Promise.all([commit(put('task/c', '3')), commit(put('task/d', '4'))]);
+    await commit(put('task/c', '3'));
+    await commit(put('task/d', '4'));
     const batches = await watched;
     expect(batches.flatMap(({ events }) => events)).toEqual([
       { type: 'put', key: 'task/a', value: '1' },

@@ -68,8 +68,11 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
   };
   try {
     const steady = steadyClock(clock);
-    const database = await openDatabase(store, steady);
-    undo.push(() => database.close());
+    const opened = await openDatabase(store, steady);
+    undo.push(() => opened.close());
+    const leadership = await store.campaign(options.advertiseAddress, new AbortController().signal);
+    undo.push(() => leadership.resign());
+    const database = opened.fenced(leadership);
     if (options.initialise) await initialiseCluster(database, options.initialise, { clock, random });
     const port = await run(options, parts, { database, steady }, undo);
     return { port, stop: undoAll };

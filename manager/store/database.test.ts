@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
-import { groupChangesMax, openDatabase } from './database.ts';
+import { groupChangesMax, openDatabase, type OpenDatabase } from './database.ts';
 import { createMemoryStore } from './memory.ts';
-import type { Change, Database, ViewChange } from './objects.ts';
+import type { Change, ViewChange } from './objects.ts';
 import { sampleNode, sampleService, sampleTask } from '../../test/samples.ts';
 import type { Store } from './store.ts';
 
 let store: Store;
-let database: Database & { close(): Promise<void> };
+let database: OpenDatabase;
 const clock = { ...systemClock, now: () => 1_234 };
 const create = (id: string): Change => ({ kind: 'node', action: 'create', object: sampleNode(id) });
 
@@ -50,6 +50,20 @@ test('an update or deletion of an object that somebody else changed is a conflic
 test('creating what exists already is a conflict', async () => {
   await database.write([[create('a')]]);
   expect(await database.write([[create('a')]])).toEqual({ conflicts: 1 });
+});
+
+test('who led before writes nothing any more, loops and single writes alike', async () => {
+  const { signal } = new AbortController();
+  const first = await store.campaign('first', signal);
+  const old = database.fenced(first);
+  expect(await old.write([[create('a')]])).toEqual({ conflicts: 0 });
+  await first.resign();
+  const later = database.fenced(await store.campaign('second', signal));
+  const refusal = { code: 'unavailable', message: expect.stringContaining('another manager leads') };
+  await expect(old.write([[create('b')]])).rejects.toMatchObject(refusal);
+  await expect(old.writeEach([[create('b')], [create('c')]])).rejects.toMatchObject(refusal);
+  expect(await later.write([[create('d')]])).toEqual({ conflicts: 0 });
+  expect([...later.view.nodes.keys()]).toEqual(['a', 'd']);
 });
 
 test('an empty plan writes nothing', async () => {

@@ -5,7 +5,7 @@ import { assert, codeOf, ShoalError } from '../../src/util/errors.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { Change, Database, Plan, View, ViewChange, WriteResult } from './objects.ts';
-import type { Store, Transaction, TransactionResult } from './store.ts';
+import type { Compare, Leadership, Store, Transaction, TransactionResult } from './store.ts';
 import { isMissingTemplate, templateId } from './templates.ts';
 import { transactionChangesMax } from './transaction.ts';
 import { encodeObject, encodeTask, keyOf, MutableView } from './view.ts';
@@ -13,20 +13,26 @@ import { encodeObject, encodeTask, keyOf, MutableView } from './view.ts';
 /** A group is one transaction; a larger one is a fault of the planner. */
 export const groupChangesMax = transactionChangesMax;
 
+export interface OpenDatabase extends Database {
+  /**
+   * The same, for who leads: every group is written only while nobody else has led since, and refused with `unavailable`
+   * afterwards.
+   */
+  fenced(leadership: Leadership): Database;
+  close(): Promise<void>;
+}
+
 /**
  * Loads everything the store holds and follows it from there. `close` ends the following; the store stays open.
  * Throws what the store throws when it cannot be read.
  */
-export async function openDatabase(
-  store: Store,
-  clock: Clock,
-): Promise<Database & { close(): Promise<void> }> {
+export async function openDatabase(store: Store, clock: Clock): Promise<OpenDatabase> {
   const database = new StoreDatabase(store, clock);
   await database.open();
   return database;
 }
 
-class StoreDatabase implements Database {
+class StoreDatabase implements OpenDatabase {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #view = new MutableView();
@@ -56,16 +62,31 @@ class StoreDatabase implements Database {
     this.#following = this.#follow();
   }
 
-  async write(plan: Plan): Promise<{ conflicts: number }> {
-    const { conflicts, refused } = await this.writeEach(plan);
-    if (refused[0] !== undefined) throw refused[0];
-    return { conflicts };
+  fenced({ fence }: Leadership): Database {
+    const problem = () => this.problem;
+    return {
+      view: this.#view,
+      get problem() {
+        return problem();
+      },
+      write: async (plan) => orFirstRefusal(await this.#writePlan(plan, fence)),
+      writeEach: (plan) => this.#writePlan(plan, fence),
+      onChange: (callback) => this.onChange(callback),
+    };
   }
 
-  async writeEach(plan: Plan): Promise<WriteResult> {
+  async write(plan: Plan): Promise<{ conflicts: number }> {
+    return orFirstRefusal(await this.#writePlan(plan, undefined));
+  }
+
+  writeEach(plan: Plan): Promise<WriteResult> {
+    return this.#writePlan(plan, undefined);
+  }
+
+  async #writePlan(plan: Plan, fence: Compare | undefined): Promise<WriteResult> {
     const now = this.#clock.now();
     const groups = plan.filter((group) => group.length > 0);
-    const results = await Promise.allSettled(groups.map((group) => this.#writeGroup(group, now)));
+    const results = await Promise.allSettled(groups.map((group) => this.#writeGroup(group, now, fence)));
     let conflicts = 0;
     const refused: Error[] = [];
     for (const result of results) {
@@ -79,7 +100,7 @@ class StoreDatabase implements Database {
     return { conflicts, refused };
   }
 
-  async #writeGroup(group: Change[], now: number): Promise<TransactionResult> {
+  async #writeGroup(group: Change[], now: number, fence: Compare | undefined): Promise<TransactionResult> {
     const templates = new Map(group.flatMap(templatesOf).map((template) => [templateId(template), template]));
     const isInUse = ({ kind, action, object }: Change) =>
       kind === 'template' && action === 'delete' && this.#writing.has(object.id);
@@ -87,7 +108,11 @@ class StoreDatabase implements Database {
     if (group.some(isInUse)) return { committed: false, conflicts: [] };
     for (const id of templates.keys()) this.#writing.set(id, (this.#writing.get(id) ?? 0) + 1);
     try {
-      const result = await this.#store.transact(transactionOf(group, templates, this.#view, now));
+      const transaction = transactionOf(group, templates, this.#view, now);
+      if (fence !== undefined) transaction.compares.push(fence);
+      const result = await this.#store.transact(transaction);
+      if (!result.committed && fence !== undefined && result.conflicts.includes(fence.key))
+        throw notLeading();
       // Until the view shows that they are in use.
       if (result.committed) await this.#reached(result.revision);
       return result;
@@ -164,6 +189,17 @@ class StoreDatabase implements Database {
       else this.#waiting.push({ revision, resolve, reject });
     });
   }
+}
+
+function orFirstRefusal({ conflicts, refused }: WriteResult): { conflicts: number } {
+  if (refused[0] !== undefined) throw refused[0];
+  return { conflicts };
+}
+
+function notLeading(): ShoalError {
+  return new ShoalError('unavailable', 'Cannot write: another manager leads the cluster now', {
+    next: 'Try again: the request then goes to that manager.',
+  });
 }
 
 function templatesOf({ kind, action, object }: Change): TaskTemplate[] {

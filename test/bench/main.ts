@@ -10,6 +10,7 @@ import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
 import { measureStart, startTable } from './start.ts';
+import { measureStore, storeTable } from './store.ts';
 
 /** Benches on this machine. Seconds depend on it; the ratios to the floor, which is measured in the same run, travel better. */
 
@@ -25,6 +26,7 @@ const usage = `Usage:
       parts of hosts killed, stopped, filled, frozen, cut and changed: what healthy was restarted, what was not reached
   npm run bench -- hurt [--changes N] [--seed S] [--only ROUND] [--json]
       good and bad changes by two clients under load: requests lost, and whether exit codes, ls, ps and the hosts agree
+  npm run bench -- store [--rounds N] [--json]   writes a second and their time: the store on etcd and on SQLite beside etcd alone
   npm run bench -- attack [--only ATTACK,…] [--json]   a manager under attack: answers, sessions, memory
 `;
 
@@ -34,6 +36,7 @@ const benches = {
   compose: { measure: measureCompose, table: composeTable, rounds: 5 },
   refusal: { measure: measureRefusal, table: refusalTable, rounds: 3 },
   start: { measure: measureStart, table: startTable, rounds: 20 },
+  store: { measure: measureStore, table: storeTable, rounds: 3 },
 };
 
 async function report<T>(
@@ -62,6 +65,7 @@ try {
   const [name] = positionals;
   if (name === 'scale') await report(benches.scale, values);
   else if (name === 'failover') await report(benches.failover, values);
+  else if (name === 'store') await report(benches.store, values);
   else if (name === 'attack')
     await report({ measure: () => measureAttacks(values.only), table: attackTable, rounds: 1 }, values);
   else if (name === 'compose') await report(benches.compose, values);

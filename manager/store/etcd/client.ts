@@ -11,6 +11,8 @@ const keepaliveMs = 1_000;
 const statusMs = 300;
 /** How often a member is asked for its status while calls to it are under way. */
 const statusEveryMs = 250;
+/** A member that has answered nothing at all, and not this many questions in a row, stands still. */
+const missesMax = 2;
 /** A member that has been left is asked again, with the others, before all others have been. */
 const roundPauseMs = 50;
 
@@ -65,6 +67,8 @@ export class EtcdMember {
   /** Calls under way, to be given up together once the member does not answer a small question. */
   readonly #calls = new Set<{ cancel(): void }>();
   #isAsked = false;
+  /** Counts whatever it has answered. */
+  #answers = 0;
 
   constructor(endpoint: string, { tls, clock }: EtcdClientOptions) {
     this.endpoint = endpoint;
@@ -134,29 +138,29 @@ export class EtcdMember {
         { deadline: this.#clock.now() + timeoutMs },
         (error: ServiceError | null, answer?: object) => {
           this.#calls.delete(call);
-          if (error) reject(error);
-          else resolve(answer as Calls[Name][1]);
+          if (error) return reject(error);
+          this.#answers++;
+          resolve(answer as Calls[Name][1]);
         },
       );
       if (isGivenUp) this.#calls.add(call);
     });
   }
 
-  /** While calls are under way, asks for what a healthy member answers at once. */
+  /** While calls are under way, asks for what a healthy member answers at once; a busy one answers something at least. */
   async #watchOver(): Promise<void> {
     if (this.#isAsked) return;
     this.#isAsked = true;
-    try {
-      await this.#clock.sleep(statusEveryMs);
-      while (this.#calls.size > 0) {
-        await this.#unary('Maintenance.Status', {}, statusMs, false);
-        await this.#clock.sleep(statusEveryMs);
-      }
-    } catch {
-      for (const call of this.#calls) call.cancel(); // each of them says so to whoever made it
-    } finally {
-      this.#isAsked = false;
+    let misses = 0;
+    await this.#clock.sleep(statusEveryMs);
+    while (this.#calls.size > 0 && misses < missesMax) {
+      const before = this.#answers;
+      await this.#unary('Maintenance.Status', {}, statusMs, false).catch(() => undefined); // counted below
+      misses = this.#answers === before ? misses + 1 : 0;
+      if (misses < missesMax) await this.#clock.sleep(statusEveryMs);
     }
+    if (misses >= missesMax) for (const call of this.#calls) call.cancel(); // each says so to whoever made it
+    this.#isAsked = false;
   }
 }
 

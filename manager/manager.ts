@@ -22,6 +22,7 @@ import { createDispatcher } from './dispatcher/dispatcher.ts';
 import { watchOwnHost } from './dispatcher/own-host.ts';
 import { soundKernel } from './dispatcher/soundings.ts';
 import { createLogHub } from './logs/hub.ts';
+import { createMover } from './mover/mover.ts';
 import type { ManagerOptions } from './options.ts';
 import { createOrchestrator } from './orchestrator/orchestrator.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
@@ -135,6 +136,7 @@ async function run(
     createScheduler(named('scheduler')),
     dispatcher,
     createJanitor({ ...named('janitor'), queue }),
+    createMover({ ...named('mover'), hosts: dispatcher, queue }),
     certificateLoop(options, authority, server, tls),
   ];
   for (const loop of loops) {

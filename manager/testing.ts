@@ -20,7 +20,7 @@ import {
   type AssignmentPut,
   type ManagerMessage,
 } from '../src/wire/session.ts';
-import { StreamCounter, type ApiContext } from './api/context.ts';
+import { StreamCounter, type AgentStreams, type ApiContext } from './api/context.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import type { Route } from './api/router.ts';
 import { createApiServer, type UpgradeRoute } from './api/server.ts';
@@ -60,6 +60,7 @@ export interface TestManager extends AsyncDisposable {
   routes: readonly Route[];
   upgrades: readonly UpgradeRoute[];
   audit: Audit;
+  agents: AgentStreams;
   /** Holds the audit log, in `audit`. */
   folder: string;
   /** Over the local socket. */
@@ -119,6 +120,7 @@ export async function startTestManager(): Promise<TestManager> {
     database,
     ...routes,
     audit,
+    agents: dispatcher,
     folder,
     client,
     socketPath,

@@ -32,11 +32,18 @@ export interface DiskWatchOptions {
   look?: (path: string) => Promise<Space>;
 }
 
+/** With less free room than this a disk counts as full. */
+export function leastFreeBytes({ totalBytes }: Space): number {
+  return Math.min(fullBytes, totalBytes * fullShare);
+}
+
 /** Whether a disk counts as full. One that did needs twice the room to lose that, so that it does not come and go. */
 export function isFull(space: Space, wasFull: boolean): boolean {
   const factor = wasFull ? recoveryFactor : 1;
-  const least = Math.min(fullBytes, space.totalBytes * fullShare) * factor;
-  return space.freeBytes < least || space.freeFiles < space.totalFiles * (fullShare / 5) * factor;
+  return (
+    space.freeBytes < leastFreeBytes(space) * factor ||
+    space.freeFiles < space.totalFiles * (fullShare / 5) * factor
+  );
 }
 
 /**

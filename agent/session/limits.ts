@@ -18,6 +18,9 @@ export const streamsMax = {
   'list-volumes': 8,
   'export-volume': 8,
   'import-volume': 8,
+  'send-volume': 4,
+  'take-volume': 4,
+  'settle-volume': 8,
 } as const;
 /** A status message is cut to this many characters: a healthcheck may print pages. */
 export const statusTextMax = 2_000;

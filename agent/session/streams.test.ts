@@ -48,6 +48,9 @@ test('connections for logs are made no faster than half of what managers let thr
     'list-volumes': 0,
     'export-volume': 0,
     'import-volume': 0,
+    'send-volume': 0,
+    'take-volume': 0,
+    'settle-volume': 0,
   };
   const serve = (request: StreamRequest) =>
     server.serve(request, () => {

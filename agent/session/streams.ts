@@ -1,4 +1,3 @@
-import type { Writable } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Engine, ExecSession } from '../engine/engine.ts';
 import type { Clock } from '../../src/util/clock.ts';
@@ -7,24 +6,22 @@ import type { Logger } from '../../src/util/log.ts';
 import { Limiter } from '../../src/util/queue.ts';
 import { RateLimiter } from '../../src/util/rate.ts';
 import { retry } from '../../src/util/retry.ts';
-import {
-  decodeFrame,
-  encodeFrame,
-  encodeJsonFrame,
-  frameBytesMax,
-  type Frame,
-} from '../../src/wire/frames.ts';
+import { decodeFrame, encodeJsonFrame, type Frame } from '../../src/wire/frames.ts';
 import { readFrame } from '../../src/wire/check.ts';
-import { connectionRate, type HostCopy, type LogLine, type StreamRequest } from '../../src/wire/session.ts';
-import type { Archive } from '../volumes/archive.ts';
+import { connectionRate, type LogLine, type StreamRequest } from '../../src/wire/session.ts';
 import type { LogQuery } from '../worker/parts.ts';
+import { pump, send } from './frame-pump.ts';
 import { streamsMax } from './limits.ts';
+import { answerVolumeRequest, isVolumeRequest, type VolumeParts } from './volume-streams.ts';
 
 const sigkill = 9;
-/** Output is cut into frames of at most this size. */
-const chunkBytesMax = frameBytesMax / 4;
 /** Streams whose other side sends before it is read. */
-const takesInput: ReadonlySet<StreamRequest['kind']> = new Set(['exec', 'import-volume']);
+const takesInput: ReadonlySet<StreamRequest['kind']> = new Set([
+  'exec',
+  'import-volume',
+  'send-volume',
+  'take-volume',
+]);
 /** Connections for streams of a kind that are made at a time. */
 const dialsMax = 8;
 const dialAttempts = 8;
@@ -37,19 +34,11 @@ const refusedUpgrade = 'Unexpected server response';
 /** RFC 6455, section 7.4.1. */
 const closeNormally = 1000;
 
-export interface StreamParts {
+export interface StreamParts extends VolumeParts {
   engine: Engine;
   clock: Clock;
   log: Logger;
   readLogs: (taskId: string, query: LogQuery) => AsyncIterable<LogLine>;
-  /** Takes away what this host has of a named volume. */
-  removeVolume: (name: string) => Promise<void>;
-  /** What this host has of named volumes, or of one. */
-  listVolumes: (name: string | undefined) => AsyncIterable<HostCopy>;
-  /** A named volume as a tar stream. */
-  exportVolume: (name: string) => Promise<Archive>;
-  /** Makes a volume of the tar stream that is written into what `feed` is given, in place of the one that is here. */
-  importVolume: (name: string, signal: AbortSignal, feed: (input: Writable) => void) => Promise<void>;
   /** Whether the task is assigned to this host. */
   knows: (taskId: string) => boolean;
 }
@@ -146,59 +135,12 @@ export class StreamServer {
   }
 
   async #answer(socket: WebSocket, request: StreamRequest, signal: AbortSignal): Promise<void> {
-    if (request.kind === 'remove-volume') {
-      await this.#parts.removeVolume(request.name);
-      return await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
-    }
-    if (request.kind === 'list-volumes') {
-      for await (const copy of this.#parts.listVolumes(request.name)) {
-        signal.throwIfAborted();
-        await send(socket, encodeJsonFrame('volume', copy));
-      }
-      return await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
-    }
-    if (request.kind === 'export-volume') return await this.#export(socket, request.name, signal);
-    if (request.kind === 'import-volume') return await this.#import(socket, request.name, signal);
+    if (isVolumeRequest(request)) return await answerVolumeRequest(socket, request, this.#parts, signal);
     if (!this.#parts.knows(request.taskId)) {
       throw new ShoalError('not_found', `Cannot find task ${request.taskId} on its host`);
     }
     if (request.kind === 'logs') await this.#logs(socket, request, signal);
     else await this.#exec(socket, request, signal);
-  }
-
-  async #export(socket: WebSocket, name: string, signal: AbortSignal): Promise<void> {
-    const archive = await this.#parts.exportVolume(name);
-    signal.addEventListener('abort', archive.kill, { once: true });
-    try {
-      await pump(socket, archive.output!, 'stdout');
-      const { isWhole } = await archive.done;
-      await send(socket, encodeJsonFrame('exit', { exitCode: isWhole ? 0 : 1 }));
-    } finally {
-      signal.removeEventListener('abort', archive.kill);
-      archive.kill();
-    }
-  }
-
-  async #import(socket: WebSocket, name: string, signal: AbortSignal): Promise<void> {
-    await this.#parts.importVolume(name, signal, (input) => {
-      const take = ({ type, payload }: Frame) => {
-        if (type === 'end') input.end();
-        if (type !== 'stdin' || input.writableEnded || input.write(payload)) return;
-        socket.pause();
-        input.once('drain', () => socket.resume());
-      };
-      input.once('close', () => socket.resume());
-      socket.on('message', (data) => {
-        try {
-          take(decodeFrame(data as Buffer));
-        } catch (error) {
-          this.#parts.log.warn('a stream is ended: it sent what cannot be read', { error: messageOf(error) });
-          socket.terminate();
-        }
-      });
-      socket.resume();
-    });
-    await send(socket, encodeJsonFrame('exit', { exitCode: 0 }));
   }
 
   async #logs(
@@ -292,30 +234,12 @@ export class StreamServer {
       case 'error':
       case 'log':
       case 'volume':
+      case 'difference':
         throw new ShoalError('invalid_argument', `Cannot take a ${frame.type} frame as input`);
       default:
         return unreachable(frame.type);
     }
   }
-}
-
-async function pump(
-  socket: WebSocket,
-  source: NodeJS.ReadableStream,
-  type: 'stdout' | 'stderr',
-): Promise<void> {
-  for await (const chunk of source) {
-    const bytes = Buffer.from(chunk as Buffer);
-    for (let at = 0; at < bytes.length; at += chunkBytesMax) {
-      await send(socket, encodeFrame(type, bytes.subarray(at, at + chunkBytesMax)));
-    }
-  }
-}
-
-function send(socket: WebSocket, frame: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.send(frame, (error) => (error ? reject(error) : resolve()));
-  });
 }
 
 function opened(socket: WebSocket): Promise<void> {

@@ -24,14 +24,44 @@ export function packFolder(folder: string): Archive {
   const child = spawn('tar', ['-C', folder, ...common, '--one-file-system', '-cf', '-', '.'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  return { output: child.stdout, done: ended(child, 'Cannot read'), kill: () => void child.kill('SIGKILL') };
+  return {
+    output: child.stdout,
+    done: seen(ended(child, 'Cannot read')),
+    kill: () => void child.kill('SIGKILL'),
+  };
 }
 
-/** Fills the folder with what a tar stream holds. */
-export function unpackInto(folder: string): Archive {
-  const child = spawn('tar', ['-C', folder, ...common, '-xpf', '-'], { stdio: ['pipe', 'ignore', 'pipe'] });
+/** These paths of the folder, and not what is in them; a character for each byte. `isStill`: one that is gone is a failure. */
+export function packFiles(folder: string, files: string[], isStill: boolean): Archive {
+  const which = ['--null', '--no-recursion', ...(isStill ? [] : ['--ignore-failed-read']), '-T', '-'];
+  const argv = ['-C', folder, ...common, '--one-file-system', ...which, '-cf', '-'];
+  const child = spawn('tar', argv, { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => undefined); // tar may end before its input does, and then says why
-  return { input: child.stdin, done: ended(child, 'Cannot unpack'), kill: () => void child.kill('SIGKILL') };
+  child.stdin.end(Buffer.from(files.map((path) => `./${path}\0`).join(''), 'latin1'));
+  return {
+    output: child.stdout,
+    done: seen(ended(child, 'Cannot read')),
+    kill: () => void child.kill('SIGKILL'),
+  };
+}
+
+/** Fills the folder with what a tar stream holds; files that are there already are replaced, folders are kept. */
+export function unpackInto(folder: string): Archive {
+  const child = spawn('tar', ['-C', folder, ...common, '--delay-directory-restore', '-xpf', '-'], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  child.stdin.on('error', () => undefined); // tar may end before its input does, and then says why
+  return {
+    input: child.stdin,
+    done: seen(ended(child, 'Cannot unpack')),
+    kill: () => void child.kill('SIGKILL'),
+  };
+}
+
+/** It may fail before anybody waits for it, or when nobody does any more. */
+function seen<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 async function ended(child: ChildProcess, what: string): Promise<{ isWhole: boolean }> {

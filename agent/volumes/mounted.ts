@@ -96,9 +96,9 @@ export class MountedVolumes {
     return [...new Set((await Promise.all(names.map((name) => this.#usersOf(name)))).flat())];
   }
 
-  /** Whether a task uses the volume. */
-  async isUsed(name: string): Promise<boolean> {
-    return (await this.#usersOf(name)).length > 0;
+  /** Whether a task, or one other than that, uses the volume. */
+  async isUsed(name: string, otherThan?: string): Promise<boolean> {
+    return (await this.#usersOf(name)).some((id) => id !== otherThan);
   }
 
   /** Ids of the tasks that use the volume. */

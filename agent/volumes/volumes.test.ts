@@ -115,18 +115,20 @@ test('a volume is packed as it is and made of that again, all of it or nothing',
   writeFileSync(join(data, 'two'), 'later');
   const { signal } = new AbortController();
   const feed = (bytes: Uint8Array) => (input: Writable) => void input.end(bytes);
-  await expect(volumes.unpack('app_data', signal, feed(packed))).rejects.toThrow(/a task here still uses it/);
+  await expect(volumes.unpack({ name: 'app_data' }, signal, feed(packed))).rejects.toThrow(
+    /a task here still uses it/,
+  );
   await volumes.leave('t');
   for (const broken of [packed.subarray(0, 700), Buffer.from('no tar at all'), Buffer.alloc(0)]) {
-    await expect(volumes.unpack('app_data', signal, feed(broken))).rejects.toThrow(
+    await expect(volumes.unpack({ name: 'app_data' }, signal, feed(broken))).rejects.toThrow(
       /Cannot unpack the volume/,
     );
   }
   expect(readdirSync(data).sort()).toEqual(['link', 'one', 'two']);
-  await volumes.unpack('app_data', signal, feed(packed));
+  await volumes.unpack({ name: 'app_data' }, signal, feed(packed));
   expect(readdirSync(data).sort()).toEqual(['link', 'one']);
   expect(statSync(join(data, 'one')).mode & 0o777).toBe(0o640);
-  await volumes.unpack('app_other', signal, feed(packed));
+  await volumes.unpack({ name: 'app_other' }, signal, feed(packed));
   expect((await Array.fromAsync(volumes.copies())).map(({ name }) => name)).toEqual([
     'app_data',
     'app_other',

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { Image, RuntimeMount } from '../engine/engine.ts';
@@ -14,7 +14,10 @@ import { MountedVolumes } from './mounted.ts';
 import { PathProbe } from './probe.ts';
 import { packFolder, unpackInto, type Archive } from './archive.ts';
 import { hostCopies, noteOf, touch } from './copies.ts';
+import { VolumeMoves } from './moves.ts';
+import { NamedCopies, removingMark } from './named.ts';
 import { openBelow, Subpaths } from './subpaths.ts';
+import type { Exchange } from './transfer.ts';
 
 /** Puts what the image holds at `path` into `destination` (an empty folder), owner and modes included. */
 type CopyImageContent = (image: Image, path: string, destination: string) => Promise<void>;
@@ -26,7 +29,14 @@ export interface Volumes {
    * from other tasks: the later over the earlier, and the service's own over all. Throws `invalid_argument`,
    * `failed_precondition`.
    */
-  prepare(taskId: string, image: Image, mounts: Mount[], taken?: TakenMounts[]): Promise<RuntimeMount[]>;
+  prepare(
+    taskId: string,
+    image: Image,
+    mounts: Mount[],
+    taken?: TakenMounts[],
+    /** Ids of named volumes by their names, as far as they are known: a copy of another one is set aside. */
+    ids?: VolumeIds,
+  ): Promise<RuntimeMount[]>;
   /** To be called once the container is made, or will not be: lets go of what `prepare` holds on to. */
   release(taskId: string): Promise<void>;
   /** To be called once the task is gone: removes its anonymous volumes, and unmounts what only it used. Named ones are kept. */
@@ -34,7 +44,7 @@ export interface Volumes {
   /** Ids of the tasks that have not left. */
   list(): Promise<string[]>;
   /** Removes a named volume with its data, at once for all who look for it. Throws `failed_precondition` while it is mounted for a task. */
-  removeNamed(name: string): Promise<void>;
+  removeNamed(name: string, id?: string): Promise<void>;
   /** What is here of named volumes, those apart that are mounted; or of the one of that name. */
   copies(name?: string): AsyncIterable<HostCopy>;
   /** What is here of the named volume as a tar stream. Throws `not_found`. */
@@ -43,7 +53,25 @@ export interface Volumes {
    * Makes the named volume of the tar stream that is written into what `feed` is given, in place of what is here, all of it or nothing.
    * Throws `failed_precondition` while a task here uses it.
    */
-  unpack(name: string, signal: AbortSignal, feed: (input: Writable) => void): Promise<void>;
+  unpack(which: Which, signal: AbortSignal, feed: (input: Writable) => void): Promise<void>;
+  /**
+   * Sends what another host's copy does not have as this one's. `still`: throws `failed_precondition` while a task here uses it, and if
+   * files change though none does.
+   */
+  send(which: Required<Which> & { still: boolean }, signal: AbortSignal, exchange: Exchange): Promise<void>;
+  /** Takes that into a copy that is arriving, which is kept for the next pass whatever becomes of this one. Throws `no_space`. */
+  take(which: Required<Which>, signal: AbortSignal, exchange: Exchange): Promise<void>;
+  /** What `settle-volume` says. Throws `not_found`, and `failed_precondition` while a task here uses what is to be replaced. */
+  settle(which: Required<Which> & { moveId: string; how: 'arrived' | 'drop' | 'adopt' }): Promise<void>;
+}
+
+/** By name; ids of volumes. */
+export type VolumeIds = Readonly<Record<string, string>>;
+
+/** A named volume: another one of that name has another id. */
+interface Which {
+  name: string;
+  id?: string;
 }
 
 /** The mounts of another task of this host, as `withImageVolumes` gave them for it. */
@@ -56,8 +84,6 @@ export interface TakenMounts {
 
 /** Between a folder's name and a random word, while it is being filled. */
 const fillingMark = '.filling-';
-/** Begins the name of a volume that is on its way out: no volume is called so. */
-const removingMark = '.removing-';
 /** Begins the name of what a volume is being made of. */
 const arrivingMark = '.arriving-';
 /** A copy on its way out may put one more file into what is being removed. */
@@ -99,22 +125,29 @@ export function createVolumes(options: {
       await options.copyImageContent(image, mount.target, filling);
     await rename(filling, folder);
   };
-  const namedVolume = (name: string, taskId: string, image: Image, mount: Mount & { type: 'volume' }) =>
+  const copies = new NamedCopies(named, mounted);
+  const moves = new VolumeMoves({ copies, mounted, queue });
+  const namedVolume = (
+    { name, id }: Which,
+    taskId: string,
+    image: Image,
+    mount: Mount & { type: 'volume' },
+  ): Promise<string> =>
     queue.run(name, async () => {
-      const folder = join(named, name);
-      const data = join(folder, 'data');
-      const note = noteOf(named, name);
+      const data = copies.dataOf(name);
+      const isThere = await copies.claim(name, id, taskId);
       await mounted.note(name, taskId);
-      if (await exists(note)) {
-        await touch(note);
+      if (isThere) {
+        await touch(noteOf(named, name));
         return data;
       }
-      await removeFillings(folder);
+      await removeFillings(join(named, name));
       await create(data, image, mount);
-      await writeNote(named, name);
+      await copies.write(name, id === undefined ? {} : { id });
       return data;
     });
-  const volume = async (taskId: string, index: number, image: Image, { mount, of }: Wanted) => {
+  const volume = async (taskId: string, index: number, image: Image, wanted: Wanted, ids: VolumeIds) => {
+    const { mount, of } = wanted;
     if (mount.source === undefined) {
       const folder = join(anonymous, of?.taskId ?? taskId, String(of?.index ?? index));
       if (of === undefined) await create(folder, image, mount);
@@ -133,18 +166,18 @@ export function createVolumes(options: {
     };
     const data =
       driverOptions === undefined
-        ? await namedVolume(mount.source, taskId, image, mount)
+        ? await namedVolume(which(mount.source, ids[mount.source]), taskId, image, mount)
         : await mounted.use(mount.source, taskId, driverOptions, fill);
     if (mount.subpath === undefined) return bind(data, mount.target, mount.readOnly);
     const folder = await openBelow(data, mount.subpath, mount.source);
     return bind(await subpaths.hold(taskId, index, folder), mount.target, mount.readOnly);
   };
   return {
-    prepare: async (taskId, image, mounts, taken = []) => {
+    prepare: async (taskId, image, mounts, taken = [], ids = {}) => {
       const wanted = wantedMounts(mounts, image.config.volumes, taken);
       const made = wanted.map(async ({ mount, of }, index) => {
         if (mount.type === 'image') return []; // the engine's part
-        if (mount.type === 'volume') return [await volume(taskId, index, image, { mount, of })];
+        if (mount.type === 'volume') return [await volume(taskId, index, image, { mount, of }, ids)];
         return [mount.type === 'bind' ? await hostFolder(mount, probe) : temporary(mount)];
       });
       return (await Promise.all(made)).flat();
@@ -158,59 +191,42 @@ export function createVolumes(options: {
       const unnamed = await readdir(anonymous).catch(() => []); // it is made with the first one
       return [...new Set([...unnamed, ...(await mounted.users())])];
     },
-    removeNamed: async (name) => {
+    removeNamed: async (name, id) => {
       checkName(name);
-      await clearLeft(named, removingMark);
-      await queue.run(name, async () => {
-        if (await mounted.isUsed(name)) throw inUse(name, 'remove');
-        await mounted.unmount(name);
-        if (!(await exists(join(named, name)))) return;
-        const doomed = join(named, `${removingMark}${systemRandom.id()}`);
-        await rename(join(named, name), doomed);
-        // Much data takes long. What an agent that ends meanwhile leaves goes with the next removal.
-        rm(doomed, { recursive: true, force: true }).catch(() => undefined);
-      });
+      await copies.clearLeft(removingMark);
+      await queue.run(name, () => copies.remove(name));
+      if (id !== undefined) await moves.drop(id);
     },
     copies: (name) => hostCopies(named, name),
     pack: async (name) => {
       checkName(name);
-      if (await exists(noteOf(named, name))) return packFolder(join(named, name, 'data'));
+      if ((await copies.read(name)) !== undefined) return packFolder(copies.dataOf(name));
       throw new ShoalError('not_found', `Cannot read volume ${name}: this host has none`);
     },
-    unpack: async (name, signal, feed) => {
+    unpack: async ({ name, id }, signal, feed) => {
       checkName(name);
-      await (arrivalsCleared ??= clearLeft(named, arrivingMark));
+      await (arrivalsCleared ??= copies.clearLeft(arrivingMark));
       const arriving = join(named, `${arrivingMark}${systemRandom.id()}`);
       await mkdir(arriving, { recursive: true, mode: 0o755 });
       try {
         await unpackArchive(arriving, signal, feed);
-        await queue.run(name, async () => {
-          if (await mounted.isUsed(name)) throw inUse(name, 'replace');
-          const folder = join(named, name);
-          await mkdir(folder, { recursive: true, mode: 0o755 });
-          const data = join(folder, 'data');
-          // The old data is whole until the new is in its place; cut off in between, tasks fail and do not begin empty.
-          if (await exists(data)) await rename(data, join(named, `${removingMark}${systemRandom.id()}`));
-          await rename(arriving, data);
-          await writeNote(named, name);
-        });
+        await queue.run(name, () => copies.replace(name, arriving, id === undefined ? {} : { id }));
       } finally {
         await rm(arriving, { recursive: true, force: true });
       }
-      await clearLeft(named, removingMark);
+      await copies.clearLeft(removingMark);
+    },
+    send: (which, signal, exchange) => moves.send(which, signal, exchange),
+    take: (which, signal, exchange) => moves.take(which, signal, exchange),
+    settle: async (which) => {
+      await moves.settle(which);
+      await copies.clearLeft(removingMark);
     },
   };
 }
 
-function inUse(name: string, what: 'remove' | 'replace'): ShoalError {
-  return new ShoalError('failed_precondition', `Cannot ${what} volume ${name}: a task here still uses it`);
-}
-
-/** From here on the volume is usable. */
-async function writeNote(named: string, name: string): Promise<void> {
-  const note = noteOf(named, name);
-  await writeFile(`${note}.new`, `${JSON.stringify({ name })}\n`, { flush: true });
-  await rename(`${note}.new`, note);
+function which(name: string, id: string | undefined): Which {
+  return id === undefined ? { name } : { name, id };
 }
 
 async function unpackArchive(
@@ -233,14 +249,6 @@ async function unpackArchive(
 function checkName(name: string): void {
   if (nameSyntax.test(name)) return;
   throw new ShoalError('invalid_argument', `Cannot use ${JSON.stringify(name)} as a volume name`);
-}
-
-/** Removes what was cut off on its way out or in, by its mark. */
-async function clearLeft(named: string, mark: string): Promise<void> {
-  const names = await readdir(named).catch(() => []); // it is made with the first volume
-  for (const name of names) {
-    if (name.startsWith(mark)) await rm(join(named, name), { recursive: true, force: true });
-  }
 }
 
 /** What first uses that were cut off have left. */
@@ -326,14 +334,4 @@ function temporary(mount: Mount & { type: 'tmpfs' }): RuntimeMount {
 
 function bind(source: string, target: string, readOnly: boolean): RuntimeMount {
   return { type: 'bind', source, target, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return false;
-      throw error;
-    },
-  );
 }

@@ -280,7 +280,7 @@ export class Preparer {
     const { files, volumes } = this.#parts;
     const contents = await context.contents(task, context.signal);
     const [data, small] = await Promise.all([
-      volumes.prepare(task.id, image, task.template.container.mounts, taken.mounts),
+      volumes.prepare(task.id, image, task.template.container.mounts, taken.mounts, task.volumeIds),
       files.write(task, dnsServer, contents, taken.join),
     ]);
     // A mount inside another one must come after it.

@@ -4,14 +4,14 @@ import { readFrame } from '../../src/wire/check.ts';
 import { errorOf } from '../../src/wire/client.ts';
 import { decodeFrame, type Frame } from '../../src/wire/frames.ts';
 import type { StreamRequest } from '../../src/wire/session.ts';
-import type { ApiContext } from './context.ts';
+import type { AgentStreams } from './context.ts';
 
 /**
  * Asks a host for something and gives it each frame of the answer but the last. Throws what the host answers, and `unavailable` when it
  * cannot be reached or goes away.
  */
 export async function askHost(
-  { agents }: Pick<ApiContext, 'agents'>,
+  { agents }: { agents: Pick<AgentStreams, 'openStream'> },
   nodeId: string,
   request: StreamRequest,
   signal: AbortSignal,

@@ -10,15 +10,15 @@ import type { Change, View } from '../store/objects.ts';
 import { fileBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { applyQueueKey } from './janitor.ts';
-import { writeAgain } from './objects.ts';
+import { findNode, writeAgain } from './objects.ts';
 import { byName, pageOf } from './pages.ts';
 import type { Call, Route } from './router.ts';
 import { fileCreateSchema, networkCreateSchema, volumeCreateSchema, volumeUseSchema } from './schema.ts';
 import { usersByName, type ResourceKind, type User } from './users.ts';
 import { checkFileContent, checkSchema } from './validate.ts';
 import { copiesOf } from './volume-copies.ts';
-import { findVolume, useVolume } from './volume-home.ts';
-import { removeVolumeData } from './volume-data.ts';
+import { checkNotMoving, findVolume, useVolume } from './volume-home.ts';
+import { adoptCopy, removeVolumeCopy, removeVolumeData } from './volume-data.ts';
 
 interface Stored {
   id: string;
@@ -80,7 +80,10 @@ export function resourceRoutes(context: ApiContext): Route[] {
         const wish = checkSchema(volumeUseSchema, await body());
         const { id, spec } = findVolume(view, parameters.ref!);
         objects.push(`use volume ${spec.name} on ${wish.node}`);
-        await context.queue.run(`volume ${id}`, () => useVolume(context.database, id, wish));
+        await context.queue.run(`volume ${id}`, async () => {
+          await useVolume(context.database, id, wish);
+          await adoptCopy(context, findVolume(view, id));
+        });
         return withUsers(findVolume(view, id), usersByName(view, 'volume'));
       },
     },
@@ -141,7 +144,10 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       handle: ({ parameters, query, signal }): Promise<VolumeRemoval> => {
         const reference = parameters.ref!;
         if (kind.kind === 'volume') {
-          return removeVolume(context, reference, { force: query.get('force') === 'true', signal });
+          const how = { force: query.get('force') === 'true', signal };
+          const node = query.get('node');
+          if (node === null) return removeVolume(context, reference, how);
+          return removeOneCopy(context, reference, { ...how, node });
         }
         // In turn with whole applications: none begins to use meanwhile what nobody uses now.
         return queue.run(applyQueueKey, () => remove(context, kind, reference));
@@ -218,6 +224,7 @@ async function removeVolume(
   return await queue.run(`volume ${id}`, async () => {
     await queue.run(applyQueueKey, async () => {
       const { spec } = find(volumes, id);
+      checkNotMoving(find(volumes, id), `Cannot remove volume ${spec.name}`);
       checkUnused('volume', spec, usersByName(database.view, 'volume').get(spec.name) ?? []);
       await mark(true);
     });
@@ -231,6 +238,18 @@ async function removeVolume(
     await writeAgain(database, () => [{ kind: 'volume', action: 'delete', object: find(volumes, id) }]);
     return { keptOn };
   });
+}
+
+async function removeOneCopy(
+  context: ApiContext,
+  reference: string,
+  { node: wanted, ...how }: { node: string; force: boolean; signal: AbortSignal },
+): Promise<VolumeRemoval> {
+  const { view } = context.database;
+  const { id } = findVolume(view, reference);
+  const node = findNode(view, wanted);
+  await context.queue.run(`volume ${id}`, () => removeVolumeCopy(context, findVolume(view, id), node, how));
+  return { keptOn: [] };
 }
 
 /** By its id or its full name. Throws `not_found`. */

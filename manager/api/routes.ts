@@ -8,6 +8,7 @@ import { auditRoutes } from './audit.ts';
 import { clusterRoutes, joinRoutes } from './cluster.ts';
 import type { ApiContext } from './context.ts';
 import { execRoute } from './exec.ts';
+import { volumeMoveRoutes } from './volume-moves.ts';
 import { volumeStreamRoutes } from './volume-streams.ts';
 import { logRoutes } from './logs.ts';
 import { objectRoutes } from './objects.ts';
@@ -23,6 +24,7 @@ export function allRoutes(context: ApiContext): Route[] {
     ...objectRoutes(context),
     ...actionRoutes(context),
     ...resourceRoutes(context),
+    ...volumeMoveRoutes(context),
     ...logRoutes(context),
     ...administratorRoutes(context),
     ...auditRoutes(context),

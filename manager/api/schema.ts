@@ -14,6 +14,7 @@ import type {
   NetworkCreate,
   NodeChange,
   VolumeCreate,
+  VolumeMoveWish,
   VolumeUse,
 } from '../../src/wire/api.ts';
 import { hostName } from '../../src/wire/session.ts';
@@ -157,6 +158,14 @@ export const volumeCreateSchema: Schema<VolumeCreate> = object({
   'perNode?': values(true),
 });
 
+const limitMs = integer(1_000, 30 * 24 * 60 * 60_000);
+export const volumeMoveSchema: Schema<VolumeMoveWish> = object({
+  what: values('move', 'copy'),
+  node: name,
+  'replace?': values(true),
+  'timeoutMs?': limitMs,
+  'stopTimeoutMs?': limitMs,
+});
 export const volumeUseSchema: Schema<VolumeUse> = object({ node: name, 'force?': values(true) });
 
 export const fileCreateSchema: Schema<FileCreate> = object({

@@ -19,7 +19,7 @@ const answerMs = 15_000;
 const copiesMax = 10_000;
 
 /** What a host has of each volume, or why it could not be asked. */
-type Answer = { node: Node; copies: Map<string, HostCopy> } | { node: Node; unknown: string };
+type Answer = { node: Node; copies: Map<string, HostCopy[]> } | { node: Node; unknown: string };
 
 /**
  * What hosts have of the volumes, by volume id, in order of their names: of every host that is there, and of those that are away where
@@ -54,13 +54,14 @@ async function answerOf(
   signal: AbortSignal,
 ): Promise<Answer> {
   if (node.status.state !== 'ready') return { node, unknown: `the node is ${node.status.state}` };
-  const copies = new Map<string, HostCopy>();
+  const copies = new Map<string, HostCopy[]>();
+  let count = 0;
   const request = { kind: 'list-volumes' as const, ...(name === undefined ? {} : { name }) };
   const work = (limit: AbortSignal) =>
     askHost(context, node.id, request, limit, ({ type, payload }) => {
-      if (type !== 'volume' || copies.size >= copiesMax) return;
+      if (type !== 'volume' || ++count > copiesMax) return;
       const copy = readFrame('volume', payload);
-      copies.set(copy.name, copy);
+      copies.set(copy.name, [...(copies.get(copy.name) ?? []), copy]);
     });
   try {
     await withDeadline(answerMs, `Looking at the volumes of ${nodeName(node)}`, work, signal);
@@ -80,10 +81,10 @@ function copyOn(volume: Volume, answer: Answer, users: Set<string> | undefined, 
     const mayBe = nodeIds.includes(node.id) || home?.nodeId === node.id;
     return mayBe ? [{ ...known, unknown: answer.unknown }] : [];
   }
-  const copy = answer.copies.get(volume.spec.name);
-  if (copy === undefined) return [];
-  const { bytes, unusedMs } = copy;
-  return [{ ...known, lastUsedAt: now - unusedMs, ...(bytes === undefined ? {} : { bytes }) }];
+  return (answer.copies.get(volume.spec.name) ?? []).map(({ id = volume.id, bytes, unusedMs }) => {
+    const of: VolumeCopy = id === volume.id ? known : { ...known, state: 'stale', usedBy: [] };
+    return { ...of, lastUsedAt: now - unusedMs, ...(bytes === undefined ? {} : { bytes }) };
+  });
 }
 
 /** By node and name of the volume: the services whose tasks have it there. */

@@ -1,8 +1,9 @@
 import { nodeName } from '../../src/spec/node-name.ts';
-import { hasHome, type Volume } from '../../src/spec/resource.ts';
+import { hasHome, isUnderWay, type Volume } from '../../src/spec/resource.ts';
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { VolumeUse } from '../../src/wire/api.ts';
+import { released } from '../mover/state.ts';
 import { Faults } from '../store/isolate.ts';
 import type { Database, View } from '../store/objects.ts';
 import { findNode, writeAgain } from './objects.ts';
@@ -15,6 +16,15 @@ export function findVolume(view: View, reference: string): Volume {
   if (found !== undefined) return found;
   throw new ShoalError('not_found', `Cannot find a volume called ${JSON.stringify(reference)}`, {
     next: 'See `shoal volume ls`.',
+  });
+}
+
+/** Throws `failed_precondition`, with what could not be done, while the volume is being moved or copied. */
+export function checkNotMoving({ spec, move }: Volume, cannot: string): void {
+  if (!isUnderWay(move)) return;
+  const doing = move.what === 'copy' ? 'copied' : 'moved';
+  throw new ShoalError('failed_precondition', `${cannot}: it is being ${doing} to ${move.to.hostname}`, {
+    next: `Wait for it, or take that back with \`shoal volume ${move.what} --cancel ${spec.name}\`.`,
   });
 }
 
@@ -39,10 +49,6 @@ export async function useVolume(database: Database, reference: string, wish: Vol
   }
 }
 
-function released({ held: _held, ...volume }: Volume): Volume {
-  return volume;
-}
-
 function homed(view: View, volume: Volume, wish: VolumeUse): Volume {
   const node = findNode(view, wish.node);
   const nodeIds = [...new Set([...(volume.nodeIds ?? []), node.id])].filter((id) => view.nodes.has(id));
@@ -50,8 +56,10 @@ function homed(view: View, volume: Volume, wish: VolumeUse): Volume {
 }
 
 function checkUse(view: View, reference: string, { node: wanted, force }: VolumeUse): void {
-  const { spec, removing } = findVolume(view, reference);
+  const volume = findVolume(view, reference);
+  const { spec, removing } = volume;
   const node = findNode(view, wanted);
+  checkNotMoving(volume, `Cannot use volume ${spec.name} on ${nodeName(node)}`);
   if (!hasHome(spec)) {
     throw new ShoalError(
       'failed_precondition',

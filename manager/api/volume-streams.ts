@@ -1,11 +1,12 @@
 import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
+import type { Volume } from '../../src/spec/resource.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { ApiContext } from './context.ts';
 import { bridged } from './exec.ts';
 import { findNode } from './objects.ts';
 import type { UpgradeRoute } from './server.ts';
-import { findVolume } from './volume-home.ts';
+import { checkNotMoving, findVolume } from './volume-home.ts';
 
 /** Backups of volumes and what they are made of again: the caller's connection and the host's, joined frame by frame. */
 export function volumeStreamRoutes(context: ApiContext, prefix: string): UpgradeRoute[] {
@@ -15,10 +16,15 @@ export function volumeStreamRoutes(context: ApiContext, prefix: string): Upgrade
     audited: true,
     messageBytesMax: 'frame',
     prepare: async (call) => {
-      const { name, node } = placeOf(context, call.parameters.ref!, call.query.get('node'));
+      const volume = findVolume(context.database.view, call.parameters.ref!);
+      const { name, node } = placeOf(context, volume, call.query.get('node'));
+      if (what === 'restore') checkNotMoving(volume, `Cannot restore volume ${name}`);
       call.objects.push(`${what} volume ${name} on ${nodeName(node)}`);
-      const kind = what === 'backup' ? ('export-volume' as const) : ('import-volume' as const);
-      return bridged(context, await context.agents.openStream(node.id, { kind, name }));
+      const request =
+        what === 'backup'
+          ? ({ kind: 'export-volume', name } as const)
+          : ({ kind: 'import-volume', name, id: volume.id } as const);
+      return bridged(context, await context.agents.openStream(node.id, request));
     },
   }));
 }
@@ -26,10 +32,9 @@ export function volumeStreamRoutes(context: ApiContext, prefix: string): Upgrade
 /** The node that is asked for, else the one that the volume is on. */
 function placeOf(
   { database }: ApiContext,
-  reference: string,
+  { spec, home, nodeIds = [] }: Volume,
   asked: string | null,
 ): { name: string; node: Node } {
-  const { spec, home, nodeIds = [] } = findVolume(database.view, reference);
   const { name } = spec;
   if (spec.driverOptions !== undefined) {
     throw new ShoalError(

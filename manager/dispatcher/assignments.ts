@@ -42,7 +42,8 @@ export function isForAgent(task: Task): boolean {
  * A task whose desired state says stop is told so only when it is in `drained`; until then its agent is told to let it run.
  */
 export function taskAssignment(task: Task, view: View, drained: ReadonlySet<string>): TaskAssignment {
-  const { id, application, serviceId, serviceName, slot, template, attachments, anchors, status } = task;
+  const { id, application, serviceId, serviceName, slot, template, attachments, anchors, volumeIds, status } =
+    task;
   // What runs beside an endpoint may serve its connections, and goes on for as long as it must.
   const started = compareTaskStates(status.state, 'starting') >= 0;
   const beside = Object.values((started && anchors) || {}).map((anchorId) => view.tasks.get(anchorId));
@@ -55,6 +56,7 @@ export function taskAssignment(task: Task, view: View, drained: ReadonlySet<stri
     attachments,
     status,
     ...(anchors && { anchors }),
+    ...(volumeIds && { volumeIds }),
   };
   const initialises = task.initialises ? { initialises: true as const } : {};
   return { id, application, serviceId, serviceName, slot, ...rest, ...initialises };

@@ -70,7 +70,7 @@ export function createOrchestrator(options: OrchestratorOptions): Orchestrator {
   };
 }
 
-const kinds: readonly ObjectKind[] = ['service', 'task', 'node', 'network'];
+const kinds: readonly ObjectKind[] = ['service', 'task', 'node', 'network', 'volume'];
 
 function startable(planned: PlannedLoop, options: OrchestratorOptions): Orchestrator {
   const { database, clock, log } = options;

@@ -1,7 +1,9 @@
 import { nodeSatisfies, parseConstraint, type Constraint } from '../../src/spec/constraint.ts';
 import type { Node } from '../../src/spec/node.ts';
+import { mustRest } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
+import { volumeNames } from '../../src/spec/volume-names.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
@@ -18,6 +20,7 @@ export class Planning {
   readonly #constraints = new Map<string, Constraint[] | undefined>();
   readonly #groups: Groups;
   #wakeAt: number | undefined;
+  #resting: ReadonlySet<string> | undefined;
 
   constructor(view: View, now: number, random: Random, faults = new Faults()) {
     this.view = view;
@@ -69,7 +72,7 @@ export class Planning {
     return node?.status.state === 'down' && !this.#mustLeave(task, node);
   }
 
-  /** Whether the task must leave its node: gone, drained, no longer what the constraints ask for, or apart from its anchors. */
+  /** Whether the task must leave its node: gone, drained, no longer what the constraints ask for, apart from its anchors, or in the way of a move. */
   mustLeave(task: Task): boolean {
     if (task.nodeId === undefined) return false;
     if (this.isGone(task)) return true;
@@ -82,7 +85,17 @@ export class Planning {
     if (node.availability === 'drain' || !this.satisfies(node, task.template.placement.constraints, true)) {
       return true;
     }
-    return this.hasLostAnchor(task) || this.#groups.isApart(task);
+    return this.hasLostAnchor(task) || this.#groups.isApart(task) || this.#hasRestingVolume(task);
+  }
+
+  /** Whether a volume of the task is copied to another node, and nothing may write to it. Global services have copies of their own. */
+  #hasRestingVolume({ slot, template }: Task): boolean {
+    this.#resting ??= new Set(
+      this.view.volumes.values().flatMap(({ spec, move }) => (mustRest(move) ? [spec?.name] : [])),
+    );
+    return (
+      slot > 0 && this.#resting.size > 0 && volumeNames(template).some((name) => this.#resting!.has(name))
+    );
   }
 
   /** Whether the constraints allow the node; `unreadable` is the answer when they cannot be read. */

@@ -1,3 +1,4 @@
+import { mustRest } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
 import type { Task } from '../../src/spec/task.ts';
@@ -47,6 +48,8 @@ export class Scope {
         // Who stood beside it until now cannot be told from what is there now.
         this.#isAll = true;
         this.#related = undefined;
+      } else if (change.kind === 'volume') {
+        if (mustRest(change.before?.move) !== mustRest(change.after?.move)) this.#isAll = true;
       } else if (change.kind === 'node' || change.kind === 'network') this.#isAll = true;
     }
   }

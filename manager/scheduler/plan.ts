@@ -330,7 +330,8 @@ function place(task: Task, use: NodeUse, { volumes, now }: Placing): Task {
   const { node } = use;
   const message = `assigned to ${node.description?.hostname ?? node.id}`;
   const status = moveTask(task.status, { state: 'assigned', at: now, message }, 'scheduler');
-  const placed = { ...task, nodeId: node.id, status };
+  const volumeIds = volumes.idsOf(task);
+  const placed = { ...task, nodeId: node.id, status, ...(volumeIds && { volumeIds }) };
   volumes.settle(placed, node);
   return placed;
 }

@@ -104,8 +104,16 @@ test('a task whose volumes are on two nodes waits, and says which is where', () 
 });
 
 test.each([
-  ['drained', { availability: 'drain' }, 'volume app_data is on a, which is drained: activate a'],
-  ['paused', { availability: 'pause' }, 'volume app_data is on a, which is paused: activate a'],
+  [
+    'drained',
+    { availability: 'drain' },
+    'volume app_data is on a, which is drained: activate a, or `shoal volume move app_data b`',
+  ],
+  [
+    'paused',
+    { availability: 'pause' },
+    'volume app_data is on a, which is paused: activate a, or `shoal volume move app_data b`',
+  ],
   [
     'away',
     { status: { state: 'down', since: 0, message: '' } },

@@ -1,12 +1,12 @@
 import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
-import { hasHome, type Volume, type VolumeHome } from '../../src/spec/resource.ts';
+import { hasHome, isUnderWay, type Volume, type VolumeHome } from '../../src/spec/resource.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { isTerminal, isWanted, taskName, type Task } from '../../src/spec/task.ts';
+import { volumeNames } from '../../src/spec/volume-names.ts';
 import { damageOfVolume, damageWords } from '../store/damage.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 import type { Filter, NodeUse } from './node-use.ts';
-import { volumeNames } from './volumes.ts';
 
 /** Tasks that are written in one group with what they change of volumes; more wait for the next plan. */
 const tasksPerVolumeGroup = 500;
@@ -51,7 +51,7 @@ export class VolumeHomes {
       if (volume === undefined) return `volume ${name} does not exist`;
       const damage = damageOfVolume(volume);
       if (damage !== undefined) return damageWords(`volume ${name}: ${damage}`);
-      if (volume.held) return `volume ${name} is about to be on another node`;
+      if (volume.held) return whyVolumeHeld(volume);
     }
     if (this.#isGlobal(task.serviceId)) return undefined;
     const settled = this.#settled(names);
@@ -91,13 +91,25 @@ export class VolumeHomes {
       case undefined:
         return undefined;
       case 'drained':
-      case 'paused':
-        return `volume ${spec.name} is on ${name}, which is ${reason}: activate ${name}`;
+      case 'paused': {
+        const other = otherNode(use, uses);
+        const orMove = other === undefined ? '' : `, or \`shoal volume move ${spec.name} ${other}\``;
+        return `volume ${spec.name} is on ${name}, which is ${reason}: activate ${name}${orMove}`;
+      }
       case 'not ready':
         return `volume ${spec.name} is on ${name}, which is not ready`;
       default:
         return `volume ${spec.name} is on ${name}: ${reason}`;
     }
+  }
+
+  /** The ids of the task's volumes, by name: its host has copies of what was called so before, too. */
+  idsOf(task: Task): Record<string, string> | undefined {
+    const known = volumeNames(task.template).flatMap((name) => {
+      const volume = this.#find(name);
+      return volume === undefined ? [] : [[name, volume.id] as const];
+    });
+    return known.length === 0 ? undefined : Object.fromEntries(known);
   }
 
   /**
@@ -196,6 +208,20 @@ export class VolumeHomes {
     this.#byName ??= new Map(this.#view.volumes.values().map((volume) => [volume.spec?.name, volume]));
     return this.#byName;
   }
+}
+
+function whyVolumeHeld({ spec, move }: Volume): string {
+  if (!isUnderWay(move)) return `volume ${spec.name} is about to be on another node`;
+  const { what, from, to } = move;
+  return `volume ${spec.name} is being ${what === 'copy' ? 'copied' : 'moved'} from ${from.hostname} to ${to.hostname}`;
+}
+
+/** A node to which a volume could be moved, for words: the first by name that takes tasks. */
+function otherNode(home: NodeUse, uses: ReadonlyMap<string, NodeUse>): string | undefined {
+  const others = [...uses.values()].filter(
+    ({ node }) => node !== home.node && node.status.state === 'ready' && node.availability === 'active',
+  );
+  return others.map(({ node }) => nodeName(node)).sort()[0];
 }
 
 /** Puts the task in one group with all that change one of the same volumes. */

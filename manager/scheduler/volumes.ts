@@ -1,15 +1,7 @@
 import type { TaskTemplate } from '../../src/spec/service.ts';
+import { volumeNames } from '../../src/spec/volume-names.ts';
 import type { Task } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
-
-/** Full names of the template's named volumes whose data lies on their hosts, and not where their options say. */
-export function volumeNames({ container }: TaskTemplate): string[] {
-  const names = container.mounts.flatMap((mount) => {
-    const isHere = mount.type === 'volume' && mount.driverOptions === undefined;
-    return isHere && mount.source !== undefined ? [mount.source] : [];
-  });
-  return names.length < 2 ? names : [...new Set(names)];
-}
 
 /** The nodes that may hold data of the template's named volumes. */
 export function volumeNodes(template: TaskTemplate, view: View): Set<string> {

@@ -47,6 +47,8 @@ export const commands: Record<string, () => Promise<{ command: Command }>> = {
   'volume inspect': async () => ({ command: (await import('./commands/volume.ts')).inspect }),
   'volume rm': async () => ({ command: (await import('./commands/volume.ts')).rm }),
   'volume use': async () => ({ command: (await import('./commands/volume-archive.ts')).use }),
+  'volume move': async () => ({ command: (await import('./commands/volume-move.ts')).move }),
+  'volume copy': async () => ({ command: (await import('./commands/volume-move.ts')).copy }),
   'volume backup': async () => ({ command: (await import('./commands/volume-archive.ts')).backup }),
   'volume restore': async () => ({ command: (await import('./commands/volume-archive.ts')).restore }),
   'secret create': async () => ({ command: (await import('./commands/secret.ts')).create }),

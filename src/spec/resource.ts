@@ -33,6 +33,47 @@ export function hasHome({ driverOptions, perNode }: VolumeSpec): boolean {
   return driverOptions === undefined && perNode !== true;
 }
 
+/** How far a move or a copy is: the first three are under way, in this order. */
+export const moveStates = ['copying', 'stopping', 'switching', 'done', 'failed', 'cancelled'] as const;
+export type VolumeMoveState = (typeof moveStates)[number];
+
+/**
+ * The wish to have a volume's data on another node. The manager carries it out, whatever becomes of who asked: it copies while tasks
+ * run, stops them for the last difference, and only then says that the volume is there. The last one stays, with how it ended.
+ */
+export interface VolumeMove {
+  id: string;
+  /** `copy`: the volume stays where it is, and its tasks go on there. */
+  what: 'move' | 'copy';
+  from: VolumeHome;
+  to: VolumeHome;
+  state: VolumeMoveState;
+  /** Who asked for it. */
+  by: string;
+  /** What it does now, or why it failed. */
+  message: string;
+  startedAt: number;
+  /** When its tasks were told to stop. */
+  stoppedAt?: number;
+  endedAt?: number;
+  /** All of it may take so long, and tasks may be stopped for so long (ms). */
+  timeoutMs: number;
+  stopTimeoutMs: number;
+  /** Passes that have compared both sides, and what the files that they sent take on the disk. */
+  passes: number;
+  sentBytes: number;
+}
+
+/** Whether the move is not over yet. */
+export function isUnderWay(move: VolumeMove | undefined): move is VolumeMove {
+  return move !== undefined && moveStates.indexOf(move.state) < moveStates.indexOf('done');
+}
+
+/** Whether tasks must leave the volume, and none may begin with it: the last difference is copied. */
+export function mustRest(move: VolumeMove | undefined): boolean {
+  return isUnderWay(move) && move.state !== 'copying';
+}
+
 /** A named volume: made on a node when the first task there needs it, and kept. */
 export interface Volume extends ObjectMeta {
   spec: VolumeSpec;
@@ -45,6 +86,8 @@ export interface Volume extends ObjectMeta {
   nodeIds?: string[];
   /** It is about to be on another node: no task with it is placed meanwhile. */
   held?: true;
+  /** The last move or copy, under way or over. */
+  move?: VolumeMove;
   /** Its data is being removed from the hosts, and then it goes: nothing new may use it. */
   removing?: true;
 }

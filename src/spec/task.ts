@@ -153,6 +153,8 @@ export interface Task extends ObjectMeta {
   attachments: NetworkAttachment[];
   /** The tasks that it takes something over from, by service. Set by the scheduler with the node; never changes afterwards. */
   anchors?: Record<string, string>;
+  /** The ids of its named volumes, by name, when it was placed. Set by the scheduler with the node; never changes afterwards. */
+  volumeIds?: Record<string, string>;
   /**
    * A replacement is held at desired `ready` until the task it replaces has stopped and this time (ms) has come; it is no
    * further ahead than the delay of the restart policy.

@@ -32,6 +32,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /networks/REF                     → NetworkInfo        also VolumeInfo, SecretInfo, ConfigInfo
  *     DELETE /networks/REF                     → VolumeRemoval      refused while a service uses it; /volumes/REF?force=true
  *     POST   /volumes/REF/use VolumeUse        → VolumeInfo         what the node has, or nothing, is the volume from now on
+ *     POST   /volumes/REF/move VolumeMoveWish  → 202 VolumeMove     the manager does it; DELETE takes it back. The volume says how it goes
  *     GET    /volumes/REF/backup (WebSocket)   the volume as a tar stream; /volumes/REF/restore?node=NODE takes one
  *     GET    /volumes?copies=true              → VolumeInfo[]         also /volumes/REF: with what hosts have of them, which are asked
  *     GET    /administrators → Administrator[] POST /administrators AdministratorCreate → 201 AdministratorAnswer; DELETE /administrators/NAME
@@ -125,6 +126,18 @@ export interface VolumeUse {
   node: string;
   /** Also while a task that a node which is away may still run has the volume. */
   force?: true;
+}
+
+/** To have a volume's data on another node: `copy` leaves the volume where it is. */
+export interface VolumeMoveWish {
+  what: 'move' | 'copy';
+  /** Id or name of a node. */
+  node: string;
+  /** Also in place of a copy that the node has. */
+  replace?: true;
+  /** How long all of it may take, and how long tasks may be stopped for it (ms). @default 6 hours and 10 minutes */
+  timeoutMs?: number;
+  stopTimeoutMs?: number;
 }
 
 /** A secret or config. */

@@ -57,6 +57,9 @@ export const sessionProtocol = 2;
 /** New connections to the managers' port from one address; more are dropped by the host's packet filter, or closed before TLS. */
 export const connectionRate = { perSecond: 50, burst: 200 };
 
+/** In a move of a volume both hosts say that they go on at least this often; one that is silent for much longer has gone. */
+export const moveSignMs = 2_000;
+
 /** Statuses in one message. */
 export const statusBatchMax = 500;
 /** Characters of the words in a status, and in a condition. */
@@ -148,6 +151,8 @@ const taskAssignment = object({
   attachments: list(attachment),
   /** The tasks of this node that it takes something over from, by service; absent when it shares nothing. */
   'anchors?': map(id),
+  /** The ids of its named volumes, by name: a copy of another one of that name is not taken up. */
+  'volumeIds?': map(id),
   /** Last status the manager knows. */
   status: taskStatus,
 });
@@ -283,13 +288,25 @@ const streamRequest = variants(
     'after?': text(128),
   }),
   /** The host lets go of a named volume and its data, and answers with an `exit` frame once nothing can use it any more. */
-  object({ kind: values('remove-volume'), name }),
+  object({ kind: values('remove-volume'), name, 'id?': id }),
   /** A `volume` frame for each copy of a named volume on the host, or for that of one, and an `exit` frame. */
   object({ kind: values('list-volumes'), 'name?': name }),
   /** A named volume as a tar stream in `stdout` frames, and an `exit` frame: 1 when files changed while they were read. */
   object({ kind: values('export-volume'), name }),
   /** A tar stream in `stdin` frames and an `end` frame become the volume, in place of what was there; then an `exit` frame. */
-  object({ kind: values('import-volume'), name }),
+  object({ kind: values('import-volume'), name, 'id?': id }),
+  /**
+   * One pass of a move. This host has the volume: it takes the listing of the other one's copy in `stdin` frames and `end`, and answers
+   * with `difference` frames, a tar stream in `stdout` frames, `end` and `exit`. `still`: refused while a task here uses it.
+   */
+  object({ kind: values('send-volume'), name, id, still: flag }),
+  /** The other side of it: lists the copy that is arriving in `stdout` frames and `end`, takes the answer, and ends with `exit`. */
+  object({ kind: values('take-volume'), name, id }),
+  /**
+   * `arrived`: what has arrived becomes this host's copy, in place of what was there, however often that is said; `drop`: what was kept of
+   * a move goes; `adopt`: the copy that is here is one of this volume from now on.
+   */
+  object({ kind: values('settle-volume'), name, id, moveId: id, how: values('arrived', 'drop', 'adopt') }),
   object({ kind: values('exec'), taskId, ...execSettings }),
 );
 export type StreamRequest = TypeOf<typeof streamRequest>;
@@ -364,8 +381,8 @@ export type ManagerMessage = MessageOf<typeof managerMessages>;
 export type AgentMessage = MessageOf<typeof agentMessages>;
 
 /**
- * First byte of every binary frame on a stream. `log`, `volume`, `exit`, `error` and `resize` carry JSON as `frameSchemas` has it;
- * `end` closes standard input.
+ * First byte of every binary frame on a stream. `log`, `volume`, `difference`, `exit`, `error` and `resize` carry JSON as `frameSchemas`
+ * has it; `end` closes standard input.
  */
 export const frameTypes = {
   stdin: 0,
@@ -377,6 +394,7 @@ export const frameTypes = {
   end: 6,
   log: 7,
   volume: 8,
+  difference: 9,
 } as const;
 
 const logLine = object({
@@ -396,6 +414,8 @@ export type LogLine = TypeOf<typeof logLine>;
 /** What a host has of a named volume. */
 const volumeCopy = object({
   name,
+  /** Whose data it is, where that was noted; another one than the volume that is called so now: one before it. */
+  'id?': id,
   /** What it takes on the disk; absent when counting took too long. */
   'bytes?': integer(),
   /** How long ago a task began or ended with it, in ms by the host's clock. */
@@ -403,10 +423,20 @@ const volumeCopy = object({
 });
 export type HostCopy = TypeOf<typeof volumeCopy>;
 
+/** What is not the same on two hosts, in parts; one without anything says that work goes on. */
+const volumeDifference = object({
+  /** Paths that the other host must remove, a character for each byte of their names. */
+  'remove?': list(text(4_096), 100),
+  /** Files that are not the same with what they take on the disk, and all that there are. Comes before the tar stream. */
+  'summary?': object({ changed: count, bytes: count, files: count, totalBytes: count }),
+});
+export type VolumeDifference = TypeOf<typeof volumeDifference>;
+
 /** The frames whose payload is JSON. */
 export const frameSchemas = {
   log: logLine,
   volume: volumeCopy,
+  difference: volumeDifference,
   exit: object({ exitCode: integer(-1, 2 ** 32 - 1) }),
   error: object({ code: text(64), message: text(65_536), 'next?': text(65_536) }),
   resize: terminalSize,

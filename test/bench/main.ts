@@ -3,6 +3,7 @@ import { messageOf } from '../../src/util/errors.ts';
 import { attackTable, measureAttacks } from './attack.ts';
 import { composeTable, measureCompose } from './compose.ts';
 import { controlTable, measureControl } from './control.ts';
+import { dataTable, measureData } from './data/data.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultKinds, faultsTable, measureFaults } from './faults/faults.ts';
 import { hurtTable, measureHurt } from './hurt/hurt.ts';
@@ -27,6 +28,7 @@ const usage = `Usage:
   npm run bench -- hurt [--changes N] [--seed S] [--only ROUND] [--json]
       good and bad changes by two clients under load: requests lost, and whether exit codes, ls, ps and the hosts agree
   npm run bench -- store [--rounds N] [--json]   writes a second and their time: the store on etcd and on SQLite beside etcd alone
+  npm run bench -- data [--rounds N] [--only EVENT] [--seed S] [--json]   drains, failures and moves with three databases: no acknowledged write is missing
   npm run bench -- attack [--only ATTACK,…] [--json]   a manager under attack: answers, sessions, memory
 `;
 
@@ -68,7 +70,15 @@ try {
   else if (name === 'store') await report(benches.store, values);
   else if (name === 'attack')
     await report({ measure: () => measureAttacks(values.only), table: attackTable, rounds: 1 }, values);
-  else if (name === 'compose') await report(benches.compose, values);
+  else if (name === 'data') {
+    const { only, seed } = values;
+    const options = {
+      ...(only !== undefined && { only }),
+      ...(seed !== undefined && { seed: Number(seed) }),
+    };
+    const measure = (rounds: number) => measureData({ rounds, ...options });
+    await report({ measure, table: dataTable, rounds: 50 }, values);
+  } else if (name === 'compose') await report(benches.compose, values);
   else if (name === 'refusal') await report(benches.refusal, values);
   else if (name === 'control') {
     const [tasks = NaN, nodes = NaN] = values.size?.split('x').map(Number) ?? [];

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { volumeNames } from '../../manager/scheduler/volumes.ts';
+import { volumeNames } from '../../src/spec/volume-names.ts';
 import type { View } from '../../manager/store/objects.ts';
 import { taskHistoryPerSlot } from '../../src/spec/defaults.ts';
 import type { Service } from '../../src/spec/service.ts';

@@ -1,4 +1,4 @@
-import type { VolumeDriverOptions } from '../../spec/resource.ts';
+import { isUnderWay, type VolumeDriverOptions } from '../../spec/resource.ts';
 import { codeOf, ShoalError } from '../../util/errors.ts';
 import { formatBytes } from '../../util/text.ts';
 import type { VolumeCopy, VolumeCreate, VolumeInfo } from '../../wire/api.ts';
@@ -72,10 +72,15 @@ export const ls = listCommand<VolumeInfo>(
     const ago = await agesOf(await context.client());
     return {
       header: ['MOUNTS', 'NODE', 'COPY', 'SIZE', 'LAST USED'],
-      rows: ({ spec, copies = [] }) => {
+      rows: ({ spec, move, copies = [] }) => {
         const mounts = spec.driverOptions?.device ?? '-';
         if (copies.length === 0) return [[mounts, '-', '-', '-', '-']];
-        return copies.map((copy) => [mounts, copy.node, copy.state, sizeOf(copy), lastUse(copy, ago)]);
+        const rows = copies.map((copy) => [mounts, copy.node, copy.state, sizeOf(copy), lastUse(copy, ago)]);
+        if (!isUnderWay(move)) return rows;
+        return [
+          ...rows,
+          [mounts, move.to.hostname, 'arriving', formatBytes(move.sentBytes), `from ${move.from.hostname}`],
+        ];
       },
     };
   },
@@ -118,11 +123,33 @@ async function confirmRemoval(context: Context, parsed: ParsedArguments): Promis
   await confirm(context, parsed, warnings);
 }
 
-export const rm = removeCommand(
+const removal = removeCommand(
   'volume',
   {
+    node: { value: 'NODE', help: 'Only the copy that this node has, which is not the volume itself' },
     force: { short: 'f', help: 'Do not ask, and go on when hosts cannot be reached; their data stays there' },
     ...yesOption,
   },
   confirmRemoval,
 );
+
+export const rm: Command = {
+  ...removal,
+  run: (context, parsed) =>
+    parsed.value('node') === undefined ? removal.run(context, parsed) : removeCopies(context, parsed),
+};
+
+/** What is stale asks no question: the manager refuses everything else. */
+async function removeCopies(context: Context, parsed: ParsedArguments): Promise<number> {
+  const client = await context.client();
+  const node = parsed.value('node')!;
+  const force = parsed.flag('force') ? '&force=true' : '';
+  for (const name of parsed.positionals) {
+    await client.request(
+      'DELETE',
+      `/volumes/${encodeURIComponent(name)}?node=${encodeURIComponent(node)}${force}`,
+    );
+    context.output.note(`the copy of ${name} on ${node} is removed`);
+  }
+  return exitCodes.done;
+}

@@ -1,6 +1,7 @@
 import type { Volume } from '../../../src/spec/resource.ts';
 import { isTerminal } from '../../../src/spec/task.ts';
 import { systemClock } from '../../../src/util/clock.ts';
+import { unreachable } from '../../../src/util/errors.ts';
 import type { Random } from '../../../src/util/random.ts';
 import type { TaskInfo, VolumeInfo } from '../../../src/wire/api.ts';
 import { nodesReady, type Cluster } from '../../harness/cluster.ts';
@@ -65,6 +66,8 @@ export class Events {
         return await this.#moveAnd(service, home, () =>
           this.#shoal(['volume', 'move', '--cancel', volumeName(service)]),
         );
+      default:
+        return unreachable(kind);
     }
   }
 

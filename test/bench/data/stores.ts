@@ -27,7 +27,6 @@ export class Line {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.setTimeout(answerMs, () => socket.destroy(new Error('no answer')));
     socket.on('data', (chunk: Buffer) => {
       this.#bytes = Buffer.concat([this.#bytes, chunk]);
       this.#wake?.();
@@ -39,8 +38,11 @@ export class Line {
   static async open(host: string, port: number): Promise<Line> {
     const socket = connect({ host, port });
     await new Promise<void>((resolve, reject) => {
-      socket.setTimeout(answerMs, () => socket.destroy(new Error('cannot connect')));
-      socket.once('connect', resolve);
+      const cancel = systemClock.after(answerMs, () => socket.destroy(new Error('cannot connect')));
+      socket.once('connect', () => {
+        cancel();
+        resolve();
+      });
       socket.once('error', reject);
       socket.once('close', () => reject(new Error('closed')));
     });
@@ -60,7 +62,9 @@ export class Line {
         return found.value;
       }
       if (this.#failure !== undefined) throw this.#failure;
+      const cancel = systemClock.after(answerMs, () => this.#socket.destroy(new Error('no answer')));
       await new Promise<void>((resolve) => (this.#wake = resolve));
+      cancel();
     }
   }
 

@@ -31,16 +31,16 @@ const has = (table: object | undefined, key: string) => table !== undefined && O
 /**
  * Checks what holds between attributes: references, cycles, ports and paths that meet. What compose-go takes, and a
  * cluster cannot run, is refused and no error of the file. Reports with places from `tree`.
+ * `profiles`: all that services name, those that are left out included.
  */
 export function checkConsistency(
   model: CanonicalModel,
   tree: TreeNode,
   faulty: ReadonlySet<string>,
-  diagnostics: Diagnostics,
+  { diagnostics, profiles }: { diagnostics: Diagnostics; profiles: () => readonly string[] },
 ): void {
   const services = Object.entries(model.services);
   const context: Context = { model, services, tree, faulty, ...speakerOf(tree, diagnostics) };
-  const { complain } = context;
   for (const [key, service] of services) {
     if (context.isFull()) return;
     checkService(key, service, context);
@@ -55,11 +55,29 @@ export function checkConsistency(
   if (context.isFull()) return;
   checkNames(context);
   if (services.length === 0 && !diagnostics.hasErrors()) {
-    // Compose takes a file that says anything; there may be none whose profile is active.
-    const saysNothing = tree.kind !== 'map' || [...tree.entries.keys()].every((key) => key === 'version');
-    const report = saysNothing ? complain : context.refuse;
-    report(['services'], 'the application has no services', 'add one under services');
+    tellEmpty(context, profiles());
   }
+}
+
+/** Compose takes a file that says anything; there may be no service whose profile is active. */
+function tellEmpty({ tree, complain, refuse }: Context, profiles: readonly string[]): void {
+  const [first] = profiles;
+  if (first !== undefined) {
+    const named =
+      profiles.length === 1
+        ? `the profile ${first}, which`
+        : `a profile of ${profiles.join(', ')}, none of which`;
+    const hint = `activate one, such as --profile ${first} or COMPOSE_PROFILES=${first}`;
+    refuse(
+      ['services'],
+      `no service is selected: each has ${named} is${profiles.length === 1 ? ' not' : ''} active`,
+      hint,
+    );
+    return;
+  }
+  const saysNothing = tree.kind !== 'map' || [...tree.entries.keys()].every((key) => key === 'version');
+  const report = saysNothing ? complain : refuse;
+  report(['services'], 'the application has no services', 'add one under services');
 }
 
 function checkService(key: string, service: CanonicalService, context: Context): void {

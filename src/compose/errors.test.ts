@@ -256,6 +256,18 @@ describe('a file that is wrong is refused:', () => {
     ['', ['1:1 services: the application has no services; add one under services']],
     ['- a', ['1:1 : this is not a Compose file; it must be a map with services in it']],
     ['services: {}', ['1:1 services: the application has no services; add one under services']],
+    [
+      'services:\n  web: { image: a, profiles: [core] }\n  db: { image: b, profiles: [db] }',
+      [
+        '1:1 services: no service is selected: each has a profile of core, db, none of which is active; activate one, such as --profile core or COMPOSE_PROFILES=core',
+      ],
+    ],
+    [
+      'services:\n  web: { image: a, profiles: [core] }',
+      [
+        '1:1 services: no service is selected: each has the profile core, which is not active; activate one, such as --profile core or COMPOSE_PROFILES=core',
+      ],
+    ],
     ['services:\n  web: {}', ['2:3 services.web: the service has no image; add image: NAME']],
     ['services:\n  web: nginx', ['2:8 services.web: "nginx" cannot be used here; it must be a map']],
     [

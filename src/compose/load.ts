@@ -133,7 +133,7 @@ async function readModel(
     reads === 'none' || !isSaid(plain, 'label_file') ? new Map() : await serviceLabels(plain, resolve);
   const model = normalise(plain, name, variables, labels, { environment, projectDirectory });
   if (options.skipConsistency !== true) {
-    checkConsistency(model, tree, faulty, diagnostics);
+    checkConsistency(model, tree, faulty, { diagnostics, profiles: () => profilesOf(whole) });
     if (!isOver()) checkResources(model, tree, diagnostics);
     if (isOver()) throw failure(diagnostics);
   }

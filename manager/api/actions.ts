@@ -7,6 +7,7 @@ import {
   type Origin,
 } from '../../src/spec/change.ts';
 import type { Service, ServiceSpec } from '../../src/spec/service.ts';
+import { targetOf } from '../../src/spec/targets.ts';
 import { currentVersion, withCurrentVersion } from '../../src/spec/versions.ts';
 import { ShoalError, unreachable } from '../../src/util/errors.ts';
 import { serviceActions, type ServiceAction } from '../../src/wire/api.ts';
@@ -16,8 +17,10 @@ import { checkForesight } from './foresight.ts';
 import { callerName } from './identity.ts';
 import { findService, writeAgain } from './objects.ts';
 import { checkPorts } from './port-check.ts';
-import type { Route } from './router.ts';
+import type { Call, Route } from './router.ts';
+import { rollbackSchema } from './schema.ts';
 import { namesIn, type ResourceKind } from './users.ts';
+import { checkSchema } from './validate.ts';
 
 /** What a person does to one service in an incident: take its change back, hold or go on with a rollout, restart, stop, start. */
 export function actionRoutes(context: ApiContext): Route[] {
@@ -26,14 +29,16 @@ export function actionRoutes(context: ApiContext): Route[] {
     method: 'POST',
     pattern: `/services/:ref/${action}`,
     access: 'operator',
-    handle: async ({ parameters, objects, identity }): Promise<Service> => {
+    handle: async (call): Promise<Service> => {
+      const { parameters, objects, identity } = call;
       const reference = parameters.ref!;
-      objects.push(`${action} service ${reference}`);
+      const version = action === 'rollback' ? await versionIn(call) : undefined;
+      objects.push(`${action} service ${reference}${version === undefined ? '' : ` to version ${version}`}`);
       const { id } = findService(database.view, reference);
       const by = callerName(identity);
       await writeAgain(database, () => {
         const service = findService(database.view, id);
-        const object = acted(database.view, service, action, { by, now: clock.now(), random });
+        const object = acted(database.view, service, action, { by, now: clock.now(), random, version });
         return object === service ? [] : [{ kind: 'service', action: 'update', object }];
       });
       return findService(database.view, id);
@@ -41,7 +46,14 @@ export function actionRoutes(context: ApiContext): Route[] {
   }));
 }
 
-type Caller = Omit<Origin, 'cause'> & { by: string };
+/** The version that a rollback is asked to go to; undefined when the request names none. */
+async function versionIn({ request: { headers }, body }: Call): Promise<number | undefined> {
+  const isEmpty = headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+  return isEmpty ? undefined : checkSchema(rollbackSchema, await body()).version;
+}
+
+/** `version`: what to roll back to, where that is not the last completed one. */
+type Caller = Omit<Origin, 'cause'> & { by: string; version?: number | undefined };
 
 /** The service after the action; the same when it is so already. Throws `failed_precondition` when it cannot be done. */
 export function acted(view: View, service: Service, action: ServiceAction, caller: Caller): Service {
@@ -70,9 +82,9 @@ function refusal(what: string, { spec }: Service, why: string, next: string): Sh
 }
 
 function takenBack(view: View, service: Service, caller: Caller): Service {
-  const target = service.rollbackTarget;
+  const target = caller.version === undefined ? service.rollbackTarget : targetOf(service, caller.version);
   const { name, application } = service.spec;
-  if (target === undefined || !canRollBack(service)) {
+  if (target === undefined || !canRollBack(service, target)) {
     const { version } = currentVersion(service);
     const why =
       target === undefined
@@ -89,7 +101,7 @@ function takenBack(view: View, service: Service, caller: Caller): Service {
       'Make it again first.',
     );
   }
-  const object = rollBack(service, { cause: 'rollback', ...caller });
+  const object = rollBack(service, { cause: 'rollback', ...caller }, undefined, target);
   checkPorts(view, application, [object.spec]);
   checkForesight(view, application, [{ kind: 'service', action: 'update', object }]);
   return object;

@@ -23,9 +23,10 @@ export function planCleanup(view: View): Plan {
   // What a damaged one refers to is not known: nothing goes until it is mended, or gone.
   if (view.services.values().some((service) => damageOfServiceObject(service) !== undefined)) return [];
   if (view.tasks.values().some((task) => damageOfTask(task) !== undefined)) return [];
-  for (const { spec, rollbackTarget } of view.services.values()) {
+  for (const { spec, rollbackTarget, earlierTargets = [] } of view.services.values()) {
     use(spec.task.container);
     use(rollbackTarget?.spec.task.container);
+    for (const earlier of earlierTargets) use(earlier.spec.task.container);
   }
   for (const { template, status } of view.tasks.values()) {
     if (!isTerminal(status.state)) use(template.container);

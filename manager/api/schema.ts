@@ -176,6 +176,8 @@ export const fileCreateSchema: Schema<FileCreate> = object({
 
 export const scaleSchema = object({ replicas });
 
+export const rollbackSchema = object({ 'version?': integer(1) });
+
 export const nodeChangeSchema: Schema<NodeChange> = object({
   'availability?': values('active', 'pause', 'drain'),
   'address?': address,

@@ -85,6 +85,7 @@ const serviceShape: Fields = {
     'followed?': { map: 'number' },
     versions: { some: { fields: { version: 'number', state: 'text', createdAt: 'number' } } },
     'rollbackTarget?': { fields: { version: 'number', spec: specShape } },
+    'earlierTargets?': { list: { fields: { version: 'number', spec: specShape } } },
     'updateStatus?': { fields: { id: 'text', state: 'text', specVersion: 'number' } },
   },
 };
@@ -211,8 +212,10 @@ export function checkNode(node: Node): void {
 /** What is wrong with a stored service itself, in words. */
 export function damageOfServiceObject(service: Service): string | undefined {
   const own = remembered(service, () => misfit(serviceShape, service, ''));
-  const target = service.rollbackTarget;
-  return own ?? damageOfTemplate(service.spec.task) ?? (target && damageOfTemplate(target.spec.task));
+  const { rollbackTarget, earlierTargets = [] } = service;
+  const targets = rollbackTarget === undefined ? earlierTargets : [...earlierTargets, rollbackTarget];
+  const specs = [service.spec, ...targets.map(({ spec }) => spec)];
+  return own ?? first(specs, ({ task }) => damageOfTemplate(task));
 }
 
 /** What is wrong with what is stored of a service: with itself, its tasks, or networks that it is on. */

@@ -42,6 +42,10 @@ test('services are acted on through the API, in the name of who asks', async () 
   expect(web()).toMatchObject({ spec: { mode: { replicas: 7 } } });
   expect(web()).not.toHaveProperty('stopped');
   await expect(run(rollback, '--detach')).rejects.toThrow('Cannot roll back anything of app');
+  await expect(run(rollback, '--to', '1')).rejects.toThrow('Cannot tell whose version 1 is meant');
+  await expect(run(rollback, '--detach', '--to', '2', 'web')).rejects.toThrow(
+    'version 2 was never completed',
+  );
   await run(history);
   expect(lines.join('\n')).toMatch(
     /app_web +3 +superseded .*root \(local socket\) +rollback +back to version 1/,

@@ -3,6 +3,7 @@ import type { Random } from '../util/random.ts';
 import type { ObjectMeta } from './object.ts';
 import type { RollbackTarget, Service, ServiceSpec, UpdateStatus, VersionCause } from './service.ts';
 import { whySingle } from './single.ts';
+import { withTarget } from './targets.ts';
 import { currentVersion, isUnderWay, withCurrentVersion, withNewVersion } from './versions.ts';
 
 /** What makes a version, who asked for it (absent: the manager itself), and when (ms). */
@@ -51,7 +52,7 @@ export function changeService(stored: Service, spec: ServiceSpec, origin: Origin
     ...stored,
     spec,
     versions,
-    ...(rollbackTarget && { rollbackTarget }),
+    ...withTarget(stored, rollbackTarget),
     ...changedBy(origin),
   };
   if (!rolls) return resumeUpdate(changed, origin.random);
@@ -110,12 +111,16 @@ export function canRollBack({ spec, rollbackTarget }: Service, target = rollback
 }
 
 /**
- * The service back at the last version that was completed before the current one, with the scale that it has. `failure`:
- * why the current version failed, when that is the cause; then `failureTarget` is what it returns to. There must be a target.
+ * The service back at `target`, by default the last version that was completed before the current one, with the scale that it has.
+ * `failure`: why the current version failed, when that is the cause; then `failureTarget` is the default. There must be a target.
  */
-export function rollBack(service: Service, origin: Origin, failure?: string): Service {
+export function rollBack(
+  service: Service,
+  origin: Origin,
+  failure?: string,
+  target = (failure === undefined ? service.rollbackTarget : failureTarget(service))!,
+): Service {
   const { now, random } = origin;
-  const target = (failure === undefined ? service.rollbackTarget : failureTarget(service))!;
   const before =
     failure === undefined ? service : withCurrentVersion(service, { state: 'failed', endedAt: now, failure });
   const versions = withNewVersion(before.versions, {
@@ -128,7 +133,7 @@ export function rollBack(service: Service, origin: Origin, failure?: string): Se
     ...service,
     spec,
     versions,
-    rollbackTarget: targetAfter(service)!,
+    ...withTarget(service, targetAfter(service)),
     ...changedBy(origin),
   };
   if (isDeepStrictEqual(service.spec.task, spec.task)) return resumeUpdate(changed, random);

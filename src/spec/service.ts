@@ -298,6 +298,8 @@ export interface Service extends ObjectMeta {
   versions: ServiceVersion[];
   /** Absent as long as no version before the current one was completed. */
   rollbackTarget?: RollbackTarget;
+  /** Completed versions of before that one which can be asked for by their number, oldest first; bounded (`spec/targets.ts`). */
+  earlierTargets?: RollbackTarget[];
   /** Counts changes of `spec.task`; a task whose `specVersion` is lower is out of date. */
   specVersion: number;
   updateStatus?: UpdateStatus;

@@ -21,7 +21,7 @@ import type { Task } from '../spec/task.ts';
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
  *     GET    /services[?application=NAME]      → Service[]; with progress=true ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
- *     POST   /services/REF/ACTION              → Service                        (`serviceActions`)
+ *     POST   /services/REF/ACTION              { version? } → Service         (`serviceActions`; `version`: where a rollback goes)
  *     GET    /tasks[?application=&service=&node=] → TaskInfo[]                  (newest first, the history included)
  *     GET    /tasks/REF                        → Task
  *     GET    /logs?application=NAME[&service=KEY…][&task=ID…][&follow=true][&tail=N][&since=MS][&age=MS] → LogLine, one JSON a line

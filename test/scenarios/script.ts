@@ -3,7 +3,7 @@ import { missingHostPath, neededHostPaths } from '../../src/spec/host-path.ts';
 import { currentVersion } from '../../src/spec/versions.ts';
 import { isTerminal, taskStates, type Task, type TaskState, type TaskStatus } from '../../src/spec/task.ts';
 import type { View } from '../../manager/store/objects.ts';
-import { assert, messageOf } from '../../src/util/errors.ts';
+import { assert, codeOf, messageOf } from '../../src/util/errors.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import { acted } from '../../manager/api/actions.ts';
 import { planApply } from '../../manager/api/apply.ts';
@@ -26,7 +26,7 @@ import { plainService, World } from '../simulation/world.ts';
  *     up APP FOLDER NAME[:PORT],… [--yes] [--remove-orphans] [image=X] [constraint=…] [memory=MIB]
  *                                      `shoal up` in the folder, with what it refuses, and of services APP_NAME what it changes
  *     scale NAME N                     `shoal scale`
- *     act NAME rollback|restart|pause|resume|stop|start    as the commands of these names
+ *     act NAME rollback|restart|pause|resume|stop|start [VERSION]    as the commands of these names, with what they refuse
  *     remove NAME                      `down` of the service
  *     task NAME STATE                  its agent reports the state
  *     fail NAME [exit=N] [message]     its agent reports that it failed
@@ -61,11 +61,21 @@ export class Script {
     if (command === 'show') return this.#show();
     const before = this.#snapshot();
     this.#world.clock.advance(1);
-    const said = command === 'up' ? await this.#up(words) : [];
-    if (command !== 'up') await this.#execute(command, words);
+    const said = command === 'up' ? await this.#up(words) : await this.#refusalOf(command, words);
     if (command !== 'tick') await this.#world.settle();
     const changes = difference(before, this.#snapshot());
     return changes.length === 0 ? [...said, 'nothing changes'] : [...said, ...changes];
+  }
+
+  /** What people ask for may be refused; anything else that goes wrong is the script's fault. */
+  async #refusalOf(command: string, words: string[]): Promise<string[]> {
+    try {
+      await this.#execute(command, words);
+      return [];
+    } catch (error) {
+      if (codeOf(error) !== 'failed_precondition') throw error;
+      return [`refused: ${messageOf(error)}`];
+    }
   }
 
   async #execute(command: string, words: string[]): Promise<void> {
@@ -85,7 +95,7 @@ export class Script {
       case 'scale':
         return this.#scale(name, Number(rest[0]));
       case 'act':
-        return this.#act(name, rest[0]);
+        return this.#act(name, rest);
       case 'remove':
         return world.remove(name);
       case 'task':
@@ -110,12 +120,17 @@ export class Script {
     }
   }
 
-  async #act(name: string, word: string | undefined): Promise<void> {
+  async #act(name: string, [word, version]: string[]): Promise<void> {
     const { view, random, steady } = this.#world;
     const action = serviceActions.find((known) => known === word);
     const service = view.serviceByName(name);
     assert(action !== undefined && service !== undefined, `${word} is an action, and ${name} a service`);
-    const object = acted(view, service, action, { by: 'alice', now: steady.now(), random });
+    const object = acted(view, service, action, {
+      by: 'alice',
+      now: steady.now(),
+      random,
+      version: version === undefined ? undefined : Number(version),
+    });
     await this.#world.write([{ kind: 'service', action: 'update', object }]);
   }
 

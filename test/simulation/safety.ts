@@ -66,7 +66,7 @@ export class Safety {
 
   /** Versions are numbered without gaps, and nothing is rolled back to but what was completed. */
   #checkVersions(service: Service): void {
-    const { id, spec, versions, rollbackTarget: target } = service;
+    const { id, spec, versions, rollbackTarget, earlierTargets = [] } = service;
     const current = currentVersion(service);
     const what = `version ${current.version} of ${spec.name}`;
     assert(versions.length <= versionsMax, `${spec.name} remembers ${versions.length} versions`);
@@ -81,7 +81,8 @@ export class Safety {
     if (current.state === 'completed') {
       this.#completed.set(`${id} ${current.version}`, spec.task.container.image);
     }
-    if (target !== undefined) {
+    for (const target of [...earlierTargets, rollbackTarget]) {
+      if (target === undefined) continue;
       const image = this.#completed.get(`${id} ${target.version}`);
       assert(image === target.spec.task.container.image, `${what} may go back to what was completed`);
     }

@@ -78,9 +78,20 @@ interface Kind {
   done: (service: Service) => string;
   /** When the service is as asked; absent: at once. */
   judge?: Judge;
+  options?: Command['options'];
+  /** What is said of it to the manager. Throws `invalid_argument`. */
+  bodyOf?: (parsed: ParsedArguments) => object;
 }
 
-function commandOf({ action, summary, examples, done, judge }: Kind): Command {
+function commandOf({
+  action,
+  summary,
+  examples,
+  done,
+  judge,
+  options = {},
+  bodyOf = () => ({}),
+}: Kind): Command {
   return {
     name: action,
     summary,
@@ -88,6 +99,7 @@ function commandOf({ action, summary, examples, done, judge }: Kind): Command {
     positionalsMax: 1000,
     options: {
       ...applicationOptions,
+      ...options,
       ...(judge && {
         detach: { short: 'd', help: 'Return at once, without waiting' },
         timeout: { value: 'SECONDS', help: `How long to wait (default ${defaultTimeoutSeconds})` },
@@ -98,11 +110,12 @@ function commandOf({ action, summary, examples, done, judge }: Kind): Command {
       const timeout = judge === undefined ? undefined : parsed.value('timeout');
       const timeoutMs =
         wholeNumber(timeout ?? String(defaultTimeoutSeconds), 'a time-out in seconds', 1) * 1000;
+      const body = bodyOf(parsed);
       const targets = await targetsOf(context, parsed, action);
       const client = await context.client();
       const changed: Service[] = [];
       for (const { id } of targets) {
-        const service = await client.request<Service>('POST', `/services/${id}/${action}`, {});
+        const service = await client.request<Service>('POST', `/services/${id}/${action}`, body);
         context.output.note(`${service.spec.name}: ${done(service)}`);
         changed.push(service);
       }
@@ -114,13 +127,26 @@ function commandOf({ action, summary, examples, done, judge }: Kind): Command {
   };
 }
 
+/** Each service counts its own versions. */
+function rollbackBody(parsed: ParsedArguments): object {
+  const to = parsed.value('to');
+  if (to === undefined) return {};
+  const version = wholeNumber(to, 'a version', 1);
+  if (parsed.positionals.length === 1) return { version };
+  throw new ShoalError('invalid_argument', `Cannot tell whose version ${version} is meant`, {
+    next: 'Name one service.',
+  });
+}
+
 const untilAsAsked: Judge = (service, status, now) => verdictOn(askedOf(service), status, now);
 
 export const rollback = commandOf({
   action: 'rollback',
   summary:
     'Return services to their last completed version, or take back the last `shoal up` of an application.',
-  examples: ['shoal rollback web', 'shoal rollback -p guestbook'],
+  examples: ['shoal rollback web', 'shoal rollback -p guestbook', 'shoal rollback --to 3 web'],
+  options: { to: { value: 'VERSION', help: 'An earlier completed version; see `shoal service history`' } },
+  bodyOf: rollbackBody,
   done: (service) => `rolling back to version ${currentVersion(service).restores}`,
   judge: untilAsAsked,
 });

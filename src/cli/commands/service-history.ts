@@ -9,23 +9,26 @@ import { applicationName, pickServices } from '../reference.ts';
 
 interface Row extends ServiceVersion {
   service: string;
-  /** A rollback returns to it. */
+  /** A rollback returns to it, by default or when it is named. */
   isTarget: boolean;
+  isEarlierTarget: boolean;
 }
 
-function rowsOf({ spec, versions, rollbackTarget }: Service): Row[] {
+function rowsOf({ spec, versions, rollbackTarget, earlierTargets = [] }: Service): Row[] {
   return versions.map((version) => ({
     service: spec.name,
     ...version,
     isTarget: version.version === rollbackTarget?.version,
+    isEarlierTarget: earlierTargets.some((target) => target.version === version.version),
   }));
 }
 
-function noteOf({ failure, isTarget, restores }: Row): string {
+function noteOf({ version, failure, isTarget, isEarlierTarget, restores }: Row): string {
   return [
     ...(restores === undefined ? [] : [`back to version ${restores}`]),
     ...(failure === undefined ? [] : [failure]),
     ...(isTarget ? ['a rollback returns to it'] : []),
+    ...(isEarlierTarget ? [`\`rollback --to ${version}\` returns to it`] : []),
   ].join('; ');
 }
 

@@ -9,12 +9,12 @@ import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
 import { backoffMs, retry } from '../../src/util/retry.ts';
-import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/wire/api.ts';
+import type { InitRequest, JoinRequest, JoinTokens, LeaveRequest, LocalInfo } from '../../src/wire/api.ts';
 import { connect } from '../../src/wire/client.ts';
 import { startAgent, type Agent } from './agent.ts';
 import { checkOwnAddress, defaultAddress } from './address.ts';
 import { hostNameOf } from './host-identity.ts';
-import { drainByManager } from './leaving.ts';
+import { drainByManager, volumesHere, type LeaveOptions } from './leaving.ts';
 import { joinCluster, managerAddress, renewalTime, renewCertificate } from './joining.ts';
 import { serveLocalApi } from './local-api.ts';
 import { ManagerProcess } from './manager-process.ts';
@@ -75,7 +75,7 @@ export class Daemon {
         info: () => this.#info(),
         init: (request) => this.#changes.run('membership', () => this.#init(request)),
         join: (request) => this.#changes.run('membership', () => this.#join(request)),
-        leave: (request) => this.#changes.run('membership', () => this.#leave(request.force ?? false)),
+        leave: (request) => this.#changes.run('membership', () => this.#leave(request)),
         managerSocket: () => this.#managerSocket(),
       },
       this.#settings.log,
@@ -286,7 +286,7 @@ export class Daemon {
     this.#settings.log.info('this host is in a cluster', { nodeId, role, clusterId });
   }
 
-  async #leave(force: boolean): Promise<LocalInfo> {
+  async #leave({ force = false, withVolumes = false }: LeaveRequest): Promise<LocalInfo> {
     const { log } = this.#settings;
     const membership = this.#identity?.membership;
     if (!membership) {
@@ -303,6 +303,7 @@ export class Daemon {
         },
       );
     }
+    if (!withVolumes) await this.#refuseForVolumes();
     this.#renewal?.abort();
     const agent = this.#agent;
     if (agent) {
@@ -323,12 +324,37 @@ export class Daemon {
     return await this.#info();
   }
 
-  /** The tasks of this host go elsewhere first. The manager's own host ends the cluster, and there is no elsewhere. */
-  async #tellManager(): Promise<void> {
+  /** What a worker needs to leave. The manager's own host ends the cluster, and there is no elsewhere. */
+  #leaving(): LeaveOptions | undefined {
     const { clock, log } = this.#settings;
-    if (this.#identity === undefined || this.#identity.membership.role === 'manager') return;
+    if (this.#identity === undefined || this.#identity.membership.role === 'manager') return undefined;
     const { membership, credentials } = this.#identity;
-    await drainByManager({ managerAddresses: membership.managerAddresses, credentials, clock, log });
+    return { managerAddresses: membership.managerAddresses, credentials, clock, log };
+  }
+
+  /** Throws `failed_precondition` when volumes are on this host, which the cluster would be without. */
+  async #refuseForVolumes(): Promise<void> {
+    const leaving = this.#leaving();
+    const volumes = leaving === undefined ? [] : await volumesHere(leaving);
+    if (volumes.length === 0) return;
+    const shown =
+      volumes.length > 5
+        ? `${volumes.slice(0, 5).join(', ')} and ${volumes.length - 5} more`
+        : volumes.join(', ');
+    throw new ShoalError(
+      'failed_precondition',
+      `Cannot leave: ${shown} ${volumes.length === 1 ? 'is' : 'are'} on this host`,
+      {
+        details: { volumes },
+        next: 'Move them with `shoal volume move`, or say --yes: their data goes with the host.',
+      },
+    );
+  }
+
+  /** The tasks of this host go elsewhere first. */
+  async #tellManager(): Promise<void> {
+    const leaving = this.#leaving();
+    if (leaving !== undefined) await drainByManager(leaving);
   }
 
   async #undoMembership(): Promise<void> {

@@ -92,15 +92,17 @@ function answerOf(address: string, text: string): JoinAnswer {
   throw new ShoalError('unavailable', `Cannot use the answer of ${address}: ${wordsOf(checked.fault)}`);
 }
 
-/** Tells the manager that this host leaves; gives how many of its tasks are still here. Can be asked again and again. */
-export async function askToLeave(address: string, credentials: Credentials): Promise<LeaveAnswer> {
-  const text = await request(
-    address,
-    'POST',
-    '/leave',
-    {},
-    { ...credentials, servername: managerServerName },
-  );
+/**
+ * Tells the manager that this host leaves (`POST`), which can be said again and again, or only asks (`GET`): how many of its tasks are still
+ * here, and which volumes.
+ */
+export async function askToLeave(
+  address: string,
+  credentials: Credentials,
+  method: 'GET' | 'POST',
+): Promise<LeaveAnswer> {
+  const tls = { ...credentials, servername: managerServerName };
+  const text = await request(address, method, '/leave', method === 'GET' ? undefined : {}, tls);
   return JSON.parse(text) as LeaveAnswer;
 }
 

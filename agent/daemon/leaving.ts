@@ -29,7 +29,7 @@ export async function drainByManager({
   const until = clock.monotonic() + leaveMsMax;
   try {
     for (;;) {
-      const { tasks } = await askAny(managerAddresses, credentials);
+      const { tasks } = await askAny(managerAddresses, credentials, 'POST');
       if (tasks === 0) return;
       if (clock.monotonic() >= until) {
         log.warn('tasks that are still here are stopped', { tasks });
@@ -42,11 +42,25 @@ export async function drainByManager({
   }
 }
 
-async function askAny(addresses: readonly string[], credentials: Credentials): Promise<LeaveAnswer> {
+/** Full names of the volumes that are on this host and nowhere else; none when no manager answers, which is logged. */
+export async function volumesHere({ managerAddresses, credentials, log }: LeaveOptions): Promise<string[]> {
+  try {
+    return (await askAny(managerAddresses, credentials, 'GET')).volumes ?? [];
+  } catch (error) {
+    log.warn('no manager told which volumes are on this host', { error: messageOf(error) });
+    return [];
+  }
+}
+
+async function askAny(
+  addresses: readonly string[],
+  credentials: Credentials,
+  method: 'GET' | 'POST',
+): Promise<LeaveAnswer> {
   let failure: unknown;
   for (const address of addresses) {
     try {
-      return await askToLeave(address, credentials);
+      return await askToLeave(address, credentials, method);
     } catch (error) {
       failure = error;
     }

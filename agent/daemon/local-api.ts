@@ -12,6 +12,7 @@ import {
   type InitRequest,
   type JoinRequest,
   type JoinTokens,
+  type LeaveRequest,
   type LocalInfo,
 } from '../../src/wire/api.ts';
 
@@ -23,7 +24,7 @@ export interface LocalControl {
   info(): Promise<LocalInfo>;
   init(request: InitRequest): Promise<LocalInfo & { tokens: JoinTokens }>;
   join(request: JoinRequest): Promise<LocalInfo>;
-  leave(request: { force?: boolean }): Promise<LocalInfo>;
+  leave(request: LeaveRequest): Promise<LocalInfo>;
   /** The socket of the manager on this host. Throws `failed_precondition`, naming the managers, when there is none here. */
   managerSocket(): string;
 }

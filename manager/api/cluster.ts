@@ -74,6 +74,12 @@ export function joinRoutes(context: ApiContext): Route[] {
       },
     },
     {
+      method: 'GET',
+      pattern: '/leave',
+      access: 'node',
+      handle: async ({ identity }): Promise<LeaveAnswer> => leaveAnswer(database.view, nodeOf(identity).id),
+    },
+    {
       method: 'POST',
       pattern: '/leave',
       access: 'node',
@@ -81,8 +87,7 @@ export function joinRoutes(context: ApiContext): Route[] {
         const { id, availability } = nodeOf(identity);
         objects.push(`drain node ${id}`);
         if (availability !== 'drain') await changeNode(database, id, { availability: 'drain' });
-        const tasks = [...database.view.tasksOfNode(id)];
-        return { tasks: tasks.filter(({ status }) => !isTerminal(status.state)).length };
+        return leaveAnswer(database.view, id);
       },
     },
     {
@@ -95,6 +100,12 @@ export function joinRoutes(context: ApiContext): Route[] {
       },
     },
   ];
+}
+
+function leaveAnswer(view: View, nodeId: string): LeaveAnswer {
+  const tasks = [...view.tasksOfNode(nodeId)].filter(({ status }) => !isTerminal(status.state)).length;
+  const here = [...view.volumes.values()].filter(({ home }) => home?.nodeId === nodeId);
+  return { tasks, volumes: here.map(({ spec }) => spec.name).sort() };
 }
 
 function nodeOf(identity: Identity): Node {

@@ -53,3 +53,20 @@ test('when the node of a volume has been removed, another one can have it', asyn
   await manager.client.request('POST', '/volumes/app_data/use', { node: 'b' });
   expect(database.view.volumes.get('data')).toMatchObject({ home: { nodeId: 'b' }, nodeIds: ['b'] });
 });
+
+test('a node that leaves is told which volumes are on it alone', async () => {
+  await using manager = await startTestManager();
+  const node = await manager.join('worker');
+  const { database } = manager;
+  const { nodeId } = node;
+  await database.write([
+    [{ kind: 'volume', action: 'create', object: sampleVolume('b', { home: { nodeId, hostname: 'x' } }) }],
+    [{ kind: 'volume', action: 'create', object: sampleVolume('a', { home: { nodeId, hostname: 'x' } }) }],
+    [{ kind: 'volume', action: 'create', object: sampleVolume('c', { nodeIds: [nodeId] }) }],
+  ]);
+  const told = { tasks: 0, volumes: ['app_a', 'app_b'] };
+  expect(await manager.call('/leave', node)).toEqual(told);
+  expect(database.view.nodes.get(nodeId)?.availability).toBe('active');
+  expect(await manager.call('/leave', node, {})).toEqual(told);
+  expect(database.view.nodes.get(nodeId)?.availability).toBe('drain');
+});

@@ -360,12 +360,19 @@ export interface InitRequest {
   subnetPrefix?: number;
 }
 
-/** `POST /local/v1/join` → LocalInfo. Also `POST /local/v1/leave` { force } → LocalInfo. */
+/** `POST /local/v1/join` → LocalInfo. Also `POST /local/v1/leave` LeaveRequest → LocalInfo. */
 export interface JoinRequest {
   token: string;
   /** `HOST[:PORT]` of a manager. */
   manager: string;
   advertiseAddress?: string;
+}
+
+export interface LeaveRequest {
+  /** Also when the host is the manager. */
+  force?: boolean;
+  /** Also when volumes are on the host, which are refused by name (`details.volumes`) otherwise. */
+  withVolumes?: boolean;
 }
 
 /**
@@ -383,11 +390,13 @@ export interface JoinBody {
 
 /**
  * `POST /leave` with a node's certificate → LeaveAnswer: the node is drained from then on. Asked again until no task is left
- * there.
+ * there. `GET /leave` only tells.
  */
 export interface LeaveAnswer {
   /** Tasks of the node that have not ended. */
   tasks: number;
+  /** Full names of the volumes that are on the node and nowhere else. */
+  volumes?: string[];
 }
 
 export interface JoinAnswer {

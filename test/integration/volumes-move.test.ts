@@ -182,3 +182,44 @@ test('a drained host is left by a move, which is what its tasks say', async () =
   expect(await shoal(`volume move --yes shop_data ${target}`)).toContain(`shop_data is on ${target}`);
   await expectWhole('shop', before);
 });
+
+test('a host that would take a volume with it says so, and stays', async () => {
+  const { home } = await homeOf('shop_data');
+  const host = cluster.hosts.find(({ name }) => name !== cluster.manager.name)!.name;
+  if (home !== host) await shoal(`volume move --yes shop_data ${host}`);
+  const { exitCode, stderr } = await cluster.shoal(['leave'], { host });
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 1 });
+  expect(stderr).toContain('volume shop_data is on this host');
+  expect(stderr).toContain('this is not a terminal');
+  expect(await shoal('node ls')).not.toContain('drain');
+});
+
+test('a volume that is made anew while a host has the data of the one before begins empty, wherever it is', async () => {
+  const path = await writeComposeFile(
+    cluster,
+    'again',
+    writer
+      .replaceAll('IMAGE', image)
+      .replace('deploy: {', 'deploy: { placement: { constraints: [node.hostname == c] },'),
+  );
+  const bring = () => shoal(`up -f ${path} --timeout 60`);
+  expect(await bring()).toContain('again is up');
+  const before = await acknowledged('again');
+  await shoal('down -p again');
+  await cluster.host('c').cut();
+  await expect.poll(() => shoal('node ls'), { timeout: waitMs }).toContain('down');
+  expect(await shoal('volume rm again_data --force')).toContain('its data stays on c');
+  await cluster.host('c').heal();
+  await expect.poll(() => shoal('node ls'), { timeout: waitMs }).not.toContain('down');
+  expect(await bring()).toContain('again is up');
+  expect(await inside('again', 'cat /data/starts')).toBe('from 0');
+  expect(before).toBeGreaterThan(0);
+  const copies = (await shoal('volume ls')).split('\n').filter((line) => line.startsWith('again_data'));
+  expect(copies.map((line) => line.split(/ +/).slice(3, 5).join(' ')).sort()).toEqual([
+    'c current',
+    'c stale',
+  ]);
+  expect(await shoal('down -p again -v')).toContain('again_data is removed');
+  const folder = `${cluster.host('c').stateDirectory}/volumes`;
+  expect(await cluster.host('c').run(['find', folder, '-name', 'acknowledged'])).toBe('');
+});

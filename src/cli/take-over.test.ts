@@ -60,10 +60,12 @@ test('at a terminal it asks, and the answer counts', async () => {
 
 test('--yes takes over without being asked, and a dry run says whose it is', async () => {
   const { run, services } = await twoFolders();
-  expect(await run('b/app', 'up --dry-run')).toMatch(/warning: app was brought up from \/a\/app on /);
+  expect(await run('b/app', 'up --dry-run')).toMatch(
+    /warning: app was brought up from \/a\/app on .*; `shoal up` asks before it changes that/,
+  );
   expect(services()).toEqual(['app_shop']);
   expect(await run('b/app', 'up --detach --yes --remove-orphans')).toMatch(
-    /warning: app was brought up from/,
+    /app was brought up from .*; it belongs to this one from now on/,
   );
   expect(services()).toEqual(['app_wiki']);
 });

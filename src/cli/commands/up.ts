@@ -84,14 +84,15 @@ async function confirmTakeOver(context: Context, parsed: ParsedArguments, error:
   await confirm(context, parsed, [`${message}.`, next]);
 }
 
-/** Whose application it was, where that is not refused: it is taken over, or nothing is changed. */
+/** Whose application it was, where that is not refused: it was taken over, or nothing is changed. */
 function noteOtherOrigin(
   { output }: Context,
   { name, origin }: ApplicationSpec,
   { otherOrigin }: ApplyResult,
+  isDry: boolean,
 ): void {
   if (otherOrigin === undefined || origin === undefined) return;
-  const text = `warning: ${name} was brought up from ${originWords(otherOrigin)}, and this is ${originWords(origin)}`;
+  const text = `warning: ${name} was brought up from ${originWords(otherOrigin)}, and this is ${originWords(origin)}; ${isDry ? '`shoal up` asks before it changes that' : 'it belongs to this one from now on'}`;
   output.note(paint(output, 'yellow', printable(text)));
 }
 
@@ -164,7 +165,9 @@ export const command: Command = {
     ...applicationOptions,
     detach: { short: 'd', help: 'Return once the wish is stored, without waiting' },
     'dry-run': { help: 'Say what would change, and change nothing' },
-    'remove-orphans': { help: 'Remove services of the application that are not in the file' },
+    'remove-orphans': {
+      help: 'Remove services of the application that are not in the file (default: $COMPOSE_REMOVE_ORPHANS)',
+    },
     ...yesOption,
     timeout: { value: 'SECONDS', help: `How long to wait (default ${defaultTimeoutSeconds})` },
     json: { help: 'Print the result as JSON' },
@@ -195,7 +198,7 @@ export const command: Command = {
       await confirmTakeOver(context, parsed, error);
       return apply(true);
     });
-    noteOtherOrigin(context, application, result);
+    noteOtherOrigin(context, application, result, parsed.flag('dry-run'));
     const json = parsed.flag('json');
     noteOrphans(context, result);
     if (parsed.flag('dry-run')) {

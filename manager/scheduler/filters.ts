@@ -196,7 +196,7 @@ export function explainNodes(uses: Iterable<NodeUse>, filters: Filters): string 
 /** Why the node will not do: the first filter that it fails, in its words and with its figures. */
 export function firstFailed(use: NodeUse, filters: Filters): string | undefined {
   const failed = failedFilter(use, filters);
-  return failed && `${failed.explain}${detailOf(failed, [use])}`;
+  return failed && `${failed.explain}${figuresOf(failed, use)}`;
 }
 
 function failedFilter(use: NodeUse, { fixed, changing }: Filters): Filter | undefined {
@@ -209,7 +209,12 @@ export function explainNode(use: NodeUse | undefined, filters: Filters): string 
   const failed = failedFilter(use, filters);
   assert(failed !== undefined, 'a node that does not fit fails a filter');
   const where = use.node.description?.hostname ?? use.node.id;
-  return `no suitable node: ${failed.explain} on ${where}${detailOf(failed, [use])}`;
+  return `no suitable node: ${failed.explain} on ${where}${figuresOf(failed, use)}`;
+}
+
+/** The same for one node, whose name is told anyway. */
+function figuresOf(filter: Filter, use: NodeUse): string {
+  return filter.namesNodes === true ? '' : detailOf(filter, [use]);
 }
 
 /** The figures behind a filter's reason, in brackets; nothing where there are none. */

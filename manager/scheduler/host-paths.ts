@@ -25,6 +25,7 @@ export function hostPathFilters(
   }
   return [...lacking].map(([path, nodes]) => ({
     explain: `no ${path}`,
+    namesNodes: true,
     detail: (uses) => shortList(uses.map(({ node }) => nodeName(node)).toSorted()),
     fits: ({ node }) => !nodes.has(node.id),
   }));

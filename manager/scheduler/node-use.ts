@@ -81,6 +81,8 @@ export interface Filter {
   explain: string;
   /** The figures behind it, of nodes that it keeps out. */
   detail?(uses: NodeUse[]): string;
+  /** The detail is which nodes they are, and says nothing where only one is spoken of. */
+  namesNodes?: true;
 }
 
 /** The use of every node, in the order of ids. Tasks count from their assignment until they have ended. */

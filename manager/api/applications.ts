@@ -90,7 +90,8 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
     throw new ShoalError('invalid_argument', `Cannot apply ${spec.name} as ${call.parameters.name}`);
   }
   const by = callerName(call.identity);
-  const removeOrphans = call.query.get('removeOrphans') === 'true';
+  const byDefault = String(database.view.cluster?.defaults?.removeOrphans ?? false);
+  const removeOrphans = (call.query.get('removeOrphans') ?? byDefault) === 'true';
   const isDry = call.query.get('dryRun') === 'true';
   const id = requestIdOf(call.query);
   const takesOver = isDry || call.query.get('takeOver') === 'true';

@@ -9,9 +9,9 @@ import type { View } from '../store/objects.ts';
 import { joinBodyBytesMax } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import type { Identity } from './identity.ts';
-import { changeNode } from './objects.ts';
+import { changeNode, writeAgain } from './objects.ts';
 import { streamed, type Route } from './router.ts';
-import { joinSchema, renewSchema } from './schema.ts';
+import { clusterChangeSchema, joinSchema, renewSchema } from './schema.ts';
 import { checkSchema } from './validate.ts';
 
 /** Routes of the cluster as a whole, under the API's prefix. */
@@ -29,6 +29,21 @@ export function clusterRoutes(context: ApiContext): Route[] {
       pattern: '/cluster',
       access: 'viewer',
       handle: () => clusterInfo(database.view, context.clock.now()),
+    },
+    {
+      method: 'PATCH',
+      pattern: '/cluster',
+      access: 'admin',
+      handle: async ({ body, objects }) => {
+        const change = checkSchema(clusterChangeSchema, await body());
+        objects.push(...Object.entries(change).map(([name, value]) => `set ${name} ${String(value)}`));
+        await writeAgain(database, () => {
+          const cluster = requireCluster(database.view);
+          const object: Cluster = { ...cluster, defaults: { ...cluster.defaults, ...change } };
+          return [{ kind: 'cluster', action: 'update', object }];
+        });
+        return clusterInfo(database.view, context.clock.now());
+      },
     },
     {
       method: 'GET',
@@ -124,9 +139,11 @@ export function requireCluster(view: View): Cluster {
 function clusterInfo(view: View, now: number): ClusterInfo {
   const nodes = [...view.nodes.values()];
   const tasks = [...view.tasks.values()].filter(({ status }) => !isTerminal(status.state));
+  const { clusterId, defaults } = requireCluster(view);
   return {
     now,
-    clusterId: requireCluster(view).clusterId,
+    clusterId,
+    defaults: { removeOrphans: defaults?.removeOrphans ?? false },
     nodes: {
       total: nodes.length,
       ready: nodes.filter(({ status }) => status.state === 'ready').length,

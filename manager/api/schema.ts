@@ -12,6 +12,7 @@ import type {
   FileCreate,
   JoinBody,
   NetworkCreate,
+  ClusterChange,
   NodeChange,
   VolumeCreate,
   VolumeMoveWish,
@@ -177,6 +178,8 @@ export const fileCreateSchema: Schema<FileCreate> = object({
 export const scaleSchema = object({ replicas });
 
 export const rollbackSchema = object({ 'version?': integer(1) });
+
+export const clusterChangeSchema: Schema<ClusterChange> = object({ 'removeOrphans?': flag });
 
 export const nodeChangeSchema: Schema<NodeChange> = object({
   'availability?': values('active', 'pause', 'drain'),

@@ -33,6 +33,8 @@ export const commands: Record<string, () => Promise<{ command: Command }>> = {
   'service ls': async () => ({ command: (await import('./commands/service.ts')).ls }),
   'service inspect': async () => ({ command: (await import('./commands/service.ts')).inspect }),
   'service history': () => import('./commands/service-history.ts'),
+  'cluster inspect': async () => ({ command: (await import('./commands/cluster.ts')).inspect }),
+  'cluster update': async () => ({ command: (await import('./commands/cluster.ts')).update }),
   'node ls': () => import('./commands/node-ls.ts'),
   'node inspect': async () => ({ command: (await import('./commands/node.ts')).inspect }),
   'node ps': async () => ({ command: (await import('./commands/node.ts')).ps }),

@@ -21,8 +21,10 @@ async function twoFolders() {
   const manager = await startTestManager();
   onTestFinished(() => manager[Symbol.asyncDispose]());
   const run = async (folder: string, line: string, answer?: string, environment = {}) => {
-    const [name = '', ...rest] = line.split(' ');
-    const { command } = await commands[name]!();
+    const words = line.split(' ');
+    const wordsOfName = `${words[0]} ${words[1]}` in commands ? 2 : 1;
+    const rest = words.splice(wordsOfName);
+    const { command } = await commands[words.join(' ')]!();
     const { context, said } = contextOf(manager.client, join(top, folder));
     const ask = answer === undefined ? undefined : () => Promise.resolve(answer);
     const ended = command.run({ ...context, environment, ask }, parseArguments(command, rest));
@@ -92,5 +94,16 @@ test('COMPOSE_REMOVE_ORPHANS makes the removal of orphans the default', async ()
   await run('b/app', 'up --detach --yes', undefined, { COMPOSE_REMOVE_ORPHANS: '0' });
   expect(services()).toEqual(['app_shop', 'app_wiki']);
   await run('b/app', 'up --detach', undefined, { COMPOSE_REMOVE_ORPHANS: 'true' });
+  expect(services()).toEqual(['app_wiki']);
+});
+
+test('a cluster may remove orphans unless who runs the command says otherwise', async () => {
+  const { run, services } = await twoFolders();
+  expect(await run('a/app', 'cluster update --remove-orphans maybe')).toContain('true or false');
+  expect(await run('a/app', 'cluster update --remove-orphans true')).toContain('shoal up removes');
+  expect(await run('a/app', 'cluster inspect')).toContain('"removeOrphans": true');
+  await run('b/app', 'up --detach --yes', undefined, { COMPOSE_REMOVE_ORPHANS: 'false' });
+  expect(services()).toEqual(['app_shop', 'app_wiki']);
+  await run('b/app', 'up --detach');
   expect(services()).toEqual(['app_wiki']);
 });

@@ -12,4 +12,11 @@ export interface Cluster extends ObjectMeta {
   addressPool: string;
   /** Prefix length of each network. */
   subnetPrefix: number;
+  defaults?: ClusterDefaults;
+}
+
+/** What is done in the whole cluster where a request does not say. */
+export interface ClusterDefaults {
+  /** Whether an apply that says nothing of it removes services that the application does not have any more. @default false */
+  removeOrphans?: boolean;
 }

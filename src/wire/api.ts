@@ -1,4 +1,5 @@
 import type { Administrator, AdministratorRole } from '../spec/administrator.ts';
+import type { ClusterDefaults } from '../spec/cluster.ts';
 import type { Network } from '../spec/network.ts';
 import type { Node, NodeAvailability, NodeRole } from '../spec/node.ts';
 import type { Labels } from '../spec/object.ts';
@@ -17,7 +18,7 @@ import type { Task } from '../spec/task.ts';
  *     GET    /applications                     → ApplicationSummary[]
  *     GET    /applications/NAME                → WatchLine, one JSON a line: all there is now
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
- *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true][&takeOver=true][&request=ID]  ApplicationSpec → ApplyResult
+ *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true|false][&takeOver=true][&request=ID]  ApplicationSpec → ApplyResult
  *     DELETE /applications/NAME                → 202 ApplicationRemoval, then watch until what it names is gone
  *     GET    /services[?application=NAME]      → Service[]; with progress=true ServiceInfo[]     GET /services/REF → ServiceInfo    (REF is an id or a full name)
  *     POST   /services/REF/scale               { replicas } → Service           (REF is an id or a full name)
@@ -181,8 +182,12 @@ export interface VersionInfo {
  */
 export type TaskInfo = Omit<Task, 'template'> & { image: string; volumes?: string[] };
 
+/** `PATCH /cluster` → ClusterInfo. What is absent stays as it is. */
+export type ClusterChange = ClusterDefaults;
+
 export interface ClusterInfo {
   clusterId: string;
+  defaults: Required<ClusterDefaults>;
   nodes: { total: number; ready: number; managers: number };
   services: number;
   tasks: { running: number; total: number };

@@ -70,10 +70,14 @@ async function applyOnce(
   });
 }
 
-/** Asked for, or the default of who runs the command, which is the variable of docker compose. */
-function removesOrphans({ environment }: Context, parsed: ParsedArguments): boolean {
+/**
+ * Asked for, or the default of who runs the command, which is the variable of docker compose; undefined leaves it to the
+ * cluster.
+ */
+function removesOrphans({ environment }: Context, parsed: ParsedArguments): boolean | undefined {
+  if (parsed.flag('remove-orphans')) return true;
   const said = environment['COMPOSE_REMOVE_ORPHANS'] ?? '';
-  return parsed.flag('remove-orphans') || /^(?:1|t|true)$/iu.test(said);
+  return said === '' ? undefined : /^(?:1|t|true)$/iu.test(said);
 }
 
 /** Asks whether to take over what was brought up from elsewhere. Throws the error when it is another one, or nobody can be asked. */
@@ -185,12 +189,13 @@ export const command: Command = {
     const loaded = await readApplication(context, parsed);
     const origin = await originOf(loaded.projectDirectory, context);
     const application = { ...loaded.application, origin };
+    const removeOrphans = removesOrphans(context, parsed);
     let startedAt = systemClock.monotonic();
     const apply = (takesOver: boolean) => {
       startedAt = systemClock.monotonic();
       return applyOnce(context, application, {
         ...(parsed.flag('dry-run') && { dryRun: 'true' }),
-        ...(removesOrphans(context, parsed) && { removeOrphans: 'true' }),
+        ...(removeOrphans !== undefined && { removeOrphans: String(removeOrphans) }),
         ...(takesOver && { takeOver: 'true' }),
       });
     };

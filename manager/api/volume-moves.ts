@@ -45,10 +45,7 @@ export function volumeMoveRoutes(context: ApiContext): Route[] {
           await checkTarget(context, findVolume(view, id), node, wish, signal);
           const by = callerName(identity);
           const at = { id: context.random.id(), by, now: clock.now() };
-          await write(id, (volume) => {
-            checkWish(view, volume, node, wish);
-            return { ...volume, move: moveOf(volume, node, wish, at) };
-          });
+          await write(id, (volume) => asked(view, volume, node, wish, at));
           return findVolume(view, id).move!;
         });
       },
@@ -81,8 +78,20 @@ function moveOf(
   return { id, what, from: volume.home!, to: homeOn(node), by, ...state, ...limits, ...counts };
 }
 
+/** The volume with the wish. Throws `failed_precondition` for what can be told from the store. */
+export function asked(
+  view: View,
+  volume: Volume,
+  node: Node,
+  wish: VolumeMoveWish,
+  at: { id: string; by: string; now: number },
+): Volume {
+  checkWish(view, volume, node, wish);
+  return { ...volume, move: moveOf(volume, node, wish, at) };
+}
+
 /** The volume without the move that is under way. Throws `failed_precondition` when there is none, or it is past that. */
-function cancelled(volume: Volume, message: string, now: number): Volume {
+export function cancelled(volume: Volume, message: string, now: number): Volume {
   const { move, spec } = volume;
   if (!isUnderWay(move)) throw refusal(`Cannot cancel the move of volume ${spec.name}: none is under way`);
   if (move.state === 'switching') {

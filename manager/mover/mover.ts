@@ -36,6 +36,8 @@ const lookMs = 100;
 /** How often what was sent is told while it goes on. */
 const tellMs = 2_000;
 const loopIntervalMs = 10_000;
+/** Attempts to write a step while others change the volume. */
+const writesMax = 100;
 
 export interface MoverOptions {
   database: Database;
@@ -199,7 +201,7 @@ class Job {
 
   /** Writes what `change` makes of the volume as it is then. Throws what that throws. */
   async write(change: (volume: Volume) => Volume): Promise<void> {
-    for (;;) {
+    for (let attempt = 1; attempt <= writesMax; attempt++) {
       const object = change(this.#volume);
       const { conflicts } = await this.#options.database.write([
         [{ kind: 'volume', action: 'update', object }],
@@ -207,6 +209,7 @@ class Job {
       if (conflicts === 0) return;
       this.#signal.throwIfAborted();
     }
+    throw new ShoalError('conflict', 'Cannot write the move: others keep changing the volume');
   }
 
   async #advance(changes: Partial<VolumeMove>): Promise<void> {

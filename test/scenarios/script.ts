@@ -7,6 +7,8 @@ import { assert, codeOf, messageOf } from '../../src/util/errors.ts';
 import { seededRandom } from '../../src/util/random.ts';
 import { acted } from '../../manager/api/actions.ts';
 import { planApply } from '../../manager/api/apply.ts';
+import { asked, cancelled } from '../../manager/api/volume-moves.ts';
+import { arrived, stopping } from '../../manager/mover/state.ts';
 import { scaled } from '../../manager/api/scaling.ts';
 import { serviceActions } from '../../src/wire/api.ts';
 import { sampleNetwork } from '../samples.ts';
@@ -27,6 +29,8 @@ import { plainService, World } from '../simulation/world.ts';
  *                                      `shoal up` in the folder, with what it refuses, and of services APP_NAME what it changes
  *     scale NAME N                     `shoal scale`
  *     act NAME rollback|restart|pause|resume|stop|start [VERSION]    as the commands of these names, with what they refuse
+ *     move VOLUME NODE|--cancel        `shoal volume move`, with what it refuses
+ *     moved VOLUME stopping|done       how far the move has come
  *     remove NAME                      `down` of the service
  *     task NAME STATE                  its agent reports the state
  *     fail NAME [exit=N] [message]     its agent reports that it failed
@@ -96,6 +100,9 @@ export class Script {
         return this.#scale(name, Number(rest[0]));
       case 'act':
         return this.#act(name, rest);
+      case 'move':
+      case 'moved':
+        return this.#move(name, command, rest[0] ?? '');
       case 'remove':
         return world.remove(name);
       case 'task':
@@ -118,6 +125,22 @@ export class Script {
       default:
         throw new Error(`no such command: ${command}`);
     }
+  }
+
+  async #move(name: string, command: 'move' | 'moved', word: string): Promise<void> {
+    const { view, random, steady } = this.#world;
+    const now = steady.now();
+    const volume = [...view.volumes.values()].find(({ spec }) => spec.name === name);
+    assert(volume !== undefined, `there is a volume ${name}`);
+    const moveId = volume.move?.id ?? '';
+    const changed = () => {
+      if (command === 'moved')
+        return word === 'done' ? arrived(volume, moveId, now) : stopping(volume, moveId, now);
+      if (word === '--cancel') return cancelled(volume, 'cancelled by alice', now);
+      const node = this.#world.nodeByName(word);
+      return asked(view, volume, node, { what: 'move', node: word }, { id: random.id(), by: 'alice', now });
+    };
+    await this.#world.write([{ kind: 'volume', action: 'update', object: changed() }]);
   }
 
   async #act(name: string, [word, version]: string[]): Promise<void> {

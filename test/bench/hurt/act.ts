@@ -49,6 +49,8 @@ export async function act(
         '--timeout',
         waitSeconds,
       ]);
+    case 'overfill':
+      return await overfill(actor, change, { state, name });
     case 'scale':
       return await shoal(['scale', ...waits, `${change.service}=${change.replicas}`]);
     case 'rollback':
@@ -63,6 +65,29 @@ export async function act(
     default:
       return unreachable(change);
   }
+}
+
+/** Of a node's memory that each task reserves: there is room for one. */
+const largeShare = 0.6;
+
+/** Asks for more than there is room for, and takes it back; the exit code is that of the `up`, or -2 when the rollback failed. */
+async function overfill(
+  { cluster, images }: Actor,
+  change: Extract<Change, { kind: 'overfill' }>,
+  { state, name }: { state: State; name: string },
+): Promise<CommandResult> {
+  const { description } = await nodeCalled(cluster, cluster.manager.name);
+  const reservedBytes = Math.floor((description?.memoryBytes ?? 0) * largeShare);
+  const text = fileFor(images, state, { ...change, kind: 'up' }, reservedBytes);
+  const options = { timeoutMs: commandLimitMs };
+  const path = await writeFileOf(cluster, text, name);
+  const up = await cluster.shoal(['up', '-f', path, '--timeout', waitSeconds], options);
+  const back = await cluster.shoal(['rollback', '-p', application, '--timeout', waitSeconds, 'web'], options);
+  return {
+    exitCode: back.exitCode === 0 ? up.exitCode : -2,
+    stdout: `${up.stdout}${back.stdout}`,
+    stderr: `${up.stderr}${back.stderr}`,
+  };
 }
 
 /** Both clients have the same folder, as two people have with the same repository. */

@@ -20,7 +20,8 @@ const weights = {
   scale: 12,
   rollback: 6,
   restart: 5,
-  node: 10,
+  node: 16,
+  overfill: 5,
 };
 /** How often both clients change something at once. */
 const pairShare = 0.7;
@@ -46,11 +47,12 @@ export function drawRound(seed: number, round: number, state: State, lossy: read
   const isPair = random.next() < pairShare;
   const laterMs = Math.floor(random.next() * laterMsMax);
   const first = drawChange(random, state, `${round}a`, lossy);
-  if (!isPair) return { changes: [first], laterMs: 0 };
+  if (!isPair || first.kind === 'overfill') return { changes: [first], laterMs: 0 };
   for (;;) {
     const second = drawChange(random, state, `${round}b`, lossy);
-    // one node at a time: two of three away is another test
-    if (!('node' in first && 'node' in second)) return { changes: [first, second], laterMs };
+    // one node at a time, as two of three away is another test; and what has no room is judged by itself
+    if (second.kind !== 'overfill' && !('node' in first && 'node' in second))
+      return { changes: [first, second], laterMs };
   }
 }
 
@@ -75,6 +77,8 @@ function drawChange(random: Random, state: State, version: string, lossy: readon
     case 'rollback':
     case 'restart':
       return { kind, service };
+    case 'overfill':
+      return { kind, service: 'web', version, replicas: replicasMax };
     case 'node':
       return drawNode(random, state, lossy);
     default:
@@ -83,7 +87,7 @@ function drawChange(random: Random, state: State, version: string, lossy: readon
 }
 
 function drawNode(random: Random, state: State, lossy: readonly string[]): Change {
-  const isLoss = random.next() < 0.4;
+  const isLoss = random.next() < 0.5;
   const lost = pick(random, lossy);
   const drained = pick(random, [state.home, ...lossy]);
   if (state.drained !== undefined) return { kind: 'activate', node: state.drained };

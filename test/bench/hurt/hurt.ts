@@ -47,11 +47,14 @@ export async function measureHurt({
   const urls = new Map(cluster.hosts.map(({ name, address }) => [name, `http://${address}:${port}/`]));
   const load = new Load([...urls.values()], loadClients, loadPauseMs);
   const results: RoundResult[] = [];
+  // Who has not the time for all of it gets told of the rounds that were made.
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   try {
     const rounds = new Rounds({ cluster, images, load, urls });
     const lossy = cluster.hosts.slice(1).map(({ name }) => name); // the manager's host is not lost: there is only one
     let made = 0;
-    for (let round = only ?? 1; made < changes; round++) {
+    for (let round = only ?? 1; made < changes && !stop.signal.aborted; round++) {
       const draw = drawRound(seed, round, await askState(cluster), lossy);
       const result = await rounds.run(round, { ...draw, changes: draw.changes.slice(0, changes - made) });
       made += result.changes.length;

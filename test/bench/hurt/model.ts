@@ -42,6 +42,11 @@ export type Change =
       /** Opens the second port, or closes it. */
       togglesPort?: true;
     }
+  /**
+   * `shoal up` with a version of `web` of which a node has room for one task and the cluster not for all; then `shoal rollback`. That it
+   * does not fit shows only when tasks are placed.
+   */
+  | { kind: 'overfill'; service: 'web'; version: string; replicas: number }
   | { kind: 'scale'; service: ScaledKey; replicas: number }
   | { kind: 'rollback' | 'restart'; service: ServiceKey }
   | { kind: 'drain' | 'activate' | 'lose'; node: string };
@@ -87,6 +92,8 @@ export function wordsOf(change: Change): string {
       ];
       return `up ${service}: ${parts.filter(Boolean).join(', ')}`;
     }
+    case 'overfill':
+      return `up web: version ${change.version}, replicas ${change.replicas} that have no room, and rollback`;
     case 'scale':
       return `scale ${change.service}=${change.replicas}`;
     case 'rollback':
@@ -103,6 +110,7 @@ export function wordsOf(change: Change): string {
 
 /** By which the table counts. */
 export function rowOf(change: Change): string {
+  if (change.kind === 'overfill') return 'up, no room, and rollback';
   if (change.kind !== 'up') return change.kind;
   if (change.fault !== undefined) return `up, bad ${change.fault}`;
   if (change.replicas !== undefined) return 'up, replicas';

@@ -33,6 +33,11 @@ test('what fails later is rolled back and exits 1, and keeps the number of repli
   expect(outcomesOf(state, [change])).toEqual([{ exits: [[1]], services: finals({ replicas: 5 }) }]);
 });
 
+test('what has no room exits 1, and its rollback leaves what was there with the new number of replicas', () => {
+  const change: Change = { kind: 'overfill', service: 'web', version: '2', replicas: 5 };
+  expect(outcomesOf(state, [change])).toEqual([{ exits: [[1]], services: finals({ replicas: 5 }) }]);
+});
+
 test('a good version exits 0 and is there', () => {
   expect(outcomesOf(state, [up({ replicas: 4 })])).toEqual([
     { exits: [[0]], services: finals({ version: '2', replicas: 4 }) },

@@ -126,6 +126,11 @@ function storedBy(change: Change, services: Services, before: State): (Services 
       return [storedByUp(change, services, before)];
     case 'scale':
       return [{ ...services, [change.service]: { ...services[change.service], replicas: change.replicas } }];
+    case 'overfill': {
+      // Taken back as it is, but for the number of replicas.
+      const wanted = { ...services.web, replicas: change.replicas, target: undefined };
+      return [{ ...services, web: wanted }];
+    }
     case 'rollback': {
       const wanted = services[change.service];
       const targets = wanted.isFresh
@@ -210,6 +215,8 @@ function ownExits(
     case 'up':
       if (isLate(change.fault)) return [1];
       return waitExits(before, all);
+    case 'overfill':
+      return [1];
     case 'scale':
       // Whether what fails beside it is told depends on which of the two is there first.
       return stored[change.service].isBad ? [0, 1] : [0];

@@ -71,11 +71,16 @@ export function fileFor(
   images: Images,
   { services }: Pick<State, 'services'>,
   change?: Extract<Change, { kind: 'up' }>,
+  /** Memory that each of its tasks reserves. */
+  reservedBytes?: number,
 ): string {
   const entries = serviceKeys.map((key) => {
     const own = change?.service === key ? change : undefined;
     const variant = own === undefined ? variantOf(services[key]) : changedVariant(services[key], own);
     const service = serviceOf(images, key, variant, own?.replicas);
+    if (own !== undefined && reservedBytes !== undefined) {
+      service.deploy.resources = { reservations: { memory: `${reservedBytes}` } };
+    }
     return [key, own?.fault === undefined ? service : withFault(service, own.fault)];
   });
   const file = {

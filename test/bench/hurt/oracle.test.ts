@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Change, State } from './model.ts';
-import { outcomesOf, whyUnexpected, type Finals } from './oracle.ts';
+import { outcomesOf, whyUnexpected, whyUnsaid, type Finals } from './oracle.ts';
 
 const state: State = {
   services: {
@@ -101,4 +101,14 @@ test('a scale stays whatever becomes of the update beside it', () => {
   const outcomes = outcomesOf(state, pair);
   expect(whyUnexpected(outcomes, [1, 0], finals({ replicas: 5 }))).toBeUndefined();
   expect(whyUnexpected(outcomes, [1, 0], finals())).toBeDefined();
+});
+
+test('a command that fails has to say why', () => {
+  expect(
+    whyUnsaid(up({ fault: 'port' }), 1, 'Cannot apply hurt: port 18081/tcp is taken by other_holder'),
+  ).toBeUndefined();
+  expect(whyUnsaid(up({ fault: 'port' }), 1, 'Cannot apply hurt')).toContain('port 18081');
+  expect(whyUnsaid(up({ fault: 'crash' }), 1, 'hurt_web.1 ended with exit code 7')).toContain('rolled back');
+  expect(whyUnsaid(up({}), 4, 'hurt is up')).toContain('meanwhile');
+  expect(whyUnsaid(up({}), 0, 'hurt is up')).toBeUndefined();
 });

@@ -73,6 +73,29 @@ export function whyUnexpected(
   return `${seen}; right would be ${[...new Set(words)].join(', or ')}`;
 }
 
+/** What a command that ended with this exit code has to say, and did not; undefined when it said it. */
+export function whyUnsaid(change: Change, exitCode: number, said: string): string | undefined {
+  const words = wordsFor(change, exitCode);
+  return words === undefined || words.test(said)
+    ? undefined
+    : `exit ${exitCode} and no ${words.source} in what it said`;
+}
+
+function wordsFor(change: Change, exitCode: number): RegExp | undefined {
+  if (exitCode === 4) return /by root \(local socket\) meanwhile/;
+  if (exitCode !== 1) return undefined;
+  if (change.kind === 'overfill') return /cannot be placed: .*insufficient memory/;
+  if (change.kind !== 'up' || change.fault === undefined) return undefined;
+  return isLate(change.fault) ? /failed and was rolled back to version/ : refusals[change.fault];
+}
+
+const refusals = {
+  port: /port 18081/,
+  constraint: /node\.labels\.disk == none/,
+  reservation: /insufficient memory/,
+  secret: /nowhere/,
+};
+
 function finalWords(services: Finals): string {
   const word = (key: ServiceKey) => {
     const { version, secondPort, replicas } = services[key];

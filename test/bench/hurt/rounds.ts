@@ -17,7 +17,7 @@ import {
   type ServiceKey,
   type State,
 } from './model.ts';
-import { outcomesOf, whyUnexpected, type Finals } from './oracle.ts';
+import { outcomesOf, whyUnexpected, whyUnsaid, type Finals } from './oracle.ts';
 import { fileFor, type Images } from './project.ts';
 import { askState, askStored, look, serviceCalled, type Stored } from './reality.ts';
 import { settle } from './settling.ts';
@@ -143,6 +143,10 @@ export class Rounds {
     const after = await askState(cluster);
     const unexpected = whyUnexpected(outcomesOf(before, changes), exits, finalsOf(after));
     if (unexpected !== undefined) violations.push(unexpected);
+    for (const { change, exitCode, said = '' } of results) {
+      const unsaid = whyUnsaid(change, exitCode, said);
+      if (unsaid !== undefined) violations.push(`${wordsOf(change)}: ${unsaid}`);
+    }
     const seen = await look(cluster);
     violations.push(...mismatches(seen, after, images, this.#starts));
     this.#starts = seen.starts.find(({ host }) => host === after.home)?.lines ?? this.#starts;

@@ -1,5 +1,6 @@
 import { canRollBack, isPaused } from '../../src/spec/change.ts';
 import { isMisplaced } from '../../src/spec/host-path.ts';
+import { endedByItself } from '../../src/spec/restart.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { isTerminal, isWanted, newestFirst, taskName, type Task } from '../../src/spec/task.ts';
 import { hasPassed } from '../../src/util/steady-clock.ts';
@@ -15,6 +16,9 @@ const crashLoopLifeMs = 60_000;
 const unsuitableMs = 10_000;
 /** What ended and is not replaced within this time is not going to be. */
 const abandonedMs = 3_000;
+
+/** What fails an update is judged within this time, by a manager that is busy as well. */
+const judgedMs = 3_000;
 
 /** Reasons for which trying again cannot help. */
 const hopeless: ReadonlySet<string> = new Set(['image_not_found', 'image_invalid', 'command_not_found']);
@@ -107,6 +111,7 @@ function taskFailure(view: View, service: Service, now: number): string | undefi
   const unplaced: Task[] = [];
   for (const slot of groupBySlot(tasks).values()) {
     if (slot.some((task) => isWanted(task) && task.status.state === 'running')) continue;
+    if (slot.some((task) => isAboutToBeJudged(service, task, now))) continue;
     const failure = slotFailure(slot, now);
     if (failure !== undefined) return failure;
     unplaced.push(...slot.filter(isHeldUp));
@@ -123,6 +128,22 @@ function taskFailure(view: View, service: Service, now: number): string | undefi
   const { message } = first.status;
   const whose = besideOld(service, first, all);
   return `${taskName(first)}${others} cannot be placed: ${message}${conditionsIn(message, view)}${whose}`;
+}
+
+/**
+ * Whether the update under way is just about to be rolled back, or to pause, for the failed task: then that is what became of the
+ * service, and not the failure of a version that nobody wishes any more a moment later.
+ */
+function isAboutToBeJudged(
+  { spec, updateStatus }: Service,
+  { updateId, status }: Task,
+  now: number,
+): boolean {
+  if (updateStatus === undefined || updateId !== updateStatus.id || isPaused(updateStatus)) return false;
+  const { failureAction, maxFailureRatio } =
+    updateStatus.state === 'rollback_started' ? spec.rollback : spec.update;
+  const isJudged = failureAction !== 'continue' && maxFailureRatio === 0;
+  return isJudged && endedByItself(status.state) && !hasPassed(status.at, judgedMs, now);
 }
 
 /** What to do when the old task has the place that the new one needs, and is to stay until that one runs. */

@@ -208,6 +208,23 @@ test('allocation errors and paused updates are failures in words; what was rolle
   });
 });
 
+test('a failure for which an update is about to be rolled back or paused is left to that; where neither comes it is told', () => {
+  const updateStatus = { id: 'u', state: 'updating' as const, specVersion: 1, startedAt: 0, message: '' };
+  const error = { code: 'image_not_found', message: 'Cannot pull image web: not found' };
+  const failureOf = (update: Partial<ServiceSpec['update']>, changes: Partial<Service> = {}, now = 0) => {
+    const spec = { ...web.spec, update: { ...web.spec.update, ...update } };
+    const service = { ...web, spec, updateStatus, ...changes };
+    return statusOf(service, [task(service, 'rejected', { updateId: 'u' }, { error })], now).failure;
+  };
+  const told = 'app_web.1: Cannot pull image web: not found';
+  expect(failureOf({ failureAction: 'rollback' })).toBeUndefined();
+  expect(failureOf({ failureAction: 'pause' })).toBeUndefined();
+  expect(failureOf({ failureAction: 'continue' })).toBe(told);
+  expect(failureOf({ failureAction: 'rollback', maxFailureRatio: 0.5 })).toBe(told);
+  expect(failureOf({ failureAction: 'rollback' }, { updateStatus: { ...updateStatus, id: 'v' } })).toBe(told);
+  expect(failureOf({ failureAction: 'rollback' }, {}, 3_000)).toBe(told);
+});
+
 test('a service that waits for another fails only with it', () => {
   const dependsOn = [{ service: 'app_store', condition: 'healthy' as const }];
   const waiting = sampleService('web', { dependsOn }, { dependenciesMet: false });

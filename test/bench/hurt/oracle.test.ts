@@ -101,6 +101,14 @@ test('a scale stays whatever becomes of the update beside it', () => {
   const outcomes = outcomesOf(state, pair);
   expect(whyUnexpected(outcomes, [1, 0], finals({ replicas: 5 }))).toBeUndefined();
   expect(whyUnexpected(outcomes, [1, 0], finals())).toBeDefined();
+  expect(whyUnexpected(outcomes, [1, 1], finals({ replicas: 5 }))).toBeDefined();
+});
+
+test('a restart of what is bad fails with it, and one of what was taken back does not', () => {
+  const outcomes = outcomesOf(state, [up({ fault: 'image' }), { kind: 'restart', service: 'web' }]);
+  expect(whyUnexpected(outcomes, [1, 1], finals())).toBeUndefined();
+  expect(whyUnexpected(outcomes, [1, 0], finals())).toBeUndefined();
+  expect(whyUnexpected(outcomes, [0, 0], finals())).toBeDefined();
 });
 
 test('a command that fails has to say why', () => {

@@ -240,13 +240,12 @@ function ownExits(
       return waitExits(before, all);
     case 'overfill':
       return [1];
+    case 'restart':
+      // What is bad is made once more, and fails once more.
+      return stored[change.service].isBad ? [1] : [0];
     case 'scale':
-      // Whether what fails beside it is told depends on which of the two is there first.
-      return stored[change.service].isBad ? [0, 1] : [0];
     case 'rollback':
       return [0];
-    case 'restart':
-      return stored[change.service].isBad ? [1, 0] : [0];
     case 'drain':
     case 'activate':
     case 'lose':

@@ -154,7 +154,11 @@ const storeParts = {
   command: [
     'sh',
     '-c',
-    'if [ -n "$$CRASH" ]; then exit 7; fi; echo $$VERSION >>/data/starts; trap "exit 0" TERM; while :; do sleep 1 & wait $$!; done',
+    `if [ -n "$$CRASH" ]; then exit 7; fi
+    if [ -n "$$HUNGRY" ]; then exec dd if=/dev/zero of=/dev/null bs=64M count=1; fi
+    echo $$VERSION >>/data/starts
+    trap "exit 0" TERM
+    while :; do sleep 1 & wait $$!; done`,
   ],
   volumes: ['data:/data'],
   healthcheck: { test: ['CMD', 'test', '-s', '/data/starts'], ...checkTimes },
@@ -181,13 +185,15 @@ function withFault(service: ServiceText, fault: Fault): ServiceText {
     case 'crash':
       return { ...service, environment: { ...environment, CRASH: 'yes' } };
     case 'memory':
-      return { ...service, deploy: { ...deploy, resources: { limits: { memory: hungryLimit(service) } } } };
+      return {
+        ...service,
+        environment: { ...environment, HUNGRY: 'yes' },
+        deploy: { ...deploy, resources: { limits: { memory: tooLittle } } },
+      };
     default:
       return unreachable(fault);
   }
 }
 
-/** Too little for the program to start, and enough for a container to be made. */
-function hungryLimit({ volumes }: ServiceText): string {
-  return volumes === undefined ? '12M' : '6M';
-}
+/** Enough for a container to be made, and too little for Node to start, or for what the store does when it is hungry. */
+const tooLittle = '12M';

@@ -84,7 +84,7 @@ export class Rounds {
     const failures = load.takeFailures();
     const lost = failures.filter((failure) => this.#isLost(failure));
     const failed = failures.filter((failure) => !this.#isLost(failure));
-    violations.push(...told(failed, beganMs));
+    violations.push(...(await this.#told(failed, beganMs)));
     const isWrong = violations.length > 0;
     return {
       round,
@@ -164,6 +164,32 @@ export class Rounds {
     await settle(cluster, await askState(cluster));
   }
 
+  /** The first failures in words, with what helps to find out: outages, and where the replicas are that they tell of. */
+  async #told(failures: readonly LoadFailure[], beganMs: number): Promise<string[]> {
+    if (failures.length === 0) return [];
+    const at = (ms: number) => `${Math.round(ms - beganMs)}`;
+    const lines = failures
+      .slice(0, toldMax)
+      .map(
+        (failure) =>
+          `${at(failure.beganMs)} to ${at(failure.endedMs)} ms: ${failure.url}: ${failure.message}`,
+      );
+    const outages = this.#outages
+      .filter((outage) => outage.fromMs >= beganMs)
+      .map(
+        (outage) =>
+          `${outage.node} was away from ${at(outage.fromMs)} ms, and found at ${at(outage.toMs)} ms`,
+      );
+    const { rows } = await look(this.#rig.cluster);
+    const told = rows
+      .filter(({ id }) => lines.some((line) => line.includes(id)))
+      .map(
+        ({ id, name, node, state, at }) =>
+          `${id} is ${name} on ${node}, ${state} since ${systemClock.now() - at} ms`,
+      );
+    return [`${failures.length} requests failed: ${[...lines, ...outages, ...told].join('; ')}`];
+  }
+
   #isLost({ beganMs, endedMs }: LoadFailure): boolean {
     return this.#outages.some(({ fromMs, toMs }) => endedMs >= fromMs && beganMs <= toMs + spreadMs);
   }
@@ -176,14 +202,6 @@ function finalsOf({ services }: State): Finals {
 
 /** Failures that are told one by one; the others are counted. */
 const toldMax = 5;
-
-function told(failures: readonly LoadFailure[], beganMs: number): string[] {
-  if (failures.length === 0) return [];
-  const lines = failures
-    .slice(0, toldMax)
-    .map((failure) => `${Math.round(failure.endedMs - beganMs)} ms: ${failure.url}: ${failure.message}`);
-  return [`${failures.length} requests failed: ${lines.join('; ')}`];
-}
 
 /** What a change that was refused, or that failed beside what serves, has touched all the same. */
 function untouched(change: Change, before: Stored, after: Stored): string[] {

@@ -156,6 +156,8 @@ export class Arrival {
     } finally {
       signal.removeEventListener('abort', kill);
       kill();
+      // The next pass must not list what this one still writes.
+      await archive.made?.done.catch(() => undefined);
     }
   }
 

@@ -6,10 +6,10 @@ function entry(path: string, changes: Partial<LocalEntry> = {}): LocalEntry {
   const own = { mode: 0o644, uid: 0, gid: 0, size: 1, mtime: '1', digest: path };
   return { path, kind: 'file', ...own, stamp: path, changedAt: 1, inode: path, bytes: 10, ...changes };
 }
-const folder = (path: string, changes: Partial<LocalEntry> = {}): LocalEntry => ({
-  ...entry(path, { kind: 'directory', size: 0, bytes: 0, ...changes }),
-  digest: undefined as never,
-});
+function folder(path: string): LocalEntry {
+  const { digest: _, ...rest } = entry(path, { kind: 'directory', size: 0, bytes: 0 });
+  return rest;
+}
 const listing = (...entries: LocalEntry[]) => new Map(entries.map((each) => [each.path, each]));
 const sure = () => false;
 

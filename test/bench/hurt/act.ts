@@ -2,13 +2,14 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandResult } from '../../../src/util/command.ts';
 import { systemClock } from '../../../src/util/clock.ts';
+import { isTerminal } from '../../../src/spec/task.ts';
 import { unreachable } from '../../../src/util/errors.ts';
 import { nodesReady, type Cluster } from '../../harness/cluster.ts';
 import { writeComposeFile } from '../../harness/compose.ts';
 import { until } from '../../harness/until.ts';
 import { application, type Change, type State } from './model.ts';
 import { fileFor, type Images } from './project.ts';
-import { nodeCalled } from './reality.ts';
+import { askStored, nodeCalled, targetsOn } from './reality.ts';
 
 /** How a client does what was drawn. */
 
@@ -17,11 +18,14 @@ const waitSeconds = '60';
 /** How long a lost node stays away once it was found. */
 const awayMs = 3_000;
 
-/** When a node was away without a warning (monotonic ms): requests that it had, or was sent, may fail. */
+/** When a node was away without a warning (monotonic ms): requests that it had, or was sent until `toldMs`, may fail. */
 export interface Outage {
   node: string;
   fromMs: number;
-  toMs: number;
+  /** When the manager called it down. */
+  foundMs: number;
+  /** When the kernel of no other host sent anything there any more. */
+  toldMs: number;
 }
 
 export interface Actor {
@@ -101,7 +105,12 @@ export async function writeFileOf(cluster: Cluster, text: string, name: string):
 /** Pulls the cable of a host until it was found and its tasks were replaced, and puts it back. */
 async function lose({ cluster, onOutage }: Actor, node: string): Promise<CommandResult> {
   const host = cluster.host(node);
-  const outage: Outage = { node, fromMs: systemClock.monotonic(), toMs: Number.POSITIVE_INFINITY };
+  const { id } = await nodeCalled(cluster, node);
+  const { tasks } = await askStored(cluster);
+  const there = tasks.filter(({ nodeId, status }) => nodeId === id && !isTerminal(status.state));
+  const addresses = there.flatMap(({ attachments }) => attachments.map(({ address }) => address));
+  const never = Number.POSITIVE_INFINITY;
+  const outage: Outage = { node, fromMs: systemClock.monotonic(), foundMs: never, toldMs: never };
   onOutage(outage);
   await host.cut();
   try {
@@ -109,7 +118,13 @@ async function lose({ cluster, onOutage }: Actor, node: string): Promise<Command
       `${node} being called down`,
       async () => (await nodeCalled(cluster, node)).status.state === 'down',
     );
-    outage.toMs = systemClock.monotonic();
+    outage.foundMs = systemClock.monotonic();
+    const others = cluster.hosts.filter((each) => each !== host);
+    await until(`no host sending to ${node}`, async () => {
+      const known = (await Promise.all(others.map(targetsOn))).flat();
+      return !addresses.some((address) => known.includes(address));
+    });
+    outage.toldMs = systemClock.monotonic();
     await systemClock.sleep(awayMs);
   } finally {
     await host.heal();

@@ -28,6 +28,8 @@ export interface HurtResult {
   seed: number;
   requests: number;
   rounds: RoundResult[];
+  /** From the cut of each host that was lost: until it was called down, and until no other host sent anything there. */
+  lost: { foundMs: number; toldMs: number }[];
 }
 
 const loadClients = 3;
@@ -47,11 +49,11 @@ export async function measureHurt({
   const urls = new Map(cluster.hosts.map(({ name, address }) => [name, `http://${address}:${port}/`]));
   const load = new Load([...urls.values()], loadClients, loadPauseMs);
   const results: RoundResult[] = [];
+  const rounds = new Rounds({ cluster, images, load, urls });
   // Who has not the time for all of it gets told of the rounds that were made.
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   try {
-    const rounds = new Rounds({ cluster, images, load, urls });
     const lossy = cluster.hosts.slice(1).map(({ name }) => name); // the manager's host is not lost: there is only one
     let made = 0;
     for (let round = only ?? 1; made < changes && !stop.signal.aborted; round++) {
@@ -69,7 +71,11 @@ export async function measureHurt({
     process.exitCode = 1;
   }
   const { requests } = await load.stop();
-  return { seed, requests, rounds: results };
+  const lost = rounds.outages.map(({ fromMs, foundMs, toldMs }) => ({
+    foundMs: foundMs - fromMs,
+    toldMs: toldMs - fromMs,
+  }));
+  return { seed, requests, rounds: results, lost };
 }
 
 async function bringUp(cluster: Cluster, images: Images): Promise<void> {
@@ -102,7 +108,7 @@ function wordsOfRound({ round, changes, violations, lost, tookMs, state }: Round
 }
 
 /** One row for each kind of change. */
-export function hurtTable({ seed, requests, rounds }: HurtResult): string {
+export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult): string {
   const changes = rounds.flatMap((round) => round.changes.map((change) => ({ ...change, round })));
   const kinds = Map.groupBy(changes, ({ change }) => rowOf(change));
   const rows = [...kinds]
@@ -134,7 +140,14 @@ export function hurtTable({ seed, requests, rounds }: HurtResult): string {
     ]),
     '',
     `${changes.length} changes in ${rounds.length} rounds, ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost`,
+    ...(outages.length > 0 ? [lostWords(outages)] : []),
     ...(violations.length > 0 ? violations : ['no violations']),
     `seed ${seed}`,
   ].join('\n');
+}
+
+function lostWords(lost: HurtResult['lost']): string {
+  const found = secondsOf(lost.map(({ foundMs }) => foundMs)).join(' s, longest ');
+  const told = secondsOf(lost.map(({ toldMs }) => toldMs)).join(' s, longest ');
+  return `${lost.length} hosts lost: called down after ${found} s, nothing sent there any more after ${told} s`;
 }

@@ -190,6 +190,13 @@ function takesConnections({ address }: Host, at: number): Promise<boolean> {
   });
 }
 
+/** Addresses of tasks to which the host's kernel sends new connections to services and published ports. */
+export async function targetsOn(host: Host): Promise<string[]> {
+  const script = `for map in service_slots port_slots; do nft list map inet shoal $map; done`;
+  const printed = await host.run(['sh', '-c', script]);
+  return printed.match(/\d+(?:\.\d+){3}/g) ?? [];
+}
+
 async function startsOn(host: Host): Promise<Seen['starts']> {
   const path = join(host.stateDirectory, 'volumes', `${application}_data`, 'data', 'starts');
   const text = await readFile(path, 'utf8').catch(() => undefined);

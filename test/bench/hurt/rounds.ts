@@ -52,15 +52,13 @@ export interface RoundResult {
   tookMs: number;
 }
 
-/** Requests that begin so long after a lost host was found may still meet what stood there: all hosts have to be told. */
-const spreadMs = 1_500;
 /** How long what follows from the end of a round may take to show in a request. */
 const tailMs = 300;
 
 /** Rounds of changes, one after another; each begins when all is at rest. */
 export class Rounds {
   readonly #rig: Rig;
-  readonly #outages: Outage[] = [];
+  readonly outages: Outage[] = [];
   #starts: string[] = [];
 
   constructor(rig: Rig) {
@@ -103,7 +101,7 @@ export class Rounds {
   async #change(change: Change, state: State, name: string): Promise<ChangeResult & { said: string }> {
     const { cluster, images, load, urls } = this.#rig;
     const onOutage = (outage: Outage) => {
-      this.#outages.push(outage);
+      this.outages.push(outage);
       load.skip(urls.get(outage.node)!, true);
     };
     const beganMs = systemClock.monotonic();
@@ -174,11 +172,11 @@ export class Rounds {
         (failure) =>
           `${at(failure.beganMs)} to ${at(failure.endedMs)} ms: ${failure.url}: ${failure.message}`,
       );
-    const outages = this.#outages
+    const outages = this.outages
       .filter((outage) => outage.fromMs >= beganMs)
       .map(
         (outage) =>
-          `${outage.node} was away from ${at(outage.fromMs)} ms, and found at ${at(outage.toMs)} ms`,
+          `${outage.node} was away from ${at(outage.fromMs)} ms, found at ${at(outage.foundMs)} ms, and all hosts told at ${at(outage.toldMs)} ms`,
       );
     const { rows } = await look(this.#rig.cluster);
     const told = rows
@@ -191,7 +189,7 @@ export class Rounds {
   }
 
   #isLost({ beganMs, endedMs }: LoadFailure): boolean {
-    return this.#outages.some(({ fromMs, toMs }) => endedMs >= fromMs && beganMs <= toMs + spreadMs);
+    return this.outages.some(({ fromMs, toldMs }) => endedMs >= fromMs && beganMs <= toldMs);
   }
 }
 

@@ -110,7 +110,8 @@ async function withStranded(manager: TestManager): Promise<void> {
 
 test('a drain names the volumes whose tasks will wait, and asks', async () => {
   const drain = 'node update --availability drain a';
-  const named = 'volume shop_data (used by app_db) is on a: its tasks will wait until a is active again';
+  const named =
+    'volume shop_data (used by app_db) is on a: its tasks will wait until a is active again, or `shoal volume move shop_data NODE`';
   const { manager, shoal } = await session();
   await withStranded(manager);
   await expect(shoal(drain)).rejects.toThrow('Cannot ask whether to go on: this is not a terminal');

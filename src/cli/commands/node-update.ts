@@ -13,7 +13,8 @@ async function confirmDrain(context: Context, parsed: ParsedArguments, client: C
   const { name, volumes } = await volumesOn(client, parsed.positionals[0]!);
   const stranded = volumes.filter(({ usedBy }) => usedBy.length > 0);
   const warnings = stranded.map(
-    (volume) => `${volumeWithUsers(volume)} is on ${name}: its tasks will wait until ${name} is active again`,
+    (volume) =>
+      `${volumeWithUsers(volume)} is on ${name}: its tasks will wait until ${name} is active again, or \`shoal volume move ${volume.spec.name} NODE\``,
   );
   await confirm(context, parsed, warnings);
 }

@@ -46,7 +46,9 @@ export function applicationRoutes(context: ApiContext): Route[] {
       pattern: '/applications',
       access: 'viewer',
       handle: (call) =>
-        pageOf(call, summaries(database.view, clock.now()), { position: ({ name }) => [name, ''] }),
+        pageOf(call, summaries(database.view, clock.now(), call.query.get('all') === 'true'), {
+          position: ({ name }) => [name, ''],
+        }),
     },
     {
       method: 'GET',

@@ -35,14 +35,15 @@ export function emptyStatus(view: View, name: string, now: number): ApplicationS
 /** From best to worst. */
 const states: readonly ServiceState[] = ['running', 'removing', 'updating', 'starting', 'failed'];
 
-/** One line an application, in order of their names. */
-export function summaries(view: View, now: number): ApplicationSummary[] {
+const none = { services: 0, serving: 0, updated: 0, desired: 0, state: 'running' } as const;
+
+/** One line an application, in order of their names. `all`: also those of which no service is left, as far as they are remembered. */
+export function summaries(view: View, now: number, all = false): ApplicationSummary[] {
   const byName = new Map<string, ApplicationSummary>();
   const failures = new Failures(view, now);
   for (const service of view.services.values()) {
     const name = applicationOf(service.spec);
     if (name === undefined) continue;
-    const none = { services: 0, serving: 0, updated: 0, desired: 0, state: 'running' } as const;
     const origin = view.applications.get(name)?.origin;
     const sum = byName.get(name) ?? none;
     const status = serviceStatus(view, service, failures);
@@ -56,6 +57,9 @@ export function summaries(view: View, now: number): ApplicationSummary[] {
       state: states.indexOf(state) > states.indexOf(sum.state) ? state : sum.state,
       ...(origin && { origin }),
     });
+  }
+  for (const { id: name, origin } of all ? view.applications.values() : []) {
+    if (!byName.has(name)) byName.set(name, { name, ...none, ...(origin && { origin }) });
   }
   return [...byName.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
 }

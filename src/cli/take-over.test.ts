@@ -11,12 +11,12 @@ import { commands } from './main.ts';
 async function twoFolders() {
   const top = await mkdtemp(join(tmpdir(), 'shoal-origin-'));
   onTestFinished(() => rm(top, { recursive: true }));
-  for (const [folder, key] of [
-    ['a/app', 'shop'],
-    ['b/app', 'wiki'],
+  for (const [folder, text] of [
+    ['a/app', 'services: { shop: { image: busybox, volumes: ["data:/data"] } }\nvolumes: { data: {} }'],
+    ['b/app', 'services: { wiki: { image: busybox } }'],
   ] as const) {
     await mkdir(join(top, folder), { recursive: true });
-    await writeFile(join(top, folder, 'compose.yaml'), `services: { ${key}: { image: busybox } }`);
+    await writeFile(join(top, folder, 'compose.yaml'), text);
   }
   const manager = await startTestManager();
   onTestFinished(() => manager[Symbol.asyncDispose]());
@@ -38,7 +38,7 @@ async function twoFolders() {
       .map(({ spec }) => spec.name)
       .toArray();
   expect(await run('a/app', 'up --detach')).toContain('to create');
-  return { run, services };
+  return { manager, run, services };
 }
 
 test('up from another folder of the same name is refused where nobody can be asked', async () => {
@@ -81,6 +81,31 @@ test('down asks as well, unless the application was named or it is of this folde
   expect(services()).toEqual(['app_shop']);
   await run('b/app', 'down -p app --timeout 1');
   expect(services()).toEqual([]);
+});
+
+test('a volume that is left is still of its folder: down --volumes from another one asks', async () => {
+  const { manager, run } = await twoFolders();
+  const { database } = manager;
+  const { view } = database;
+  await database.write([
+    view.services
+      .values()
+      .map((object) => ({ kind: 'service', action: 'delete', object }) as const)
+      .toArray(),
+    view.networks
+      .values()
+      .map((object) => ({ kind: 'network', action: 'delete', object }) as const)
+      .toArray(),
+  ]);
+  expect(await run('b/app', 'down --volumes')).toMatch(
+    /Cannot remove app: it was brought up from \/a\/app on /,
+  );
+  expect(view.volumes.size).toBe(1);
+  expect(await run('b/app', 'up --detach')).toMatch(
+    /Cannot bring up app: it was brought up from \/a\/app on /,
+  );
+  expect(await run('b/app', 'inspect --type application app')).toContain('"folder": "/a/app"');
+  expect(await run('a/app', 'ls')).not.toContain('app ');
 });
 
 test('down removes what was brought up from its folder', async () => {

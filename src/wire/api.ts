@@ -15,7 +15,7 @@ import type { Task } from '../spec/task.ts';
  *
  *     GET    /version                          → VersionInfo
  *     GET    /cluster                          → ClusterInfo
- *     GET    /applications                     → ApplicationSummary[]
+ *     GET    /applications[?all=true]          → ApplicationSummary[]           (all: also those of which no service is left, but a volume is)
  *     GET    /applications/NAME                → WatchLine, one JSON a line: all there is now
  *     GET    /applications/NAME/watch          → the same, and then what has changed (at most 10 times a second)
  *     PUT    /applications/NAME[?dryRun=true][&removeOrphans=true|false][&takeOver=true][&request=ID]  ApplicationSpec → ApplyResult

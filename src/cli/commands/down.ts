@@ -72,7 +72,7 @@ async function confirmOrigin(
 ): Promise<void> {
   if (directory === undefined || parsed.flag('yes')) return;
   const client = await context.client();
-  const applications = await client.request<ApplicationSummary[]>('GET', '/applications');
+  const applications = await client.request<ApplicationSummary[]>('GET', '/applications?all=true');
   const stored = applications.find((each) => each.name === name)?.origin;
   if (stored === undefined) return;
   const here = await originOf(directory, context);

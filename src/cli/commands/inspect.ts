@@ -47,7 +47,7 @@ async function findOne(
   for (const kind of wanted) {
     try {
       if (kind === 'application') {
-        const applications = await client.request<ApplicationSummary[]>('GET', '/applications');
+        const applications = await client.request<ApplicationSummary[]>('GET', '/applications?all=true');
         const found = applications.find((each) => each.name === name);
         if (found === undefined) continue;
         return found;

@@ -134,7 +134,7 @@ export class Agent {
     });
     this.#localRestarts = new LocalRestarts({
       worker: this.#worker,
-      isConnected: () => this.session.connected,
+      isConnected: () => this.session.heeded,
       isUntold: (taskId) => this.session.isUntold(taskId),
       clock,
       log,

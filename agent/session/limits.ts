@@ -4,6 +4,10 @@ export const assignmentsBytesMax = 256 * 1024 * 1024;
 export const statusBatchBytesMax = 512 * 1024;
 /** A batch that is not acknowledged for this long ends the session, and is sent again in the next one. */
 export const statusAckMs = 10_000;
+/** What a manager could not write is told again after so long. */
+export const declinedPauseMs = 1_000;
+/** A manager that takes no status for so long is as good as none: it replaces nothing that ends here. */
+export const untakenMsMax = 2_000;
 /** The manager must greet within this long after the connection stands. */
 export const welcomeMs = 5_000;
 /** TLS and the WebSocket handshake must be done within this long. */

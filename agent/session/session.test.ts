@@ -56,6 +56,7 @@ class FakeManager {
   sessions = 0;
   connections = 0;
   acknowledges = true;
+  declines = false;
   refuses = false;
   protocol = sessionProtocol;
   /** So many connections for streams are closed before the manager knows whose they are. */
@@ -115,7 +116,9 @@ class FakeManager {
         this.send({ type: 'refused', code: 'already_exists', message: 'another host' });
         socket.close();
       } else if (message.type === 'hello') this.send({ ...welcome, protocol: this.protocol });
-      if (message.type === 'status' && this.acknowledges)
+      if (message.type === 'status' && this.declines)
+        this.send({ type: 'status-declined', batch: message.batch });
+      else if (message.type === 'status' && this.acknowledges)
         this.send({ type: 'status-ack', batch: message.batch });
     });
   }
@@ -221,6 +224,32 @@ test('tells a status that was not acknowledged again in the next session, and on
     ]),
   );
   expect(told).toHaveLength(2);
+});
+
+test('a manager that cannot write statuses keeps its session, counts as none, and gets the newest later', async () => {
+  manager.declines = true;
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  session.report('a', status('ended'));
+  await waitFor(() => expect(statusesTold()).toHaveLength(1));
+  expect(session.heeded).toBe(true);
+  await waitFor(() => expect(session.heeded).toBe(false));
+  expect([session.connected, session.isUntold('a')]).toEqual([true, true]);
+  session.report('a', status('runs again'));
+  manager.received.length = 0;
+  manager.declines = false;
+  await waitFor(() => expect(session.isUntold('a')).toBe(false));
+  expect(statusesTold().map((told) => told.status.message)).toEqual(['runs again']);
+  expect([session.heeded, manager.sessions]).toEqual([true, 1]);
+});
+
+test('a manager that answers no status counts as none', async () => {
+  manager.acknowledges = false;
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  session.report('a', status('ended'));
+  await waitFor(() => expect(session.heeded).toBe(false));
+  expect(session.connected).toBe(true);
 });
 
 const statusesTold = () =>

@@ -23,7 +23,14 @@ import {
 import { failuresAfter, waitCeilingMs, type Attempt } from './backoff.ts';
 import { freshIntake, receive, sound } from './assignments.ts';
 import type { AssignmentChange, BadTemplates, Intake, Refused } from './assignments.ts';
-import { handshakeMs, silentHeartbeatsMax, statusAckMs, welcomeMs } from './limits.ts';
+import {
+  declinedPauseMs,
+  handshakeMs,
+  silentHeartbeatsMax,
+  statusAckMs,
+  untakenMsMax,
+  welcomeMs,
+} from './limits.ts';
 import { SocketThread, type SessionSocket } from './socket.ts';
 import { StatusOutbox } from './status-outbox.ts';
 
@@ -88,6 +95,11 @@ export class AgentSession {
   /** Whether a manager has greeted us and is heard. */
   get connected(): boolean {
     return this.#connection?.welcomed ?? false;
+  }
+
+  /** Whether a manager is heard that takes what it is told. */
+  get heeded(): boolean {
+    return this.connected && this.#outbox.untakenMs(this.#options.clock.monotonic()) < untakenMsMax;
   }
 
   start(): void {
@@ -270,6 +282,7 @@ class Connection {
   #description: NodeDescription;
   #welcomed = false;
   #flushing = false;
+  #declined = false;
   #passedOver = false;
 
   constructor(options: ConnectionOptions) {
@@ -327,8 +340,8 @@ class Connection {
   }
 
   #flush(): void {
-    if (!this.#welcomed) return;
-    const batch = this.#options.outbox.take();
+    if (!this.#welcomed || this.#timers.has('pause')) return;
+    const batch = this.#options.outbox.take(this.#options.clock.monotonic());
     if (!batch) return;
     this.send({ type: 'status', ...batch });
     this.#deadline('ack', statusAckMs, 'the manager did not acknowledge statuses');
@@ -382,12 +395,28 @@ class Connection {
       case 'status-ack':
         if (!this.#options.outbox.acknowledge(message.batch)) return;
         this.#cancel('ack');
+        this.#declined = false;
         return this.flushSoon();
+      case 'status-declined':
+        if (this.#options.outbox.declined(message.batch)) this.#pause();
+        return;
       case 'stream':
         return this.#options.onStream(message.streamId, message.request);
       default:
         return unreachable(message);
     }
+  }
+
+  /** The manager is left alone with statuses for a while. */
+  #pause(): void {
+    this.#cancel('ack');
+    if (!this.#declined) this.#options.log.warn('the manager cannot write statuses now: they are told again');
+    this.#declined = true;
+    const goOn = () => {
+      this.#timers.delete('pause');
+      this.#flush();
+    };
+    this.#timers.set('pause', this.#options.clock.after(declinedPauseMs, goOn));
   }
 
   #beat(intervalMs: number): void {

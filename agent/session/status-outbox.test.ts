@@ -6,7 +6,7 @@ import { StatusOutbox } from './status-outbox.ts';
 /** Takes and acknowledges batches until there are no more. */
 function batchesOf(outbox: StatusOutbox): { tasks: number; bytes: number }[] {
   const sizes = [];
-  for (let batch = outbox.take(); batch; batch = outbox.take()) {
+  for (let batch = outbox.take(0); batch; batch = outbox.take(0)) {
     sizes.push({ tasks: batch.tasks.length, bytes: Buffer.byteLength(JSON.stringify(batch.tasks)) });
     outbox.acknowledge(batch.batch);
   }
@@ -26,4 +26,27 @@ test('a batch has only so many bytes, however long the messages are', () => {
   const sizes = batchesOf(outbox);
   expect(sizes.reduce((sum, { tasks }) => sum + tasks, 0)).toBe(300);
   for (const { bytes } of sizes) expect(bytes).toBeLessThan(statusBatchBytesMax * 1.1);
+});
+
+test('how long nobody has taken what is told counts over sessions and refusals, until somebody does', () => {
+  const outbox = new StatusOutbox();
+  const put = (message: string) => outbox.put('a', { state: 'running', at: 1, message });
+  put('first');
+  expect(outbox.untakenMs(5)).toBe(0); // nothing has been sent
+  const first = outbox.take(10)!;
+  outbox.lost();
+  const second = outbox.take(20)!;
+  put('newer');
+  expect(outbox.declined(first.batch)).toBe(false);
+  expect(outbox.declined(second.batch)).toBe(true);
+  expect(outbox.untakenMs(30)).toBe(20);
+  const third = outbox.take(40)!;
+  expect(third.tasks.map(({ status }) => status.message)).toEqual(['newer']);
+  outbox.acknowledge(third.batch);
+  expect(outbox.untakenMs(50)).toBe(0);
+  put('last');
+  outbox.take(60);
+  outbox.lost();
+  outbox.drop('a');
+  expect(outbox.untakenMs(70)).toBe(0); // nobody wants to know
 });

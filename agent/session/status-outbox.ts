@@ -15,6 +15,8 @@ export class StatusOutbox {
   readonly #waiting = new Map<string, TaskStatus>();
   #inFlight: StatusBatch | undefined;
   #batches = 0;
+  /** Since when batches have been sent of which no manager has taken one (monotonic ms). */
+  #untakenSince: number | undefined;
 
   put(taskId: string, status: TaskStatus): void {
     this.#waiting.set(taskId, shortened(status));
@@ -30,8 +32,14 @@ export class StatusOutbox {
     this.#waiting.delete(taskId);
   }
 
-  /** The next batch to send; undefined while one is under way or when there is nothing to tell. */
-  take(): StatusBatch | undefined {
+  /** For how long no manager has taken what it was told; 0: nothing is to be told. */
+  untakenMs(now: number): number {
+    if (this.#waiting.size === 0 && this.#inFlight === undefined) this.#untakenSince = undefined;
+    return this.#untakenSince === undefined ? 0 : now - this.#untakenSince;
+  }
+
+  /** The next batch to send; undefined while one is under way or when there is nothing to tell. `now`: monotonic ms. */
+  take(now: number): StatusBatch | undefined {
     if (this.#inFlight || this.#waiting.size === 0) return undefined;
     const chosen: StatusBatch['tasks'] = [];
     let bytes = 0;
@@ -42,6 +50,7 @@ export class StatusOutbox {
       this.#waiting.delete(taskId);
     }
     this.#batches++;
+    this.#untakenSince ??= now;
     this.#inFlight = { batch: this.#batches, tasks: chosen };
     return this.#inFlight;
   }
@@ -50,10 +59,18 @@ export class StatusOutbox {
   acknowledge(batch: number): boolean {
     if (this.#inFlight?.batch !== batch) return false;
     this.#inFlight = undefined;
+    this.#untakenSince = undefined;
     return true;
   }
 
-  /** The session ended: what was under way is to be told again, unless something newer is. */
+  /** True when it was the batch under way: it is to be told again. */
+  declined(batch: number): boolean {
+    if (this.#inFlight?.batch !== batch) return false;
+    this.lost();
+    return true;
+  }
+
+  /** Nobody took what was under way: it is to be told again, unless something newer is. */
   lost(): void {
     for (const { taskId, status } of this.#inFlight?.tasks ?? []) {
       if (!this.#waiting.has(taskId)) this.#waiting.set(taskId, status);

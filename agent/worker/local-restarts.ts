@@ -45,7 +45,7 @@ export function isEndedButWanted({ assignment, local }: Candidate): boolean {
 
 export interface LocalRestartsOptions {
   worker: Worker;
-  /** Whether a manager is heard. */
+  /** Whether a manager is heard that takes what it is told. */
   isConnected: () => boolean;
   /** Whether no manager knows how the task ended; one that does replaces it. */
   isUntold: (taskId: string) => boolean;
@@ -54,7 +54,7 @@ export interface LocalRestartsOptions {
 }
 
 /**
- * Applies the restart policy to this host's tasks while no manager can be reached. The same task is run again, with its
+ * Applies the restart policy to this host's tasks while no manager can be reached, or the one that is cannot write. The same task is run again, with its
  * addresses, so that the other hosts find it where it was; a manager that comes back is told how often.
  */
 export class LocalRestarts {

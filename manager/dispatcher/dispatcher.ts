@@ -249,7 +249,10 @@ class SessionDispatcher implements Dispatcher {
     const { nodeId } = session;
     const reports = message.tasks.map(({ taskId, status }) => ({ nodeId, taskId, status }));
     try {
-      this.#writer.push(nodeId, reports, () => session.acknowledge(message.batch));
+      this.#writer.push(nodeId, reports, {
+        acknowledge: () => session.acknowledge(message.batch),
+        decline: () => session.decline(message.batch),
+      });
     } catch (error) {
       session.close(messageOf(error)); // it reports again when it comes back
     }

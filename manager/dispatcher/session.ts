@@ -163,6 +163,12 @@ export class Session implements Recipient {
     this.send({ type: 'status-ack', batch });
   }
 
+  /** The batch could not be written: the agent is to tell it again, with what has changed meanwhile. */
+  decline(batch: number): void {
+    this.#unacknowledged--;
+    this.send({ type: 'status-declined', batch });
+  }
+
   /** Whether the agent may send so much now; ends the session when not. */
   #takes(bytes: number): boolean {
     this.#heardAt = this.#clock.monotonic();

@@ -6,13 +6,19 @@ import type { Database } from '../store/objects.ts';
 import { planStatuses, type StatusReport } from './statuses.ts';
 
 /** Reports taken in and not yet written, over all nodes. */
-const waitingReportsMax = 50_000;
+export const waitingReportsMax = 50_000;
 const attemptsMax = 5;
 
 interface Batch {
   nodeId: string;
   reports: StatusReport[];
-  acknowledge: () => void;
+  answer: Answer;
+}
+
+/** What becomes of a batch: written, or not taken, so that its agent has to tell it again. */
+export interface Answer {
+  acknowledge(): void;
+  decline(): void;
 }
 
 /** The oldest batch of each node, and what has to wait: whoever reports much delays nobody but itself. */
@@ -26,7 +32,10 @@ export function nextTurn<Item extends { nodeId: string }>(batches: readonly Item
   return [[...turn.values()], rest];
 }
 
-/** Writes the agents' status reports: those that come while a write is under way share the next one. */
+/**
+ * Writes the agents' status reports: those that come while a write is under way share the next one. What cannot be written is
+ * given back to its agents, who know better by then; nothing waits here for a disk.
+ */
 export class StatusWriter {
   readonly #database: Database;
   readonly #clock: Clock;
@@ -50,13 +59,13 @@ export class StatusWriter {
     return this.#loop.stop();
   }
 
-  /** Takes a batch; `acknowledge` is called once it is durable. Throws `resource_exhausted` when too much waits. */
-  push(nodeId: string, reports: StatusReport[], acknowledge: () => void): void {
+  /** Takes a batch, which is acknowledged once it is durable. Throws `resource_exhausted` when too much waits. */
+  push(nodeId: string, reports: StatusReport[], answer: Answer): void {
     if (this.#waiting + reports.length > waitingReportsMax) {
       throw new ShoalError('resource_exhausted', `Cannot take more than ${waitingReportsMax} status reports`);
     }
     this.#waiting += reports.length;
-    this.#batches.push({ nodeId, reports, acknowledge });
+    this.#batches.push({ nodeId, reports, answer });
     this.#loop.poke();
   }
 
@@ -67,12 +76,17 @@ export class StatusWriter {
     try {
       await this.#write(batches.flatMap(({ reports }) => reports));
     } catch (error) {
-      this.#batches = [...batches, ...this.#batches]; // the loop tries them again, in order
+      const waiting = this.#batches;
+      this.#batches = [];
+      for (const { reports, answer } of [...batches, ...waiting]) {
+        this.#waiting -= reports.length;
+        answer.decline();
+      }
       throw error;
     }
-    for (const { reports, acknowledge } of batches) {
+    for (const { reports, answer } of batches) {
       this.#waiting -= reports.length;
-      acknowledge();
+      answer.acknowledge();
     }
     if (rest.length > 0) this.#loop.poke();
   }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
 import { groupChangesMax, openDatabase, type OpenDatabase } from './database.ts';
 import { createMemoryStore } from './memory.ts';
 import type { Change, ViewChange } from './objects.ts';
@@ -45,6 +46,20 @@ test('an update or deletion of an object that somebody else changed is a conflic
   expect(result).toEqual({ conflicts: 2 });
   const labels = [...database.view.nodes.values()].map((node) => `${node.id}: ${node.labels['by']}`);
   expect(labels.toSorted()).toEqual(['a: first', 'b: second']);
+});
+
+test('a write that fails for a reason that passes throws, one that never can be written is told of', async () => {
+  const failing = (code: 'no_space' | 'unavailable' | 'resource_exhausted') => {
+    const error = new ShoalError(code, 'Cannot write');
+    store.transact = () => Promise.reject(error);
+    return error;
+  };
+  for (const code of ['no_space', 'unavailable'] as const) {
+    const error = failing(code);
+    await expect(database.writeEach([[create('a')]])).rejects.toBe(error);
+  }
+  const error = failing('resource_exhausted');
+  expect(await database.writeEach([[create('a')]])).toEqual({ conflicts: 0, refused: [error] });
 });
 
 test('creating what exists already is a conflict', async () => {

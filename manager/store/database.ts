@@ -93,7 +93,7 @@ class StoreDatabase implements OpenDatabase {
       if (result.status === 'rejected') {
         const error = result.reason as Error;
         // What the disk or the backend cannot do now is tried again with all the rest.
-        if (codeOf(error) === 'unavailable') throw error;
+        if (mayPass(error)) throw error;
         refused.push(error);
       } else if (!result.value.committed) conflicts++;
     }
@@ -189,6 +189,11 @@ class StoreDatabase implements OpenDatabase {
       else this.#waiting.push({ revision, resolve, reject });
     });
   }
+}
+
+/** Whether a write failed for a reason that passes, such as a full disk, and not for what was to be written. */
+function mayPass(error: Error): boolean {
+  return ['unavailable', 'no_space'].includes(codeOf(error));
 }
 
 function orFirstRefusal({ conflicts, refused }: WriteResult): { conflicts: number } {

@@ -112,7 +112,7 @@ class SqliteStore implements Store {
     this.#checkOpen();
     checkTransaction(transaction);
     if (this.#waiting.length >= waitingTransactionsMax) {
-      throw new ShoalError('resource_exhausted', 'Cannot write: too many transactions wait for the disk');
+      throw new ShoalError('unavailable', 'Cannot write: too many transactions wait for the disk');
     }
     const { promise, resolve, reject } = Promise.withResolvers<TransactionResult>();
     this.#waiting.push({ transaction, resolve, reject });

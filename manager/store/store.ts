@@ -50,7 +50,7 @@ export interface Store {
   list(prefix: string): Promise<{ revision: number; values: StoredValue[] }>;
   /**
    * Durable when it resolves. Transactions that arrive together are committed together.
-   * Throws `resource_exhausted` over 1,024 changes or 8 MiB.
+   * Throws `resource_exhausted` over 1,024 changes or 8 MiB, and `unavailable` or `no_space` for what passes: the same may be written later.
    */
   transact(transaction: Transaction): Promise<TransactionResult>;
   /**

@@ -337,6 +337,8 @@ export const managerMessages = {
     remove: list(assignmentRemove, changesMax),
   }),
   'status-ack': object({ type: values('status-ack'), batch: count }),
+  /** The manager cannot write now what the batch tells: the agent tells it again, with the newest of each task. */
+  'status-declined': object({ type: values('status-declined'), batch: count }),
   stream: object({ type: values('stream'), streamId: id, request: streamRequest }),
 };
 

@@ -28,7 +28,7 @@ export class NonceSlots {
     }));
   }
 
-  /** Runs work that has a place for itself. Throws `resource_exhausted` when too many wait for one. */
+  /** Runs work that has a place for itself. Throws `unavailable` when too many wait for one. */
   async use<T>(work: (slot: Slot) => Promise<T>): Promise<T> {
     const slot = await this.#take();
     try {
@@ -44,7 +44,7 @@ export class NonceSlots {
     const slot = this.#free.pop();
     if (slot) return slot;
     if (this.#waiting.length >= waitingMax) {
-      throw new ShoalError('resource_exhausted', 'Cannot write: too many transactions wait for the store');
+      throw new ShoalError('unavailable', 'Cannot write: too many transactions wait for the store');
     }
     return await new Promise((resolve) => this.#waiting.push(resolve));
   }

@@ -3,7 +3,7 @@ import { shownApplication, shownService, shownStatus, shownTask, shownWish } fro
 import type { Service, ServiceVersion } from '../spec/service.ts';
 import type { ServiceStatus, TaskInfo } from '../wire/api.ts';
 import { settleMs } from './convergence.ts';
-import { assess, scaleVerdict, stopVerdict, verdictOn } from './verdict.ts';
+import { actionVerdict, assess, scaleVerdict, stopVerdict, verdictOn } from './verdict.ts';
 
 const later = settleMs + 1;
 const asked = { id: 'web', name: 'shop_web', version: 2, replicas: 2 };
@@ -99,6 +99,17 @@ test('a scale is reached when as many slots are served as asked for, whichever v
   expect(scaled({ failure })).toEqual({ state: 'converged' });
   expect(scaled({ failure, serving: 1 })).toEqual({ state: 'failed', reason: failure });
   expect(scaled({ leaving: 1 })).toEqual({ state: 'converging' });
+});
+
+test('a restart or rollback is not overtaken by another scale, but by another version', () => {
+  const restarted = shownService({ versions: [version(2, { cause: 'restart' })] });
+  const mode = { kind: 'replicated' as const, replicas: 5 };
+  const scaled = { ...restarted, spec: { ...restarted.spec, mode }, changedBy: 'carol' };
+  expect(actionVerdict(restarted, shownStatus({ service: scaled }), later)).toEqual({ state: 'converged' });
+  const changed = { ...restarted, versions: [version(2, { cause: 'restart' }), version(3)] };
+  expect(actionVerdict(restarted, shownStatus({ service: changed }), later)).toMatchObject({
+    state: 'overtaken',
+  });
 });
 
 test('a service is stopped when all its tasks have ended, and started again by who did it', () => {

@@ -10,7 +10,7 @@ export interface Asked {
   name: string;
   id: string;
   version: number;
-  /** Absent for a global service. */
+  /** Absent for a global service, and where no number was asked for. */
   replicas?: number;
 }
 
@@ -46,6 +46,12 @@ export function scaleVerdict(
   if (serving === desired && leaving === 0)
     return { state: settled(status!, now) ? 'converged' : 'converging' };
   return failure === undefined ? { state: 'converging' } : { state: 'failed', reason: failure };
+}
+
+/** Whether the version that an action made of the service is there, with however many replicas: it did not ask for a number. */
+export function actionVerdict(service: Service, status: ServiceStatus | undefined, now: number): Verdict {
+  const { replicas: _notAsked, ...asked } = askedOf(service);
+  return verdictOn(asked, status, now);
 }
 
 /** Whether all tasks of the service have ended. */

@@ -8,7 +8,7 @@ import { exitCodes, type Command, type Context, type ParsedArguments } from '../
 import { follow } from '../follow.ts';
 import { servicesFor } from '../lifecycle.ts';
 import { applicationName, pickServices } from '../reference.ts';
-import { askedOf, stopVerdict, verdictOn, type Verdict } from '../verdict.ts';
+import { actionVerdict, stopVerdict, type Verdict } from '../verdict.ts';
 
 const defaultTimeoutSeconds = 300;
 
@@ -138,8 +138,6 @@ function rollbackBody(parsed: ParsedArguments): object {
   });
 }
 
-const untilAsAsked: Judge = (service, status, now) => verdictOn(askedOf(service), status, now);
-
 export const rollback = commandOf({
   action: 'rollback',
   summary:
@@ -148,7 +146,7 @@ export const rollback = commandOf({
   options: { to: { value: 'VERSION', help: 'An earlier completed version; see `shoal service history`' } },
   bodyOf: rollbackBody,
   done: (service) => `rolling back to version ${currentVersion(service).restores}`,
-  judge: untilAsAsked,
+  judge: actionVerdict,
 });
 
 export const restart = commandOf({
@@ -156,7 +154,7 @@ export const restart = commandOf({
   summary: 'Replace the tasks of services by new ones, as an update would.',
   examples: ['shoal restart web', 'shoal restart -p guestbook'],
   done: (service) => `restarting as version ${currentVersion(service).version}`,
-  judge: untilAsAsked,
+  judge: actionVerdict,
 });
 
 export const pause = commandOf({
@@ -171,7 +169,7 @@ export const resume = commandOf({
   summary: 'Go on with paused rollouts.',
   examples: ['shoal resume web', 'shoal resume -p guestbook'],
   done: () => 'rollout goes on',
-  judge: untilAsAsked,
+  judge: actionVerdict,
 });
 
 export const stop = commandOf({
@@ -187,5 +185,5 @@ export const start = commandOf({
   summary: 'Start services that were stopped.',
   examples: ['shoal start web', 'shoal start -p guestbook'],
   done: () => 'starting',
-  judge: untilAsAsked,
+  judge: actionVerdict,
 });

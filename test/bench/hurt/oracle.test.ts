@@ -96,6 +96,16 @@ test('a rollback of what has failed beside it is refused, or takes it back first
   expect(whyUnexpected(outcomes, [0, 0], finals({ version: '2' }))).toBeDefined();
 });
 
+test('a scale does not overtake a restart', () => {
+  const pair: Change[] = [
+    { kind: 'restart', service: 'web' },
+    { kind: 'scale', service: 'web', replicas: 5 },
+  ];
+  const outcomes = outcomesOf(state, pair);
+  expect(whyUnexpected(outcomes, [0, 0], finals({ replicas: 5 }))).toBeUndefined();
+  expect(whyUnexpected(outcomes, [4, 0], finals({ replicas: 5 }))).toBeDefined();
+});
+
 test('a scale stays whatever becomes of the update beside it', () => {
   const pair: Change[] = [up({ fault: 'image' }), { kind: 'scale', service: 'web', replicas: 5 }];
   const outcomes = outcomesOf(state, pair);

@@ -271,5 +271,7 @@ function overtakes(first: Change, second: Change): boolean {
   // A restart makes the same once more.
   if (second.kind === 'restart') return false;
   if (first.kind === 'up' || second.kind === 'up') return true;
+  // Nor did a restart or a rollback ask for a number.
+  if (second.kind === 'scale') return false;
   return first.service === second.service;
 }

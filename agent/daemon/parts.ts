@@ -76,6 +76,7 @@ export function productionParts(settings: PartSettings): DaemonParts {
         disks: [
           { name: 'state', path: stateDirectory },
           { name: 'images', path: contentOf(address) },
+          { name: 'run', path: runDirectory },
         ],
         conditions,
         clock,

@@ -30,8 +30,10 @@ export interface HealthRun {
   /** Whether it has been healthy before, in an earlier life of this process. */
   healthy: boolean;
   onVerdict: (verdict: 'healthy' | 'unhealthy', output: string) => void;
-  /** What is told of checks that fail, before they are a verdict; empty once one passes again. */
+  /** What is told of checks that fail before they are a verdict, or cannot be made; empty once one passes again. */
   onFailing: (words: string) => void;
+  /** A check could not be made, for a reason of the host's. */
+  onNotMade?: (error: unknown) => void;
   signal: AbortSignal;
 }
 
@@ -42,6 +44,11 @@ export async function runHealthchecks(run: HealthRun): Promise<void> {
   const startedAt = clock.monotonic() - Math.max(0, clock.now() - run.startedAt);
   let state: HealthState = { healthy: run.healthy, failures: 0, probes: 0 };
   let told = { words: '', at: -Infinity };
+  const tell = (words: string, now: number) => {
+    if (words === told.words || now - told.at < tellEveryMs) return;
+    told = { words, at: now };
+    run.onFailing(words);
+  };
   while (!signal.aborted) {
     const wait = nextProbeMs(plan, state, clock.monotonic() - startedAt);
     await clock.sleep(wait, signal).catch(() => undefined); // it ends early only with the signal, seen below
@@ -49,31 +56,29 @@ export async function runHealthchecks(run: HealthRun): Promise<void> {
     const probe = await probeOnce(run);
     if (signal.aborted || probe === undefined) continue;
     const now = clock.monotonic();
+    if ('notMade' in probe) {
+      tell(probe.notMade, now);
+      continue;
+    }
     const judged = judge(plan, state, probe, now - startedAt);
     state = judged.state;
     const words = failingWords(plan, state, probe);
     if (judged.verdict) run.onVerdict(judged.verdict, words);
-    else if (words !== told.words && now - told.at >= tellEveryMs) {
-      told = { words, at: now };
-      run.onFailing(words);
-    }
+    else tell(words, now);
     if (judged.verdict === 'unhealthy') return;
   }
 }
 
-/**
- * Of a check that ended so nothing is known: the engine or the shim did not answer or had no place for it, or the container
- * has ended, which is told otherwise.
- */
-const notKnown: ReadonlySet<ErrorCode> = new Set([
+/** Why a check was not made that is told elsewhere: the container has ended, or the engine or its shim does not answer or is busy. */
+const toldOtherwise: ReadonlySet<ErrorCode> = new Set([
   'unavailable',
   'deadline_exceeded',
   'resource_exhausted',
   'not_found',
 ]);
 
-/** One check; undefined when it could not be made or seen to end, which says nothing of the container. */
-async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
+/** One check; undefined when it was not seen to end. Neither that nor one that could not be made says anything of the container. */
+async function probeOnce(run: HealthRun): Promise<ProbeResult | { notMade: string } | undefined> {
   const { engine, clock, plan, containerId, signal } = run;
   try {
     const session = await engine.exec(containerId, {
@@ -100,10 +105,12 @@ async function probeOnce(run: HealthRun): Promise<ProbeResult | undefined> {
     if (late) return { ok: false, output: `took longer than ${plan.timeoutMs / 1000} s${saying}` };
     return { ok: exitCode === 0, output: `exit ${exitCode}${saying}` };
   } catch (error) {
-    run.log.debug('a healthcheck could not be run', { task: containerId, error: messageOf(error) });
-    return notKnown.has(codeOf(error))
-      ? undefined
-      : { ok: false, output: `could not be made: ${messageOf(error)}` };
+    const code = codeOf(error);
+    run.log.debug('a healthcheck could not be run', { task: containerId, code, error: messageOf(error) });
+    if (code === 'command_not_found') return { ok: false, output: `could not be made: ${messageOf(error)}` };
+    if (toldOtherwise.has(code)) return undefined;
+    run.onNotMade?.(error);
+    return { notMade: `its check could not be made: ${messageOf(error)}` };
   }
 }
 

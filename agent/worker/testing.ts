@@ -47,6 +47,8 @@ export class TestHost {
   readonly logs = new Set<string>();
   /** Every status told, in order. */
   readonly told: { taskId: string; status: TaskStatus }[] = [];
+  /** Disks of which a write said that they are full. */
+  readonly fullDisks: string[] = [];
   /** Told when the store cannot write. */
   onTrouble: (error: Error | undefined) => void = () => undefined;
   #tasks = new Map<string, AssignedTask>();
@@ -102,6 +104,7 @@ export class TestHost {
       store,
       sources: { networksReady: () => Promise.resolve(), contents: () => Promise.resolve([]) },
       onStatus: (taskId, status) => this.told.push({ taskId, status }),
+      onNoSpace: (disk) => this.fullDisks.push(disk),
     });
     this.#worker = worker;
     for (const [id, local] of store.tasks()) worker.restore(id, local);

@@ -77,6 +77,31 @@ test('checks that cannot be made or seen to end say nothing of health, and count
   await host.reaches('a', 'failed');
 });
 
+test('checks that the host has no means for are told, and end nothing', async () => {
+  const healthcheck = { test: ['CMD', 'check'], intervalMs: 10, retries: 1 };
+  host.assign(assignment('a', 'running', { healthcheck }));
+  await host.reaches('a', 'running');
+  const details = 'mkdir /run/containerd/x: no space left on device';
+  const reasons = [
+    new ShoalError('internal', 'mkfifo spare-1 ended with 1: No space left on device'),
+    Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' }),
+    new ShoalError('engine_failed', `Cannot start the program: ${details}`, { details }),
+  ];
+  let checks = 0;
+  host.engine.before = (operation) => {
+    if (operation === 'exec') throw reasons[checks++ % reasons.length]!;
+  };
+  await vi.waitFor(() => expect(checks).toBeGreaterThan(5));
+  expect(host.status('a')?.state).toBe('running');
+  expect(host.status('a')?.message).toContain('its check could not be made: ');
+  expect(new Set(host.fullDisks)).toEqual(new Set(['run']));
+  host.engine.before = (operation) => {
+    if (operation === 'exec')
+      throw new ShoalError('command_not_found', 'Cannot run "check": the image has no such file');
+  };
+  await host.reaches('a', 'failed');
+});
+
 test('a start that was not told of in time is looked at: one that happened is taken, one that never does fails', async () => {
   host.engine.before = (operation, id) => {
     if (operation !== 'start') return;

@@ -56,7 +56,7 @@ export interface WorkerOptions extends WorkerParts {
   store: TaskStore;
   sources: TaskSources;
   /** Called when something found no room on the disk of this name. */
-  onNoSpace?: (disk: 'state' | 'images') => void;
+  onNoSpace?: (disk: 'state' | 'images' | 'run') => void;
   /** Called with every new status of a task that is assigned here. */
   onStatus: (taskId: string, status: TaskStatus) => void;
   /** Called when a task is in another phase. */
@@ -413,6 +413,10 @@ export class Worker {
       onVerdict: (verdict: 'healthy' | 'unhealthy', output: string) =>
         this.dispatch(id, verdict === 'healthy' ? { type: 'healthy' } : { type: 'unhealthy', output }),
       onFailing: (words: string) => this.dispatch(id, { type: 'failing', words }),
+      // the pipes of a check, and what the engine notes of it, are in the run folder
+      onNotMade: (error: unknown) => {
+        if (isNoSpace(error)) this.options.onNoSpace?.('run');
+      },
     };
     this.background('healthchecks', () => runHealthchecks(run));
   }

@@ -188,6 +188,51 @@ test('a question that is larger than any is not read', () => {
   expect(decision.kind === 'answer' && packet.decode(decision.packet).flags! & 15).toBe(1);
 });
 
+/** As many questions as fit, each of whose names is a chain of pointers through those before it. */
+function chained(): Buffer {
+  const header = Buffer.alloc(12);
+  header.writeUInt16BE(0x100, 2);
+  const parts = [header, Buffer.from([1, 97, 0, 0, 1, 0, 1])];
+  let [size, previous, count] = [19, 12, 1];
+  for (; count < 120; count++) {
+    parts.push(Buffer.from([1, 97, 0xc0 | (previous >> 8), previous & 255, 0, 1, 0, 1]));
+    previous = size;
+    size += 8;
+  }
+  for (; size + 6 <= questionBytesMax; size += 6, count++) {
+    parts.push(Buffer.from([0xc0 | (previous >> 8), previous & 255, 0, 1, 0, 1]));
+  }
+  header.writeUInt16BE(count, 4);
+  return Buffer.concat(parts);
+}
+
+test.each([
+  ['with many questions', chained()],
+  [
+    'whose name is a pointer',
+    Buffer.concat([query('web').subarray(0, 12), Buffer.from([0xc0, 4, 0, 1, 0, 1])]),
+  ],
+  ['whose name goes beyond the end', query('web').subarray(0, -5)],
+])('a packet %s is malformed by its header', (_, bytes) => {
+  const decision = decide({ bytes, ...asker }, names, seededRandom(1));
+  expect(decision.kind === 'answer' && packet.decode(decision.packet)).toMatchObject({
+    rcode: 'FORMERR',
+    questions: [],
+  });
+});
+
+test('records after the question are stepped over, whatever their names point at', () => {
+  const bytes = Buffer.concat([
+    query('web'),
+    ...Array.from({ length: 300 }, () => Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0])),
+  ]);
+  bytes.writeUInt16BE(300, 10);
+  expect(decide({ bytes, ...asker }, names, seededRandom(1))).toMatchObject({ kind: 'answer' });
+  bytes.writeUInt16BE(301, 10);
+  const beyond = decide({ bytes, ...asker }, names, seededRandom(1));
+  expect(beyond.kind === 'answer' && packet.decode(beyond.packet)).toMatchObject({ rcode: 'FORMERR' });
+});
+
 test('an answer that does not fit is cut and marked; EDNS and TCP make room', () => {
   const cut = ask('round');
   expect(cut).toMatchObject({ truncated: true });

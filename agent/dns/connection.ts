@@ -2,12 +2,17 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Clock } from '../../src/util/clock.ts';
+import { RateLimiter } from '../../src/util/rate.ts';
 import { framed } from './forward.ts';
 
 /** A client that sends nothing for this long is dropped, and so is one that does not read its answers. */
 const idleMs = 10_000;
 /** A length prefix and the longest message there can be. */
 const bufferBytesMax = 65_537;
+
+/** One segment holds thousands of questions, and the kernel counts segments: a connection asks no faster than this, and waits. */
+export const questionRate = { perSecond: 200, burst: 100 } as const;
+const paceMs = 10;
 
 /** `answer` gives nothing for what deserves no answer: the connection ends then. */
 export function serveConnection(
@@ -17,6 +22,7 @@ export function serveConnection(
 ): void {
   let received = Buffer.alloc(0);
   let busy = false;
+  const pace = new RateLimiter(questionRate, clock);
   const expire = () => clock.after(idleMs, () => socket.destroy());
   let cancelIdle = expire();
   const next = async () => {
@@ -27,6 +33,8 @@ export function serveConnection(
       const length = received.readUInt16BE(0);
       const question = received.subarray(2, length + 2);
       received = received.subarray(length + 2);
+      await nextTurn();
+      while (!pace.take()) await clock.sleep(paceMs);
       const reply = await answer(question);
       if (!reply || socket.destroyed) {
         socket.destroy();
@@ -47,4 +55,9 @@ export function serveConnection(
     if (received.length > bufferBytesMax) socket.pause();
     next().catch(() => socket.destroy()); // it broke while it was being written to
   });
+}
+
+/** Lets everything else have its turn: answers from memory would otherwise follow each other without one. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import packet from 'dns-packet';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { systemClock, type Clock } from '../../src/util/clock.ts';
-import { clientQuestionsMax, Forwarder, headStartMs } from './forward.ts';
+import { clientQuestionsMax, Forwarder, headStartMs, resolverQuestionsMax } from './forward.ts';
 
 /** Real resolvers on addresses of the loopback, and a clock that runs ten times as fast. */
 const haste = 10;
@@ -127,4 +127,32 @@ test('a client whose questions nobody answers takes no place from others', async
   expect(await ask(forwarder, 'modest')).toBe(0);
   expect(await Promise.all(waiting)).toEqual(Array(clientQuestionsMax).fill(undefined));
   expect(await ask(forwarder, 'greedy')).toBe(0);
+});
+
+test('clients that take all they can at the only resolver leave a place for another', async () => {
+  const socket = createSocket('udp4');
+  let unanswered = 0;
+  socket.on('message', (bytes, from) => {
+    const { id = 0, questions = [] } = packet.decode(bytes);
+    if (questions[0]!.name === 'example.org') unanswered++;
+    else socket.send(packet.encode({ type: 'response', id, questions }), from.port, from.address);
+  });
+  socket.bind(0, '127.0.0.2');
+  await once(socket, 'listening');
+  ({ port } = socket.address());
+  sockets.push(socket);
+  await writeFile(resolverFile, 'nameserver 127.0.0.2\n');
+  const forwarder = new Forwarder({ clock: systemClock, resolverFile, port });
+  const over = new AbortController();
+  const lost = (client: string) => forwarder.ask({ bytes: question, protocol: 'udp', client }, over.signal);
+  const greedy = Array.from({ length: 2 * (resolverQuestionsMax / clientQuestionsMax) }, (_, index) =>
+    Array.from({ length: clientQuestionsMax }, () => lost(`greedy-${index}`)),
+  ).flat();
+  await vi.waitFor(() => expect(unanswered).toBeGreaterThan(resolverQuestionsMax / 2), { timeout: 3_500 });
+  const bytes = packet.encode({ type: 'query', id: 9, questions: [{ name: 'example.com', type: 'A' }] });
+  const modest = { bytes, protocol: 'udp', client: 'modest' } as const;
+  expect(await forwarder.ask(modest, over.signal)).toBeDefined();
+  over.abort();
+  await Promise.all(greedy);
+  expect(unanswered).toBeLessThan(resolverQuestionsMax);
 });

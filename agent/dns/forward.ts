@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { connect, isIP } from 'node:net';
 import type { Clock } from '../../src/util/clock.ts';
 import { systemRandom } from '../../src/util/random.ts';
-import { Budget, ResolverMemory } from './resolvers.ts';
+import { ResolverMemory, Shares } from './resolvers.ts';
 
 /** How long one resolver is waited for, at most this many of them are asked, and this many questions run at once: Docker's figures. */
 export const resolverTimeoutMs = 4_000;
@@ -12,7 +12,7 @@ export const resolversMax = 3;
 export const questionsMax = 1_024;
 /** After this long without an answer the next resolver is asked as well. */
 export const headStartMs = 1_000;
-/** Of those questions so many of one task, and so many at one resolver. */
+/** Of those questions so many of one task, and so many at one resolver; less when others leave less (`Shares`). */
 export const clientQuestionsMax = 64;
 export const resolverQuestionsMax = 256;
 
@@ -49,9 +49,9 @@ export interface ForwarderOptions {
 export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #memory = new ResolverMemory();
-  readonly #clients = new Budget(clientQuestionsMax);
-  readonly #atResolver = new Budget(resolverQuestionsMax);
-  #running = 0;
+  readonly #clients = new Shares(questionsMax, clientQuestionsMax);
+  /** Of each resolver that is being asked. */
+  readonly #atResolvers = new Map<string, Shares>();
   #cached: { resolvers: string[]; changedAt: number } | undefined;
 
   constructor(options: ForwarderOptions) {
@@ -64,8 +64,7 @@ export class Forwarder {
    */
   async ask(question: ForwardedQuestion, signal: AbortSignal): Promise<Buffer | undefined> {
     const { client } = question;
-    if (this.#running >= questionsMax || !this.#clients.take(client)) return undefined;
-    this.#running++;
+    if (!this.#clients.take(client)) return undefined;
     // What still runs when there is an answer is given up.
     const over = new AbortController();
     try {
@@ -73,7 +72,6 @@ export class Forwarder {
       return await this.#askInTurn(question, resolvers, AbortSignal.any([signal, over.signal]));
     } finally {
       over.abort();
-      this.#running--;
       this.#clients.giveBack(client);
     }
   }
@@ -106,14 +104,16 @@ export class Forwarder {
     return await Promise.any(attempts).catch(() => failures[0]);
   }
 
-  /** Nothing when the resolver does not answer in time, or has its share of questions already. */
+  /** Nothing when the resolver does not answer in time, or has the client's share of questions already. */
   async #attempt(
-    { bytes, protocol }: ForwardedQuestion,
+    { bytes, protocol, client }: ForwardedQuestion,
     resolver: string,
     signal: AbortSignal,
   ): Promise<Buffer | undefined> {
     const { clock } = this.#options;
-    if (!this.#atResolver.take(resolver)) return undefined;
+    const places = this.#atResolvers.get(resolver) ?? new Shares(resolverQuestionsMax, clientQuestionsMax);
+    if (!places.take(client)) return undefined;
+    this.#atResolvers.set(resolver, places);
     const askedAt = clock.monotonic();
     try {
       const answer =
@@ -126,7 +126,8 @@ export class Forwarder {
       else if (!signal.aborted || now - askedAt >= headStartMs) this.#memory.missed(resolver, askedAt, now);
       return answer;
     } finally {
-      this.#atResolver.giveBack(resolver);
+      places.giveBack(client);
+      if (places.isUnused) this.#atResolvers.delete(resolver);
     }
   }
 

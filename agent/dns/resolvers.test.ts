@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Budget, ResolverMemory, silenceMs } from './resolvers.ts';
+import { Budget, ResolverMemory, Shares, silenceMs } from './resolvers.ts';
 
 test('a resolver that was silent is asked last, longer each time, until it answers', () => {
   const memory = new ResolverMemory();
@@ -36,4 +36,27 @@ test('a budget is for each key alone, and what is given back can be taken again'
   ]);
   budget.giveBack('a');
   expect([budget.take('a'), budget.take('a')]).toEqual([true, false]);
+});
+
+test('whatever others take, there is a place for who has none, and each has its part at the end', () => {
+  const shares = new Shares(256, 64);
+  const takeAll = (key: string) => {
+    let taken = 0;
+    while (shares.take(key)) taken++;
+    return taken;
+  };
+  expect(['a', 'b', 'c', 'd', 'e'].map(takeAll)).toEqual([64, 64, 64, 32, 16]);
+  expect(shares.take('modest')).toBe(true);
+  shares.giveBack('modest');
+  for (const [key, count] of [
+    ['a', 64],
+    ['b', 64],
+    ['c', 64],
+    ['d', 32],
+    ['e', 16],
+  ] as const) {
+    for (let index = 0; index < count; index++) shares.giveBack(key);
+  }
+  expect(shares.isUnused).toBe(true);
+  expect(takeAll('a')).toBe(64);
 });

@@ -71,3 +71,40 @@ export class Budget {
     else this.#taken.delete(key);
   }
 }
+
+/**
+ * Shares places among keys: nobody has more than is still free, so that those who take all they can leave places for who has
+ * nothing yet (n of them leave one part in n + 1).
+ */
+export class Shares {
+  readonly #max: number;
+  readonly #ofOneMax: number;
+  readonly #taken = new Map<string, number>();
+  #total = 0;
+
+  constructor(max: number, ofOneMax: number) {
+    this.#max = max;
+    this.#ofOneMax = ofOneMax;
+  }
+
+  get isUnused(): boolean {
+    return this.#total === 0;
+  }
+
+  /** Returns false when the key has its share already. */
+  take(key: string): boolean {
+    const taken = this.#taken.get(key) ?? 0;
+    if (taken >= Math.min(this.#ofOneMax, this.#max - this.#total)) return false;
+    this.#taken.set(key, taken + 1);
+    this.#total++;
+    return true;
+  }
+
+  giveBack(key: string): void {
+    const taken = this.#taken.get(key);
+    if (taken === undefined) return;
+    this.#total--;
+    if (taken > 1) this.#taken.set(key, taken - 1);
+    else this.#taken.delete(key);
+  }
+}

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import packet from 'dns-packet';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
+import { questionRate } from './connection.ts';
 import { framed } from './forward.ts';
 import { buildNames } from './names.ts';
 import { DnsServers, tcpClientConnectionsMax } from './servers.ts';
@@ -84,6 +85,18 @@ test('a client has so many connections and no more, and others have theirs', asy
   first!.destroy();
   await systemClock.sleep(50);
   expect(await code(dial(client))).toBe(0);
+});
+
+test('a client that asks much over one connection is answered at a pace', async () => {
+  const socket = dial(client);
+  const count = questionRate.burst + questionRate.perSecond / 2;
+  const before = systemClock.monotonic();
+  let bytes = 0;
+  const replyBytes = question.length + 16;
+  socket.on('data', (chunk: Buffer) => (bytes += chunk.length));
+  socket.write(Buffer.concat(Array.from({ length: count }, () => question)));
+  await vi.waitFor(() => expect(bytes).toBe(count * replyBytes), { timeout: 10_000 });
+  expect(systemClock.monotonic() - before).toBeGreaterThan(450);
 });
 
 test('a client that asks without reading is read no further', async () => {

@@ -1,5 +1,6 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -8,6 +9,7 @@ import { ShoalError } from '../../src/util/errors.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { localPrefix, type LocalInfo } from '../../src/wire/api.ts';
 import { connect, type Client } from '../../src/wire/client.ts';
+import { oddRequests, sendRaw } from '../../test/odd-requests.ts';
 import { serveLocalApi, type LocalControl } from './local-api.ts';
 
 const info: LocalInfo = {
@@ -123,4 +125,26 @@ test('a web page cannot drive the daemon', async () => {
     request.on('error', reject).end();
   });
   expect(status).toBe(403);
+});
+
+test.each(oddRequests)('%j is answered or its connection ended, and nothing else ends', async (head) => {
+  const said = await sendRaw(net.connect(join(directory, 'shoal.sock')), head);
+  expect(said).toMatch(/^(?:HTTP\/1\.1 [2345]|$)/);
+  expect(await client.request('GET', `${localPrefix}/info`)).toEqual(info);
+});
+
+test('a path that is none is a malformed request', async () => {
+  expect(await sendRaw(net.connect(join(directory, 'shoal.sock')), 'GET // HTTP/1.1')).toMatch(
+    /^HTTP\/1\.1 400.*malformed/s,
+  );
+});
+
+test('an upgrade without a manager is refused with what to do', async () => {
+  managerSocket = () => {
+    throw new ShoalError('failed_precondition', 'Cannot ask a manager here');
+  };
+  const upgrade = 'GET /api/v1/x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket';
+  expect(await sendRaw(net.connect(join(directory, 'shoal.sock')), upgrade)).toMatch(
+    /^HTTP\/1\.1 412.*Cannot ask/s,
+  );
 });

@@ -7,6 +7,7 @@ import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { apiErrorOf, httpStatusOf } from '../../src/wire/api-error.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { refusePages } from '../../src/wire/origin.ts';
+import { urlOf } from '../../src/wire/request-url.ts';
 import {
   localPrefix,
   type InitRequest,
@@ -40,22 +41,26 @@ export async function serveLocalApi(
 ): Promise<() => Promise<void>> {
   mkdirSync(dirname(socketPath), { recursive: true, mode: 0o700 });
   rmSync(socketPath, { force: true }); // left by a daemon that was killed; the lock on the state says that none runs
+  // Whatever a request says, what goes wrong with it is its own answer: nothing may be thrown out of these two.
   const server = http.createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://local');
-    if (!pathname.startsWith(`${localPrefix}/`)) return passOn(control, request, response);
-    answer(control, request, pathname.slice(localPrefix.length))
-      .then((value) => sendJson(response, 200, value))
-      .catch((error: unknown) => {
-        log.warn('a local request failed', { path: pathname, error: messageOf(error) });
-        sendError(response, error);
-      });
+    serve(control, request, response).catch((error: unknown) => {
+      log.warn('a local request failed', { path: request.url?.split('?')[0], error: messageOf(error) });
+      sendError(response, error);
+    });
   });
   const sockets = new Set<Duplex>();
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.on('upgrade', (request, socket, head) => passUpgrade(control, request, socket, head));
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy());
+    try {
+      passUpgrade(control, request, socket, head);
+    } catch (error) {
+      refuseUpgrade(socket, error);
+    }
+  });
   server.requestTimeout = 0; // an upload or a stream may take as long as it moves
   const before = process.umask(0o177);
   try {
@@ -72,6 +77,16 @@ export async function serveLocalApi(
     for (const socket of sockets) socket.destroy();
     await closed;
   };
+}
+
+async function serve(
+  control: LocalControl,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): Promise<void> {
+  const { pathname } = urlOf(request);
+  if (!pathname.startsWith(`${localPrefix}/`)) return passOn(control, request, response);
+  sendJson(response, 200, await answer(control, request, pathname.slice(localPrefix.length)));
 }
 
 async function answer(control: LocalControl, request: http.IncomingMessage, path: string): Promise<unknown> {
@@ -111,12 +126,7 @@ async function readBody(request: http.IncomingMessage): Promise<object> {
 }
 
 function passOn(control: LocalControl, request: http.IncomingMessage, response: http.ServerResponse): void {
-  let socketPath: string;
-  try {
-    socketPath = control.managerSocket();
-  } catch (error) {
-    return sendError(response, error);
-  }
+  const socketPath = control.managerSocket();
   const { method, url: path } = request;
   const headers = endToEnd(request.headers);
   // A connection of its own: one that was kept may just be closing, and a change must not be sent twice.
@@ -146,13 +156,7 @@ function passUpgrade(
   socket: Duplex,
   head: Buffer,
 ): void {
-  socket.on('error', () => socket.destroy());
-  let path: string;
-  try {
-    path = control.managerSocket();
-  } catch (error) {
-    return refuseUpgrade(socket, error);
-  }
+  const path = control.managerSocket();
   const onward = net.connect({ path });
   let connected = false;
   onward.on('connect', () => {

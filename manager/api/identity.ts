@@ -30,7 +30,8 @@ export function identify(request: IncomingMessage, view: View, nowMs: number): I
   const { socket } = request;
   if (!(socket instanceof TLSSocket)) return { kind: 'local' };
   if (!socket.authorized) return { kind: 'anonymous' };
-  const { subject, fingerprint256 } = socket.getPeerCertificate();
+  // null once the connection is gone, whatever its type says
+  const { subject, fingerprint256 } = socket.getPeerCertificate() ?? {};
   if (subject?.O !== view.cluster?.clusterId) return { kind: 'anonymous' };
   const name = String(subject.CN);
   if ([subject.OU].flat()[0] === administratorUnit) {

@@ -1,12 +1,15 @@
 import { statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:https';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
 import { managerServerName } from '../../src/wire/certificates.ts';
+import { oddRequests, sendRaw } from '../../test/odd-requests.ts';
 import { Audit } from '../audit/audit.ts';
 import { viewOf } from '../store/view.ts';
 import { startTestManager } from '../testing.ts';
@@ -78,6 +81,22 @@ test('an unknown path is refused with what to do next', async () => {
   await using manager = await startTestManager();
   await expect(manager.client.request('GET', '/nothing')).rejects.toMatchObject({ code: 'not_found' });
   await expect(manager.client.request('DELETE', '/version')).rejects.toThrow(/does not take this method/);
+});
+
+test('whatever a request says, it is answered or its connection ended, and nothing else ends', async () => {
+  await using manager = await startTestManager();
+  const { port } = manager;
+  const doors = {
+    local: () => connect(manager.socketPath),
+    tls: () =>
+      connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, servername: managerServerName }),
+  };
+  for (const dial of Object.values(doors)) {
+    const answers = await Promise.all(oddRequests.map(async (head) => await sendRaw(dial(), head)));
+    for (const answer of answers) expect(answer).toMatch(/^(?:HTTP\/1\.1 [45]|$)/);
+    expect(await sendRaw(dial(), 'GET // HTTP/1.1')).toMatch(/^HTTP\/1\.1 400.*malformed/s);
+  }
+  await expect(manager.client.request('GET', '/version')).resolves.toMatchObject({ apiVersion: 'v1' });
 });
 
 test('a body that is too large is refused', async () => {

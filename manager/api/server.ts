@@ -11,6 +11,7 @@ import { warningHeader } from '../../src/wire/api.ts';
 import { apiErrorOf } from '../../src/wire/api-error.ts';
 import { frameBytesMax } from '../../src/wire/frames.ts';
 import { refusePages } from '../../src/wire/origin.ts';
+import { urlOf } from '../../src/wire/request-url.ts';
 import { agentMessageBytesMax } from '../../src/wire/session.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Database } from '../store/objects.ts';
@@ -275,14 +276,6 @@ class Server implements ApiServer {
     socket.resume(); // what it still sends is of no use, and its end must be seen
     const cancel = this.#clock.after(refusedMsMax, () => socket.destroy());
     socket.once('close', cancel);
-  }
-}
-
-function urlOf(request: http.IncomingMessage): URL {
-  try {
-    return new URL(request.url ?? '/', 'http://shoal');
-  } catch (cause) {
-    throw new ShoalError('invalid_argument', 'Cannot read the request: its path is malformed', { cause });
   }
 }
 

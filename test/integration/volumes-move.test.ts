@@ -184,6 +184,7 @@ test('a drained host is left by a move, which is what its tasks say', async () =
 });
 
 test('a host that would take a volume with it says so, and stays', async () => {
+  expect(await up('shop')).toContain('shop is up');
   const { home } = await homeOf('shop_data');
   const host = cluster.hosts.find(({ name }) => name !== cluster.manager.name)!.name;
   if (home !== host) await shoal(`volume move --yes shop_data ${host}`);

@@ -194,13 +194,15 @@ export class Writer {
     await this.#done;
   }
 
-  /** Which acknowledged numbers the program does not have. Throws when it cannot be asked. */
+  /** Which acknowledged numbers the program does not have, each told once. Throws when it cannot be asked. */
   async missing(): Promise<number[]> {
     const acknowledged = [...this.acknowledged];
     const line = await this.#open();
     try {
       const there = new Set(await this.protocol.read(line));
-      return acknowledged.filter((number) => !there.has(number));
+      const missing = acknowledged.filter((number) => !there.has(number));
+      for (const number of missing) this.acknowledged.delete(number);
+      return missing;
     } finally {
       line.close();
     }

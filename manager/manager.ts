@@ -9,6 +9,7 @@ import type { Random } from '../src/util/random.ts';
 import { steadyClock } from '../src/util/steady-clock.ts';
 import { createAllocator } from './allocator/allocator.ts';
 import { StreamCounter, type ApiContext } from './api/context.ts';
+import { ApplicationFeeds } from './api/feeds.ts';
 import { createJanitor } from './api/janitor.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import type { TlsMaterial } from './api/listeners.ts';
@@ -118,6 +119,7 @@ async function run(
     streams: new StreamCounter(),
     logStreams: new StreamCounter(),
     logs: createLogHub({ database, clock: steady, agents: dispatcher }),
+    feeds: new ApplicationFeeds({ database, clock: steady }),
     addresses: () => [`${options.advertiseAddress}:${port}`],
   };
   const server = createApiServer({

@@ -21,6 +21,7 @@ import {
   type ManagerMessage,
 } from '../src/wire/session.ts';
 import { StreamCounter, type AgentStreams, type ApiContext } from './api/context.ts';
+import { ApplicationFeeds } from './api/feeds.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import type { Route } from './api/router.ts';
 import { createApiServer, type UpgradeRoute } from './api/server.ts';
@@ -101,6 +102,7 @@ export async function startTestManager(): Promise<TestManager> {
     streams: new StreamCounter(),
     logStreams: new StreamCounter(),
     logs: createLogHub({ database, clock: systemClock, agents: dispatcher }),
+    feeds: new ApplicationFeeds({ database, clock: systemClock }),
     addresses: () => ['192.0.2.1:2377'],
   };
   const routes = { routes: allRoutes(context), upgrades: allUpgrades(context) };

@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { RateLimiter } from '../../src/util/rate.ts';
+import { KeyedRates } from '../../src/util/rate.ts';
 import { connectionRate } from '../../src/wire/session.ts';
 
 /** Connections that have not shown a certificate that counts: from one address, and from all. At either the oldest one is closed. */
@@ -37,12 +37,13 @@ export class Admission {
   readonly #strangers = new Map<string, Stranger>();
   readonly #byAddress = new Map<string, Set<string>>();
   readonly #callers = new Map<string, number>();
-  readonly #rates = new Map<string, RateLimiter>();
+  readonly #rates: KeyedRates;
   #refusedSince: { count: number; at: number } | undefined;
 
   constructor(clock: Clock, log: Logger) {
     this.#clock = clock;
     this.#log = log;
+    this.#rates = new KeyedRates(connectionRate, ratesMax, clock);
   }
 
   get strangers(): number {
@@ -51,7 +52,7 @@ export class Admission {
 
   /** Takes in a new connection; `key` is its address and port. False: it is to be closed at once. */
   admit(key: string, address: string, connection: Connection): boolean {
-    if (!this.#mayConnect(address)) {
+    if (!this.#rates.take(address)) {
       this.#tellRefused(address);
       return false;
     }
@@ -108,14 +109,6 @@ export class Admission {
     own?.delete(key);
     if (own?.size === 0) this.#byAddress.delete(stranger.address);
     return true;
-  }
-
-  #mayConnect(address: string): boolean {
-    const rate = this.#rates.get(address) ?? new RateLimiter(connectionRate, this.#clock);
-    this.#rates.delete(address);
-    if (this.#rates.size >= ratesMax) this.#rates.delete(firstOf(this.#rates.keys())!);
-    this.#rates.set(address, rate);
-    return rate.take();
   }
 
   /** One line a second at most. */

@@ -12,23 +12,21 @@ import { Faults } from '../store/isolate.ts';
 import type { Database, View } from '../store/objects.ts';
 import { planApply, planRemove, type ApplyPlan } from './apply.ts';
 import type { ApiContext } from './context.ts';
-import { keepAliveMs, writeLine } from './http.ts';
+import { writeLine } from './http.ts';
 import { callerName, type Identity } from './identity.ts';
 import { applyQueueKey } from './janitor.ts';
 import { pageOf } from './pages.ts';
 import { requestIdOf } from './repeated.ts';
 import { streamed, type Call, type Route } from './router.ts';
-import { applicationStatus, emptyStatus, summaries } from './status.ts';
+import { applicationStatus, summaries } from './status.ts';
 import { validateApplication } from './validate.ts';
+import { changeAfter } from './view-change.ts';
 import { Watched } from './watch.ts';
 
 const attemptsMax = 10;
 /** How long a name that is being removed is waited for before the caller is told to try again. */
 const removalWaitMs = 15_000;
-/** At most ten pictures a second. */
-const watchIntervalMs = 100;
-/** Some failures show by time alone: a watch looks at least this often. */
-const watchLookMs = 1_000;
+const removalLookMs = 1_000;
 
 /** The routes of whole applications. */
 export function applicationRoutes(context: ApiContext): Route[] {
@@ -120,7 +118,7 @@ async function putApplication(context: ApiContext, call: Call): Promise<ApplyRes
       return result(written);
     }
     if (clock.monotonic() >= deadline) throw stillRemoved(written.beingRemoved);
-    await waitForChange(context, revision, watchLookMs, call.signal);
+    await changeAfter(database, clock, { revision, waitMs: removalLookMs, signal: call.signal });
   }
 }
 
@@ -188,46 +186,10 @@ async function tellStatus({ response, signal }: Call, status: ApplicationStatus)
   return streamed;
 }
 
-/** The whole picture now, and what has changed after every change, until the caller goes or the application is gone. */
-async function watchApplication(context: ApiContext, call: Call): Promise<typeof streamed> {
-  const { database, clock } = context;
-  const name = call.parameters.name!;
-  const watched = new Watched();
-  let quietSince = clock.monotonic();
-  while (!call.signal.aborted) {
-    const { view } = database;
-    const { revision } = view; // the view goes on changing while a slow reader is waited for
-    const now = clock.now();
-    const lines = watched.advance(applicationStatus(view, name, now) ?? emptyStatus(view, name, now));
-    if (lines.length === 0 && clock.monotonic() - quietSince > keepAliveMs) lines.push('');
-    for (const line of lines) await writeLine(call.response, line, call.signal);
-    if (lines.length > 0) quietSince = clock.monotonic();
-    await waitForChange(context, revision, watchLookMs, call.signal);
-    await clock.sleep(watchIntervalMs, call.signal);
+/** The whole picture now, and what has changed after every change, until the caller goes. */
+async function watchApplication({ feeds }: ApiContext, call: Call): Promise<typeof streamed> {
+  for await (const line of feeds.follow(call.parameters.name!, call.signal)) {
+    await writeLine(call.response, line, call.signal);
   }
   return streamed;
-}
-
-/** Resolves when the view is past `revision`, or after `waitMs`; rejects when the signal aborts. */
-function waitForChange(
-  context: ApiContext,
-  revision: number,
-  waitMs: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const { database, clock } = context;
-  if (signal.aborted) return Promise.reject(signal.reason as Error);
-  if (database.view.revision > revision) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const end = (settle: () => void) => {
-      cancel();
-      unsubscribe();
-      signal.removeEventListener('abort', onAbort);
-      settle();
-    };
-    const onAbort = () => end(() => reject(signal.reason as Error));
-    const cancel = clock.after(waitMs, () => end(resolve));
-    const unsubscribe = database.onChange(() => end(resolve));
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
 }

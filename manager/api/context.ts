@@ -10,6 +10,7 @@ import type { Administrators } from '../ca/administrators.ts';
 import type { Joiner } from '../ca/join.ts';
 import type { LogHub } from '../logs/hub.ts';
 import type { Database } from '../store/objects.ts';
+import type { ApplicationFeeds } from './feeds.ts';
 
 /** The part of the dispatcher that the API uses. */
 export interface AgentStreams {
@@ -41,6 +42,8 @@ export interface ApiContext {
   /** The same for logs: those who read them keep nobody from running commands. */
   logStreams: StreamCounter;
   logs: LogHub;
+  /** What applications tell to those who watch them. */
+  feeds: ApplicationFeeds;
   /** Where this manager can be joined, `HOST:PORT`; known once it listens. */
   addresses: () => string[];
 }

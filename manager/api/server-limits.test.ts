@@ -8,7 +8,9 @@ import { managerServerName } from '../../src/wire/certificates.ts';
 import { sessionPath } from '../../src/wire/session.ts';
 import { startTestManager, until, type TestManager } from '../testing.ts';
 import { strangersOfAddressMax } from './admission.ts';
+import { failuresPerMinuteMax } from '../audit/audit.ts';
 import { joinBodyBytesMax } from './bodies.ts';
+import { nodeRequestRate } from './request-rates.ts';
 
 /** A TLS connection without a certificate of ours. */
 async function stranger(manager: TestManager): Promise<TLSSocket> {
@@ -129,4 +131,49 @@ test('a web page can use neither socket', async () => {
   expect(
     await answerTo(await stranger(manager), `GET /ca HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n`),
   ).toMatch(/^HTTP\/1\.1 403 /);
+});
+
+test('a second request before the first has its answer ends the connection', async () => {
+  await using manager = await startTestManager();
+  const watch = `GET /api/v1/applications/app/watch HTTP/1.1\r\nhost: x\r\n\r\n`;
+  const viewer = await manager.administrator('viewer');
+  const socket = connectTls({
+    port: manager.port,
+    host: '127.0.0.1',
+    servername: managerServerName,
+    rejectUnauthorized: false,
+    cert: viewer.certificatePem,
+    key: viewer.privateKeyPem,
+  });
+  await once(socket, 'secureConnect');
+  socket.on('error', () => undefined);
+  socket.write(watch);
+  await once(socket, 'data');
+  socket.write(watch);
+  if (!socket.closed) await once(socket, 'close');
+});
+
+test('who shows no certificate has one answer for a connection', async () => {
+  await using manager = await startTestManager();
+  const answer = await answerTo(await stranger(manager), 'GET /ca HTTP/1.1\r\nhost: x\r\n\r\n');
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  expect(answer).toMatch(/connection: close/i);
+});
+
+test('a node that asks again and again is refused for a while, and fills no log', async () => {
+  await using manager = await startTestManager();
+  const worker = await manager.join('worker');
+  const answers = await Promise.allSettled(
+    Array.from({ length: nodeRequestRate.burst + 30 }, () => manager.call('/leave', worker, {})),
+  );
+  const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [String(answer.reason)] : []));
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused[0]).toContain('sends too many');
+  for (let round = 0; round < 4; round++) {
+    await manager.call('/leave', worker, {}).catch(() => undefined); // refused or not
+  }
+  const { entries } = await manager.audit.read(1_000);
+  expect(entries.filter(({ caller }) => caller.kind === 'node').length).toBeLessThanOrEqual(
+    failuresPerMinuteMax,
+  );
 });

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Clock } from '../../src/util/clock.ts';
-import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
+import { codeOf, messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { warningHeader } from '../../src/wire/api.ts';
 import { apiErrorOf } from '../../src/wire/api-error.ts';
@@ -23,6 +23,7 @@ import { sendError, sendJson, statusOf } from './http.ts';
 import { checkAccess, type Access, type Identity } from './identity.ts';
 import { connectionKey, listenOnSocket, listenWithTls, secureContext } from './listeners.ts';
 import type { Listener, TlsMaterial } from './listeners.ts';
+import { RequestRates } from './request-rates.ts';
 import { findRoute, matchPattern, streamed, type Call, type Route } from './router.ts';
 
 const switchingProtocols = 101;
@@ -95,6 +96,7 @@ class Server implements ApiServer {
   readonly #clock: Clock;
   readonly #admission: Admission;
   readonly #bodies = new Bodies();
+  readonly #rates: RequestRates;
   readonly #counted = new WeakSet<Socket>();
   readonly #sockets = {
     session: new WebSocketServer({
@@ -115,6 +117,7 @@ class Server implements ApiServer {
     this.#log = log;
     this.#clock = clock;
     this.#admission = new Admission(clock, log);
+    this.#rates = new RequestRates(clock);
     this.#unsubscribe = database.onChange(({ kinds }) => {
       if (kinds.has('administrator') || kinds.has('node')) this.#callers.enforce();
     });
@@ -149,6 +152,10 @@ class Server implements ApiServer {
   #serve(listener: Listener): void {
     const { server } = listener;
     server.on('request', (request, response) => {
+      if (!this.#rates.begin(request, response)) {
+        request.socket.destroy();
+        return;
+      }
       this.#handle(request, response).catch((error: unknown) => this.#fail(request, response, error));
     });
     server.on('upgrade', (request, socket, head) => {
@@ -184,6 +191,7 @@ class Server implements ApiServer {
     const { audited = route.method !== 'GET' } = route;
     const attempt = this.#attempt(request, url);
     const { identity, objects } = attempt;
+    this.#rates.check(callerOf(identity), response);
     const status = route.status ?? 200;
     const gone = new AbortController();
     response.on('close', () => gone.abort(new ShoalError('unavailable', 'The caller has gone')));
@@ -276,6 +284,22 @@ class Server implements ApiServer {
     socket.resume(); // what it still sends is of no use, and its end must be seen
     const cancel = this.#clock.after(refusedMsMax, () => socket.destroy());
     socket.once('close', cancel);
+  }
+}
+
+/** Whose requests are counted together. */
+function callerOf(identity: Identity): Parameters<RequestRates['check']>[0] {
+  switch (identity.kind) {
+    case 'node':
+      return { kind: 'node', key: identity.node.id };
+    case 'administrator':
+      return { kind: 'administrator', key: identity.administrator.id };
+    case 'local':
+      return { kind: 'local' };
+    case 'anonymous':
+      return { kind: 'stranger' };
+    default:
+      return unreachable(identity);
   }
 }
 

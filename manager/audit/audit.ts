@@ -11,7 +11,8 @@ export const waitingEntriesMax = 1_000;
 const failedFrom = 400;
 /**
  * Attempts without success that one caller has in the log in a minute, so that nobody who may do nothing can push out of it
- * what was done. All callers without a certificate are one.
+ * what was done. All callers without a certificate are one. Of a node its successes count as well: it may do little, and do
+ * that again and again.
  */
 export const failuresPerMinuteMax = 60;
 
@@ -62,7 +63,8 @@ export class Audit {
   /** Takes an attempt with its outcome. `callerKey` is whose budget a failed one counts for. */
   record(entry: Omit<AuditEntry, 'id' | 'at' | 'omitted'>, callerKey: string): void {
     const failed = entry.status >= failedFrom;
-    const isOver = failed && !this.#budget.take(callerKey, this.#clock.monotonic());
+    const isCounted = failed || entry.caller.kind === 'node';
+    const isOver = isCounted && !this.#budget.take(callerKey, this.#clock.monotonic());
     if (isOver || this.#waiting.length >= waitingEntriesMax) {
       this.#omitted++;
       return;

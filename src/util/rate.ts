@@ -31,3 +31,32 @@ export class RateLimiter {
     return true;
   }
 }
+
+/** A rate for each of many. Of those that are known at a time the one that is heard of least is forgotten. */
+export class KeyedRates {
+  readonly #rate: Rate;
+  readonly #keysMax: number;
+  readonly #clock: Clock;
+  /** In the order in which they were heard of last. */
+  readonly #limiters = new Map<string, RateLimiter>();
+
+  constructor(rate: Rate, keysMax: number, clock: Clock) {
+    this.#rate = rate;
+    this.#keysMax = keysMax;
+    this.#clock = clock;
+  }
+
+  /** Takes one of the key's; false when there is none left. */
+  take(key: string): boolean {
+    const limiter = this.#limiters.get(key) ?? new RateLimiter(this.#rate, this.#clock);
+    this.#limiters.delete(key);
+    if (this.#limiters.size >= this.#keysMax) {
+      for (const oldest of this.#limiters.keys()) {
+        this.#limiters.delete(oldest);
+        break;
+      }
+    }
+    this.#limiters.set(key, limiter);
+    return limiter.take();
+  }
+}

@@ -112,7 +112,7 @@ async function run(
   const context: ApiContext = {
     ...named('api'),
     agents: dispatcher,
-    joiner: createJoiner(authority),
+    joiner: createJoiner({ ...authority, ownAddress: options.advertiseAddress }),
     administrators: createAdministrators(authority),
     audit,
     queue,

@@ -259,16 +259,17 @@ export class Daemon {
     }
     const advertiseAddress = await this.#advertise(request.advertiseAddress);
     const address = managerAddress(request.manager);
-    await this.#becomeMember([address], request.token, advertiseAddress, undefined);
-    return await this.#info();
+    const notice = await this.#becomeMember([address], request.token, advertiseAddress, undefined);
+    return { ...(await this.#info()), ...(notice !== undefined && { notice }) };
   }
 
+  /** Gives the manager's notice. */
   async #becomeMember(
     managerAddresses: string[],
     token: string,
     advertiseAddress: string,
     manager: ManagerProcess | undefined,
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const self = { hostname: hostNameOf(this.#settings.hostname), address: advertiseAddress };
     const { answer, credentials } = await joinCluster(managerAddresses[0]!, token, self);
     if (answer.role === 'manager' && !manager) {
@@ -283,7 +284,8 @@ export class Daemon {
     this.#identity = identity;
     this.#manager = manager;
     await this.#startMember(identity);
-    this.#settings.log.info('this host is in a cluster', { nodeId, role, clusterId });
+    this.#settings.log.info('this host is in a cluster', { nodeId, role, clusterId, notice: answer.notice });
+    return answer.notice;
   }
 
   async #leave({ force = false, withVolumes = false }: LeaveRequest): Promise<LocalInfo> {

@@ -213,7 +213,7 @@ export async function changeNode(database: Database, reference: string, change: 
         `Cannot change the role of ${id}: there is one manager in this version`,
       );
     }
-    if (change.address !== undefined) checkApproval(database.view, id, change.address);
+    if (change.address !== undefined) checkApproval(database.view, node, change.address);
     const labels = Object.entries({ ...node.labels, ...change.labels }).filter(
       (entry): entry is [string, string] => entry[1] !== null,
     );

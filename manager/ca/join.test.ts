@@ -8,6 +8,7 @@ import {
   parseJoinToken,
 } from '../../src/wire/certificates.ts';
 import { nodeSatisfies, parseConstraint } from '../../src/spec/constraint.ts';
+import type { JoinAnswer } from '../../src/wire/api.ts';
 import { sampleNode } from '../../test/samples.ts';
 import { helloOf, startTestManager, until } from '../testing.ts';
 import { wrongTokensPerMinuteMax } from './join.ts';
@@ -184,4 +185,42 @@ test('after too many wrong tokens from one address not even the right one is tak
   await expect(manager.call('/join', undefined, right)).rejects.toMatchObject({ code: 'resource_exhausted' });
   expect(manager.database.view.nodes.size).toBe(0);
   await expect(manager.join('worker')).resolves.toMatchObject({ role: 'worker' }); // from elsewhere
+});
+
+test('no host joins with an address that is not its own: it is told what to do, and heard once that was done', async () => {
+  await using manager = await startTestManager();
+  const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
+  const address = '203.0.113.7';
+  const body = { token: manager.token('worker'), certificateRequestPem, hostname: 'host', address };
+  const answer = (await manager.call('/join', undefined, body)) as JoinAnswer;
+  const approval = `shoal node update --address ${address} ${answer.nodeId}`;
+  expect(answer.notice).toContain(approval);
+  const description = { ...sampleNode('host').description!, hostname: 'host', address };
+  const refused = await manager.agent({ ...answer, privateKeyPem });
+  refused.send(helloOf(description));
+  await until(() => refused.closed);
+  expect(refused.messages).toEqual([expect.objectContaining({ type: 'refused' })]);
+  expect(manager.database.view.nodes.get(answer.nodeId)?.description).toBeUndefined();
+  await manager.client.request('PATCH', `/nodes/${answer.nodeId}`, { address });
+  const heard = await manager.agent({ ...answer, privateKeyPem });
+  heard.send(helloOf(description));
+  await until(() => heard.sequence > 0);
+});
+
+test('the address of a node that is down is not joined with, and nothing has to be done for one of its own', async () => {
+  await using manager = await startTestManager();
+  const away = await manager.join('worker', 'away');
+  const agent = await manager.agent(away);
+  await agent.greet('127.0.0.2');
+  agent.close();
+  const node = manager.database.view.nodes.get(away.nodeId)!;
+  const down = { ...node, status: { state: 'down', since: 0, message: '' } } as const;
+  await manager.database.write([[{ kind: 'node', action: 'update', object: down }]]);
+  const body = { ...(await joinBody(manager.token('worker'))), hostname: 'other' };
+  await expect(manager.call('/join', undefined, { ...body, address: '127.0.0.2' })).rejects.toMatchObject({
+    code: 'already_exists',
+    next: expect.stringContaining(`shoal node rm ${away.nodeId}`) as string,
+  });
+  const own = (await manager.call('/join', undefined, { ...body, address: '127.0.0.1' })) as JoinAnswer;
+  expect(own.notice).toBeUndefined();
 });

@@ -9,7 +9,7 @@ import { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
 import type { JoinAnswer, JoinBody } from '../../src/wire/api.ts';
 import { caDigest, parseJoinToken } from '../../src/wire/certificates.ts';
-import { checkApproval } from './addresses.ts';
+import { checkApproval, whyNotApproved } from './addresses.ts';
 import { AttemptBudget } from '../audit/budget.ts';
 import type { Database } from '../store/objects.ts';
 import { signNodeCertificate } from './authority.ts';
@@ -33,8 +33,10 @@ export function createJoiner(options: {
   clock: Clock;
   random: Random;
   log: Logger;
+  /** The address of the host that the manager runs on. */
+  ownAddress?: string;
 }): Joiner {
-  const { database, clock, random, log } = options;
+  const { database, clock, random, log, ownAddress } = options;
   const queue = new KeyedQueue();
   const answer = async (cluster: Cluster, node: Node, certificateRequestPem: string): Promise<JoinAnswer> => {
     const identity = { clusterId: cluster.clusterId, nodeId: node.id, role: node.role };
@@ -45,23 +47,28 @@ export function createJoiner(options: {
       certificateAuthorityPem: authority.certificatePem,
     };
   };
-  const join = async (body: JoinBody): Promise<JoinAnswer> => {
+  const join = async (body: JoinBody, peer: string): Promise<JoinAnswer> => {
     const cluster = clusterOf(database);
     const role = roleOfToken(cluster, body.token);
     const taken = role === 'manager' ? managerToTakeOver(database.view.nodes.values()) : undefined;
     const namesake =
       taken === undefined ? namesakeToReplace(database.view.nodes.values(), body.hostname) : undefined;
-    if (body.address !== undefined) checkApproval(database.view, taken?.id, body.address);
-    const approved = body.address === undefined ? {} : { approvedAddress: body.address };
+    const { address } = body;
+    if (address !== undefined) checkApproval(database.view, taken, address);
+    // Only administrators have the manager's token. A worker's address is borne out by its connections, or one of them approves it.
+    const approved = address === undefined || role === 'worker' ? {} : { approvedAddress: address };
     const node = { ...(taken ?? newNode(random.id(), role, body.hostname, clock.now())), ...approved };
+    const refused =
+      address === undefined ? undefined : whyNotApproved(node, address, { remoteAddress: peer, ownAddress });
     // Signed before the node is stored: a malformed request leaves nothing behind.
     const result = await answer(cluster, node, body.certificateRequestPem);
+    if (refused !== undefined) result.notice = `${refused.message}. ${refused.next ?? ''}`.trim();
     const action = taken === undefined ? 'create' : 'update';
     const replaced = namesake ? [{ kind: 'node' as const, action: 'delete' as const, object: namesake }] : [];
     const { conflicts } = await database.write([[{ kind: 'node', action, object: node }, ...replaced]]);
     if (conflicts > 0)
       throw new ShoalError('conflict', 'Cannot join: the node is just being changed', { next: 'Try again.' });
-    log.info('a node joined', { nodeId: node.id, role, hostname: body.hostname });
+    log.info('a node joined', { nodeId: node.id, role, hostname: body.hostname, notice: result.notice });
     return result;
   };
   const wrongTokens = new AttemptBudget(wrongTokensPerMinuteMax);
@@ -72,7 +79,7 @@ export function createJoiner(options: {
       });
     }
     try {
-      return await join(body);
+      return await join(body, peer);
     } catch (error) {
       if (codeOf(error) === 'unauthenticated') wrongTokens.take(peer, clock.monotonic());
       throw error;

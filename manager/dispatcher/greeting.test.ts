@@ -38,8 +38,17 @@ describe('checkAddress()', () => {
   test('no other node that is up has it', () => {
     expect(() => check('192.0.2.9', '192.0.2.9')).toThrow(/is that of node b/);
     expect(() => checkApproval(view, undefined, '192.0.2.9')).toThrow(/is that of node b/);
-    const gone = viewOf({ nodes: [{ ...other, status: { state: 'down', since: 0, message: '' } }] });
-    expect(() => checkApproval(gone, undefined, '192.0.2.9')).not.toThrow();
+    expect(() => checkApproval(view, joined, '192.0.2.9')).toThrow(/is that of node b/);
+  });
+
+  test('that of a node that is down stays its own, unless it was given away', () => {
+    const gone = viewOf({ nodes: [joined, { ...other, status: { state: 'down', since: 0, message: '' } }] });
+    const origin = { remoteAddress: '192.0.2.9' };
+    expect(() => checkAddress(gone, joined, '192.0.2.9', origin)).toThrow(/is that of node b/);
+    expect(() => checkApproval(gone, undefined, '192.0.2.9')).toThrow(/is that of node b/);
+    expect(() => checkApproval(gone, joined, '192.0.2.9')).not.toThrow();
+    const given = { ...joined, approvedAddress: '192.0.2.9' };
+    expect(() => checkAddress(gone, given, '192.0.2.9', origin)).not.toThrow();
   });
 
   test.each(['0.0.0.0', '224.0.0.1', '255.255.255.255'])('%s is no address of a host', (address) => {

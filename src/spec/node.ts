@@ -79,7 +79,7 @@ export interface Node extends ObjectMeta {
   role: NodeRole;
   availability: NodeAvailability;
   labels: Labels;
-  /** The host's address on the underlay as it was given when it joined, or by an administrator. */
+  /** The host's address on the underlay as an administrator has given it, or the join of a manager. */
   approvedAddress?: string;
   /** Absent until the agent's first session. */
   description?: NodeDescription;

@@ -341,6 +341,8 @@ export interface LocalInfo {
   role?: NodeRole;
   clusterId?: string;
   session: 'connected' | 'disconnected' | 'none';
+  /** After a join: what an administrator has to do before the host gets tasks. */
+  notice?: string;
   managerAddresses: string[];
   engine: { address: string; version?: string; error?: string };
   /** The manager process of a manager host. */
@@ -389,7 +391,7 @@ export interface JoinBody {
   token: string;
   certificateRequestPem: string;
   hostname: string;
-  /** The host's address on the underlay, which is approved with the join. */
+  /** The host's address on the underlay. A worker that does not connect from there needs it approved. */
   address?: string;
 }
 
@@ -410,4 +412,6 @@ export interface JoinAnswer {
   clusterId: string;
   certificatePem: string;
   certificateAuthorityPem: string;
+  /** What an administrator has to do before the host gets tasks, in words. */
+  notice?: string;
 }

@@ -11,4 +11,5 @@ export const joinAnswer: Schema<JoinAnswer> = object({
   clusterId: name,
   certificatePem: pem,
   certificateAuthorityPem: pem,
+  'notice?': text(1_024),
 });

@@ -36,8 +36,10 @@ export const command: Command = {
       timeoutMs: membershipTimeoutMs,
     });
     if (parsed.flag('json')) context.output.print(JSON.stringify(info, null, 2));
-    else
+    else {
       context.output.note(`This host has joined cluster ${info.clusterId} as ${info.role} ${info.nodeId}.`);
+      if (info.notice !== undefined) context.output.note(`It gets no tasks yet: ${info.notice}`);
+    }
     return exitCodes.done;
   },
 };

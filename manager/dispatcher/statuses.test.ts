@@ -28,6 +28,18 @@ test('a report that goes back in time, or of a task of another node, is ignored'
   expect(planStatuses(view, reports, 9)).toEqual({ plan: [], ignored: reports });
 });
 
+test('an anchor is believed to be the reason only of an end, and only when it is the task’s own', () => {
+  const proxy = sampleTask(sampleService('proxy'), 1, {
+    status: status('starting'),
+    anchors: { db: 'db-1' },
+  });
+  const received = (state: TaskStatus['state'], endedWith: string) =>
+    receivedStatus(proxy, { ...status(state), endedWith }, 9)?.endedWith;
+  expect(received('shutdown', 'db-1')).toBe('db-1');
+  expect(received('shutdown', 'zz')).toBeUndefined();
+  expect(received('running', 'db-1')).toBeUndefined();
+});
+
 const hourMs = 3_600_000;
 
 test.each([hourMs, -hourMs])('a host whose clock is %i ms off changes no time stamp of a task', (offMs) => {

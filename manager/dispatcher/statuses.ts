@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isTerminal, mayMove, type Task, type TaskStatus } from '../../src/spec/task.ts';
+import { anchorEndedWith, isTerminal, mayMove, type Task, type TaskStatus } from '../../src/spec/task.ts';
 import type { Change, Plan, View } from '../store/objects.ts';
 
 export interface StatusReport {
@@ -41,7 +41,8 @@ export function planStatuses(
  * never compared with the manager's: states are stamped as they are heard of, and only how long the task ran, which the
  * agent alone has measured, is taken from it.
  */
-export function receivedStatus(task: Task, reported: TaskStatus, now: number): TaskStatus | undefined {
+export function receivedStatus(task: Task, told: TaskStatus, now: number): TaskStatus | undefined {
+  const reported = believed(task, told);
   const before = task.status;
   const startedAt = reported.restarts === before.restarts ? before.startedAt : undefined;
   if (reported.state === before.state) {
@@ -52,6 +53,13 @@ export function receivedStatus(task: Task, reported: TaskStatus, now: number): T
   const existsMs = Math.max(0, now - task.createdAt);
   const ranMs = Math.max(0, reported.at - (reported.startedAt ?? reported.at));
   return stamped({ ...before, ...reported, at: now }, startedAt ?? now - Math.min(ranMs, existsMs));
+}
+
+/** What is told, without an anchor that cannot have been the reason: only a task that ended has ended with its anchor. */
+function believed({ anchors }: Task, told: TaskStatus): TaskStatus {
+  if (told.endedWith === undefined || anchorEndedWith({ status: told, anchors }) !== undefined) return told;
+  const { endedWith: _unfounded, ...others } = told;
+  return others;
 }
 
 /** A task that has never run, by its agent's word, has not started at all. */

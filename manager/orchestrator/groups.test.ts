@@ -5,6 +5,7 @@ import { seededRandom } from '../../src/util/random.ts';
 import { sampleNode, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView } from '../store/view.ts';
 import { planServices } from './services.ts';
+import { unfinishedTasksMax } from './slot.ts';
 
 const now = 1_000_000;
 const random = seededRandom(3);
@@ -56,6 +57,25 @@ test('one that its agent stopped with its anchor waits for no delay, though the 
   const status = { state: 'shutdown', at: 0, message: '', endedWith: 'db-1' } as const;
   const view = planned([db, proxy], [on(db, 1, 'a', 'running'), anchored('shutdown', { status })]);
   expect(current(view)).toMatchObject({ desiredState: 'running', status: { state: 'new' } });
+});
+
+test('one that runs is not replaced for an anchor that it is said to have ended with', () => {
+  const status = { state: 'running', at: 0, message: '', endedWith: 'db-1' } as const;
+  const view = planned([db, proxy], [on(db, 1, 'a', 'running'), anchored('running', { status })]);
+  expect(current(view)?.id).toBe('proxy-1');
+});
+
+test('a slot has only so many tasks that have not ended, and gets the next one once one has', () => {
+  const stuck = (count: number) =>
+    Array.from({ length: count }, (_, index) =>
+      on(db, 1, 'a', 'running', { id: `stuck-${index}`, desiredState: 'shutdown' }),
+    );
+  const wanted = (tasks: Task[]) =>
+    [...planned([db], tasks).tasksOfService('db')].filter(({ status }) => status.state === 'new').length;
+  expect(wanted(stuck(unfinishedTasksMax - 1))).toBe(1);
+  expect(wanted(stuck(unfinishedTasksMax))).toBe(0);
+  const onGone = stuck(unfinishedTasksMax).map((task) => ({ ...task, nodeId: 'removed' }));
+  expect(wanted(onGone)).toBe(1);
 });
 
 test('one that fails while its anchor runs is restarted by its own policy', () => {

@@ -2,7 +2,7 @@ import { nodeSatisfies, parseConstraint, type Constraint } from '../../src/spec/
 import type { Node } from '../../src/spec/node.ts';
 import { mustRest } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
-import { isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
+import { anchorEndedWith, isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import { volumeNames } from '../../src/spec/volume-names.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
@@ -59,7 +59,7 @@ export class Planning {
   /** Whether a task that this one has taken something over from has ended, or is about to: it must be made anew. */
   hasLostAnchor(task: Task): boolean {
     // Its agent may have told so before it told the end of the anchor.
-    if (task.status.endedWith !== undefined) return true;
+    if (anchorEndedWith(task) !== undefined) return true;
     return Object.values(task.anchors ?? {}).some((id) => {
       const anchor = this.view.tasks.get(id);
       return anchor === undefined || !isWanted(anchor) || isTerminal(anchor.status.state);

@@ -23,6 +23,12 @@ import {
  */
 export const placementPatienceMs = 2_000;
 
+/**
+ * Tasks of one slot that have not ended, on nodes that are there. Whatever makes more of them does not end: a host that stops
+ * nothing, or one that lies.
+ */
+export const unfinishedTasksMax = 16;
+
 /** What the slot's step needs to know of the update under way. */
 export interface SlotRules {
   policy: UpdatePolicy;
@@ -93,12 +99,15 @@ export class Slot {
     this.replace(withDesired(task, 'shutdown'));
   }
 
+  /** Makes a task, unless too many of the slot have yet to end: then the pass after one has ended makes it. */
   create(
     planning: Planning,
     blueprint: Blueprint,
     desiredState: 'ready' | 'running',
     startAfter?: number,
   ): void {
+    const unfinished = this.#tasks.filter((task) => isAlive(task) && !planning.isGone(task));
+    if (unfinished.length >= unfinishedTasksMax) return;
     const task = makeTask({
       service: this.service,
       place: this.place,

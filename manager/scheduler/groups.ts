@@ -1,6 +1,6 @@
 import type { Resources, Service, TaskTemplate } from '../../src/spec/service.ts';
 import { anchorServices } from '../../src/spec/sharing.ts';
-import { compareTaskStates, isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
+import { anchorEndedWith, compareTaskStates, isTerminal, isWanted, type Task } from '../../src/spec/task.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 import { filtersFor, roomFilter } from './filters.ts';
@@ -140,10 +140,8 @@ export class Groups {
   }
 
   #sortTask(service: Service, task: Task): void {
-    const { endedWith } = task.status;
-    if (endedWith !== undefined && Object.values(task.anchors ?? {}).includes(endedWith)) {
-      this.#ended.add(endedWith);
-    }
+    const endedWith = anchorEndedWith(task);
+    if (endedWith !== undefined) this.#ended.add(endedWith);
     if (!isPlaced(task)) return;
     const key = slotKey(service, task.slot === 0 ? (task.nodeId ?? '') : task.slot);
     const others = this.#tasks.get(key);

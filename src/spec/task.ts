@@ -99,6 +99,16 @@ export interface TaskStatus {
   hostPorts?: AllocatedPort[];
 }
 
+/** The anchor for whose end the task has ended, by its agent's word; of tasks that go on, and of others' anchors, no word counts. */
+export function anchorEndedWith({
+  status,
+  anchors = {},
+}: Pick<Task, 'status' | 'anchors'>): string | undefined {
+  const { state, endedWith } = status;
+  if (endedWith === undefined || !isTerminal(state)) return undefined;
+  return Object.values(anchors).includes(endedWith) ? endedWith : undefined;
+}
+
 /** How the message of a task begins that runs, and of which a person should know all the same. */
 export const runningBut = 'running, but ';
 

@@ -1,12 +1,19 @@
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { ShoalError } from '../../src/util/errors.ts';
+import type { Clock } from '../../src/util/clock.ts';
+import { messageOf, ShoalError } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { noteOf } from './copies.ts';
 import type { MountedVolumes } from './mounted.ts';
 
 /** Begins the name of a volume that is on its way out: no volume is called so. */
-export const removingMark = '.removing-';
+const removingMark = '.removing-';
+/** Begins the name of what a volume is being made of. */
+export const arrivingMark = '.arriving-';
+/** So often data that is on its way out is tried to be removed, after 1 s first and then after twice as long each time. */
+const discardAttempts = 5;
+const discardRetryMs = 1_000;
 /** Holds copies of volumes that are gone, whose names others have now: `NAME/ID`. */
 export const formerFolder = '.former';
 
@@ -18,14 +25,25 @@ export interface VolumeNote {
   moveId?: string;
 }
 
+export interface NamedCopiesOptions {
+  clock: Clock;
+  log: Logger;
+  /** Removes a folder with what is in it. @default `rm` of the platform */
+  discard?: (folder: string) => Promise<void>;
+}
+
 /** The copies of named volumes that this host has, each with a note beside its data. To be used in the volume's turn. */
 export class NamedCopies {
   readonly folders: string;
   readonly #mounted: MountedVolumes;
+  readonly #options: NamedCopiesOptions;
+  /** What is being removed just now, by its folder. */
+  readonly #discarding = new Map<string, Promise<void>>();
 
-  constructor(folders: string, mounted: MountedVolumes) {
+  constructor(folders: string, mounted: MountedVolumes, options: NamedCopiesOptions) {
     this.folders = folders;
     this.#mounted = mounted;
+    this.#options = options;
   }
 
   dataOf(name: string): string {
@@ -88,22 +106,61 @@ export class NamedCopies {
     await this.#mounted.unmount(name);
     for (const folder of [join(this.folders, name), join(this.folders, formerFolder, name)]) {
       const doomed = this.#doomed();
-      await rename(folder, doomed).catch(missing);
-      // Much data takes long. What an agent that ends meanwhile leaves goes with the next removal.
-      rm(doomed, { recursive: true, force: true }).catch(() => undefined);
+      const isThere = await rename(folder, doomed).then(() => true, missing);
+      if (isThere) void this.#discard(doomed);
     }
+  }
+
+  /**
+   * Removes what is on its way out. Much data takes long; what cannot be removed is told and tried again for a while, and after that
+   * with each removal and each start of the agent. Never throws.
+   */
+  async #discard(doomed: string, attempt = 1): Promise<void> {
+    const { clock, log, discard = removeTree } = this.#options;
+    const removing = this.#discarding.get(doomed) ?? discard(doomed);
+    this.#discarding.set(doomed, removing);
+    try {
+      await removing;
+    } catch (error) {
+      const isLast = attempt === discardAttempts;
+      log.warn('data of a removed volume is still on the disk', {
+        folder: doomed,
+        error: messageOf(error),
+        next: isLast ? 'the next `volume rm` tries again' : 'it is tried again',
+      });
+      if (!isLast)
+        clock.after(discardRetryMs * 2 ** (attempt - 1), () => void this.#discard(doomed, attempt + 1));
+    } finally {
+      this.#discarding.delete(doomed);
+    }
+  }
+
+  /** Removes what is left of volumes that were removed. Never throws for what it cannot remove: that is told. */
+  async clearRemoved(): Promise<void> {
+    const folders = await this.#marked(removingMark).catch((error: unknown) => {
+      this.#options.log.warn('what is left of removed volumes cannot be listed', { error: messageOf(error) });
+      return [];
+    });
+    await Promise.all(folders.map((folder) => this.#discard(folder, discardAttempts)));
   }
 
   #doomed(): string {
     return join(this.folders, `${removingMark}${systemRandom.id()}`);
   }
 
-  /** Removes what was cut off on its way out or in, by its mark. */
-  async clearLeft(mark: string): Promise<void> {
-    for (const name of (await readdir(this.folders).catch(missing)) ?? []) {
-      if (name.startsWith(mark)) await rm(join(this.folders, name), { recursive: true, force: true });
-    }
+  /** Removes what was cut off on its way in. */
+  async clearArriving(): Promise<void> {
+    for (const folder of await this.#marked(arrivingMark)) await removeTree(folder);
   }
+
+  async #marked(mark: string): Promise<string[]> {
+    const names = (await readdir(this.folders).catch(missing)) ?? [];
+    return names.filter((name) => name.startsWith(mark)).map((name) => join(this.folders, name));
+  }
+}
+
+function removeTree(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true });
 }
 
 /** Has the names in the folder on the disk. */

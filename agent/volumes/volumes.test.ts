@@ -10,11 +10,14 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { systemClock } from '../../src/util/clock.ts';
+import { createLogger } from '../../src/util/log.ts';
 import type { Image } from '../engine/engine.ts';
 import { openBelow } from './subpaths.ts';
 import { createVolumes, withImageVolumes } from './volumes.ts';
@@ -216,4 +219,33 @@ test('a folder in a volume is found without following links that containers may 
       `Cannot mount ${wrong} of the volume app_data: it is no folder there`,
     );
   }
+});
+
+test('data of a removed volume that cannot be removed is told, tried again, and holds up nothing else', async () => {
+  const lines: string[] = [];
+  const log = createLogger({ level: 'warn', now: () => 0, write: (line) => lines.push(line) });
+  const clock = {
+    ...systemClock,
+    after: (_: number, callback: () => void) => systemClock.after(1, callback),
+  };
+  let failures = 2;
+  const discard = async (folder: string) => {
+    if (failures-- > 0) throw new Error('Operation not permitted');
+    await rm(folder, { recursive: true });
+  };
+  const volumes = createVolumes({
+    stateDirectory,
+    copyImageContent: nothing,
+    removals: { clock, log, discard },
+  });
+  await volumes.prepare('t', image(), [named]);
+  await volumes.leave('t');
+  await volumes.removeNamed('app_data');
+  const left = () => readdirSync(join(stateDirectory, 'volumes'));
+  await vi.waitFor(() => expect(left()).toEqual([]));
+  expect(lines).toHaveLength(2);
+  expect(lines[0]).toContain('Operation not permitted');
+  mkdirSync(join(stateDirectory, 'volumes', '.removing-of-an-agent-that-ended'));
+  createVolumes({ stateDirectory, copyImageContent: nothing, removals: { clock, log } });
+  await vi.waitFor(() => expect(left()).toEqual([]));
 });

@@ -5,6 +5,8 @@ import type { Image, RuntimeMount } from '../engine/engine.ts';
 import type { Mount } from '../../src/spec/service.ts';
 import type { HostCopy } from '../../src/wire/session.ts';
 import { ShoalError } from '../../src/util/errors.ts';
+import { systemClock } from '../../src/util/clock.ts';
+import { silentLogger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { missingHostPath } from '../../src/spec/host-path.ts';
@@ -15,7 +17,7 @@ import { PathProbe } from './probe.ts';
 import { packFolder, unpackInto, type Archive } from './archive.ts';
 import { hostCopies, noteOf, touch } from './copies.ts';
 import { VolumeMoves } from './moves.ts';
-import { NamedCopies, removingMark } from './named.ts';
+import { arrivingMark, NamedCopies, type NamedCopiesOptions } from './named.ts';
 import { openBelow, Subpaths } from './subpaths.ts';
 import type { Exchange } from './transfer.ts';
 
@@ -84,8 +86,6 @@ export interface TakenMounts {
 
 /** Between a folder's name and a random word, while it is being filled. */
 const fillingMark = '.filling-';
-/** Begins the name of what a volume is being made of. */
-const arrivingMark = '.arriving-';
 /** A copy on its way out may put one more file into what is being removed. */
 const removeAttempts = 5;
 const nameSyntax = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
@@ -101,6 +101,8 @@ export function createVolumes(options: {
   copyImageContent: CopyImageContent;
   /** @default systemMounter */
   mounter?: Mounter;
+  /** For what is said of removals, and when they are tried again. */
+  removals?: NamedCopiesOptions;
 }): Volumes {
   const named = join(options.stateDirectory, 'volumes');
   const anonymous = join(options.stateDirectory, 'anonymous-volumes');
@@ -125,7 +127,12 @@ export function createVolumes(options: {
       await options.copyImageContent(image, mount.target, filling);
     await rename(filling, folder);
   };
-  const copies = new NamedCopies(named, mounted);
+  const copies = new NamedCopies(
+    named,
+    mounted,
+    options.removals ?? { clock: systemClock, log: silentLogger },
+  );
+  if (options.removals) void copies.clearRemoved();
   const moves = new VolumeMoves({ copies, mounted, queue });
   const namedVolume = (
     { name, id }: Which,
@@ -193,7 +200,7 @@ export function createVolumes(options: {
     },
     removeNamed: async (name, id) => {
       checkName(name);
-      await copies.clearLeft(removingMark);
+      await copies.clearRemoved();
       await queue.run(name, () => copies.remove(name));
       if (id !== undefined) await moves.drop(id);
     },
@@ -205,7 +212,7 @@ export function createVolumes(options: {
     },
     unpack: async ({ name, id }, signal, feed) => {
       checkName(name);
-      await (arrivalsCleared ??= copies.clearLeft(arrivingMark));
+      await (arrivalsCleared ??= copies.clearArriving());
       const arriving = join(named, `${arrivingMark}${systemRandom.id()}`);
       await mkdir(arriving, { recursive: true, mode: 0o755 });
       try {
@@ -214,13 +221,13 @@ export function createVolumes(options: {
       } finally {
         await rm(arriving, { recursive: true, force: true });
       }
-      await copies.clearLeft(removingMark);
+      await copies.clearRemoved();
     },
     send: (which, signal, exchange) => moves.send(which, signal, exchange),
     take: (which, signal, exchange) => moves.take(which, signal, exchange),
     settle: async (which) => {
       await moves.settle(which);
-      await copies.clearLeft(removingMark);
+      await copies.clearRemoved();
     },
   };
 }

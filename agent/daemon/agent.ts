@@ -6,7 +6,7 @@ import type { DiskWatch } from '../disk/watch.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { HostConditions } from '../conditions/conditions.ts';
 import type { HostNetwork } from '../network/network.ts';
-import { addressChange, nodeUnderlay, type Underlay } from '../network/underlay.ts';
+import { addressChange, mtuTrouble, nodeUnderlay, type Underlay } from '../network/underlay.ts';
 import { hostIdentity, hostNameOf } from './host-identity.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
 import {
@@ -110,6 +110,7 @@ export class Agent {
     const volumes = createVolumes({
       stateDirectory: options.stateDirectory,
       copyImageContent: (image, path, folder) => engine.copyImageContent(image, path, folder),
+      removals: { clock, log },
     });
     this.#worker = new Worker({
       engine,
@@ -251,9 +252,13 @@ export class Agent {
 
   /** The host's own network is another one now: the kernel is to follow, and the managers are to know. */
   #onUnderlay(underlay: Underlay): void {
-    const problem = addressChange(underlay, this.#options.advertiseAddress);
-    if (problem === undefined) this.#options.conditions.clear('AddressChanged', 'host');
-    else this.#options.conditions.set('AddressChanged', 'host', problem);
+    const { conditions, advertiseAddress } = this.#options;
+    const problem = addressChange(underlay, advertiseAddress);
+    if (problem === undefined) conditions.clear('AddressChanged', 'host');
+    else conditions.set('AddressChanged', 'host', problem);
+    const trouble = mtuTrouble(underlay, advertiseAddress);
+    if (trouble === undefined) conditions.clear('NetworkBroken', 'mtu');
+    else conditions.set('NetworkBroken', 'mtu', trouble);
     this.#applier.poke();
     this.session.descriptionChanged();
   }

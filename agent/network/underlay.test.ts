@@ -5,7 +5,14 @@ import { expect, test, vi } from 'vitest';
 import { underlayNetworksMax } from '../../src/spec/node.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
-import { addressChange, nodeUnderlay, underlayOf, UnderlayWatch, type Underlay } from './underlay.ts';
+import {
+  addressChange,
+  mtuTrouble,
+  nodeUnderlay,
+  underlayOf,
+  UnderlayWatch,
+  type Underlay,
+} from './underlay.ts';
 
 const row = (ifname: string, local: string, mtu = 1500) => ({
   ifname,
@@ -77,6 +84,15 @@ test('the MTU is that of the interface with the address, and a careful one while
   expect(nodeUnderlay(underlay('192.0.2.5'), '192.0.2.5').mtuBytes).toBe(1300);
   expect(nodeUnderlay(underlay('192.0.2.6'), '192.0.2.5').mtuBytes).toBe(1300);
   expect(nodeUnderlay(underlay(), '192.0.2.5').mtuBytes).toBe(1500);
+});
+
+test('an MTU that no other host follows is told with what to do', () => {
+  const narrow = {
+    ...underlay(),
+    addresses: [{ interfaceName: 'eth0', address: '192.0.2.5', mtuBytes: 1_279 }],
+  };
+  expect(mtuTrouble(narrow, '192.0.2.5')).toContain('MTU of 1279');
+  expect(mtuTrouble(underlay('192.0.2.5'), '192.0.2.5')).toBeUndefined();
 });
 
 test('the watch reads what this host has, and tells it once', async () => {

@@ -7,6 +7,7 @@ import { isIPv4 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { formatSubnet, parseSubnet, subnetContains, type Subnet } from '../../src/spec/address.ts';
 import { underlayNetworksMax, type NodeUnderlay } from '../../src/spec/node.ts';
+import { underlayMtuMin, widePrefix } from '../../src/spec/underlay.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { runCommand } from '../../src/util/command.ts';
 import type { Logger } from '../../src/util/log.ts';
@@ -17,11 +18,6 @@ import { isOwnLink } from './kernel.ts';
 /** How often the host is looked at: one run of `ip`, about 3 ms. */
 const lookIntervalMs = 5_000;
 const readTimeoutMs = 5_000;
-/**
- * A route this wide or wider says nothing of a part of it: VPNs write `0.0.0.0/1` or `10.0.0.0/8` for all that they might
- * ever reach. What the host needs of it (its addresses, gateways and resolvers) counts by itself.
- */
-const widePrefix = 11;
 /** Of an interface that nobody changed. */
 const ethernetMtuBytes = 1_500;
 
@@ -108,6 +104,13 @@ export function underlayMtu({ addresses }: Underlay, hostAddress: string): numbe
 export function nodeUnderlay(underlay: Underlay, hostAddress: string): NodeUnderlay {
   const { connected, routed } = underlay;
   return { mtuBytes: underlayMtu(underlay, hostAddress), connected, routed };
+}
+
+/** What to tell a person when the network carries too little; undefined while it carries enough. */
+export function mtuTrouble(underlay: Underlay, hostAddress: string): string | undefined {
+  const mtuBytes = underlayMtu(underlay, hostAddress);
+  if (mtuBytes >= underlayMtuMin) return undefined;
+  return `the interface with ${hostAddress} has an MTU of ${mtuBytes}, and the others do not follow it below ${underlayMtuMin}: set it to ${underlayMtuMin} or more`;
 }
 
 /** What to tell a person when the host does not have the address any more; undefined while it has it. */

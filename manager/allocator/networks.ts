@@ -115,6 +115,7 @@ class Subnets {
   readonly #nodes: readonly Node[];
   /** Addresses that services ask for by themselves, by network. */
   readonly fixed: () => Map<string, string[]>;
+  readonly #pool: Subnet;
   readonly #hosts: HostNetworks;
 
   constructor(view: View, nodes: readonly Node[], cursors: Cursors, faults: Faults) {
@@ -122,7 +123,8 @@ class Subnets {
     this.#nodes = nodes;
     this.#cursors = cursors;
     this.fixed = once(() => fixedAddresses(view, faults));
-    this.#hosts = new HostNetworks(nodes);
+    this.#pool = parseSubnet(view.cluster?.addressPool ?? defaultAddressPool);
+    this.#hosts = new HostNetworks(nodes, this.#pool);
     faults.forEach('network', view.networks.values(), ({ spec, subnet, vni }) => {
       if (vni !== undefined && Number.isInteger(vni)) this.#vnis.add(vni);
       if (subnet !== undefined) this.#used.push({ name: spec.name, subnet: parseSubnet(subnet) });
@@ -197,7 +199,7 @@ class Subnets {
 
   /** Free subnets are counted by their place in the pool. */
   #cut(): Subnet {
-    const pool = parseSubnet(this.#view.cluster?.addressPool ?? defaultAddressPool);
+    const pool = this.#pool;
     const prefix = this.#view.cluster?.subnetPrefix ?? defaultSubnetPrefix;
     const at = (index: number): Subnet => ({
       base: pool.base + index * subnetSize({ base: 0, prefix }),

@@ -5,7 +5,7 @@ import type { NodeUnderlay } from '../../src/spec/node.ts';
 import { parseSubnet } from '../../src/spec/address.ts';
 import { applyPlan, viewOf, type ViewObjects } from '../store/view.ts';
 import { allocate } from './plan.ts';
-import { HostNetworks, leastOverlayMtu, underlayMtuMin } from './underlay.ts';
+import { HostNetworks, leastOverlayMtu } from './underlay.ts';
 
 const hostOn = (id: string, underlay: Partial<NodeUnderlay>) => {
   const { description, ...node } = sampleNode(id);
@@ -26,16 +26,24 @@ describe('the MTU of overlay networks', () => {
   });
 
   test('does not follow a host below what every link carries', () => {
-    expect(leastOverlayMtu([hostOn('a', { mtuBytes: 60 })])).toBe(underlayMtuMin - 50);
+    const broken = hostOn('a', { mtuBytes: 1_279 });
+    expect(leastOverlayMtu([broken])).toBeUndefined();
+    expect(leastOverlayMtu([broken, hostOn('b', { mtuBytes: 1_500 })])).toBe(1_450);
+    expect(leastOverlayMtu([hostOn('a', { mtuBytes: 1_280 }), hostOn('b', {})])).toBe(1_230);
   });
 });
 
+const pool = parseSubnet('10.64.0.0/10');
+
 describe('networks that hosts are on', () => {
-  const hosts = new HostNetworks([
-    hostOn('a', { connected: ['10.70.0.0/16'], routed: ['10.80.0.0/24'] }),
-    hostOn('b', { connected: ['10.70.0.0/16', '10.90.0.1/32'] }),
-    sampleNode('c'),
-  ]);
+  const hosts = new HostNetworks(
+    [
+      hostOn('a', { connected: ['10.70.0.0/16'], routed: ['10.80.0.0/24'] }),
+      hostOn('b', { connected: ['10.70.0.0/16', '10.90.0.1/32'] }),
+      sampleNode('c'),
+    ],
+    pool,
+  );
 
   test('are named with a node that is on them', () => {
     expect(hosts.whyNot(parseSubnet('10.70.16.0/20'))).toBe('10.70.0.0/16, which node a is on');
@@ -46,6 +54,33 @@ describe('networks that hosts are on', () => {
   test('are told from what they reach through a gateway', () => {
     expect(hosts.whyNot(parseSubnet('10.80.0.0/20'))).toBeUndefined();
     expect(hosts.isRouted(parseSubnet('10.80.0.0/20'))).toBe(true);
+  });
+});
+
+describe('what one worker takes from all others', () => {
+  const whole = ['10.64.0.0/12', '10.80.0.0/12', '10.96.0.0/12', '10.112.0.0/12'];
+  const taken = (hosts: HostNetworks, texts: string[]) =>
+    texts.filter((text) => hosts.whyNot(parseSubnet(text)) !== undefined);
+
+  test('is no default route, and nothing else that is as wide', () => {
+    const hosts = new HostNetworks([hostOn('a', { connected: ['0.0.0.0/0', '10.64.0.0/11'] })], pool);
+    expect(taken(hosts, [...whole, '192.168.77.0/24'])).toEqual([]);
+  });
+
+  test('is a quarter of the pool, and a /12 beside it; the narrowest networks count first', () => {
+    const beside = ['172.16.0.0/12', '192.168.0.0/16'];
+    const hosts = new HostNetworks([hostOn('a', { connected: [...whole, '10.64.3.0/24', ...beside] })], pool);
+    expect(taken(hosts, ['10.64.3.0/24', '10.80.0.0/20', '10.112.0.0/20', ...beside])).toEqual([
+      '10.64.3.0/24',
+      '192.168.0.0/16',
+    ]);
+    const exact = new HostNetworks([hostOn('a', { connected: whole })], pool);
+    expect(taken(exact, whole)).toEqual(['10.64.0.0/12']);
+  });
+
+  test("is not counted where a manager's host is on the same", () => {
+    const manager = { ...hostOn('m', { connected: whole }), role: 'manager' as const };
+    expect(taken(new HostNetworks([hostOn('a', { connected: whole }), manager], pool), whole)).toEqual(whole);
   });
 });
 
@@ -82,9 +117,8 @@ describe('the subnets of networks', () => {
   });
 
   test('are missing in words when hosts have the whole pool', () => {
-    const full = hostOn('a', {
-      connected: ['10.64.0.0/12', '10.80.0.0/12', '10.96.0.0/12', '10.112.0.0/12'],
-    });
+    const connected = ['10.64.0.0/12', '10.80.0.0/12', '10.96.0.0/12', '10.112.0.0/12'];
+    const full = { ...hostOn('a', { connected }), role: 'manager' as const };
     const networks = networksOf({ nodes: [full], networks: [sampleNetwork('net')] });
     expect(networks.get('net')?.allocationError).toBe(
       "the cluster's address pool 10.64.0.0/10 has no free /20; of it 10.64.0.0/12, which node a is on",

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
@@ -20,7 +21,7 @@ export interface AgentStreams {
     options?: { awaitsReturn?: boolean },
   ): Promise<WebSocket>;
   admitSession(nodeId: string): void;
-  acceptSession(socket: WebSocket, nodeId: string, remoteAddress: string): void;
+  acceptSession(socket: WebSocket, nodeId: string, from: { remoteAddress: string; transport: Duplex }): void;
   expectsStream(streamId: string, nodeId: string): boolean;
   acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;
 }

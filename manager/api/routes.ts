@@ -46,7 +46,7 @@ export function allUpgrades(context: ApiContext): UpgradeRoute[] {
       prepare: async (call) => {
         const nodeId = nodeIdOf(call);
         agents.admitSession(nodeId);
-        return { accept: (socket) => agents.acceptSession(socket, nodeId, call.remoteAddress) };
+        return { accept: (socket) => agents.acceptSession(socket, nodeId, call) };
       },
     },
     {

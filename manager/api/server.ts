@@ -39,6 +39,8 @@ export interface UpgradeCall {
   identity: Identity;
   /** Empty on the local socket. */
   remoteAddress: string;
+  /** The connection beneath. */
+  transport: Duplex;
   parameters: Record<string, string>;
   query: URLSearchParams;
 }
@@ -258,7 +260,14 @@ class Server implements ApiServer {
       const attempt = this.#attempt(request, url);
       const { identity, objects } = attempt;
       const remoteAddress = request.socket.remoteAddress ?? '';
-      const call: UpgradeCall = { identity, remoteAddress, parameters, query: url.searchParams, objects };
+      const call: UpgradeCall = {
+        identity,
+        remoteAddress,
+        transport: socket,
+        parameters,
+        query: url.searchParams,
+        objects,
+      };
       const { access, audited = false } = route;
       const how = { access, audited, status: switchingProtocols };
       const prepared = await this.#audited(attempt, how, () => route.prepare(call));

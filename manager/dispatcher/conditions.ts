@@ -15,6 +15,7 @@ export type ConditionSource = 'agent' | 'manager';
 const seenByManager: ReadonlySet<NodeConditionType> = new Set([
   'AgentStalled',
   'ClockSkewed',
+  'Unreachable',
   'VersionMismatch',
 ]);
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
+import { keepsTasksAway } from '../../src/spec/node.ts';
 import type { Network } from '../../src/spec/network.ts';
 import type { Task, TaskState } from '../../src/spec/task.ts';
 import { encodeFrame } from '../../src/wire/frames.ts';
@@ -230,6 +231,24 @@ test('a node that falls silent is down, and ready again when its agent comes bac
   const again = await manager.agent(identity);
   await again.greet('192.0.2.7');
   expect([stateOf(agent), stateOf(other)]).toEqual(['ready', 'ready']);
+});
+
+test('nodes that all fall silent are ready and unreachable until they are heard; of those that close one is down', async () => {
+  await using manager = await startTestManager();
+  const agents = [
+    await manager.agent(await manager.join('worker')),
+    await manager.agent(await manager.join('worker')),
+  ];
+  for (const agent of agents) await agent.greet();
+  const nodes = () => agents.map(({ nodeId }) => manager.database.view.nodes.get(nodeId)!);
+  const conditions = () => nodes().map((node) => node.conditions?.map(({ type }) => type) ?? []);
+  await until(() => conditions().every((types) => types.includes('Unreachable')));
+  expect(nodes().map(({ status }) => status.state)).toEqual(['ready', 'ready']);
+  for (const agent of agents) agent.send({ type: 'heartbeat' });
+  await until(() => conditions().every((types) => !types.includes('Unreachable')));
+  for (const agent of agents) agent.close();
+  await until(() => nodes().some(({ status }) => status.state === 'down'));
+  await until(() => nodes().some((node) => node.status.state === 'ready' && keepsTasksAway(node)));
 });
 
 test('status batches are written and then acknowledged, whatever is illegal in them is left out', async () => {

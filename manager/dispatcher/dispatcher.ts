@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { agentReturnMs, heartbeatIntervalMs, nodeSilenceMs } from '../../src/spec/defaults.ts';
 import { nameToKeep } from '../../src/spec/node-name.ts';
@@ -16,8 +17,8 @@ import { Assigner } from './assigner.ts';
 import { checkAddress } from '../ca/addresses.ts';
 import { checkProtocol, checkRival, type Hello } from './greeting.ts';
 import { Newcomers } from './newcomers.ts';
-import { ConditionWriter } from './conditions.ts';
-import { agentStalledMsMax } from './findings.ts';
+import { ConditionWriter, type ReportedCondition } from './conditions.ts';
+import { agentStalledMsMax, unreachableFor } from './findings.ts';
 import { Hearing } from './hearing.ts';
 import { Session } from './session.ts';
 import { freshMs, planSilence, type OwnHost } from './silence.ts';
@@ -63,7 +64,7 @@ export interface Dispatcher {
   /** Throws `resource_exhausted` when the node's agent opens sessions too often. */
   admitSession(nodeId: string): void;
   /** Takes over a connection of this node's agent; it counts from its hello on, when that is taken. */
-  acceptSession(socket: WebSocket, nodeId: string, remoteAddress: string): void;
+  acceptSession(socket: WebSocket, nodeId: string, from: { remoteAddress: string; transport: Duplex }): void;
   /** Whether the node was asked to open this stream. */
   expectsStream(streamId: string, nodeId: string): boolean;
   acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;
@@ -91,6 +92,8 @@ class SessionDispatcher implements Dispatcher {
   readonly #listening: Loop;
   readonly #faultLog: FaultLog;
   #isLost = false;
+  /** What is said of nodes that are silent and not called down. */
+  readonly #unknown = new Map<string, ReportedCondition>();
   #cancelLook: (() => void) | undefined;
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
@@ -148,9 +151,9 @@ class SessionDispatcher implements Dispatcher {
     this.#newcomers.admit(nodeId);
   }
 
-  acceptSession(socket: WebSocket, nodeId: string, remoteAddress: string): void {
+  acceptSession(socket: WebSocket, nodeId: string, from: { remoteAddress: string; transport: Duplex }): void {
     const { clock } = this.#options;
-    const session = new Session(socket, { nodeId, remoteAddress }, this.#options, {
+    const session = new Session(socket, { ...from, nodeId }, this.#options, {
       heard: (session) => this.#heard(session),
       message: (session, message) => this.#receive(session, message),
       idle: () => {
@@ -161,7 +164,7 @@ class SessionDispatcher implements Dispatcher {
         this.#newcomers.remove(session);
         if (this.#sessions.get(nodeId) !== session) return;
         this.#sessions.delete(nodeId);
-        this.#hearing.closed(nodeId, clock.monotonic());
+        this.#hearing.closed(nodeId, clock.monotonic(), session.hasLeft);
         this.#assigning.poke();
       },
     });
@@ -238,11 +241,23 @@ class SessionDispatcher implements Dispatcher {
     if (stalledMs > agentStalledMsMax) return session.close('its agent has stood still for too long');
     const isOtherTime = at !== undefined && session.findings.noteTime(at, wallClock.now(), clock.monotonic());
     const isNews = session.findings.noteStall(stalledMs) || isOtherTime;
-    if (isNews && session.ready) this.#tellFindings(session);
+    if (isNews && session.ready) this.#tellFindings(session.nodeId);
   }
 
-  #tellFindings({ nodeId, findings }: Session): void {
-    this.#conditions.report(nodeId, 'manager', findings.list());
+  #tellFindings(nodeId: string): void {
+    const unknown = this.#unknown.get(nodeId);
+    const findings = this.#sessions.get(nodeId)?.findings.list() ?? [];
+    this.#conditions.report(nodeId, 'manager', unknown === undefined ? findings : [...findings, unknown]);
+  }
+
+  /** Says of which nodes it is not known whether they are down, and of those no more of which it was not. */
+  #tellUnknown(nodes: readonly Node[]): void {
+    const before = new Map(this.#unknown);
+    this.#unknown.clear();
+    for (const { id } of nodes) this.#unknown.set(id, unreachableFor(this.#hearing.absenceOf(id).silentMs));
+    for (const nodeId of new Set([...before.keys(), ...this.#unknown.keys()])) {
+      if (!isDeepStrictEqual(before.get(nodeId), this.#unknown.get(nodeId))) this.#tellFindings(nodeId);
+    }
   }
 
   #report(session: Session, message: Extract<AgentMessage, { type: 'status' }>): void {
@@ -316,7 +331,7 @@ class SessionDispatcher implements Dispatcher {
       at: wallClock.now(),
     });
     session.findings.noteVersion(version, description.shoalVersion);
-    this.#tellFindings(session);
+    this.#tellFindings(session.nodeId);
     session.ready = true;
     this.#assigner.add(session);
     this.#assigning.poke();
@@ -364,7 +379,7 @@ class SessionDispatcher implements Dispatcher {
   #tellStall(nodeId: string): void {
     const session = this.#sessions.get(nodeId);
     const { silentMs } = this.#hearing.absenceOf(nodeId);
-    if (session?.ready === true && session.findings.noteStall(silentMs)) this.#tellFindings(session);
+    if (session?.ready === true && session.findings.noteStall(silentMs)) this.#tellFindings(nodeId);
   }
 
   async #listen(signal: AbortSignal): Promise<void> {
@@ -376,7 +391,7 @@ class SessionDispatcher implements Dispatcher {
     for (const session of this.#sessions.values()) session.checkProgress();
     const own = ownHost?.() ?? { address: undefined, isAttached: true };
     const hasAnswered = this.#sound();
-    const { plan, isLost, stalled } = planSilence(
+    const { plan, isLost, stalled, unknown } = planSilence(
       database.view,
       this.#hearing,
       own,
@@ -384,6 +399,7 @@ class SessionDispatcher implements Dispatcher {
       hasAnswered,
     );
     for (const { id } of stalled) this.#tellStall(id);
+    this.#tellUnknown(unknown);
     if (isLost && !this.#isLost) log.warn('no other host is heard: none of them is called down for that');
     const isBack = this.#isLost && !isLost;
     this.#isLost = isLost;
@@ -392,6 +408,7 @@ class SessionDispatcher implements Dispatcher {
       const { id: nodeId, status } = change!.object as Node;
       log.warn('node is down', { nodeId, why: status.message });
       this.#hearing.calledDown(nodeId);
+      this.#tellFindings(nodeId);
       this.#sessions.get(nodeId)?.close('the node is down');
     }
     // A conflict needs no care: the next check looks again.

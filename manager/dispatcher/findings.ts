@@ -61,6 +61,24 @@ export class Findings {
   }
 }
 
+/** What is said of a node that is silent and not called down; the same words for long, for each change is written. */
+export function unreachableFor(silentMs: number): ReportedCondition {
+  const [, long] = durations.find(([atLeastMs]) => silentMs >= atLeastMs) ?? durations.at(-1)!;
+  const message =
+    `silent for ${long}: whether it is down is not known, for the manager may be the one that is cut off; ` +
+    'if it is gone for good, `shoal node rm --force` has its tasks replaced';
+  return { type: 'Unreachable', message };
+}
+
+const durations = [
+  [86_400_000, 'more than a day'],
+  [3_600_000, 'more than an hour'],
+  [600_000, 'more than 10 min'],
+  [60_000, 'more than a minute'],
+  [10_000, 'more than 10 s'],
+  [0, 'some seconds'],
+] as const;
+
 /** In words that stay the same from one heartbeat to the next. */
 function roughly(ms: number): string {
   const minutes = Math.round(ms / 60_000);

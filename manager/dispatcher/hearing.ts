@@ -14,12 +14,15 @@ interface Ear {
   since: number;
   /** Its connection was closed, by whomever. */
   isClosed: boolean;
+  /** Its own side closed the connection: it was heard in that, and its silence since says nothing of the network. */
+  hasLeft: boolean;
   excuses: number;
 }
 
 export interface Absence {
   silentMs: number;
   isClosed: boolean;
+  hasLeft: boolean;
 }
 
 /** Since when each node has not been heard, without the time for which the manager itself did not listen. */
@@ -35,17 +38,18 @@ export class Hearing {
   /** `now`: the manager's start; `intervalMs`: how often `look` is called. */
   constructor(now: number, intervalMs: number) {
     this.#now = now;
-    this.#unheard = { since: now, isClosed: true, excuses: 0 };
+    this.#unheard = { since: now, isClosed: true, hasLeft: false, excuses: 0 };
     this.#intervalMs = intervalMs;
   }
 
   heard(nodeId: string, now: number): void {
     this.#calledDown.delete(nodeId);
-    this.#ears.set(nodeId, { since: now, isClosed: false, excuses: 0 });
+    this.#ears.set(nodeId, { since: now, isClosed: false, hasLeft: false, excuses: 0 });
   }
 
-  closed(nodeId: string, now: number): void {
-    this.#ears.set(nodeId, { since: now, isClosed: true, excuses: 0 });
+  /** `hasLeft`: by the node's own side. */
+  closed(nodeId: string, now: number, hasLeft = false): void {
+    this.#ears.set(nodeId, { since: now, isClosed: true, hasLeft, excuses: 0 });
   }
 
   calledDown(nodeId: string): void {
@@ -80,8 +84,8 @@ export class Hearing {
   }
 
   absenceOf(nodeId: string): Absence {
-    const { since, isClosed } = this.#ears.get(nodeId) ?? this.#unheard;
-    return { silentMs: this.#now - since, isClosed };
+    const { since, isClosed, hasLeft } = this.#ears.get(nodeId) ?? this.#unheard;
+    return { silentMs: this.#now - since, isClosed, hasLeft };
   }
 
   /** How many nodes were called down in the last `ms` and have not been heard since. */

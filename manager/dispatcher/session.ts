@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
@@ -30,6 +31,8 @@ export const byteRate = { perSecond: 4 * 1024 * 1024, burst: 16 * 1024 * 1024 };
 export const resyncRate = { perSecond: 1, burst: 10 };
 /** Status batches that were not acknowledged yet; our agents send one at a time. */
 export const unacknowledgedMax = 4;
+/** What a socket says when the other side's kernel knows the connection no more. */
+const resets: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
 /** A session that was refused is cut off this much later at the latest. */
 const refusedMsMax = 1_000;
 /** Why the connection is closed, among the codes that are free for use (RFC 6455, section 7.4.2). */
@@ -70,6 +73,7 @@ export class Session implements Recipient {
   #progressAt: number;
   #passedOver = false;
   #isEnded = false;
+  #hasLeft = false;
   #heardAt: number;
   #unacknowledged = 0;
   readonly #messages: RateLimiter;
@@ -78,7 +82,7 @@ export class Session implements Recipient {
 
   constructor(
     socket: WebSocket,
-    { nodeId, remoteAddress }: { nodeId: string; remoteAddress: string },
+    { nodeId, remoteAddress, transport }: { nodeId: string; remoteAddress: string; transport: Duplex },
     { clock, log }: { clock: Clock; log: Logger },
     events: SessionEvents,
   ) {
@@ -101,6 +105,10 @@ export class Session implements Recipient {
       else if (incoming.kind === 'fault') this.close(incoming.why);
       else this.#passOver(incoming.type);
     });
+    transport.once('end', () => (this.#hasLeft ||= !this.#isEnded));
+    transport.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (resets.has(code ?? '')) this.#hasLeft ||= !this.#isEnded;
+    });
     for (const sign of ['ping', 'pong']) socket.on(sign, () => this.#takes(0));
     socket.on('error', (error) => this.#log.debug('session failed', { error: messageOf(error) }));
     socket.on('close', () => events.closed(this));
@@ -110,6 +118,11 @@ export class Session implements Recipient {
   incumbent(): Incumbent | undefined {
     const silentMs = this.#clock.monotonic() - this.#heardAt;
     return this.hello && { hello: this.hello, remoteAddress: this.remoteAddress, silentMs };
+  }
+
+  /** Whether the agent's side has closed the connection, or its kernel for it: that too was heard from there. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
   }
 
   get isBusy(): boolean {

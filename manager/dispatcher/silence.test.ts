@@ -20,6 +20,7 @@ class Cluster {
   /** Nodes whose kernels answer. */
   answering: string[] = [];
   stalled: string[] = [];
+  unknown: string[] = [];
   readonly downAt = new Map<string, number>();
 
   constructor(...names: string[]) {
@@ -50,8 +51,10 @@ class Cluster {
       return sampleNode(id, { description, status: { state, since: 0, message: '' } });
     });
     const hasAnswered = (id: string) => this.answering.includes(id);
-    const { plan, isLost, stalled } = planSilence(viewOf({ nodes }), this.hearing, this.own, 0, hasAnswered);
-    this.stalled = stalled.map(({ id }) => id);
+    const found = planSilence(viewOf({ nodes }), this.hearing, this.own, 0, hasAnswered);
+    const { plan, isLost } = found;
+    this.stalled = found.stalled.map(({ id }) => id);
+    this.unknown = found.unknown.map(({ id }) => id);
     const isBack = this.isLost && !isLost;
     this.isLost = isLost;
     if (isBack) return this.hearing.regain(freshMs);
@@ -126,6 +129,58 @@ test('a manager that hears nobody has lost itself: nobody is down, not even much
   expect([cluster.isLost, cluster.downAt.size]).toEqual([false, 0]);
   cluster.pass(lookMs, ['own', 'a']);
   expect(cluster.downAt.keys().toArray()).toEqual(['b']);
+});
+
+test('of silent hosts that are not called down it is said that nothing is known', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(2_000, ['own', 'a', 'b']);
+  cluster.pass(nodeSilenceMs - lookMs, ['own']);
+  expect([cluster.isLost, cluster.unknown]).toEqual([true, []]);
+  cluster.pass(lookMs, ['own']);
+  expect(cluster.unknown).toEqual(['a', 'b']);
+  cluster.pass(lookMs, ['own', 'a', 'b']);
+  expect(cluster.unknown).toEqual([]);
+  const names = ['a', 'b', 'c', 'd'];
+  const crowd = new Cluster('own', ...names);
+  crowd.pass(2_000, ['own', ...names]);
+  crowd.pass(5_000, ['own', 'd']);
+  expect([crowd.downAt.size, crowd.unknown]).toEqual([2, ['c']]);
+});
+
+test('a manager whose hosts have all closed their connections is not cut off: they are called down', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(1_000, ['own', 'a', 'b']);
+  for (const name of ['a', 'b']) cluster.hearing.closed(name, cluster.now, true);
+  cluster.pass(agentReturnMs, ['own']);
+  expect([cluster.isLost, cluster.downAt.keys().toArray(), cluster.unknown]).toEqual([false, ['a'], ['b']]);
+  expect(cluster.pass(crowdSilenceMs, ['own']).get('b')).toBe(1_000 + crowdSilenceMs);
+});
+
+test('connections that the manager closed, or that broke, are no sign of the others', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(1_000, ['own', 'a', 'b']);
+  for (const name of ['a', 'b']) cluster.hearing.closed(name, cluster.now);
+  expect(cluster.pass(600_000, ['own']).size).toBe(0);
+  expect(cluster.unknown).toEqual(['a', 'b']);
+});
+
+test('a host that is silent while the others have left is like the only other one', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(1_000, ['own', 'a', 'b']);
+  cluster.hearing.closed('a', cluster.now, true);
+  cluster.own = { ...own, isAttached: false };
+  expect(cluster.pass(60_000, ['own']).size).toBe(0);
+  cluster.own = own;
+  cluster.pass(agentReturnMs + crowdSilenceMs, ['own']);
+  expect(cluster.downAt.keys().toArray().toSorted()).toEqual(['a', 'b']);
+});
+
+test('a manager whose hosts’ kernels answer is not cut off', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.pass(1_000, ['own', 'a', 'b']);
+  cluster.answering = ['a', 'b'];
+  cluster.pass(5_000, ['own']);
+  expect([cluster.isLost, cluster.stalled]).toEqual([false, ['a', 'b']]);
 });
 
 test('hosts that fall silent within one heartbeat of each other are not called down one by one', () => {

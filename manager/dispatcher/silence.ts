@@ -22,6 +22,8 @@ export interface SilencePlan {
   isLost: boolean;
   /** Silent nodes that are not called down, for their hosts' kernels answer: their agents stand still. */
   stalled: Node[];
+  /** Silent for long enough and not called down all the same: whether they are is not known. */
+  unknown: Node[];
 }
 
 /** What the manager knows of itself. */
@@ -35,7 +37,8 @@ export interface OwnHost {
 /**
  * Marks the nodes down whose hosts have been silent for `nodeSilenceMs`, or whose agents have ended and not come back for
  * `agentReturnMs`; more slowly where silence may be the manager's own fault, and not at all when it hears nobody. A node that
- * never reported stays unknown. A host whose kernel answers (`hasAnswered`) while its agent is connected is not dead: that agent
+ * never reported stays unknown. A node whose own side closed its connection was heard in that: its absence is no sign that the
+ * manager is cut off. A host whose kernel answers (`hasAnswered`) while its agent is connected is not dead: that agent
  * has `agentStalledMsMax`. `now` is for time stamps; silence is measured by `hearing`.
  */
 export function planSilence(
@@ -49,20 +52,18 @@ export function planSilence(
   const ready = new Faults().filter('node', view.nodes.values(), ({ status }) => status.state === 'ready');
   const isOwn = ({ description }: Node) => own.address !== undefined && description?.address === own.address;
   const others = ready.filter((node) => !isOwn(node));
-  const hearsAnyone = others.some(({ id }) => {
-    const { silentMs, isClosed } = hearing.absenceOf(id);
-    return !isClosed && silentMs < freshMs;
-  });
-  const isLost = others.length > 0 && !hearsAnyone && (others.length > 1 || !own.isAttached);
-  if (isLost) return { plan: [], isLost, stalled: [] };
+  const isLost = isCutOff(others, hearing, own, hasAnswered);
+  const silent = ready.filter(({ id }) => isAbsent(hearing, id, 0));
+  if (isLost) return { plan: [], isLost, stalled: [], unknown: silent.filter((node) => !isOwn(node)) };
   const isStalled = ({ id }: Node) => {
     const { silentMs, isClosed } = hearing.absenceOf(id);
     return !isClosed && silentMs < agentStalledMsMax && hasAnswered(id);
   };
-  const silent = ready.filter(({ id }) => isAbsent(hearing, id, 0));
   const stalled = silent.filter(isStalled);
+  // Of one that is expected and not heard nobody can say whose fault that is.
+  const isLone = others.filter(({ id }) => !hearing.absenceOf(id).hasLeft).length === 1;
   const absent = others.filter(
-    (node) => isAbsent(hearing, node.id, others.length === 1 ? loneSilenceMs : 0) && !isStalled(node),
+    (node) => isAbsent(hearing, node.id, isLone ? loneSilenceMs : 0) && !isStalled(node),
   );
   const longestFirst = absent.sort((left, right) => silence(hearing, right) - silence(hearing, left));
   const recent = hearing.calledDownWithin(crowdSilenceMs);
@@ -71,7 +72,25 @@ export function planSilence(
     (node, index) => recent + index < most || silence(hearing, node) >= crowdSilenceMs,
   );
   const ownAbsent = silent.filter((node) => isOwn(node) && !isStalled(node));
-  return { plan: [...called, ...ownAbsent].map((node) => [markDown(node, hearing, now)]), isLost, stalled };
+  const unknown = silent.filter((node) => !isOwn(node) && !isStalled(node) && !called.includes(node));
+  const plan = [...called, ...ownAbsent].map((node) => [markDown(node, hearing, now)]);
+  return { plan, isLost, stalled, unknown };
+}
+
+/** Whether the manager hears none of those who should be heard, and so must be the one that is cut off. */
+function isCutOff(
+  others: readonly Node[],
+  hearing: Hearing,
+  own: OwnHost,
+  hasAnswered: (nodeId: string) => boolean,
+): boolean {
+  const expected = others.filter(({ id }) => !hearing.absenceOf(id).hasLeft);
+  const isHeard = ({ id }: Node) => {
+    const { silentMs, isClosed } = hearing.absenceOf(id);
+    return !isClosed && (silentMs < freshMs || hasAnswered(id));
+  };
+  if (expected.length === 0 || expected.some(isHeard)) return false;
+  return expected.length > 1 || !own.isAttached;
 }
 
 function silence(hearing: Hearing, { id }: Node): number {

@@ -86,7 +86,7 @@ function rowOf(task: TaskInfo, service: Service | undefined, node: Node | undefi
   const containerName = service?.spec.containerName;
   const words = [
     error?.message ?? (isUp && !message.startsWith(runningBut) ? '' : message),
-    isUp && node?.status.state === 'down' ? `not known: ${node.status.message || 'its node is down'}` : '',
+    isUp ? whyNotKnown(node) : '',
     isUp ? (service?.endpoint?.ports ?? []).map(describePort).join(', ') : '',
   ];
   const host = node === undefined ? task.nodeId : nodeName(node);
@@ -106,6 +106,13 @@ function rowOf(task: TaskInfo, service: Service | undefined, node: Node | undefi
     exitCode,
     ...(task.volumes === undefined ? {} : { volumes: task.volumes }),
   };
+}
+
+/** Why it cannot be told whether a task still runs that did; empty when it can. */
+function whyNotKnown(node: Node | undefined): string {
+  if (node?.status.state === 'down') return `not known: ${node.status.message || 'its node is down'}`;
+  const unreachable = node?.conditions?.find(({ type }) => type === 'Unreachable');
+  return unreachable === undefined ? '' : `not known: its node is ${unreachable.message}`;
 }
 
 /** `*:8080->80/tcp`: where a port is open, and which one of the container it leads to. */

@@ -57,6 +57,8 @@ export const nodeConditions = {
   VersionMismatch: { keepsTasksAway: false },
   /** The agent is alive, but its main loop stands still. */
   AgentStalled: { keepsTasksAway: true },
+  /** It is silent, and whether it is down or the manager is cut off cannot be told. */
+  Unreachable: { keepsTasksAway: true },
 } as const satisfies Record<string, { keepsTasksAway: boolean }>;
 
 export type NodeConditionType = keyof typeof nodeConditions;

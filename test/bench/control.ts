@@ -143,7 +143,8 @@ async function startAgents(database: Database, dispatcher: Dispatcher, nodeIds: 
   server.on('connection', (socket, request) => {
     const nodeId = request.url!.slice(1);
     sockets.set(nodeId, socket);
-    dispatcher.acceptSession(socket, nodeId, database.view.nodes.get(nodeId)!.description!.address);
+    const remoteAddress = database.view.nodes.get(nodeId)!.description!.address;
+    dispatcher.acceptSession(socket, nodeId, { remoteAddress, transport: request.socket });
   });
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -104,7 +104,9 @@ export function receive(
   intake: Intake,
   message: AssignmentsMessage,
 ): { intake: Intake; change?: AssignmentChange; resync?: true } {
-  const { sequence, put, remove } = message;
+  const { sequence, put } = message;
+  // What only newer managers know was never put here.
+  const remove = message.remove.filter(({ kind }) => Object.hasOwn(assignmentSchemas, kind));
   const next = intake.sequence === undefined ? undefined : intake.sequence + 1;
   if (message.mode === 'incremental') {
     if (next === undefined && intake.parts === undefined) return { intake }; // already asked for everything

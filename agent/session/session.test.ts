@@ -322,6 +322,25 @@ test('describes the host again when it has changed, and only then', async () => 
   await waitFor(() => expect(told()).toEqual(['h', 'renamed']));
 });
 
+test('a newer manager asks for what is not known here: it is answered or left out, and the session goes on', async () => {
+  session.start();
+  await waitFor(() => expect(session.connected).toBe(true));
+  const request = { kind: 'clone-volume', name: 'v' } as unknown as StreamRequest;
+  manager.send({ type: 'stream', streamId: 's', request });
+  await waitFor(() => expect(manager.streams[0]?.frames).toHaveLength(1));
+  expect(manager.streams[0]?.frames[0]).toMatch(/^error .*not_supported.*upgrade whichever is older/);
+  await manager.streams[0]?.closed;
+  manager.send({ type: 'assignments', mode: 'complete', sequence: 1, more: false, put: [], remove: [] });
+  const kind = 'snapshot' as 'config';
+  const remove = [
+    { kind, id: 'v' },
+    { kind: 'config' as const, id: 'c' },
+  ];
+  manager.send({ type: 'assignments', mode: 'incremental', sequence: 2, more: false, put: [], remove });
+  await waitFor(() => expect(changes[1]?.remove).toEqual([{ kind: 'config', id: 'c' }]));
+  expect(manager.sessions).toBe(1);
+});
+
 test('asks for everything at a gap', async () => {
   session.start();
   await waitFor(() => expect(session.connected).toBe(true));

@@ -3,12 +3,13 @@ import { WebSocket } from 'ws';
 import type { NodeDescription } from '../../src/spec/node.ts';
 import type { ReportedCondition } from '../conditions/conditions.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
+import { version } from '../../src/spec/version.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import { messageOf, unreachable } from '../../src/util/errors.ts';
+import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import { managerServerName } from '../../src/wire/certificates.ts';
-import { checkOpen, prepareOpen, readMessage } from '../../src/wire/check.ts';
+import { checkOpen, prepareOpen, readMessage, wordsOf } from '../../src/wire/check.ts';
 import { name } from '../../src/wire/template-schema.ts';
 import {
   managerMessages,
@@ -16,6 +17,7 @@ import {
   sessionPath,
   sessionProtocol,
   streamPath,
+  streamRequest,
   type AgentMessage,
   type ManagerMessage,
   type StreamRequest,
@@ -38,7 +40,7 @@ import { StatusOutbox } from './status-outbox.ts';
 const readMs = 500;
 
 // Compiling takes a while: at the start, and not while heartbeats are due.
-prepareOpen(Object.values(managerMessages));
+prepareOpen([...Object.values(managerMessages), streamRequest]);
 
 /** Characters of an id in the log that may be anything. */
 const refusedIdMax = 64;
@@ -65,8 +67,8 @@ export interface SessionOptions {
   onAssignments: (change: AssignmentChange, epoch: number) => void;
   /** For how long something of the agent beside its loop has stood still, such as the disk of its state; 0: nothing has. */
   stalledMs: () => number;
-  /** The manager wants a stream; `dial` opens the connection to carry it. */
-  onStream: (streamId: string, request: StreamRequest, dial: () => WebSocket) => void;
+  /** The manager wants a stream, or one that this host does not know, which is to be answered with the error; `dial` opens the connection to carry it. */
+  onStream: (streamId: string, request: StreamRequest | ShoalError, dial: () => WebSocket) => void;
 }
 
 /**
@@ -269,7 +271,7 @@ interface ConnectionOptions {
   onWelcome: () => void;
   onRefused: (refused: Refused) => void;
   onAssignments: (change: AssignmentChange) => void;
-  onStream: (streamId: string, request: StreamRequest) => void;
+  onStream: (streamId: string, request: StreamRequest | ShoalError) => void;
 }
 
 /** One connection from dialling to its end. */
@@ -401,10 +403,18 @@ class Connection {
         if (this.#options.outbox.declined(message.batch)) this.#pause();
         return;
       case 'stream':
-        return this.#options.onStream(message.streamId, message.request);
+        return this.#open(message);
       default:
         return unreachable(message);
     }
+  }
+
+  #open({ streamId, request }: Extract<ManagerMessage, { type: 'stream' }>): void {
+    const checked = checkOpen<StreamRequest>(streamRequest, request);
+    if (checked.fault === undefined) return this.#options.onStream(streamId, checked.value);
+    const why = `Cannot serve what was asked of the host: ${wordsOf(checked.fault)}`;
+    const next = `The host runs Shoal ${version}: upgrade whichever is older, the host or the manager.`;
+    this.#options.onStream(streamId, new ShoalError('not_supported', why, { next }));
   }
 
   /** The manager is left alone with statuses for a while. */

@@ -57,6 +57,7 @@ export class StreamServer {
   /** By kind, so that those who read logs keep nobody from running commands, nor the reverse. */
   readonly #open = eachKind(() => new Set<WebSocket>());
   readonly #dials = eachKind(() => new Limiter(dialsMax));
+  readonly #refusals = new Limiter(dialsMax);
 
   readonly #logDials: RateLimiter;
   readonly #stop = new AbortController();
@@ -66,9 +67,10 @@ export class StreamServer {
     this.#logDials = new RateLimiter(logDialRate, parts.clock);
   }
 
-  /** Serves one stream to its end. Failures go to the other side as an `error` frame. */
-  async serve(request: StreamRequest, dial: () => WebSocket): Promise<void> {
+  /** Serves one stream to its end, or answers with the error that keeps it from being served. Failures go to the other side as an `error` frame. */
+  async serve(request: StreamRequest | ShoalError, dial: () => WebSocket): Promise<void> {
     const { log } = this.#parts;
+    if (request instanceof ShoalError) return await this.#refuse(request, dial);
     let socket: WebSocket;
     try {
       socket = await this.#connect(request, dial);
@@ -92,16 +94,28 @@ export class StreamServer {
       if (ended.signal.aborted) {
         log.debug('a stream ended early', { kind: request.kind, error: messageOf(error) });
       } else {
-        const next = error instanceof ShoalError && error.next !== undefined ? { next: error.next } : {};
-        const told = encodeJsonFrame('error', { code: codeOf(error), message: messageOf(error), ...next });
-        await send(socket, told).catch(() => undefined); // gone in this very moment: nobody is left to be told
+        await tellError(socket, error);
       }
     } finally {
       open.delete(socket);
-      socket.resume(); // the other side's goodbye must be read for the connection to end
-      if (socket.readyState === socket.OPEN) socket.close(closeNormally);
-      else socket.terminate();
+      end(socket);
     }
+  }
+
+  async #refuse(error: ShoalError, dial: () => WebSocket): Promise<void> {
+    const { clock, log } = this.#parts;
+    const attempt = async () => {
+      const socket = dial();
+      socket.on('error', () => undefined); // followed by close
+      await opened(socket);
+      await tellError(socket, error);
+      end(socket);
+    };
+    log.info('a stream is refused', { why: messageOf(error) });
+    const options = { attempts: dialAttempts, clock, signal: this.#stop.signal };
+    await retry(() => this.#refusals.run(attempt), options).catch((failure: unknown) => {
+      log.warn('a stream cannot be refused', { error: messageOf(failure) });
+    });
   }
 
   /**
@@ -240,6 +254,18 @@ export class StreamServer {
         return unreachable(frame.type);
     }
   }
+}
+
+async function tellError(socket: WebSocket, error: unknown): Promise<void> {
+  const next = error instanceof ShoalError && error.next !== undefined ? { next: error.next } : {};
+  const told = encodeJsonFrame('error', { code: codeOf(error), message: messageOf(error), ...next });
+  await send(socket, told).catch(() => undefined); // gone in this very moment: nobody is left to be told
+}
+
+function end(socket: WebSocket): void {
+  socket.resume(); // the other side's goodbye must be read for the connection to end
+  if (socket.readyState === socket.OPEN) socket.close(closeNormally);
+  else socket.terminate();
 }
 
 function opened(socket: WebSocket): Promise<void> {

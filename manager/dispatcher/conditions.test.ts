@@ -32,6 +32,11 @@ test('agent and manager each tell what they alone can see', () => {
   ]);
 });
 
+test('a condition of a type that only newer ones know is left out, and the others are kept', () => {
+  const newer = { type: 'MemoryPressure', message: 'x' } as unknown as typeof full;
+  expect(conditionsAfter(node, [by('agent', newer, full), 10])).toEqual([{ ...full, since: 10 }]);
+});
+
 test('nothing is written when nothing is new, and nothing of a node that is gone', () => {
   const view = viewOf({ nodes: [{ ...node, conditions: [{ ...full, since: 10 }] }] });
   expect(planConditions(view, by('agent', full), 20)).toEqual([]);

@@ -1,5 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Node, NodeCondition, NodeConditionType } from '../../src/spec/node.ts';
+import {
+  nodeConditions,
+  type Node,
+  type NodeCondition,
+  type NodeConditionType,
+} from '../../src/spec/node.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
@@ -25,7 +30,7 @@ export type ConditionReports = ReadonlyMap<
   Partial<Record<ConditionSource, readonly ReportedCondition[]>>
 >;
 
-/** Writes what was reported into the nodes that say otherwise. A source is believed only on what it can see. */
+/** Writes what was reported into the nodes that say otherwise. A source is believed only on what it can see, and a newer one not on what this version does not know. */
 export function planConditions(view: View, reports: ConditionReports, now: number): Plan {
   const plan: Plan = [];
   for (const [nodeId, bySource] of reports) {
@@ -48,7 +53,9 @@ function conditionsAfter(
   const sourceOf = (type: NodeConditionType) => (seenByManager.has(type) ? 'manager' : 'agent');
   const unchanged = before.filter(({ type }) => bySource[sourceOf(type)] === undefined);
   const told = (['agent', 'manager'] as const).flatMap((source) =>
-    (bySource[source] ?? []).filter(({ type }) => sourceOf(type) === source),
+    (bySource[source] ?? []).filter(
+      ({ type }) => Object.hasOwn(nodeConditions, type) && sourceOf(type) === source,
+    ),
   );
   const byType = new Map(told.map(({ type, message }) => [type, message]));
   const current = [...byType].map(([type, message]) => {

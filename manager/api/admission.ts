@@ -12,6 +12,8 @@ export const handshakeMsMax = 5_000;
 export const strangerMsMax = 20_000;
 /** Connections of one node or administrator; another one is refused. An agent has one session and some streams. */
 export const connectionsOfCallerMax = 256;
+/** What a connection that breaks the rules counts for: opening it, and what it sent, cost as much. */
+const misuseCost = 20;
 /** Addresses whose rates are known at a time; the one that is heard of least is forgotten. */
 const ratesMax = 4_096;
 
@@ -63,6 +65,11 @@ export class Admission {
     this.#strangers.set(key, { address, connection, cancel });
     this.#byAddress.set(address, own.add(key));
     return true;
+  }
+
+  /** A connection from there had to be closed for what it did: the address may open fewer for a while. */
+  misused(address: string): void {
+    this.#rates.charge(address, misuseCost);
   }
 
   /** The connection is that of a node or administrator. False: they have too many, and it is to be closed. */

@@ -155,6 +155,7 @@ class Server implements ApiServer {
     const { server } = listener;
     server.on('request', (request, response) => {
       if (!this.#rates.begin(request, response)) {
+        this.#admission.misused(request.socket.remoteAddress ?? '');
         request.socket.destroy();
         return;
       }
@@ -193,7 +194,7 @@ class Server implements ApiServer {
     const { audited = route.method !== 'GET' } = route;
     const attempt = this.#attempt(request, url);
     const { identity, objects } = attempt;
-    this.#rates.check(callerOf(identity), response);
+    this.#checkRate(request, response, identity);
     const status = route.status ?? 200;
     const gone = new AbortController();
     response.on('close', () => gone.abort(new ShoalError('unavailable', 'The caller has gone')));
@@ -208,6 +209,15 @@ class Server implements ApiServer {
     );
     if (value === streamed) response.end();
     else this.#answer(response, status, value);
+  }
+
+  #checkRate(request: http.IncomingMessage, response: http.ServerResponse, identity: Identity): void {
+    try {
+      this.#rates.check(callerOf(identity), response);
+    } catch (error) {
+      this.#admission.misused(request.socket.remoteAddress ?? '');
+      throw error;
+    }
   }
 
   /** Whoever does not read the answer in good time does not get the rest of it. */

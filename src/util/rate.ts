@@ -20,6 +20,12 @@ export class RateLimiter {
     this.#at = clock.monotonic();
   }
 
+  /** Takes so much though there may be less: then nothing is left for a while, at most as long as the whole burst takes. */
+  charge(amount: number): void {
+    this.take(0);
+    this.#left = Math.max(-this.#rate.burst, this.#left - amount);
+  }
+
   /** Takes so much; false when there is not as much left, and then nothing is taken. */
   take(amount = 1): boolean {
     const now = this.#clock.monotonic();
@@ -48,6 +54,15 @@ export class KeyedRates {
 
   /** Takes one of the key's; false when there is none left. */
   take(key: string): boolean {
+    return this.#limiterOf(key).take();
+  }
+
+  /** As `RateLimiter.charge`. */
+  charge(key: string, amount: number): void {
+    this.#limiterOf(key).charge(amount);
+  }
+
+  #limiterOf(key: string): RateLimiter {
     const limiter = this.#limiters.get(key) ?? new RateLimiter(this.#rate, this.#clock);
     this.#limiters.delete(key);
     if (this.#limiters.size >= this.#keysMax) {
@@ -57,6 +72,6 @@ export class KeyedRates {
       }
     }
     this.#limiters.set(key, limiter);
-    return limiter.take();
+    return limiter;
   }
 }

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { ShoalError } from '../../src/util/errors.ts';
+import { confinedTo } from './confined.ts';
 
 /** Owners by number, and what else belongs to a file. What is mounted inside is not part of the volume. */
 const common = ['--numeric-owner', '--acls', '--xattrs', '--xattrs-include=*', '--sparse'];
@@ -21,9 +22,9 @@ export interface Archive {
 
 /** The folder as a tar stream. */
 export function packFolder(folder: string): Archive {
-  const child = spawn('tar', ['-C', folder, ...common, '--one-file-system', '-cf', '-', '.'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const how = [...common, '--one-file-system', '-cf', '-', '.'];
+  const [file, argv] = confinedTo(folder, 'tar', (path) => ['-C', path, ...how]);
+  const child = spawn(file, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
   return {
     output: child.stdout,
     done: seen(ended(child, 'Cannot read')),
@@ -34,8 +35,9 @@ export function packFolder(folder: string): Archive {
 /** These paths of the folder, and not what is in them; a character for each byte. `isStill`: one that is gone is a failure. */
 export function packFiles(folder: string, files: string[], isStill: boolean): Archive {
   const which = ['--null', '--no-recursion', ...(isStill ? [] : ['--ignore-failed-read']), '-T', '-'];
-  const argv = ['-C', folder, ...common, '--one-file-system', ...which, '-cf', '-'];
-  const child = spawn('tar', argv, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const how = [...common, '--one-file-system', ...which, '-cf', '-'];
+  const [file, argv] = confinedTo(folder, 'tar', (path) => ['-C', path, ...how]);
+  const child = spawn(file, argv, { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => undefined); // tar may end before its input does, and then says why
   child.stdin.end(Buffer.from(files.map((path) => `./${path}\0`).join(''), 'latin1'));
   return {
@@ -47,9 +49,9 @@ export function packFiles(folder: string, files: string[], isStill: boolean): Ar
 
 /** Fills the folder with what a tar stream holds; files that are there already are replaced, folders are kept. */
 export function unpackInto(folder: string): Archive {
-  const child = spawn('tar', ['-C', folder, ...common, '--delay-directory-restore', '-xpf', '-'], {
-    stdio: ['pipe', 'ignore', 'pipe'],
-  });
+  const how = [...common, '--delay-directory-restore', '-xpf', '-'];
+  const [file, argv] = confinedTo(folder, 'tar', (path) => ['-C', path, ...how]);
+  const child = spawn(file, argv, { stdio: ['pipe', 'ignore', 'pipe'] });
   child.stdin.on('error', () => undefined); // tar may end before its input does, and then says why
   return {
     input: child.stdin,

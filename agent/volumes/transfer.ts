@@ -169,6 +169,9 @@ export class Arrival {
     for await (const { type, payload } of frames) {
       if (type === 'difference') {
         const { remove = [], summary } = readFrame('difference', payload);
+        // What was listed may be a link by then.
+        if (remove.length > 0 && archive.made !== undefined)
+          throw new ShoalError('invalid_argument', 'Cannot remove anything after files have come');
         for (const path of remove) await this.#remove(entries, path);
         if (summary !== undefined) await this.#checkRoom(entries, summary.totalBytes);
       } else if (type === 'stdin') {

@@ -181,6 +181,7 @@ test('a drained host is left by a move, which is what its tasks say', async () =
     .toContain(`activate ${home}, or \`shoal volume move shop_data ${target}\``);
   expect(await shoal(`volume move --yes shop_data ${target}`)).toContain(`shop_data is on ${target}`);
   await expectWhole('shop', before);
+  await shoal(`node update --availability active ${home}`);
 });
 
 test('a host that would take a volume with it says so, and stays', async () => {
@@ -222,5 +223,7 @@ test('a volume that is made anew while a host has the data of the one before beg
   ]);
   expect(await shoal('down -p again -v')).toContain('again_data is removed');
   const folder = `${cluster.host('c').stateDirectory}/volumes`;
-  expect(await cluster.host('c').run(['find', folder, '-name', 'acknowledged'])).toBe('');
+  const found = await cluster.host('c').run(['find', folder, '-name', 'acknowledged']);
+  // a copy of the other application's volume may be there too
+  expect(found.split('\n').filter((path) => path !== '' && !path.includes('/shop_data/'))).toEqual([]);
 });

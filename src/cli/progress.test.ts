@@ -56,6 +56,10 @@ test('what an attempt failed for is told beside what the next one does, in its s
   expect(describeService(shownStatus({ converged: false, tasks: [other, failed] }), later)).toBe(
     'pulling web: asking the registry',
   );
+  const earlier = { ...failed, specVersion: failed.specVersion - 1 };
+  expect(describeService(shownStatus({ converged: false, tasks: [next, earlier] }), later)).toBe(
+    'pulling web: asking the registry',
+  );
 });
 
 test('renderProgress() draws a line a service that fits the terminal', () => {

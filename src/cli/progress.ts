@@ -13,12 +13,13 @@ function slowest(tasks: TaskInfo[]): TaskInfo | undefined {
     .sort((left, right) => compareTaskStates(left.status.state, right.status.state))[0];
 }
 
-/** Why the attempt before this one ended, which the new one's progress would hide; undefined when it did not fail. */
+/** Why the attempt of the same version before this one ended, which the new one's progress would hide; undefined when it did not fail. */
 function lastFailure(current: TaskInfo, tasks: TaskInfo[]): string | undefined {
   const isSameSlot = (task: TaskInfo) =>
     task.slot > 0 ? task.slot === current.slot : task.nodeId === current.nodeId;
   const before = tasks
-    .filter((task) => task.createdAt < current.createdAt && isSameSlot(task))
+    .filter((task) => task.specVersion === current.specVersion && isSameSlot(task))
+    .filter((task) => task.createdAt < current.createdAt)
     .reduce<TaskInfo | undefined>(
       (newest, task) => (newest !== undefined && newest.createdAt > task.createdAt ? newest : task),
       undefined,

@@ -82,16 +82,10 @@ async function host(manager: TestManager, hostname: string): Promise<Host> {
   return made;
 }
 
-async function twoHosts(manager: TestManager) {
-  const [a, b] = [await host(manager, 'a'), await host(manager, 'b')];
-  const { database, client } = manager;
-  const { id } = await client.request<Volume>('POST', '/volumes', { name: 'data' });
-  const volume = () => database.view.volumes.get(id)!;
-  const home = { nodeId: a.nodeId, hostname: 'a' };
-  await database.write([[{ kind: 'volume', action: 'update', object: { ...volume(), home } }]]);
-  await a.volumes.prepare('t', FakeEngine.image('x'), [mount], [], { data: id });
+/** The loop of the manager that carries out moves. */
+function startMover(manager: TestManager) {
   const mover = createMover({
-    database,
+    database: manager.database,
     hosts: { openStream: (...all) => manager.agents.openStream(...all) },
     clock: systemClock,
     random: systemRandom,
@@ -100,6 +94,18 @@ async function twoHosts(manager: TestManager) {
   });
   mover.start();
   onTestFinished(() => mover.stop());
+  return mover;
+}
+
+async function twoHosts(manager: TestManager) {
+  const [a, b] = [await host(manager, 'a'), await host(manager, 'b')];
+  const { database, client } = manager;
+  const { id } = await client.request<Volume>('POST', '/volumes', { name: 'data' });
+  const volume = () => database.view.volumes.get(id)!;
+  const home = { nodeId: a.nodeId, hostname: 'a' };
+  await database.write([[{ kind: 'volume', action: 'update', object: { ...volume(), home } }]]);
+  await a.volumes.prepare('t', FakeEngine.image('x'), [mount], [], { data: id });
+  const mover = startMover(manager);
   const over = () => until(() => volume().move?.endedAt !== undefined && volume().move);
   const ask = (what: 'move' | 'copy' = 'move', more = {}) =>
     client.request('POST', '/volumes/data/move', { what, node: 'b', ...more });
@@ -272,16 +278,7 @@ test('a move that is taken back, and one that a manager finds half done', async 
     move: { ...volume().move!, state: 'stopping' as const },
   };
   await database.write([[{ kind: 'volume', action: 'update', object: stopping }]]);
-  const again = createMover({
-    database,
-    hosts: { openStream: (...all) => manager.agents.openStream(...all) },
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLogger,
-    queue: new KeyedQueue(),
-  });
-  again.start();
-  onTestFinished(() => again.stop());
+  startMover(manager);
   expect(await over()).toMatchObject({ state: 'done' });
   expect(await seen(b.data)).toEqual(await seen(a.data));
 });

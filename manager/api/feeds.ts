@@ -4,7 +4,7 @@ import type { ApplicationStatus } from '../../src/wire/api.ts';
 import type { Database } from '../store/objects.ts';
 import { keepAliveMs } from './http.ts';
 import { applicationStatus, emptyStatus } from './status.ts';
-import { changeAfter } from './view-change.ts';
+import { calledWithin, changeAfter } from './view-change.ts';
 import { Watched } from './watch.ts';
 
 /** A watch tells changes at most this often, so that a rollout does not send hundreds of pictures a second. */
@@ -141,18 +141,11 @@ class Feed {
 
   /** Resolves when there is something for the watcher, or nothing for long; throws when the signal aborts. */
   #news(watcher: Watcher, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void) => {
-        cancel();
-        signal.removeEventListener('abort', onAbort);
+    return calledWithin(this.#parts.clock, keepAliveMs, signal, (call) => {
+      watcher.wake = call;
+      return () => {
         watcher.wake = () => undefined;
-        settle();
       };
-      const onAbort = () => end(() => reject(signal.reason as Error));
-      const cancel = this.#parts.clock.after(keepAliveMs, () => end(resolve));
-      watcher.wake = () => end(resolve);
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) onAbort();
     });
   }
 }

@@ -324,6 +324,6 @@ function callerOf(identity: Identity): Parameters<RequestRates['check']>[0] {
 
 /** Whose connections are counted together; undefined for the local socket and for those who are not known. */
 function callerKey(identity: Identity): string | undefined {
-  if (identity.kind === 'node') return `node ${identity.node.id}`;
-  return identity.kind === 'administrator' ? `administrator ${identity.administrator.id}` : undefined;
+  const caller = callerOf(identity);
+  return 'key' in caller ? `${caller.kind} ${caller.key}` : undefined;
 }

@@ -9,6 +9,20 @@ export function changeAfter(
 ): Promise<void> {
   if (signal.aborted) return Promise.reject(signal.reason as Error);
   if (database.view.revision > revision) return Promise.resolve();
+  return calledWithin(clock, waitMs, signal, (call) => database.onChange(call));
+}
+
+/**
+ * Resolves when what `subscribe` is given is called, or after `waitMs`; rejects when the signal aborts. `subscribe` gives how to
+ * stop the calls.
+ */
+export function calledWithin(
+  clock: Clock,
+  waitMs: number,
+  signal: AbortSignal,
+  subscribe: (call: () => void) => () => void,
+): Promise<void> {
+  if (signal.aborted) return Promise.reject(signal.reason as Error);
   return new Promise((resolve, reject) => {
     const end = (settle: () => void) => {
       cancel();
@@ -18,7 +32,7 @@ export function changeAfter(
     };
     const onAbort = () => end(() => reject(signal.reason as Error));
     const cancel = clock.after(waitMs, () => end(resolve));
-    const unsubscribe = database.onChange(() => end(resolve));
+    const unsubscribe = subscribe(() => end(resolve));
     signal.addEventListener('abort', onAbort, { once: true });
   });
 }

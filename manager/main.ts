@@ -5,6 +5,7 @@ import { createLogger } from '../src/util/log.ts';
 import { systemRandom } from '../src/util/random.ts';
 import { startManager } from './manager.ts';
 import { parseManagerOptions } from './options.ts';
+import { createClusterStore } from './store/cluster-store.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 
 /**
@@ -42,7 +43,8 @@ async function main(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
-    openStore: (path) => openSqliteStore(path, { memoryFolder: options.runFolder }),
+    openStore: async (path) =>
+      createClusterStore(await openSqliteStore(path, { memoryFolder: options.runFolder }), 'embedded'),
   });
   keepCompiled();
   log.info('manager is ready', { port: manager.port });

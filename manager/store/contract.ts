@@ -71,6 +71,14 @@ function describeReading(store: () => Store, commit: Commit): void {
     expect((await store().list('')).revision).toBe(second);
   });
 
+  test('a listing of keys alone says the same without values', async () => {
+    await commit(put('task/b', '2'));
+    await commit(put('task/a', '1'));
+    const { revision, values } = await store().list('task/');
+    const bare = values.map((value) => ({ ...value, value: '' }));
+    expect(await store().list('task/', { keysOnly: true })).toEqual({ revision, values: bare });
+  });
+
   test('all keys of one transaction share its revision', async () => {
     const puts = ['task/a', 'task/b'].map((key) => ({ key, value: key }));
     const revision = await commit({ compares: [], puts, deletes: [] });
@@ -115,6 +123,19 @@ function describeGuards(store: () => Store, commit: Commit): void {
     await commit({ compares: [{ key: 'task/a', revision }], puts: [], deletes: ['task/a'] });
     expect(await store().get('task/a')).toBeUndefined();
     await commit(put('task/a', '3', absent));
+  });
+
+  test('what was planned from another store conflicts in all that it compares, and writes nothing', async () => {
+    const revision = await commit(put('task/a', '1'));
+    const compares = [
+      { key: 'task/a', revision },
+      { key: 'task/b', revision: 0 },
+    ];
+    const planned = (lineage: string) => ({ ...put('task/b', '2', compares), lineage });
+    const refused = await store().transact(planned('another'));
+    expect(refused).toEqual({ committed: false, conflicts: ['task/a', 'task/b'] });
+    expect(await store().get('task/b')).toBeUndefined();
+    expect(await store().transact(planned(store().lineage))).toMatchObject({ committed: true });
   });
 
   test('a transaction that changes nothing succeeds without a new revision', async () => {

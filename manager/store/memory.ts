@@ -1,8 +1,17 @@
 import { ShoalError } from '../../src/util/errors.ts';
+import { systemRandom } from '../../src/util/random.ts';
 import { fenceKey, LocalElection } from './election.ts';
 import { History, type HistoryLimits } from './history.ts';
-import type { Leadership, Store, StoredValue, Transaction, TransactionResult, WatchBatch } from './store.ts';
-import { checkTransaction, conflictsOf, eventsOf } from './transaction.ts';
+import type {
+  Leadership,
+  ListOptions,
+  Store,
+  StoredValue,
+  Transaction,
+  TransactionResult,
+  WatchBatch,
+} from './store.ts';
+import { checkTransaction, conflictsOf, eventsOf, foreignResult, isForeign } from './transaction.ts';
 
 /** A store that forgets everything when the process ends: for unit tests and simulation. */
 export function createMemoryStore(limits: HistoryLimits = {}): Store {
@@ -10,6 +19,7 @@ export function createMemoryStore(limits: HistoryLimits = {}): Store {
 }
 
 class MemoryStore implements Store {
+  readonly lineage = systemRandom.id();
   readonly #values = new Map<string, StoredValue>();
   readonly #history: History;
   readonly #election = new LocalElection();
@@ -24,10 +34,14 @@ class MemoryStore implements Store {
     return this.#values.get(key);
   }
 
-  async list(prefix: string): Promise<{ revision: number; values: StoredValue[] }> {
+  async list(
+    prefix: string,
+    { keysOnly = false }: ListOptions = {},
+  ): Promise<{ revision: number; values: StoredValue[] }> {
     this.#checkOpen();
     const values = [...this.#values.values()]
       .filter(({ key }) => key.startsWith(prefix))
+      .map((stored) => (keysOnly ? { ...stored, value: '' } : stored))
       .sort((left, right) => (left.key < right.key ? -1 : 1));
     return { revision: this.#history.revision, values };
   }
@@ -35,6 +49,7 @@ class MemoryStore implements Store {
   async transact(transaction: Transaction): Promise<TransactionResult> {
     this.#checkOpen();
     checkTransaction(transaction);
+    if (isForeign(transaction, this)) return foreignResult(transaction);
     const revisionOf = (key: string) =>
       key === fenceKey ? this.#election.term : (this.#values.get(key)?.revision ?? 0);
     const conflicts = conflictsOf(transaction.compares, revisionOf);

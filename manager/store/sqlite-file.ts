@@ -22,6 +22,8 @@ export class SqliteFile {
   readonly database: DatabaseSync;
   readonly get: StatementSync;
   readonly list: StatementSync;
+  /** The same without values. */
+  readonly listKeys: StatementSync;
   readonly revision: StatementSync;
   readonly put: StatementSync;
   readonly delete: StatementSync;
@@ -33,9 +35,9 @@ export class SqliteFile {
     this.database = database;
     this.get = database.prepare('SELECT key, value, revision FROM object WHERE key = ?');
     // No key holds the last code point of Unicode, so that this is the end of the prefix.
-    this.list = database.prepare(
-      'SELECT key, value, revision FROM object WHERE key >= ?1 AND key < ?1 || char(0x10ffff) ORDER BY key',
-    );
+    const range = 'FROM object WHERE key >= ?1 AND key < ?1 || char(0x10ffff) ORDER BY key';
+    this.list = database.prepare(`SELECT key, value, revision ${range}`);
+    this.listKeys = database.prepare(`SELECT key, '' AS value, revision ${range}`);
     this.revision = database.prepare('SELECT revision FROM object WHERE key = ?');
     this.put = database.prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?)');
     this.delete = database.prepare('DELETE FROM object WHERE key = ?');

@@ -1,10 +1,12 @@
 import { systemClock } from '../../src/util/clock.ts';
 import { codeOf, ShoalError } from '../../src/util/errors.ts';
+import { systemRandom } from '../../src/util/random.ts';
 import { fenceKey, LocalElection } from './election.ts';
 import { History, type HistoryLimits } from './history.ts';
 import { SqliteFile, storedValue, writeFault } from './sqlite-file.ts';
 import type {
   Leadership,
+  ListOptions,
   Store,
   StoredValue,
   StoreEvent,
@@ -12,7 +14,7 @@ import type {
   TransactionResult,
   WatchBatch,
 } from './store.ts';
-import { checkTransaction, conflictsOf, eventsOf } from './transaction.ts';
+import { checkTransaction, conflictsOf, eventsOf, foreignResult, isForeign } from './transaction.ts';
 
 export interface SqliteOptions extends HistoryLimits {
   /** How long opening waits for a manager that is just ending to let go of the file. @default 5000 */
@@ -65,6 +67,8 @@ interface Waiting {
 }
 
 class SqliteStore implements Store {
+  /** Of this opening: the history for watchers begins with it. */
+  readonly lineage = systemRandom.id();
   readonly #path: string;
   readonly #history: History;
   readonly #election = new LocalElection();
@@ -100,17 +104,26 @@ class SqliteStore implements Store {
     return row && storedValue(row);
   }
 
-  async list(prefix: string): Promise<{ revision: number; values: StoredValue[] }> {
+  async list(
+    prefix: string,
+    { keysOnly = false }: ListOptions = {},
+  ): Promise<{ revision: number; values: StoredValue[] }> {
     this.#checkOpen();
     const { revision } = this.#history;
-    if (this.#file !== undefined) return { revision, values: this.#file.list.all(prefix).map(storedValue) };
-    const values = [...(this.#values?.values() ?? [])].filter(({ key }) => key.startsWith(prefix));
+    if (this.#file !== undefined) {
+      const statement = keysOnly ? this.#file.listKeys : this.#file.list;
+      return { revision, values: statement.all(prefix).map(storedValue) };
+    }
+    const values = [...(this.#values?.values() ?? [])]
+      .filter(({ key }) => key.startsWith(prefix))
+      .map((stored) => (keysOnly ? { ...stored, value: '' } : stored));
     return { revision, values };
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
     this.#checkOpen();
     checkTransaction(transaction);
+    if (isForeign(transaction, this)) return foreignResult(transaction);
     if (this.#waiting.length >= waitingTransactionsMax) {
       throw new ShoalError('unavailable', 'Cannot write: too many transactions wait for the disk');
     }

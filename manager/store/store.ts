@@ -21,6 +21,8 @@ export interface Transaction {
   compares: Compare[];
   puts: { key: string; value: string }[];
   deletes: string[];
+  /** Of the store in which the revisions of the compares were read: in any other all of them are conflicts. @default not looked at */
+  lineage?: string;
 }
 
 /** Either everything was written durably at `revision`, or nothing was and `conflicts` names the compares that did not hold. */
@@ -44,10 +46,20 @@ export interface Leadership {
   resign(): Promise<void>;
 }
 
+export interface ListOptions {
+  /** Values are empty then: for revisions alone. @default false */
+  keysOnly?: boolean;
+}
+
 export interface Store {
+  /**
+   * Of which history the revisions are. Those of another lineage mean nothing here, whatever their numbers: a view is made anew
+   * when it differs. It may change while the store is open (`ClusterStore`), and then every watch ends.
+   */
+  readonly lineage: string;
   get(key: string): Promise<StoredValue | undefined>;
   /** Everything under the prefix in key order, as of one revision. */
-  list(prefix: string): Promise<{ revision: number; values: StoredValue[] }>;
+  list(prefix: string, options?: ListOptions): Promise<{ revision: number; values: StoredValue[] }>;
   /**
    * Durable when it resolves. Transactions that arrive together are committed together.
    * Throws `resource_exhausted` over 1,024 changes or 8 MiB, and `unavailable` or `no_space` for what passes: the same may be written later.

@@ -1,5 +1,5 @@
 import { ShoalError } from '../../src/util/errors.ts';
-import type { Compare, StoreEvent, Transaction } from './store.ts';
+import type { Compare, StoreEvent, Transaction, TransactionResult } from './store.ts';
 
 /** Puts and deletes in one transaction. */
 export const transactionChangesMax = 1_024;
@@ -33,6 +33,16 @@ export function checkTransaction(transaction: Transaction): void {
   if (keys.size !== changes) {
     throw new ShoalError('invalid_argument', 'Cannot change one key twice in one transaction');
   }
+}
+
+/** Whether the revisions that it compares are those of another store's history. */
+export function isForeign({ lineage }: Transaction, store: { lineage: string }): boolean {
+  return lineage !== undefined && lineage !== store.lineage;
+}
+
+/** What becomes of it then: nothing that it was planned from is so. */
+export function foreignResult({ compares }: Transaction): TransactionResult {
+  return { committed: false, conflicts: compares.map(({ key }) => key) };
 }
 
 /** Keys of the compares that do not hold. `revisionOf` gives a key's revision, 0 when it does not exist. */

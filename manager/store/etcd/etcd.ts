@@ -1,8 +1,16 @@
 import { ShoalError } from '../../../src/util/errors.ts';
 import { systemRandom } from '../../../src/util/random.ts';
 import { backoffMs } from '../../../src/util/retry.ts';
-import type { Leadership, Store, StoredValue, Transaction, TransactionResult, WatchBatch } from '../store.ts';
-import { checkTransaction } from '../transaction.ts';
+import type {
+  Leadership,
+  ListOptions,
+  Store,
+  StoredValue,
+  Transaction,
+  TransactionResult,
+  WatchBatch,
+} from '../store.ts';
+import { checkTransaction, foreignResult, isForeign } from '../transaction.ts';
 import { EtcdClient, etcdDetails, isNoSpace, type EtcdClientOptions, type EtcdMember } from './client.ts';
 import { after, Keys } from './keys.ts';
 import { MemberElection } from './election.ts';
@@ -34,11 +42,12 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   const client = new EtcdClient(options);
   const keys = new Keys(options.prefix ?? '');
   try {
-    const { kvs } = await client.ask(totalMs, (member) =>
+    const { kvs, header } = await client.ask(totalMs, (member) =>
       member.call('KV.Range', keys.nonces(options.owner), attemptMs),
     );
+    const lineage = header.clusterId;
     const revisions = new Map(kvs.map(({ key, modRevision }) => [slotIndex(key), Number(modRevision)]));
-    return new EtcdStore(client, keys, new NonceSlots(revisions), options);
+    return new EtcdStore({ client, keys, slots: new NonceSlots(revisions), lineage }, options);
   } catch (error) {
     client.close();
     throw translate(error);
@@ -50,7 +59,16 @@ function slotIndex(key: Buffer): number {
   return Number(text.slice(text.lastIndexOf('/') + 1));
 }
 
+interface EtcdParts {
+  client: EtcdClient;
+  keys: Keys;
+  slots: NonceSlots;
+  lineage: string;
+}
+
 class EtcdStore implements Store {
+  /** The id of etcd's cluster: a new one is made whenever etcd begins anew, also from a snapshot. */
+  readonly lineage: string;
   readonly #client: EtcdClient;
   readonly #keys: Keys;
   readonly #slots: NonceSlots;
@@ -59,7 +77,8 @@ class EtcdStore implements Store {
   readonly #closed = new AbortController();
   #problem: ShoalError | undefined;
 
-  constructor(client: EtcdClient, keys: Keys, slots: NonceSlots, options: EtcdStoreOptions) {
+  constructor({ client, keys, slots, lineage }: EtcdParts, options: EtcdStoreOptions) {
+    this.lineage = lineage;
     this.#client = client;
     this.#keys = keys;
     this.#slots = slots;
@@ -78,12 +97,15 @@ class EtcdStore implements Store {
     return kvs[0] && this.#valueOf(kvs[0]);
   }
 
-  async list(prefix: string): Promise<{ revision: number; values: StoredValue[] }> {
+  async list(
+    prefix: string,
+    { keysOnly = false }: ListOptions = {},
+  ): Promise<{ revision: number; values: StoredValue[] }> {
     const { key, rangeEnd } = this.#keys.range(prefix);
     const values: StoredValue[] = [];
     let revision = 0;
     for (let from: Buffer | undefined = key; from !== undefined;) {
-      const request = { key: from, rangeEnd, limit: pageKeys, ...(revision > 0 && { revision }) };
+      const request = { key: from, rangeEnd, limit: pageKeys, keysOnly, ...(revision > 0 && { revision }) };
       const page: RangeAnswer = await this.#ask((member) => member.call('KV.Range', request, totalMs));
       if (revision === 0) revision = Number(page.header.revision);
       for (const kv of page.kvs) values.push(this.#valueOf(kv));
@@ -94,6 +116,7 @@ class EtcdStore implements Store {
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
     checkTransaction(transaction);
+    if (isForeign(transaction, this)) return foreignResult(transaction);
     if (!mayChange(transaction)) return await this.#attempt(transaction, undefined);
     return await this.#slots.use(async (slot) => await this.#attempt(transaction, slot));
   }

@@ -1,6 +1,7 @@
-import { mkdir, open, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeRole } from '../../src/spec/node.ts';
+import { replaceDurably, syncFolder, writeDurably } from '../../src/util/durable.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { certificateFiles } from '../../src/wire/certificates.ts';
 import type { Credentials } from '../session/session.ts';
@@ -52,9 +53,7 @@ export class MembershipStore {
   async save(identity: Identity): Promise<void> {
     await this.saveCredentials(identity.credentials);
     const path = join(this.#directory, noteName);
-    await writeDurably(`${path}.new`, `${JSON.stringify(identity.membership, null, 2)}\n`);
-    await rename(`${path}.new`, path);
-    await syncFolder(this.#directory);
+    await replaceDurably(path, `${JSON.stringify(identity.membership, null, 2)}\n`);
   }
 
   /** The host has another address from now on; in all else it stays who it is. */
@@ -92,25 +91,6 @@ export class MembershipStore {
       if (!name.startsWith(`${certificatesName}-`) || name === keep) continue;
       await rm(join(this.#directory, name), { recursive: true, force: true });
     }
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

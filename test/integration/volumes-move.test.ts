@@ -122,6 +122,8 @@ test('a volume moves with a running writer: nothing that was acknowledged is mis
   expect(await shoal(`volume move shop_data ${home}`)).toContain('the copy that');
   expect(await shoal(`volume move --yes shop_data ${home}`)).toContain(`shop_data is on ${home}`);
   await expectWhole('shop', before);
+  // The next move must find no copy, wherever the scheduler had put the volume first.
+  expect(await shoal(`volume rm --node ${target} shop_data`)).toContain('is removed');
 });
 
 test('a move whose other host is cut off leaves the volume where it was, and goes on when it is asked for again', async () => {

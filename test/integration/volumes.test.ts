@@ -129,7 +129,8 @@ test('several replicas of a plain volume share one host, with a warning, and per
   const each = three.replace('data: }', 'data: { x-shoal-volume: per-node } }');
   const again = await up('each', each);
   expect(again).not.toContain('on one host');
-  expect(await inside('each', 'db', 'wc -l </data/starts')).toBe('1');
+  const attempts = await shoal('ps -p each --all');
+  expect(await inside('each', 'db', 'wc -l </data/starts'), attempts).toBe('1');
   const copies = (await shoal('volume ls')).split('\n').filter((line) => line.startsWith('each_data'));
   expect(copies.map((line) => line.split(/ +/)[3])).toEqual(['a', 'b', 'c']);
   const down = await shoal('down -p each --volumes');

@@ -34,6 +34,9 @@ import type { Store } from './store/store.ts';
 /** How often the server's certificate is compared with the clock, which may have been set. */
 const certificateCheckMs = 60 * 1000;
 
+/** How often the view is compared with the store itself. */
+const auditMs = 5 * 60 * 1000;
+
 export interface Manager {
   /** The TCP port it listens on. */
   port: number;
@@ -70,7 +73,10 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
   };
   try {
     const steady = steadyClock(clock);
-    const opened = await openDatabase(store, steady);
+    const opened = await openDatabase(store, steady, {
+      log: parts.log.with({ part: 'store' }),
+      auditMs,
+    });
     undo.push(() => opened.close());
     const leadership = await store.campaign(options.advertiseAddress, new AbortController().signal);
     undo.push(() => leadership.resign());

@@ -2,16 +2,37 @@ import type { TaskTemplate } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { assert, codeOf, ShoalError } from '../../src/util/errors.ts';
+import { silentLogger, type Logger } from '../../src/util/log.ts';
+import { Loop } from '../../src/util/loop.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { Change, Database, Plan, View, ViewChange, WriteResult } from './objects.ts';
-import type { Compare, Leadership, Store, Transaction, TransactionResult } from './store.ts';
+import {
+  watchStands,
+  type Compare,
+  type Leadership,
+  type Store,
+  type Transaction,
+  type TransactionResult,
+} from './store.ts';
 import { isMissingTemplate, templateId } from './templates.ts';
 import { transactionChangesMax } from './transaction.ts';
+import { differencesOf } from './view-audit.ts';
 import { encodeObject, encodeTask, keyOf, MutableView } from './view.ts';
 
 /** A group is one transaction; a larger one is a fault of the planner. */
 export const groupChangesMax = transactionChangesMax;
+
+/** How long a write waits to be seen before the watch begins anew, and how often. */
+const seenMsMax = 5_000;
+const seenRoundsMax = 3;
+
+export interface DatabaseOptions {
+  /** @default nothing is told */
+  log?: Logger;
+  /** How often the view is compared with a listing of the store (ms). @default never */
+  auditMs?: number;
+}
 
 export interface OpenDatabase extends Database {
   /**
@@ -19,6 +40,11 @@ export interface OpenDatabase extends Database {
    * afterwards.
    */
   fenced(leadership: Leadership): Database;
+  /**
+   * Compares the view with a listing of the store; gives the keys that differ. Then the view is made anew, for whatever was planned
+   * from it. Throws what the store throws.
+   */
+  audit(): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -26,10 +52,25 @@ export interface OpenDatabase extends Database {
  * Loads everything the store holds and follows it from there. `close` ends the following; the store stays open.
  * Throws what the store throws when it cannot be read.
  */
-export async function openDatabase(store: Store, clock: Clock): Promise<OpenDatabase> {
-  const database = new StoreDatabase(store, clock);
+export async function openDatabase(
+  store: Store,
+  clock: Clock,
+  options: DatabaseOptions = {},
+): Promise<OpenDatabase> {
+  const database = new StoreDatabase(store, clock, options);
   await database.open();
   return database;
+}
+
+/** Keys that are named when the view differs. */
+const differencesTold = 5;
+
+/** A writer whose change is not in the view yet. */
+interface Waiting {
+  lineage: string | undefined;
+  revision: number;
+  resolve: () => void;
+  reject: (error: Error) => void;
 }
 
 class StoreDatabase implements OpenDatabase {
@@ -40,13 +81,28 @@ class StoreDatabase implements OpenDatabase {
   readonly #stop = new AbortController();
   /** Templates that writes under way refer to, and how many do. */
   readonly #writing = new Map<string, number>();
+  readonly #log: Logger;
+  readonly #auditing: Loop | undefined;
   /** Writers that wait for the view to reach a revision. */
-  #waiting: { revision: number; resolve: () => void; reject: (error: Error) => void }[] = [];
+  #waiting = new Set<Waiting>();
   #following: Promise<void> | undefined;
+  /** The watch under way. */
+  #watching = new AbortController();
+  /** How often the view was read from a listing. */
+  #loads = 0;
+  /** Keys that have changed since an audit began. */
+  #touched: Set<string> | undefined;
+  /** What the last audit that found something found. */
+  #found = '';
+  #repeatedTold = 0;
 
-  constructor(store: Store, clock: Clock) {
+  constructor(store: Store, clock: Clock, { log = silentLogger, auditMs }: DatabaseOptions) {
     this.#store = store;
     this.#clock = clock;
+    this.#log = log;
+    if (auditMs === undefined) return;
+    const tick = async () => void (await this.audit());
+    this.#auditing = new Loop({ name: 'audit of the view', clock, log, intervalMs: auditMs, tick });
   }
 
   get view(): View {
@@ -60,6 +116,7 @@ class StoreDatabase implements OpenDatabase {
   async open(): Promise<void> {
     await this.#load();
     this.#following = this.#follow();
+    this.#auditing?.start();
   }
 
   fenced({ fence }: Leadership): Database {
@@ -114,7 +171,7 @@ class StoreDatabase implements OpenDatabase {
       if (!result.committed && fence !== undefined && result.conflicts.includes(fence.key))
         throw notLeading();
       // Until the view shows that they are in use.
-      if (result.committed) await this.#reached(result.revision);
+      if (result.committed) await this.#reached(transaction.lineage, result.revision);
       return result;
     } finally {
       for (const id of templates.keys()) {
@@ -134,25 +191,73 @@ class StoreDatabase implements OpenDatabase {
 
   async close(): Promise<void> {
     this.#stop.abort(new ShoalError('unavailable', 'The database was closed'));
-    await this.#following;
-    for (const { reject } of this.#waiting.splice(0)) {
-      reject(new ShoalError('unavailable', 'Cannot wait for the write to show: the database was closed'));
+    await Promise.all([this.#following, this.#auditing?.stop()]);
+    const closed = new ShoalError(
+      'unavailable',
+      'Cannot wait for the write to show: the database was closed',
+    );
+    for (const waiting of this.#waiting) waiting.reject(closed);
+  }
+
+  async audit(): Promise<string[]> {
+    const { lineage } = this.#store;
+    const loads = this.#loads;
+    this.#touched = new Set();
+    const { values } = await this.#store.list('', { keysOnly: true });
+    let found = differencesOf(this.#view.revisions(), values, this.#touched);
+    if (found.length > 0) {
+      // What has been written is on its way here: only what stays different differs.
+      await this.#clock.sleep(seenMsMax, this.#stop.signal);
+      found = differencesOf(this.#view.revisions(), values, this.#touched);
+    }
+    this.#touched = undefined;
+    if (this.#view.repeated > this.#repeatedTold) {
+      this.#repeatedTold = this.#view.repeated;
+      this.#log.warn('the store has told the same changes again', { times: this.#repeatedTold });
+    }
+    // It was made anew meanwhile.
+    if (lineage !== this.#store.lineage || loads !== this.#loads) return [];
+    if (found.length > 0) this.#differs(found);
+    return found;
+  }
+
+  #differs(keys: string[]): void {
+    const [count, first] = [keys.length, keys.slice(0, differencesTold).join(', ')];
+    const found = `${count}: ${first}`;
+    // A listing does not mend what a listing has brought.
+    if (found === this.#found) return;
+    this.#found = found;
+    this.#log.error('the view of the store differed from the store, and is read anew', { count, first });
+    this.#watching.abort(watchStands);
+  }
+
+  /** Reads everything, of one lineage. */
+  async #load(): Promise<void> {
+    for (;;) {
+      const { lineage } = this.#store;
+      const { revision, values } = await this.#store.list('');
+      if (lineage !== this.#store.lineage) continue;
+      this.#loads++;
+      this.#changed(this.#view.reset({ lineage, revision, values }));
+      return;
     }
   }
 
-  async #load(): Promise<void> {
-    const { revision, values } = await this.#store.list('');
-    this.#changed(this.#view.reset(revision, values));
-  }
-
-  /** Follows the watch until closed. A watch that breaks (history compacted, backend away) begins anew from a listing. */
+  /**
+   * Follows the watch until closed. A watch that breaks (history compacted, backend away, another store) or stands still begins
+   * anew from a listing.
+   */
   async #follow(): Promise<void> {
     const signal = this.#stop.signal;
     let failures = 0;
+    let isLoaded = true;
     while (!signal.aborted) {
+      this.#watching = new AbortController();
       try {
-        if (failures > 0) await this.#load();
-        for await (const batch of this.#store.watch('', this.#view.revision, signal)) {
+        if (!isLoaded || this.#view.lineage !== this.#store.lineage) await this.#load();
+        isLoaded = false;
+        const either = AbortSignal.any([signal, this.#watching.signal]);
+        for await (const batch of this.#store.watch('', this.#view.revision, either)) {
           failures = 0;
           this.#changed(this.#view.apply(batch));
         }
@@ -169,25 +274,49 @@ class StoreDatabase implements OpenDatabase {
   #fail(cause: unknown): never {
     const error = new ShoalError('internal', 'Cannot keep the view of the store up to date', { cause });
     this.#stop.abort(error);
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    for (const waiting of this.#waiting) waiting.reject(error);
     throw error;
   }
 
   #changed(change: ViewChange): void {
-    const reached = this.#waiting.filter(({ revision }) => revision <= this.#view.revision);
-    if (reached.length > 0) {
-      this.#waiting = this.#waiting.filter(({ revision }) => revision > this.#view.revision);
-      for (const { resolve } of reached) resolve();
-    }
+    for (const waiting of this.#waiting) if (this.#shows(waiting)) waiting.resolve();
+    for (const { kind, id } of this.#touched === undefined ? [] : change.objects)
+      this.#touched?.add(keyOf(kind, id));
     if (change.objects.length > 0) for (const callback of this.#callbacks) callback(change);
   }
 
-  #reached(revision: number): Promise<void> {
-    if (revision <= this.#view.revision) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      if (this.#stop.signal.aborted) reject(this.#stop.signal.reason as Error);
-      else this.#waiting.push({ revision, resolve, reject });
-    });
+  /** What was written in another lineage came over with all the rest. */
+  #shows({ lineage, revision }: { lineage: string | undefined; revision: number }): boolean {
+    return lineage !== this.#view.lineage || revision <= this.#view.revision;
+  }
+
+  /**
+   * Resolves when the view shows what was written. A watch by which it does not come begins anew. Throws `unavailable` when it still
+   * does not show.
+   */
+  async #reached(lineage: string | undefined, revision: number): Promise<void> {
+    if (this.#shows({ lineage, revision })) return;
+    this.#stop.signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiting = { lineage, revision, resolve, reject };
+    this.#waiting.add(waiting);
+    let cancel: (() => void) | undefined;
+    const look = (rounds: number) => {
+      cancel = this.#clock.after(seenMsMax, () => {
+        if (rounds === seenRoundsMax) return reject(notSeen());
+        const log = { revision, seen: this.#view.revision };
+        this.#log.warn('what was written does not show: the watch of the store begins anew', log);
+        this.#watching.abort(watchStands);
+        look(rounds + 1);
+      });
+    };
+    look(1);
+    try {
+      await promise;
+    } finally {
+      cancel?.();
+      this.#waiting.delete(waiting);
+    }
   }
 }
 
@@ -207,6 +336,14 @@ function notLeading(): ShoalError {
   });
 }
 
+function notSeen(): ShoalError {
+  return new ShoalError(
+    'unavailable',
+    'Cannot see the change in this manager, though it was written: the store tells nothing',
+    { next: 'Look at it before you try again.' },
+  );
+}
+
 function templatesOf({ kind, action, object }: Change): TaskTemplate[] {
   if (kind !== 'task' || action === 'delete' || action === 'check') return [];
   return isMissingTemplate(object.template) ? [] : [object.template];
@@ -219,14 +356,14 @@ function templatesOf({ kind, action, object }: Change): TaskTemplate[] {
 function transactionOf(
   group: Change[],
   templates: ReadonlyMap<string, TaskTemplate>,
-  view: View,
+  view: MutableView,
   now: number,
 ): Transaction {
   assert(
     group.length <= groupChangesMax,
     `a group has at most ${groupChangesMax} changes, not ${group.length}`,
   );
-  const transaction: Transaction = { compares: [], puts: [], deletes: [] };
+  const transaction: Transaction = { compares: [], puts: [], deletes: [], lineage: view.lineage };
   for (const [id, template] of templates) {
     const key = keyOf('template', id);
     const stored = view.templates.get(id);

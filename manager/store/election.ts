@@ -4,6 +4,12 @@ import type { Leadership } from './store.ts';
 /** The key of every fence. No object has it, for its kind is empty. */
 export const fenceKey = '/leader';
 
+/**
+ * Terms of all elections of this process: above every revision of a store, so that the fence of one store never holds in another
+ * one (a store may move).
+ */
+let terms = 2 ** 52;
+
 /** Leadership among candidates inside one process: the first one leads at once, the others in turn as it resigns. */
 export class LocalElection {
   #leader: AbortController | undefined;
@@ -11,7 +17,7 @@ export class LocalElection {
   #closed = false;
   #term = 0;
 
-  /** How often there was a new leader: the revision of the fence. */
+  /** The revision of the fence of who leads or led last; 0 when nobody has. */
   get term(): number {
     return this.#term;
   }
@@ -28,7 +34,7 @@ export class LocalElection {
     if (this.#closed) throw new ShoalError('unavailable', 'Cannot lead: the store was closed');
     const controller = new AbortController();
     this.#leader = controller;
-    const fence = { key: fenceKey, revision: ++this.#term };
+    const fence = { key: fenceKey, revision: (this.#term = ++terms) };
     const resign = () => {
       if (this.#leader === controller) {
         this.#leader = undefined;

@@ -1,4 +1,4 @@
-import type { ShoalError } from '../../src/util/errors.ts';
+import { ShoalError } from '../../src/util/errors.ts';
 
 /**
  * The store contract. One global revision counts transactions; every backend passes `contract.ts`.
@@ -50,6 +50,12 @@ export interface ListOptions {
   /** Values are empty then: for revisions alone. @default false */
   keysOnly?: boolean;
 }
+
+/**
+ * With this reason a watch is ended of which nothing is heard though something should be: a store of several members goes on with
+ * another one. Other reasons say nothing about the member.
+ */
+export const watchStands = new ShoalError('unavailable', 'The watch of the store stands still');
 
 export interface Store {
   /**

@@ -6,7 +6,6 @@ import type { Application } from '../../src/spec/project-origin.ts';
 import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
-import { assert } from '../../src/util/errors.ts';
 import type { ObjectChange, ObjectKind, ObjectKinds, Plan, View, ViewChange } from './objects.ts';
 import type { StoredValue, WatchBatch } from './store.ts';
 import {
@@ -66,6 +65,13 @@ export function encodeTask(task: Task): string {
   });
 }
 
+/** All that a store held at one revision. */
+export interface Listing {
+  lineage: string;
+  revision: number;
+  values: StoredValue[];
+}
+
 type Objects = { [Kind in ObjectKind]: Map<string, ObjectKinds[Kind]> };
 
 /**
@@ -74,6 +80,10 @@ type Objects = { [Kind in ObjectKind]: Map<string, ObjectKinds[Kind]> };
  */
 export class MutableView implements View {
   revision = 0;
+  /** Of the store that it was last made from. */
+  lineage = '';
+  /** Batches that told nothing new, and so were passed over. */
+  repeated = 0;
   readonly #objects: Objects = {
     cluster: new Map(),
     application: new Map(),
@@ -149,9 +159,15 @@ export class MutableView implements View {
     return this.#byNode.get(nodeId)?.values() ?? [];
   }
 
-  /** Takes over one transaction's events; gives what they changed. */
+  /**
+   * Takes over one transaction's events; gives what they changed. One that repeats what is known, or comes from before it, is passed
+   * over: etcd before 3.4.25 may do both (etcd-io/etcd 15271, 15275).
+   */
   apply(batch: WatchBatch): ViewChange {
-    assert(batch.revision > this.revision, `revision ${batch.revision} comes after ${this.revision}`);
+    if (batch.revision <= this.revision) {
+      this.repeated++;
+      return changeOf([]);
+    }
     const objects: ObjectChange[] = [];
     for (const event of batch.events) {
       const parsed = parseKey(event.key);
@@ -163,8 +179,12 @@ export class MutableView implements View {
     return changeOf(objects);
   }
 
-  /** Becomes exactly what a listing of the whole store holds; gives what that changed. */
-  reset(revision: number, values: StoredValue[]): ViewChange {
+  /**
+   * Becomes exactly what a listing of the whole store holds; gives what that changed. Of another lineage everything is made
+   * anew: equal revisions say nothing then.
+   */
+  reset({ lineage, revision, values }: Listing): ViewChange {
+    const isOther = lineage !== this.lineage;
     const objects: ObjectChange[] = [];
     const listed = new Set<string>();
     // Tasks are made whole with their templates.
@@ -174,7 +194,7 @@ export class MutableView implements View {
       const parsed = parseKey(key);
       if (parsed === undefined) continue;
       listed.add(key);
-      if (this.#objects[parsed.kind].get(parsed.id)?.revision === revision) continue;
+      if (!isOther && this.#objects[parsed.kind].get(parsed.id)?.revision === revision) continue;
       objects.push(this.#putStored(parsed.kind, value, revision));
     }
     for (const kind of objectKinds) {
@@ -183,8 +203,18 @@ export class MutableView implements View {
         objects.push(this.remove(kind, id));
       }
     }
+    this.lineage = lineage;
     this.revision = revision;
     return changeOf(objects);
+  }
+
+  /** Of each object that a listing of the store would have, by its key. */
+  revisions(): Map<string, number> {
+    const revisions = new Map<string, number>();
+    for (const kind of objectKinds) {
+      for (const { id, revision } of this.#objects[kind].values()) revisions.set(keyOf(kind, id), revision);
+    }
+    return revisions;
   }
 
   #putStored<Kind extends ObjectKind>(kind: Kind, text: string, revision: number): ObjectChange {

@@ -1,6 +1,6 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { ShoalError } from '../../../src/util/errors.ts';
-import type { StoreEvent, WatchBatch } from '../store.ts';
+import { watchStands, type StoreEvent, type WatchBatch } from '../store.ts';
 import type { EtcdClient } from './client.ts';
 import type { Keys } from './keys.ts';
 import type { WatchAnswer } from './protocol.ts';
@@ -94,6 +94,7 @@ export async function* watchPrefix(
       over.removeEventListener('abort', end);
       stream.cancel();
     }
+    if (signal.reason === watchStands) client.leave(member);
     if (over.aborted) break;
     client.leave(member);
     await pause(failures++);

@@ -20,6 +20,7 @@ import { Newcomers } from './newcomers.ts';
 import { ConditionWriter, type ReportedCondition } from './conditions.ts';
 import { agentStalledMsMax, unreachableFor } from './findings.ts';
 import { Hearing } from './hearing.ts';
+import { HostFacts } from './host-facts.ts';
 import { Session } from './session.ts';
 import { freshMs, planSilence, type OwnHost } from './silence.ts';
 import { Soundings, type Sound } from './soundings.ts';
@@ -82,6 +83,7 @@ class SessionDispatcher implements Dispatcher {
   readonly #sessions = new Map<string, Session>();
   /** Connections whose hello was not taken yet. */
   readonly #newcomers: Newcomers<Session>;
+  readonly #facts = new HostFacts();
   readonly #hearing: Hearing;
   readonly #soundings: Soundings | undefined;
   readonly #assigner: Assigner;
@@ -298,11 +300,14 @@ class SessionDispatcher implements Dispatcher {
     this.#seat(session, hello);
     const { description: said } = hello;
     let description = said;
+    let isHeeded: boolean | undefined;
     for (let attempt = 1; ; attempt++) {
       const node = database.view.nodes.get(session.nodeId);
       if (node === undefined) throw new ShoalError('not_found', 'the node was removed from the cluster');
       const name = nameToKeep(database.view.nodes.values(), node, said.hostname);
-      description = { ...said, hostname: name };
+      const wanted = { ...said, hostname: name };
+      isHeeded ??= this.#facts.heeds(node, wanted, clock.monotonic());
+      description = isHeeded ? wanted : (node.description ?? wanted);
       const isKnown = node.name === name && isDeepStrictEqual(node.description, description);
       if (node.status.state === 'ready' && isKnown) break;
       const since = node.status.state === 'ready' ? node.status.since : clock.now();
@@ -310,6 +315,11 @@ class SessionDispatcher implements Dispatcher {
       const { conflicts } = await database.write([[{ kind: 'node', action: 'update', object }]]);
       if (conflicts === 0) break;
       if (attempt === helloAttemptsMax) throw new ShoalError('conflict', 'the node object keeps changing');
+    }
+    session.isHeeded = isHeeded;
+    if (!isHeeded) {
+      const { nodeId } = session;
+      log.warn('a host says something else of itself again and again: heard in a minute', { nodeId });
     }
     if (session.ready) return;
     if (description.hostname !== said.hostname) {
@@ -335,6 +345,15 @@ class SessionDispatcher implements Dispatcher {
     session.ready = true;
     this.#assigner.add(session);
     this.#assigning.poke();
+  }
+
+  /** What a host said of itself too often is taken once it may be: it says it only once. */
+  #hearAgain(session: Session): void {
+    const { nodeId, hello, isHeeded } = session;
+    if (isHeeded || hello === undefined) return;
+    if (!this.#facts.hears(nodeId, this.#options.clock.monotonic())) return;
+    session.isHeeded = true; // asked once at a time
+    this.#greet(session, hello).catch((error: unknown) => session.refuse(error));
   }
 
   #assign(): void {
@@ -388,7 +407,10 @@ class SessionDispatcher implements Dispatcher {
     await clock.sleep(1, signal);
     this.#hearing.look(clock.monotonic());
     this.#hearing.keep(database.view.nodes);
-    for (const session of this.#sessions.values()) session.checkProgress();
+    for (const session of this.#sessions.values()) {
+      session.checkProgress();
+      this.#hearAgain(session);
+    }
     const own = ownHost?.() ?? { address: undefined, isAttached: true };
     const hasAnswered = this.#sound();
     const { plan, isLost, stalled, unknown } = planSilence(

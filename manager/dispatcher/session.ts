@@ -57,6 +57,8 @@ export class Session implements Recipient {
   readonly remoteAddress: string;
   /** The hello that was taken. */
   hello: Hello | undefined;
+  /** Whether what it says of the host is stored; not while it changes that too often. */
+  isHeeded = true;
   readonly state = new SentState();
   /** What the manager sees of the node. */
   readonly findings = new Findings();

@@ -41,6 +41,7 @@ export function createClusterStore(store: Store, backend: Backend): ClusterStore
     transact: (transaction) => store.transact(transaction),
     watch: (prefix, fromRevision, signal) => store.watch(prefix, fromRevision, signal),
     campaign: (candidate, signal) => store.campaign(candidate, signal),
+    watchLeader: (signal) => store.watchLeader(signal),
     close: () => store.close(),
     moveTo: ({ backend: target }) =>
       Promise.reject(new ShoalError('not_supported', `Cannot move the store to ${target} yet`)),

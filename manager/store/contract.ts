@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Compare, Store, Transaction, WatchBatch } from './store.ts';
+import type { Compare, Leader, Store, Transaction, WatchBatch } from './store.ts';
 import { transactionChangesMax, transactionBytesMax } from './transaction.ts';
 
 /** An opened store for one test. */
@@ -49,6 +49,7 @@ export function describeStore(name: string, open: () => Promise<OpenedStore>): v
     describeWatch(() => opened.store, commit);
     describeHistory(() => opened, commit);
     describeLeadership(() => opened.store);
+    describeLeaders(() => opened.store);
   });
 }
 
@@ -335,5 +336,42 @@ function describeLeadership(store: () => Store): void {
     await expect(second).rejects.toThrow('gave up');
     await first.resign();
     expect((await third).signal.aborted).toBe(false);
+  });
+}
+
+function describeLeaders(store: () => Store): void {
+  const never = new AbortController().signal;
+
+  test('whoever watches is told who leads, and when nobody does', async () => {
+    const controller = new AbortController();
+    const leaders = store().watchLeader(controller.signal)[Symbol.asyncIterator]();
+    const told = async () => (await leaders.next()).value as Leader | undefined;
+    expect(await told()).toBeUndefined();
+    const first = await store().campaign('one', never);
+    expect(await told()).toEqual({ candidate: 'one', revision: first.fence.revision });
+    const campaign = store().campaign('two', never);
+    const nobody = told();
+    await first.resign();
+    expect(await nobody).toBeUndefined();
+    const second = await campaign;
+    expect(second.before).toBeUndefined();
+    expect(await told()).toEqual({ candidate: 'two', revision: second.fence.revision });
+    controller.abort();
+    expect((await leaders.next()).done).toBe(true);
+  });
+
+  test('a watch of everything comes by the revision at which somebody began to lead, and tells no object for it', async () => {
+    const { revision } = await store().list('');
+    const watched = new AbortController();
+    const batches = store().watch('', revision, watched.signal)[Symbol.asyncIterator]();
+    const leadership = await store().campaign('one', never);
+    let seen = revision;
+    while (seen < leadership.revision) {
+      const { revision: next, events } = (await batches.next()).value as WatchBatch;
+      expect(events).toEqual([]);
+      seen = next;
+    }
+    watched.abort();
+    expect((await store().list('')).values).toEqual([]);
   });
 }

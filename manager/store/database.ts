@@ -37,9 +37,11 @@ export interface DatabaseOptions {
 export interface OpenDatabase extends Database {
   /**
    * The same, for who leads: every group is written only while nobody else has led since, and refused with `unavailable`
-   * afterwards.
+   * afterwards. What is written is stamped with `clock`. @default the database's own
    */
-  fenced(leadership: Leadership): Database;
+  fenced(leadership: Leadership, clock?: Clock): Database;
+  /** Resolves when the view shows what was written up to this revision. Throws `unavailable` when it does not in good time. */
+  reached(revision: number): Promise<void>;
   /**
    * Compares the view with a listing of the store; gives the keys that differ. Then the view is made anew, for whatever was planned
    * from it. Throws what the store throws.
@@ -67,8 +69,7 @@ const differencesTold = 5;
 
 /** A writer whose change is not in the view yet. */
 interface Waiting {
-  lineage: string | undefined;
-  revision: number;
+  isShown: () => boolean;
   resolve: () => void;
   reject: (error: Error) => void;
 }
@@ -119,29 +120,34 @@ class StoreDatabase implements OpenDatabase {
     this.#auditing?.start();
   }
 
-  fenced({ fence }: Leadership): Database {
+  fenced({ fence }: Leadership, clock = this.#clock): Database {
     const problem = () => this.problem;
     return {
       view: this.#view,
       get problem() {
         return problem();
       },
-      write: async (plan) => orFirstRefusal(await this.#writePlan(plan, fence)),
-      writeEach: (plan) => this.#writePlan(plan, fence),
+      write: async (plan) => orFirstRefusal(await this.#writePlan(plan, clock, fence)),
+      writeEach: (plan) => this.#writePlan(plan, clock, fence),
       onChange: (callback) => this.onChange(callback),
     };
   }
 
   async write(plan: Plan): Promise<{ conflicts: number }> {
-    return orFirstRefusal(await this.#writePlan(plan, undefined));
+    return orFirstRefusal(await this.#writePlan(plan, this.#clock));
   }
 
   writeEach(plan: Plan): Promise<WriteResult> {
-    return this.#writePlan(plan, undefined);
+    return this.#writePlan(plan, this.#clock);
   }
 
-  async #writePlan(plan: Plan, fence: Compare | undefined): Promise<WriteResult> {
-    const now = this.#clock.now();
+  reached(revision: number): Promise<void> {
+    const { lineage } = this.#store;
+    return this.#reached(revision, () => this.#view.lineage === lineage && revision <= this.#view.revision);
+  }
+
+  async #writePlan(plan: Plan, clock: Clock, fence?: Compare): Promise<WriteResult> {
+    const now = clock.now();
     const groups = plan.filter((group) => group.length > 0);
     const results = await Promise.allSettled(groups.map((group) => this.#writeGroup(group, now, fence)));
     let conflicts = 0;
@@ -171,7 +177,11 @@ class StoreDatabase implements OpenDatabase {
       if (!result.committed && fence !== undefined && result.conflicts.includes(fence.key))
         throw notLeading();
       // Until the view shows that they are in use.
-      if (result.committed) await this.#reached(transaction.lineage, result.revision);
+      if (!result.committed) return result;
+      const { lineage } = transaction;
+      // What was written in another lineage came over with all the rest.
+      const isShown = () => lineage !== this.#view.lineage || result.revision <= this.#view.revision;
+      await this.#reached(result.revision, isShown);
       return result;
     } finally {
       for (const id of templates.keys()) {
@@ -279,26 +289,21 @@ class StoreDatabase implements OpenDatabase {
   }
 
   #changed(change: ViewChange): void {
-    for (const waiting of this.#waiting) if (this.#shows(waiting)) waiting.resolve();
+    for (const { isShown, resolve } of this.#waiting) if (isShown()) resolve();
     for (const { kind, id } of this.#touched === undefined ? [] : change.objects)
       this.#touched?.add(keyOf(kind, id));
     if (change.objects.length > 0) for (const callback of this.#callbacks) callback(change);
-  }
-
-  /** What was written in another lineage came over with all the rest. */
-  #shows({ lineage, revision }: { lineage: string | undefined; revision: number }): boolean {
-    return lineage !== this.#view.lineage || revision <= this.#view.revision;
   }
 
   /**
    * Resolves when the view shows what was written. A watch by which it does not come begins anew. Throws `unavailable` when it still
    * does not show.
    */
-  async #reached(lineage: string | undefined, revision: number): Promise<void> {
-    if (this.#shows({ lineage, revision })) return;
+  async #reached(revision: number, isShown: () => boolean): Promise<void> {
+    if (isShown()) return;
     this.#stop.signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiting = { lineage, revision, resolve, reject };
+    const waiting = { isShown, resolve, reject };
     this.#waiting.add(waiting);
     let cancel: (() => void) | undefined;
     const look = (rounds: number) => {

@@ -24,6 +24,7 @@ class FaultyStore {
     transact: (transaction) => this.inner.transact(transaction),
     watch: (prefix, from, signal) => this.#watch(prefix, from, signal),
     campaign: (candidate, signal) => this.inner.campaign(candidate, signal),
+    watchLeader: (signal) => this.inner.watchLeader(signal),
     close: () => this.inner.close(),
   };
 

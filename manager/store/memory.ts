@@ -3,6 +3,7 @@ import { systemRandom } from '../../src/util/random.ts';
 import { fenceKey, LocalElection } from './election.ts';
 import { History, type HistoryLimits } from './history.ts';
 import type {
+  Leader,
   Leadership,
   ListOptions,
   Store,
@@ -69,7 +70,11 @@ class MemoryStore implements Store {
   }
 
   campaign(candidate: string, signal: AbortSignal): Promise<Leadership> {
-    return this.#election.campaign(candidate, signal);
+    return this.#election.campaign(candidate, signal, () => this.#history.revision);
+  }
+
+  watchLeader(signal: AbortSignal): AsyncIterable<Leader | undefined> {
+    return this.#election.watchLeader(signal);
   }
 
   async close(): Promise<void> {

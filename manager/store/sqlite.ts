@@ -5,6 +5,7 @@ import { fenceKey, LocalElection } from './election.ts';
 import { History, type HistoryLimits } from './history.ts';
 import { SqliteFile, storedValue, writeFault } from './sqlite-file.ts';
 import type {
+  Leader,
   Leadership,
   ListOptions,
   Store,
@@ -138,7 +139,11 @@ class SqliteStore implements Store {
   }
 
   campaign(candidate: string, signal: AbortSignal): Promise<Leadership> {
-    return this.#election.campaign(candidate, signal);
+    return this.#election.campaign(candidate, signal, () => this.#history.revision);
+  }
+
+  watchLeader(signal: AbortSignal): AsyncIterable<Leader | undefined> {
+    return this.#election.watchLeader(signal);
   }
 
   async close(): Promise<void> {

@@ -43,6 +43,10 @@ export interface Leadership {
   signal: AbortSignal;
   /** Holds for as long as nobody else has led since: a transaction with it cannot be that of a leader of before. */
   fence: Compare;
+  /** A view that has reached this revision of the store shows all that leaders of before have written. */
+  revision: number;
+  /** The candidate that led before, if it did not resign. */
+  before: string | undefined;
   resign(): Promise<void>;
 }
 
@@ -56,6 +60,13 @@ export interface ListOptions {
  * another one. Other reasons say nothing about the member.
  */
 export const watchStands = new ShoalError('unavailable', 'The watch of the store stands still');
+
+/** Who leads, by its own words. */
+export interface Leader {
+  candidate: string;
+  /** Of its fence. */
+  revision: number;
+}
 
 export interface Store {
   /**
@@ -78,6 +89,11 @@ export interface Store {
   watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
   /** Waits to become the leader. The single-node backend is the leader at once. */
   campaign(candidate: string, signal: AbortSignal): Promise<Leadership>;
+  /**
+   * Who leads now, and then each change, for whoever reads in time; undefined while nobody does. One that was lost counts until
+   * another candidate leads. Ends when the signal aborts.
+   */
+  watchLeader(signal: AbortSignal): AsyncIterable<Leader | undefined>;
   /** Why nothing can be written now; absent when it can. Reads work all the same. */
   readonly problem?: ShoalError | undefined;
   close(): Promise<void>;

@@ -1,9 +1,10 @@
 import type { Clock } from '../../../src/util/clock.ts';
-import { ShoalError } from '../../../src/util/errors.ts';
+import { codeOf, ShoalError } from '../../../src/util/errors.ts';
 import { fenceKey, LocalElection } from '../election.ts';
-import type { Leadership } from '../store.ts';
+import type { Leader, Leadership } from '../store.ts';
 import type { EtcdClient, EtcdMember } from './client.ts';
 import type { Keys } from './keys.ts';
+import { watchPrefix, type WatchParts } from './watch.ts';
 
 /** How often a manager asks its own member who leads. */
 const pollMs = 50;
@@ -11,6 +12,8 @@ const statusMs = 300;
 /** A leader whose own member has not said for so long that it leads has lost that. */
 const silenceMs = 2_000;
 const writeMs = 2_000;
+/** Until some member says who leads. */
+const findMs = 10_000;
 
 export interface ElectionParts {
   client: EtcdClient;
@@ -36,10 +39,10 @@ export class MemberElection {
 
   /** See `Store.campaign`. */
   async campaign(candidate: string, signal: AbortSignal): Promise<Leadership> {
-    const local = await this.#local.campaign(candidate, signal);
+    const local = await this.#local.campaign(candidate, signal, () => 0);
     const waiting = AbortSignal.any([signal, this.#closed.signal]);
     try {
-      const revision = await this.#win(candidate, waiting);
+      const { revision, before } = await this.#win(candidate, waiting);
       const over = new AbortController();
       const lose = () => over.abort(new ShoalError('unavailable', `${candidate} no longer leads`));
       local.signal.addEventListener('abort', lose, { once: true });
@@ -48,15 +51,42 @@ export class MemberElection {
         await local.resign();
       });
       const resign = async () => {
+        const isLast = this.#local.waiting === 0;
+        await this.#clear(revision);
         lose();
-        if (this.#local.waiting === 0) await this.#handOver();
+        if (isLast) await this.#handOver();
         await this.#leading;
       };
-      return { signal: over.signal, fence: { key: fenceKey, revision }, resign };
+      return { signal: over.signal, fence: { key: fenceKey, revision }, revision, before, resign };
     } catch (error) {
       await local.resign();
       if (this.#closed.signal.aborted) throw this.#closed.signal.reason;
       throw error;
+    }
+  }
+
+  /** See `Store.watchLeader`. */
+  async *watchLeader(parts: WatchParts, signal: AbortSignal): AsyncGenerator<Leader | undefined> {
+    const { client, keys } = this.#parts;
+    let told: number | undefined;
+    while (!signal.aborted) {
+      const range = { key: keys.leader };
+      const { kvs, header } = await client.ask(findMs, (member) => member.call('KV.Range', range, statusMs));
+      const revision = Number(kvs[0]?.modRevision ?? 0);
+      const candidate = kvs[0]?.value.toString();
+      if (revision !== told) yield candidate === undefined ? undefined : { candidate, revision };
+      told = revision;
+      try {
+        for await (const batch of watchPrefix(parts, fenceKey, Number(header.revision), signal)) {
+          for (const event of batch.events) {
+            told = event.type === 'put' ? batch.revision : 0;
+            yield event.type === 'put' ? { candidate: event.value, revision: told } : undefined;
+          }
+        }
+      } catch (error) {
+        // What happened meanwhile is no longer kept: only who leads now counts.
+        if (codeOf(error) !== 'failed_precondition') throw error;
+      }
     }
   }
 
@@ -70,14 +100,25 @@ export class MemberElection {
     return this.#parts.client.members[0]!;
   }
 
-  /** Waits until the own member leads, and takes the key; gives its revision. */
-  async #win(candidate: string, signal: AbortSignal): Promise<number> {
-    const { keys, clock } = this.#parts;
-    for (;;) {
+  /** Waits until the own member leads, and takes the key; gives its revision, and who had it. */
+  async #win(
+    candidate: string,
+    signal: AbortSignal,
+  ): Promise<{ revision: number; before: string | undefined }> {
+    const { clock } = this.#parts;
+    for (let before: string | undefined; ;) {
       signal.throwIfAborted();
-      const isOwn = await this.#leadsOwn().catch(() => false); // asked again in a moment
-      const revision = isOwn ? await this.#take(keys.leader, candidate).catch(() => undefined) : undefined; // likewise
-      if (revision !== undefined) return revision;
+      try {
+        if (await this.#leadsOwn()) {
+          const found = await this.#holder();
+          // its own, from an attempt whose answer was lost or a term of before
+          if (found.candidate !== candidate) before = found.candidate;
+          const revision = await this.#take(candidate, found.revision);
+          if (revision !== undefined) return { revision, before };
+        }
+      } catch {
+        // asked again in a moment
+      }
       await clock.sleep(pollMs, signal);
     }
   }
@@ -87,9 +128,14 @@ export class MemberElection {
     return leader !== '0' && leader === header.memberId;
   }
 
-  async #take(key: Buffer, candidate: string): Promise<number | undefined> {
-    const { kvs } = await this.#own.call('KV.Range', { key }, writeMs);
-    const modRevision = Number(kvs[0]?.modRevision ?? 0);
+  async #holder(): Promise<{ candidate: string | undefined; revision: number }> {
+    const { kvs } = await this.#own.call('KV.Range', { key: this.#parts.keys.leader }, writeMs);
+    return { candidate: kvs[0]?.value.toString(), revision: Number(kvs[0]?.modRevision ?? 0) };
+  }
+
+  /** Takes the key if it is as it was seen; gives its revision. */
+  async #take(candidate: string, modRevision: number): Promise<number | undefined> {
+    const { leader: key } = this.#parts.keys;
     const answer = await this.#own.call(
       'KV.Txn',
       {
@@ -100,6 +146,15 @@ export class MemberElection {
       writeMs,
     );
     return answer.succeeded ? Number(answer.header.revision) : undefined;
+  }
+
+  /** Says that nobody leads any more, unless somebody else does: who comes next knows that nothing was lost. */
+  async #clear(modRevision: number): Promise<void> {
+    const { leader: key } = this.#parts.keys;
+    const compares = [{ result: 0 as const, target: 2 as const, key, modRevision }];
+    const request = { compares, success: [{ delete: { key } }], failure: [] };
+    // Where it cannot be said the next leader takes this one for lost, and is careful.
+    await this.#own.call('KV.Txn', request, writeMs).catch(() => undefined);
   }
 
   /** Looks whether it still leads until it does not. Never throws. */

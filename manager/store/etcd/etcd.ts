@@ -2,6 +2,7 @@ import { ShoalError } from '../../../src/util/errors.ts';
 import { systemRandom } from '../../../src/util/random.ts';
 import { backoffMs } from '../../../src/util/retry.ts';
 import type {
+  Leader,
   Leadership,
   ListOptions,
   Store,
@@ -11,12 +12,13 @@ import type {
   WatchBatch,
 } from '../store.ts';
 import { checkTransaction, foreignResult, isForeign } from '../transaction.ts';
+import { fenceKey } from '../election.ts';
 import { EtcdClient, etcdDetails, isNoSpace, type EtcdClientOptions, type EtcdMember } from './client.ts';
 import { after, Keys } from './keys.ts';
 import { MemberElection } from './election.ts';
 import { NonceSlots, type Slot } from './nonces.ts';
 import type { KeyValue, ModCompare, Operation, RangeAnswer, TxnAnswer } from './protocol.ts';
-import { watchPrefix } from './watch.ts';
+import { watchPrefix, type WatchParts } from './watch.ts';
 
 export interface EtcdStoreOptions extends EtcdClientOptions {
   /** Before every key; for an etcd that others use too. @default none */
@@ -108,7 +110,7 @@ class EtcdStore implements Store {
       const request = { key: from, rangeEnd, limit: pageKeys, keysOnly, ...(revision > 0 && { revision }) };
       const page: RangeAnswer = await this.#ask((member) => member.call('KV.Range', request, totalMs));
       if (revision === 0) revision = Number(page.header.revision);
-      for (const kv of page.kvs) values.push(this.#valueOf(kv));
+      for (const kv of page.kvs) if (!kv.key.equals(this.#keys.leader)) values.push(this.#valueOf(kv));
       from = page.more ? after(page.kvs.at(-1)!.key) : undefined;
     }
     return { revision, values };
@@ -121,18 +123,31 @@ class EtcdStore implements Store {
     return await this.#slots.use(async (slot) => await this.#attempt(transaction, slot));
   }
 
-  watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch> {
+  async *watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
+    for await (const batch of watchPrefix(this.#watching(signal), prefix, fromRevision, signal)) {
+      yield { ...batch, events: batch.events.filter(({ key }) => key !== fenceKey) };
+    }
+  }
+
+  campaign(candidate: string, signal: AbortSignal): Promise<Leadership> {
+    return this.#election.campaign(candidate, signal);
+  }
+
+  async *watchLeader(signal: AbortSignal): AsyncGenerator<Leader | undefined> {
+    try {
+      yield* this.#election.watchLeader(this.#watching(signal), signal);
+    } catch (error) {
+      throw this.#closed.signal.aborted ? this.#closed.signal.reason : translate(error);
+    }
+  }
+
+  #watching(signal: AbortSignal): WatchParts {
     const { clock } = this.#options;
     const pause = async (failures: number) => {
       const wait = backoffMs(failures + 1, systemRandom, { minMs: 50, maxMs: 1_000 });
       await clock.sleep(wait, AbortSignal.any([signal, this.#closed.signal])).catch(() => undefined);
     };
-    const parts = { client: this.#client, keys: this.#keys, closed: this.#closed.signal, pause };
-    return watchPrefix(parts, prefix, fromRevision, signal);
-  }
-
-  campaign(candidate: string, signal: AbortSignal): Promise<Leadership> {
-    return this.#election.campaign(candidate, signal);
+    return { client: this.#client, keys: this.#keys, closed: this.#closed.signal, pause };
   }
 
   async close(): Promise<void> {

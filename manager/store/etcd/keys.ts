@@ -1,8 +1,9 @@
 import { fenceKey } from '../election.ts';
 
 /**
- * Where things are in etcd, all below a prefix: objects of the contract under `o/`, what the store itself needs under `m/`, so that
- * neither shows in listings and watches of the other.
+ * Where things are in etcd, all below a prefix: objects of the contract under `o/`, nonces under `m/`, so that neither shows in
+ * listings and watches of the other. The leader's key is among the objects, which hide it: so a watch of them comes by the
+ * revision at which somebody began to lead, and whoever has seen it has seen all that was written before.
  */
 export class Keys {
   readonly #objects: string;
@@ -12,12 +13,12 @@ export class Keys {
   constructor(prefix: string) {
     this.#objects = `${prefix}o/`;
     this.#own = `${prefix}m/`;
-    this.leader = Buffer.from(`${this.#own}leader`);
+    this.leader = this.bytes(fenceKey);
   }
 
   /** Of a key of the contract, or of the fence. */
   bytes(key: string): Buffer {
-    return key === fenceKey ? this.leader : Buffer.from(this.#objects + key);
+    return Buffer.from(this.#objects + key);
   }
 
   /** The key of the contract. */

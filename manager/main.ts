@@ -1,11 +1,12 @@
+import { dirname } from 'node:path';
 import { systemClock } from '../src/util/clock.ts';
 import { keepCompiled } from '../src/util/compile-cache.ts';
-import { codeOf, messageOf } from '../src/util/errors.ts';
+import { codeOf, messageOf, ShoalError } from '../src/util/errors.ts';
 import { createLogger } from '../src/util/log.ts';
 import { systemRandom } from '../src/util/random.ts';
 import { startManager } from './manager.ts';
 import { parseManagerOptions } from './options.ts';
-import { createClusterStore } from './store/cluster-store.ts';
+import { openClusterStore } from './store/opening.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 
 /**
@@ -43,8 +44,13 @@ async function main(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
-    openStore: async (path) =>
-      createClusterStore(await openSqliteStore(path, { memoryFolder: options.runFolder }), 'embedded'),
+    openStore: (path) =>
+      openClusterStore(dirname(path), {
+        clock: systemClock,
+        log: log.with({ part: 'store' }),
+        openEmbedded: (file) => openSqliteStore(file, { memoryFolder: options.runFolder }),
+        openEtcd: () => Promise.reject(new ShoalError('not_supported', 'Cannot open a store on etcd yet')),
+      }),
   });
   keepCompiled();
   log.info('manager is ready', { port: manager.port });

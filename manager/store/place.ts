@@ -1,7 +1,7 @@
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { syncFolder, writeDurably } from '../../src/util/durable.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { systemRandom } from '../../src/util/random.ts';
 
 /** Where this manager's store is. */
 export type Place =
@@ -52,39 +52,21 @@ function placeOf(value: unknown): Place {
 }
 
 /**
- * Says it, so that it is on the disk when this resolves. When this throws, the folder says what it said before; with `internal`
- * nobody knows what the disk has.
+ * Says it, so that it is on the disk when this resolves. Throws `unavailable` when the folder says what it said before, and `internal`
+ * when nobody knows what the disk has.
  */
 export async function writePlace(folder: string, place: Place): Promise<void> {
   const path = join(folder, placeFile);
-  const temporary = join(folder, `.${placeFile}.${systemRandom.id()}`);
+  const temporary = `${path}.new`;
   try {
     await writeDurably(temporary, `${JSON.stringify(place)}\n`);
     await rename(temporary, path);
-  } catch (error) {
+  } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined); // the first error says more
-    throw error;
+    const next = 'See whether its disk is full, failing or mounted read-only.';
+    throw new ShoalError('unavailable', `Cannot write down in ${path} where the store is`, { cause, next });
   }
-  await syncFolder(dirname(path)).catch((cause: unknown) => {
+  await syncFolder(folder).catch((cause: unknown) => {
     throw new ShoalError('internal', `Cannot tell whether ${path} is on the disk`, { cause });
   });
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -1,9 +1,9 @@
 import { storeClientName, storeMemberCommonName } from '../../src/wire/certificates.ts';
 import type { EtcdVersion } from './version.ts';
 
-/** How a member begins; once its folder has data etcd itself ignores all of it. */
+/** How a member begins; once its folder has data etcd itself ignores all of it. A new cluster has one member unless said. */
 export type EtcdStart =
-  | { state: 'new'; token: string }
+  | { state: 'new'; token: string; members?: readonly { name: string; peerUrl: string }[] }
   /** With exactly the members that `MemberAdd` answered: one too many or too few, and etcd exits. */
   | { state: 'existing'; members: readonly { name: string; peerUrl: string }[] }
   | { state: 'continue' };
@@ -87,7 +87,7 @@ function corruptCheck({ minor }: EtcdVersion): Record<string, string> {
 
 function startSettings(start: EtcdStart, name: string, ownUrl: string): Record<string, string> {
   if (start.state === 'continue') return {};
-  const members = start.state === 'new' ? [{ name, peerUrl: ownUrl }] : start.members;
+  const members = start.members ?? [{ name, peerUrl: ownUrl }];
   return {
     'initial-cluster': members.map((member) => `${member.name}=${member.peerUrl}`).join(','),
     'initial-cluster-state': start.state,

@@ -1,12 +1,21 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createAuthority, createStoreCertificate } from '../../manager/ca/authority.ts';
+import { createAuthority } from '../../manager/ca/authority.ts';
+import {
+  certificatePaths,
+  createStoreTls,
+  ensureMemberCertificate,
+} from '../../manager/etcd/certificates.ts';
+import { etcdFlags, peerUrl } from '../../manager/etcd/flags.ts';
+import { endOf, launchEtcd } from '../../manager/etcd/launch.ts';
+import { etcdVersion } from '../../manager/etcd/process.ts';
+import type { EtcdVersion } from '../../manager/etcd/version.ts';
 import { EtcdMember, type EtcdTls } from '../../manager/store/etcd/client.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { storeClientName, storeMemberCommonName } from '../../src/wire/certificates.ts';
+import { silentLogger } from '../../src/util/log.ts';
 import { freePort } from './registry.ts';
 
 const address = '127.0.0.1';
@@ -14,23 +23,12 @@ const readyMs = 20_000;
 const pollMs = 50;
 const statusMs = 500;
 
-/** A leader that is gone is replaced in half a second; transactions are as large as the contract allows. */
-const timing = {
-  'pre-vote': 'true',
-  'heartbeat-interval': '50',
-  'election-timeout': '300',
-  'snapshot-count': '10000',
-  'max-txn-ops': '1200',
-  'max-request-bytes': String(9 * 1024 * 1024),
-  'grpc-keepalive-min-time': '500ms',
-  'enable-grpc-gateway': 'false',
-};
-
 interface Member {
   name: string;
   clientPort: number;
   peerPort: number;
   child: ChildProcess | undefined;
+  ended: Promise<unknown>;
 }
 
 /** Real etcd with mutual TLS on loopback, its members being processes of this one. */
@@ -38,9 +36,11 @@ export class EtcdCluster {
   readonly tls: EtcdTls;
   readonly #members: Member[];
   readonly #directory: string;
+  readonly #version: EtcdVersion;
 
-  private constructor(directory: string, tls: EtcdTls, members: Member[]) {
+  private constructor(directory: string, version: EtcdVersion, tls: EtcdTls, members: Member[]) {
     this.#directory = directory;
+    this.#version = version;
     this.tls = tls;
     this.#members = members;
   }
@@ -49,22 +49,16 @@ export class EtcdCluster {
   static async start(count: number): Promise<EtcdCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'shoal-etcd-'));
     const authority = await createAuthority('etcd', systemClock.now());
-    const member = await createStoreCertificate(
-      authority,
-      { kind: 'member', addresses: [address] },
-      systemClock.now(),
-    );
-    const client = await createStoreCertificate(authority, { kind: 'client' }, systemClock.now());
-    await writeFile(join(directory, 'ca.pem'), authority.certificatePem);
-    await writeFile(join(directory, 'cert.pem'), member.certificatePem);
-    await writeFile(join(directory, 'key.pem'), member.privateKeyPem, { mode: 0o600 });
+    await ensureMemberCertificate(directory, authority, address, systemClock.now());
     const members: Member[] = [];
     for (let index = 0; index < count; index++) {
       const [clientPort, peerPort] = [await freePort(address), await freePort(address)];
-      members.push({ name: `member${index}`, clientPort, peerPort, child: undefined });
+      const ended = Promise.resolve();
+      members.push({ name: `member${index}`, clientPort, peerPort, child: undefined, ended });
     }
-    const tls = { authorityPem: authority.certificatePem, ...client };
-    const cluster = new EtcdCluster(directory, tls, members);
+    const tls = await createStoreTls(authority, systemClock.now());
+    const version = await etcdVersion('etcd', silentLogger);
+    const cluster = new EtcdCluster(directory, version, tls, members);
     try {
       for (let index = 0; index < count; index++) cluster.run(index);
       await cluster.leader();
@@ -87,35 +81,24 @@ export class EtcdCluster {
   /** Starts a member; one that was there before goes on from its folder. */
   run(index: number): void {
     const member = this.#members[index]!;
-    const { name, clientPort, peerPort } = member;
-    const [client, peer] = [`https://${address}:${clientPort}`, `https://${address}:${peerPort}`];
-    const file = (of: string) => join(this.#directory, of);
-    const tls = (prefix: string) => ({
-      [`${prefix}trusted-ca-file`]: file('ca.pem'),
-      [`${prefix}cert-file`]: file('cert.pem'),
-      [`${prefix}key-file`]: file('key.pem'),
-      [`${prefix}client-cert-auth`]: 'true',
+    const members = this.#members.map((each) => ({
+      name: each.name,
+      peerUrl: peerUrl(address, each.peerPort),
+    }));
+    const flags = etcdFlags(this.#version, {
+      name: member.name,
+      address,
+      ports: { client: member.clientPort, peer: member.peerPort },
+      dataFolder: join(this.#directory, member.name),
+      certificates: certificatePaths(this.#directory),
+      start: { state: 'new', token: 'test', members },
     });
-    const settings = {
-      name,
-      'data-dir': file(name),
-      'listen-client-urls': client,
-      'advertise-client-urls': client,
-      'listen-peer-urls': peer,
-      'initial-advertise-peer-urls': peer,
-      'initial-cluster': this.#members
-        .map((each) => `${each.name}=https://${address}:${each.peerPort}`)
-        .join(','),
-      'initial-cluster-state': 'new',
-      ...timing,
-      ...tls(''),
-      ...tls('peer-'),
-      'peer-cert-allowed-cn': storeMemberCommonName,
-      'client-cert-allowed-hostname': storeClientName,
-    };
-    const args = Object.entries(settings).map(([key, value]) => `--${key}=${value}`);
-    // setpriv: the kernel ends it when this process ends, however it ends
-    member.child = spawn('setpriv', ['--pdeathsig', 'KILL', 'etcd', ...args], { stdio: 'ignore' });
+    member.child = launchEtcd({
+      program: 'etcd',
+      flags,
+      lockPath: join(this.#directory, `${member.name}.lock`),
+    });
+    member.ended = endOf(member.child);
   }
 
   signal(index: number, signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
@@ -124,11 +107,9 @@ export class EtcdCluster {
 
   /** Kills a member and resolves when it is gone. */
   async kill(index: number): Promise<void> {
-    const { child } = this.#members[index]!;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    child.kill('SIGCONT');
-    child.kill('SIGKILL');
+    const { child, ended } = this.#members[index]!;
+    child?.kill('SIGCONT');
+    child?.kill('SIGKILL');
     await ended;
   }
 

@@ -67,6 +67,8 @@ const description: InterfaceDescription = {
       version: [2, 'string'],
       dbSize: [3, 'int64'],
       leader: [4, 'uint64'],
+      raftIndex: [5, 'uint64'],
+      raftAppliedIndex: [7, 'uint64'],
       isLearner: [10, 'bool'],
     }),
     MoveLeader: message({ target: [1, 'uint64'] }),
@@ -75,10 +77,19 @@ const description: InterfaceDescription = {
     Member: message({
       id: [1, 'uint64'],
       name: [2, 'string'],
+      peerUrls: [3, 'repeated string'],
       clientUrls: [4, 'repeated string'],
       isLearner: [5, 'bool'],
     }),
     MemberListAnswer: message({ header: [1, 'Header'], members: [2, 'repeated Member'] }),
+    MemberAdd: message({ peerUrls: [1, 'repeated string'], isLearner: [2, 'bool'] }),
+    MemberAddAnswer: message({
+      header: [1, 'Header'],
+      member: [2, 'Member'],
+      members: [3, 'repeated Member'],
+    }),
+    MemberId: message({ id: [1, 'uint64'] }),
+    MembersAnswer: message({ header: [1, 'Header'] }),
   },
   services: {
     'etcdserverpb.KV': {
@@ -92,7 +103,12 @@ const description: InterfaceDescription = {
       Status: ['Status', 'StatusAnswer'],
       MoveLeader: ['MoveLeader', 'MoveLeaderAnswer'],
     },
-    'etcdserverpb.Cluster': { MemberList: ['MemberList', 'MemberListAnswer'] },
+    'etcdserverpb.Cluster': {
+      MemberList: ['MemberList', 'MemberListAnswer'],
+      MemberAdd: ['MemberAdd', 'MemberAddAnswer'],
+      MemberRemove: ['MemberId', 'MembersAnswer'],
+      MemberPromote: ['MemberId', 'MembersAnswer'],
+    },
   },
 };
 
@@ -125,6 +141,8 @@ export interface RangeRequest {
   limit?: number;
   revision?: number;
   keysOnly?: boolean;
+  /** From the member's own data, whether or not it hears of the others. */
+  serializable?: boolean;
 }
 
 export interface Operation {
@@ -158,6 +176,15 @@ export interface WatchAnswer {
   events: { type: number; kv: KeyValue }[];
 }
 
+export interface Member {
+  id: string;
+  /** Empty until it has been started for the first time. */
+  name: string;
+  peerUrls: string[];
+  clientUrls: string[];
+  isLearner: boolean;
+}
+
 /** What each call takes and gives. */
 export interface Calls {
   'KV.Range': [RangeRequest, RangeAnswer];
@@ -166,11 +193,22 @@ export interface Calls {
   'KV.DeleteRange': [{ key: Buffer; rangeEnd: Buffer }, object];
   'Maintenance.Status': [
     object,
-    { header: Header; version: string; leader: string; isLearner: boolean; dbSize: string },
+    {
+      header: Header;
+      version: string;
+      leader: string;
+      raftIndex: string;
+      raftAppliedIndex: string;
+      isLearner: boolean;
+      dbSize: string;
+    },
   ];
   'Maintenance.MoveLeader': [{ target: string }, object];
-  'Cluster.MemberList': [
-    object,
-    { members: { id: string; name: string; clientUrls: string[]; isLearner: boolean }[] },
+  'Cluster.MemberList': [object, { members: Member[] }];
+  'Cluster.MemberAdd': [
+    { peerUrls: string[]; isLearner: boolean },
+    { member: Member | null; members: Member[] },
   ];
+  'Cluster.MemberRemove': [{ id: string }, object];
+  'Cluster.MemberPromote': [{ id: string }, object];
 }

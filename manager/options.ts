@@ -11,6 +11,12 @@ export interface ManagerOptions {
   listen: { host: string; port: number };
   /** Underlay address at which agents reach this manager. */
   advertiseAddress: string;
+  /** This host's own node; absent when the cluster is only being made. */
+  nodeId?: string | undefined;
+  /** Folder with the node's key and certificates, which may be replaced at any time; absent with `nodeId`. */
+  credentialsFolder?: string | undefined;
+  /** `HOST:PORT` of the managers that the host knows, this one possibly among them. */
+  managerAddresses?: string[];
   /** Present when a cluster is to be made. */
   initialise: ClusterSettings | undefined;
   logLevel: LogLevel;
@@ -27,6 +33,9 @@ export function parseManagerOptions(args: string[]): ManagerOptions {
       listen: text,
       advertise: text,
       init: text,
+      node: text,
+      credentials: text,
+      managers: text,
       'log-level': text,
     },
   });
@@ -40,9 +49,19 @@ export function parseManagerOptions(args: string[]): ManagerOptions {
     runFolder: required('run'),
     listen: parseListen(required('listen')),
     advertiseAddress: required('advertise'),
+    nodeId: values.node,
+    credentialsFolder: values.credentials,
+    managerAddresses: parseAddresses(values.managers ?? ''),
     initialise: values.init === undefined ? undefined : parseSettings(values.init),
     logLevel: parseLevel(values['log-level'] ?? 'info'),
   };
+}
+
+function parseAddresses(text: string): string[] {
+  const addresses = text.split(',').filter((each) => each !== '');
+  const odd = addresses.find((each) => !/^[a-zA-Z0-9.-]+:\d{1,5}$/.test(each));
+  if (odd !== undefined) throw invalid(`--managers ${odd} is not HOST:PORT`);
+  return addresses;
 }
 
 function parseListen(text: string): { host: string; port: number } {

@@ -8,6 +8,7 @@ import type { HostConditions } from '../conditions/conditions.ts';
 import type { HostNetwork } from '../network/network.ts';
 import { addressChange, mtuTrouble, nodeUnderlay, type Underlay } from '../network/underlay.ts';
 import { hostIdentity, hostNameOf } from './host-identity.ts';
+import type { ToldManagers } from '../session/connection.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
 import {
   assignedTasks,
@@ -58,6 +59,10 @@ export interface AgentOptions {
   hostname: string;
   advertiseAddress: string;
   managerAddresses: () => string[];
+  /** TCP port at which a manager on this host listens, or would. */
+  managerPort: number;
+  /** What this host is to be, and the managers that there are. */
+  onManagers: (told: ToldManagers) => void;
   credentials: () => Credentials;
   clock: Clock;
   random: Random;
@@ -102,6 +107,7 @@ export class Agent {
       random,
       log,
       stalledMs: () => this.#store.stalledMs,
+      onManagers: options.onManagers,
       onAssignments: (change, epoch) => this.#onAssignments(change, epoch),
       onStream: (_streamId, request, dial) => {
         this.#worker.background('serving a stream', () => this.#streams.serve(request, dial));
@@ -362,6 +368,7 @@ export class Agent {
       memoryBytes: totalmem(),
       engine: { ...info, labels: {} },
       shoalVersion: version,
+      managerPort: this.#options.managerPort,
       ...features,
       ...(underlay && { underlay: nodeUnderlay(underlay, advertiseAddress) }),
     };

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { isNoSpace } from '../disk/space.ts';
 import type { Engine } from '../engine/engine.ts';
 import { version } from '../../src/spec/version.ts';
@@ -9,24 +10,34 @@ import { codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
 import { backoffMs, retry } from '../../src/util/retry.ts';
-import type { InitRequest, JoinRequest, JoinTokens, LeaveRequest, LocalInfo } from '../../src/wire/api.ts';
+import type {
+  InitRequest,
+  JoinAnswer,
+  JoinRequest,
+  JoinTokens,
+  LeaveRequest,
+  LocalInfo,
+} from '../../src/wire/api.ts';
 import { connect } from '../../src/wire/client.ts';
 import { startAgent, type Agent } from './agent.ts';
 import { checkOwnAddress, defaultAddress } from './address.ts';
 import { hostNameOf } from './host-identity.ts';
-import { drainByManager, volumesHere, type LeaveOptions } from './leaving.ts';
-import { joinCluster, managerAddress, renewalTime, renewCertificate } from './joining.ts';
+import { askBeforeLeaving, departureOf, drainByManager, refuseForVolumes } from './leaving.ts';
+import { joinCluster, managerAddress } from './joining.ts';
+import { keepCertificate } from './renewal.ts';
 import { serveLocalApi } from './local-api.ts';
+import type { ToldManagers } from '../session/connection.ts';
+import type { Credentials } from '../session/session.ts';
+import { dialled } from '../session/manager-order.ts';
 import { ManagerProcess } from './manager-process.ts';
 import { MembershipStore, type Identity, type Membership } from './membership.ts';
 import { productionParts, type DaemonParts, type PartSettings } from './parts.ts';
 
 /** The engine has this long to answer when somebody asks how things are. */
 const infoMs = 1_500;
-/** A timer of the platform holds at most 2^31 ms; far-off renewals are looked at again daily. */
-const renewalLookMs = 24 * 60 * 60 * 1000;
-const renewalRetryMs = 60_000;
 const tokenAttempts = 5;
+/** A join as a manager waits this long for the manager on this host to serve; it goes on afterwards. */
+const joinedManagerMs = 20_000;
 
 export interface DaemonSettings extends PartSettings {
   random: Random;
@@ -64,10 +75,9 @@ export class Daemon {
   async start(): Promise<void> {
     const identity = await this.#memberships.load();
     this.#identity = identity && (await this.#atAskedAddress(identity));
-    if (this.#identity?.membership.role === 'manager') {
-      this.#manager = this.#managerProcess(this.#identity.membership.advertiseAddress);
-      this.#manager.start();
-    }
+    if (this.#identity?.membership.role === 'manager') this.#startManager(this.#identity);
+    // Of a manager that has become a worker, when that was cut off; what an `init` has left goes with the next one.
+    else if (this.#identity !== undefined) await this.#removeManagerState();
     this.#starting = this.#bringUpEngine();
     this.#closeApi = await serveLocalApi(
       join(this.#settings.runDirectory, 'shoal.sock'),
@@ -144,11 +154,79 @@ export class Daemon {
       logs: this.#parts.createLogs((error) => isNoSpace(error) && disks.noSpace('state')),
       conditions: this.#parts.conditions,
       disks,
-      managerAddresses: () => this.#identity?.membership.managerAddresses ?? [],
+      managerAddresses: () => this.#managers(),
+      managerPort: this.#settings.listen.port,
+      onManagers: (told) => this.#onManagers(told),
       credentials: () => this.#identity?.credentials ?? identity.credentials,
     });
     this.#renewal = new AbortController();
-    void this.#renewCertificates(this.#renewal.signal);
+    const renewal = {
+      clock,
+      random,
+      log,
+      hostname: hostNameOf(hostname),
+      credentials: () => this.#identity?.credentials,
+      managers: () => this.#managers(),
+      save: async (credentials: Credentials) => {
+        await this.#memberships.saveCredentials(credentials);
+        if (this.#identity) this.#identity = { ...this.#identity, credentials };
+      },
+      onRenewed: () => this.#agent?.session.reconnect(),
+    };
+    void keepCertificate(renewal, this.#renewal.signal);
+  }
+
+  /** Where this host connects to for a manager. */
+  #managers(): string[] {
+    const membership = this.#identity?.membership;
+    if (membership === undefined) return [];
+    const { host, port } = this.#settings.listen;
+    const local = `${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
+    const own = { address: `${membership.advertiseAddress}:${port}`, local };
+    return dialled(membership.managerAddresses, membership.role === 'manager' ? own : undefined);
+  }
+
+  #onManagers(told: ToldManagers): void {
+    const { log } = this.#settings;
+    this.#changes
+      .run('membership', () => this.#follow(told))
+      .catch((error: unknown) =>
+        log.error('what the managers told cannot be done', { error: messageOf(error) }),
+      );
+  }
+
+  /** What the managers tell is on disk before anything is done about it, so that a daemon that is killed goes on with it. */
+  async #follow({ role, addresses }: ToldManagers): Promise<void> {
+    const { log } = this.#settings;
+    const identity = this.#identity;
+    if (identity === undefined) return;
+    const { membership } = identity;
+    const told: Membership = { ...membership, role, managerAddresses: addresses };
+    if (!isDeepStrictEqual(told, membership)) {
+      const changed = { ...identity, membership: told };
+      await this.#memberships.saveNote(told);
+      this.#identity = changed;
+      log.info('the managers are told', { role, managers: addresses });
+    }
+    if (role === 'manager' && this.#manager === undefined) this.#startManager(this.#identity ?? identity);
+    if (role === 'worker' && this.#manager !== undefined) await this.#endManager();
+  }
+
+  #startManager({ membership }: Identity): void {
+    this.#manager = this.#managerProcess(membership.advertiseAddress);
+    this.#manager.start();
+  }
+
+  /** This host is no manager any more. */
+  async #endManager(): Promise<void> {
+    await this.#manager?.stop();
+    this.#manager = undefined;
+    await this.#removeManagerState();
+    this.#settings.log.info('this host is no manager any more');
+  }
+
+  async #removeManagerState(): Promise<void> {
+    await rm(this.#managerState(), { recursive: true, force: true });
   }
 
   #managerPorts({ membership }: Identity): number[] {
@@ -212,6 +290,11 @@ export class Daemon {
       runDirectory,
       listen,
       advertise,
+      credentials: this.#memberships.credentialsFolder,
+      identity: () => {
+        const membership = this.#identity?.membership;
+        return membership && { nodeId: membership.nodeId, managers: membership.managerAddresses };
+      },
       clock,
       random,
       log,
@@ -231,7 +314,7 @@ export class Daemon {
     const { listen, runDirectory, log } = this.#settings;
     const advertiseAddress = await this.#advertise(request.advertiseAddress);
     const { addressPool, subnetPrefix } = request;
-    await rm(this.#managerState(), { recursive: true, force: true }); // of an init that was cut off: nobody is in it
+    await this.#removeManagerState(); // of an init that was cut off: nobody is in it
     const manager = this.#managerProcess(advertiseAddress);
     await manager.init({ addressPool, subnetPrefix });
     try {
@@ -244,7 +327,7 @@ export class Daemon {
       log.error('a cluster could not be made; what there is of it is removed', { error: messageOf(error) });
       await manager.stop();
       await this.#undoMembership();
-      await rm(this.#managerState(), { recursive: true, force: true });
+      await this.#removeManagerState();
       throw error;
     }
   }
@@ -259,33 +342,45 @@ export class Daemon {
     }
     const advertiseAddress = await this.#advertise(request.advertiseAddress);
     const address = managerAddress(request.manager);
-    const notice = await this.#becomeMember([address], request.token, advertiseAddress, undefined);
-    return { ...(await this.#info()), ...(notice !== undefined && { notice }) };
+    await this.#removeManagerState();
+    const { notice, advice } = await this.#becomeMember(
+      [address],
+      request.token,
+      advertiseAddress,
+      undefined,
+    );
+    const isReady = (await this.#manager?.readyWithin(joinedManagerMs)) ?? true;
+    const waits = isReady ? undefined : 'The manager on this host waits for its place: see `shoal node ls`.';
+    const said = [advice, waits].filter((each) => each !== undefined).join('\n');
+    return {
+      ...(await this.#info()),
+      ...(notice !== undefined && { notice }),
+      ...(said !== '' && { advice: said }),
+    };
   }
 
-  /** Gives the manager's notice. */
   async #becomeMember(
     managerAddresses: string[],
     token: string,
     advertiseAddress: string,
     manager: ManagerProcess | undefined,
-  ): Promise<string | undefined> {
-    const self = { hostname: hostNameOf(this.#settings.hostname), address: advertiseAddress };
+  ): Promise<JoinAnswer> {
+    const self = {
+      hostname: hostNameOf(this.#settings.hostname),
+      address: advertiseAddress,
+      managerPort: this.#settings.listen.port,
+    };
     const { answer, credentials } = await joinCluster(managerAddresses[0]!, token, self);
-    if (answer.role === 'manager' && !manager) {
-      throw new ShoalError('not_supported', 'Cannot join as a second manager: Shoal runs one for now', {
-        next: 'Join with the worker token.',
-      });
-    }
     const { nodeId, role, clusterId } = answer;
     const membership: Membership = { nodeId, role, clusterId, advertiseAddress, managerAddresses };
     const identity = { membership, credentials };
     await this.#memberships.save(identity);
     this.#identity = identity;
     this.#manager = manager;
+    if (role === 'manager' && manager === undefined) this.#startManager(identity);
     await this.#startMember(identity);
     this.#settings.log.info('this host is in a cluster', { nodeId, role, clusterId, notice: answer.notice });
-    return answer.notice;
+    return answer;
   }
 
   async #leave({ force = false, withVolumes = false }: LeaveRequest): Promise<LocalInfo> {
@@ -296,20 +391,18 @@ export class Daemon {
         next: 'Nothing needs to be done.',
       });
     }
-    if (membership.role === 'manager' && !force) {
-      throw new ShoalError(
-        'failed_precondition',
-        'Cannot leave: this host is the manager, and the cluster ends with it',
-        {
-          next: 'Run `shoal leave --force` to end the cluster.',
-        },
-      );
-    }
-    if (!withVolumes) await this.#refuseForVolumes();
+    const { credentials } = this.#identity!;
+    const { clock } = this.#settings;
+    const isManager = membership.role === 'manager';
+    const options = { managerAddresses: this.#managers(), credentials, isManager, force, clock, log };
+    const answer = await askBeforeLeaving(options);
+    const departure = departureOf(answer, { ...options, managerAddresses: membership.managerAddresses });
+    if (!withVolumes && departure === 'leaves') refuseForVolumes(answer ?? {});
+    const canTell = answer !== undefined || !isManager;
+    if (departure === 'leaves' && canTell) await drainByManager(options);
     this.#renewal?.abort();
     const agent = this.#agent;
     if (agent) {
-      await this.#tellManager();
       await agent.drain().catch((error: unknown) => {
         if (!force) throw error;
         log.warn('some tasks could not be stopped before leaving', { error: messageOf(error) });
@@ -320,43 +413,10 @@ export class Daemon {
     this.#agent = undefined;
     await this.#manager?.stop();
     this.#manager = undefined;
-    if (membership.role === 'manager') await rm(this.#managerState(), { recursive: true, force: true });
+    await this.#removeManagerState();
     await this.#undoMembership();
     log.info('this host has left its cluster', { clusterId: membership.clusterId });
     return await this.#info();
-  }
-
-  /** What a worker needs to leave. The manager's own host ends the cluster, and there is no elsewhere. */
-  #leaving(): LeaveOptions | undefined {
-    const { clock, log } = this.#settings;
-    if (this.#identity === undefined || this.#identity.membership.role === 'manager') return undefined;
-    const { membership, credentials } = this.#identity;
-    return { managerAddresses: membership.managerAddresses, credentials, clock, log };
-  }
-
-  /** Throws `failed_precondition` when volumes are on this host, which the cluster would be without. */
-  async #refuseForVolumes(): Promise<void> {
-    const leaving = this.#leaving();
-    const volumes = leaving === undefined ? [] : await volumesHere(leaving);
-    if (volumes.length === 0) return;
-    const shown =
-      volumes.length > 5
-        ? `${volumes.slice(0, 5).join(', ')} and ${volumes.length - 5} more`
-        : volumes.join(', ');
-    throw new ShoalError(
-      'failed_precondition',
-      `Cannot leave: ${shown} ${volumes.length === 1 ? 'is' : 'are'} on this host`,
-      {
-        details: { volumes },
-        next: 'Move them with `shoal volume move`, or say --yes: their data goes with the host.',
-      },
-    );
-  }
-
-  /** The tasks of this host go elsewhere first. */
-  async #tellManager(): Promise<void> {
-    const leaving = this.#leaving();
-    if (leaving !== undefined) await drainByManager(leaving);
   }
 
   async #undoMembership(): Promise<void> {
@@ -394,36 +454,6 @@ export class Daemon {
       });
     } finally {
       client.close();
-    }
-  }
-
-  /** Renews the certificate when its time has come, for as long as this host is a member. Never throws. */
-  async #renewCertificates(signal: AbortSignal): Promise<void> {
-    const { clock, random, log, hostname } = this.#settings;
-    let at: number | undefined;
-    while (!signal.aborted && this.#identity) {
-      const identity = this.#identity;
-      at ??= renewalTime(identity.credentials.cert, random);
-      const wait = Math.min(renewalLookMs, at - clock.now());
-      try {
-        if (wait > 0) {
-          await clock.sleep(wait, signal);
-          continue;
-        }
-        const [address = ''] = identity.membership.managerAddresses;
-        const credentials = await renewCertificate(address, identity.credentials, hostNameOf(hostname));
-        await this.#memberships.saveCredentials(credentials);
-        this.#identity = { ...identity, credentials };
-        at = undefined;
-        // One that is to be renewed at once comes from a manager whose clock is far behind.
-        await clock.sleep(renewalRetryMs, signal);
-        this.#agent?.session.reconnect();
-        log.info('the certificate of this node was renewed');
-      } catch (error) {
-        if (signal.aborted) return;
-        log.warn('the certificate of this node could not be renewed yet', { error: messageOf(error) });
-        await clock.sleep(renewalRetryMs, signal).catch(() => undefined); // ends early only when stopping
-      }
     }
   }
 }

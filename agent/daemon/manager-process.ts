@@ -8,7 +8,7 @@ import { backoffMs } from '../../src/util/retry.ts';
 import type { ManagerProcessInfo } from '../../src/wire/api.ts';
 import { processState, Pulse, silentMsMax, watchPulse, type Silence } from './pulse.ts';
 
-/** A manager that is not ready by then is killed and started again. */
+/** A manager that is not ready by then, nor says what it waits for, is killed and started again. */
 const readyMs = 30_000;
 /** After being asked to end it is killed this much later. */
 const stopMs = 5_000;
@@ -22,6 +22,10 @@ export interface ManagerProcessOptions {
   logLevel: LogLevel;
   listen: { host: string; port: number };
   advertise: string;
+  /** Folder with the key and the certificates of this node. */
+  credentials: string;
+  /** Which node this host is, and the managers it knows; undefined while it is in no cluster. */
+  identity: () => { nodeId: string; managers: readonly string[] } | undefined;
   clock: Clock;
   random: Random;
   log: Logger;
@@ -35,7 +39,12 @@ interface Running {
   ended: Promise<void>;
 }
 
-type ManagerIpc = { type: 'ready' } | { type: 'alive' } | { type: 'failed'; code: string; message: string };
+type ManagerIpc =
+  | { type: 'ready' }
+  | { type: 'alive' }
+  /** It cannot serve yet, and is not stuck: `what` it waits for or does. */
+  | { type: 'opening'; what: string }
+  | { type: 'failed'; code: string; message: string };
 
 /**
  * The manager as a process of its own: started again whenever it dies (at once, then with backoff), its log passed on.
@@ -50,6 +59,9 @@ export class ManagerProcess {
   #isReady = false;
   #silence: Silence | undefined;
   #lastEnd: ManagerProcessInfo['lastEnd'];
+  /** What a manager that does not serve yet waits for. */
+  #opening: string | undefined;
+  readonly #waiting = new Set<() => void>();
 
   constructor(options: ManagerProcessOptions) {
     this.#options = options;
@@ -65,9 +77,27 @@ export class ManagerProcess {
     this.#done ??= this.#keep(undefined);
   }
 
+  /** Whether it serves, or does within so long. */
+  async readyWithin(ms: number): Promise<boolean> {
+    if (this.#isReady) return true;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.add(resolve);
+    const cancel = this.#options.clock.after(ms, resolve);
+    await promise;
+    cancel();
+    this.#waiting.delete(resolve);
+    return this.#isReady;
+  }
+
   info(): ManagerProcessInfo {
     const lastEnd = this.#lastEnd && { lastEnd: this.#lastEnd };
-    if (!this.#isReady) return { state: 'starting', ...lastEnd };
+    if (!this.#isReady) {
+      return {
+        state: 'starting',
+        ...(this.#opening !== undefined && { opening: this.#opening }),
+        ...lastEnd,
+      };
+    }
     if (this.#silence === undefined || this.#silence.silentMs < silentMsMax)
       return { state: 'running', ...lastEnd };
     const { silentMs, excuse } = this.#silence;
@@ -114,6 +144,7 @@ export class ManagerProcess {
 
   #ended(reason: string): void {
     this.#isReady = false;
+    this.#opening = undefined;
     this.#silence = undefined;
     this.#lastEnd = { at: this.#options.clock.now(), reason };
   }
@@ -122,6 +153,7 @@ export class ManagerProcess {
   async #launch(extra: string[]): Promise<Running> {
     const { entry, stateDirectory, runDirectory, listen, advertise, clock, logLevel, writeLine } =
       this.#options;
+    const { credentials, identity } = this.#options;
     const paths = ['--state', stateDirectory, '--run', runDirectory];
     const network = [
       '--listen',
@@ -131,7 +163,12 @@ export class ManagerProcess {
       '--log-level',
       logLevel,
     ];
-    const child = fork(entry, [...paths, ...network, ...extra], {
+    const known = identity();
+    const node =
+      known === undefined
+        ? []
+        : ['--node', known.nodeId, '--credentials', credentials, '--managers', known.managers.join(',')];
+    const child = fork(entry, [...paths, ...network, ...node, ...extra], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: ['--disable-warning=ExperimentalWarning'],
       serialization: 'json',
@@ -146,15 +183,23 @@ export class ManagerProcess {
     child.on('message', (message: ManagerIpc) => {
       if (message.type === 'ready') resolve();
       else if (message.type === 'alive') pulse.heard();
+      else if (message.type === 'opening') this.#opens(message.what, arm);
       else fail(knownCode(message.code), message.message);
     });
     void ended.then(() => fail('internal', `Cannot start the manager: it ended with ${endWords(child)}`));
-    const cancel = clock.after(readyMs, () => {
-      fail('deadline_exceeded', `Cannot start the manager: it was not ready after ${readyMs} ms`);
-    });
+    let cancel = () => {};
+    const arm = () => {
+      cancel();
+      cancel = clock.after(readyMs, () =>
+        fail('deadline_exceeded', `Cannot start the manager: nothing was heard of it for ${readyMs} ms`),
+      );
+    };
+    arm();
     try {
       await ready;
       this.#isReady = true;
+      this.#opening = undefined;
+      for (const resolve of this.#waiting) resolve();
       this.#options.onReady();
       this.#watch(child, pulse, ended);
       return { ended };
@@ -165,6 +210,13 @@ export class ManagerProcess {
     } finally {
       cancel();
     }
+  }
+
+  #opens(what: string, arm: () => void): void {
+    if (this.#isReady) return;
+    if (this.#opening !== what) this.#options.log.info('the manager does not serve yet', { what });
+    this.#opening = what;
+    arm();
   }
 
   #watch(child: ChildProcess, pulse: Pulse, ended: Promise<void>): void {

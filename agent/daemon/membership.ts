@@ -49,11 +49,21 @@ export class MembershipStore {
     return { membership: JSON.parse(note) as Membership, credentials: { ca, cert, key } };
   }
 
+  /** Where key and certificates are; what is there may be replaced at any time, all together. */
+  get credentialsFolder(): string {
+    return join(this.#directory, certificatesName);
+  }
+
   /** The note is written last: a host is a member when it is there. */
   async save(identity: Identity): Promise<void> {
     await this.saveCredentials(identity.credentials);
+    await this.saveNote(identity.membership);
+  }
+
+  /** Replaces the note of a host that is a member. */
+  async saveNote(membership: Membership): Promise<void> {
     const path = join(this.#directory, noteName);
-    await replaceDurably(path, `${JSON.stringify(identity.membership, null, 2)}\n`);
+    await replaceDurably(path, `${JSON.stringify(membership, null, 2)}\n`);
   }
 
   /** The host has another address from now on; in all else it stays who it is. */

@@ -79,6 +79,8 @@ test('a manager whose main loop stands still is killed and started again; one th
     runDirectory: folder,
     logLevel: 'error',
     listen: { host: '127.0.0.1', port: 0 },
+    credentials: '',
+    identity: () => undefined,
     advertise: '127.0.0.1',
     clock,
     random: systemRandom,

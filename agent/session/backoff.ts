@@ -28,3 +28,11 @@ export function waitCeilingMs(failures: number, { opened }: Attempt): number {
   const max = opened ? backoffMs.max : backoffMs.maxUnopened;
   return Math.min(max, backoffMs.min * 2 ** Math.min(failures - 1, 20));
 }
+
+/** A manager of several that does not take the connection within this is passed over for the next one; at first. */
+const connectMsMin = 750;
+
+/** How long TLS with one of so many managers may take to stand, after so many failures; at most `max`. */
+export function connectLimitMs(failures: number, managers: number, max: number): number {
+  return managers < 2 ? max : Math.min(max, connectMsMin * 2 ** Math.min(failures, 20));
+}

@@ -1,46 +1,33 @@
-import { isDeepStrictEqual } from 'node:util';
 import { WebSocket } from 'ws';
 import type { NodeDescription } from '../../src/spec/node.ts';
 import type { ReportedCondition } from '../conditions/conditions.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
-import { version } from '../../src/spec/version.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import { messageOf, ShoalError, unreachable } from '../../src/util/errors.ts';
+import { messageOf, type ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { Random } from '../../src/util/random.ts';
 import { managerServerName } from '../../src/wire/certificates.ts';
-import { checkOpen, prepareOpen, readMessage, wordsOf } from '../../src/wire/check.ts';
+import { checkOpen } from '../../src/wire/check.ts';
 import { name } from '../../src/wire/template-schema.ts';
 import {
-  managerMessages,
   sessionMessageBytesMax,
   sessionPath,
   sessionProtocol,
   streamPath,
-  streamRequest,
-  type AgentMessage,
-  type ManagerMessage,
   type StreamRequest,
 } from '../../src/wire/session.ts';
-import { failuresAfter, waitCeilingMs, type Attempt } from './backoff.ts';
-import { freshIntake, receive, sound } from './assignments.ts';
-import type { AssignmentChange, BadTemplates, Intake, Refused } from './assignments.ts';
-import {
-  declinedPauseMs,
-  handshakeMs,
-  silentHeartbeatsMax,
-  statusAckMs,
-  untakenMsMax,
-  welcomeMs,
-} from './limits.ts';
-import { SocketThread, type SessionSocket } from './socket.ts';
+import { connectLimitMs, failuresAfter, waitCeilingMs, type Attempt } from './backoff.ts';
+import type { AssignmentChange, Refused } from './assignments.ts';
+import { Connection, type ToldManagers } from './connection.ts';
+import { handshakeMs, untakenMsMax } from './limits.ts';
+import { ManagerOrder } from './manager-order.ts';
+import { SocketThread } from './socket.ts';
 import { StatusOutbox } from './status-outbox.ts';
 
-/** After a deadline this long more: when the loop stood still, what was to come in time may be waiting to be read. */
-const readMs = 500;
+/** Why a session ends that is made anew at the same manager. */
+const reconnecting = 'reconnecting';
 
-// Compiling takes a while: at the start, and not while heartbeats are due.
-prepareOpen([...Object.values(managerMessages), streamRequest]);
+const freshAttempt = () => ({ opened: false, welcomed: false, applied: false, livedMs: 0 });
 
 /** Characters of an id in the log that may be anything. */
 const refusedIdMax = 64;
@@ -52,7 +39,7 @@ export interface Credentials {
 }
 
 export interface SessionOptions {
-  /** `HOST:PORT` of the managers, in the order in which to try them. */
+  /** `HOST:PORT` of the managers. */
   addresses: () => string[];
   credentials: () => Credentials;
   describe: () => Promise<NodeDescription>;
@@ -67,6 +54,8 @@ export interface SessionOptions {
   onAssignments: (change: AssignmentChange, epoch: number) => void;
   /** For how long something of the agent beside its loop has stood still, such as the disk of its state; 0: nothing has. */
   stalledMs: () => number;
+  /** What this host is to be, and the managers that there are. */
+  onManagers: (told: ToldManagers) => void;
   /** The manager wants a stream, or one that this host does not know, which is to be answered with the error; `dial` opens the connection to carry it. */
   onStream: (streamId: string, request: StreamRequest | ShoalError, dial: () => WebSocket) => void;
 }
@@ -86,7 +75,8 @@ export class AgentSession {
   #epoch = 0;
   #wake: AbortController | undefined;
   #failures = 0;
-  #attempt: Attempt = { opened: false, applied: false, livedMs: 0 };
+  readonly #order = new ManagerOrder();
+  #attempt: Attempt & { welcomed: boolean } = freshAttempt();
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -159,24 +149,14 @@ export class AgentSession {
 
   /** Ends the connection, so that the next one is made with new certificates. */
   reconnect(): void {
-    this.#connection?.end('reconnecting');
+    this.#connection?.end(reconnecting);
   }
 
   async #run(): Promise<void> {
-    const { clock, random, log } = this.#options;
-    for (let turn = 0; !this.#stop.signal.aborted; turn++) {
-      const addresses = this.#options.addresses();
-      const address = addresses[turn % Math.max(1, addresses.length)];
-      const startedAt = clock.monotonic();
-      this.#attempt = { opened: false, applied: false, livedMs: 0 };
-      try {
-        if (address === undefined) throw new Error('no manager is known');
-        await this.#once(address);
-      } catch (error) {
-        log.warn('no session with the manager', { manager: address, error: messageOf(error) });
-      }
+    const { clock, random } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      await this.#round(this.#order.of(this.#options.addresses()));
       if (this.#stop.signal.aborted) return;
-      this.#attempt.livedMs = clock.monotonic() - startedAt;
       this.#failures = failuresAfter(this.#failures, this.#attempt);
       const wait = random.next() * waitCeilingMs(this.#failures, this.#attempt);
       this.#wake = new AbortController();
@@ -186,7 +166,28 @@ export class AgentSession {
     }
   }
 
-  async #once(address: string): Promise<void> {
+  /** Tries one manager after another, without a pause, until one has greeted and that session is over. */
+  async #round(addresses: readonly string[]): Promise<void> {
+    const { clock, log } = this.#options;
+    this.#attempt = freshAttempt();
+    if (addresses.length === 0) log.warn('no session with a manager', { error: 'no manager is known' });
+    for (const address of addresses) {
+      if (this.#stop.signal.aborted) return;
+      const startedAt = clock.monotonic();
+      let reason: string | undefined;
+      try {
+        reason = await this.#once(address, connectLimitMs(this.#failures, addresses.length, handshakeMs));
+      } catch (error) {
+        log.warn('no session with the manager', { manager: address, error: messageOf(error) });
+      }
+      this.#attempt.livedMs = clock.monotonic() - startedAt;
+      if (reason !== reconnecting) this.#order.failed(address);
+      if (this.#attempt.welcomed) return;
+    }
+  }
+
+  /** Gives why the session ended. */
+  async #once(address: string, connectMs: number): Promise<string> {
     const { clock, log, describe, onAssignments, onStream } = this.#options;
     this.#epoch++;
     const epoch = this.#epoch;
@@ -194,6 +195,7 @@ export class AgentSession {
     const socket = this.#thread.dial({
       url: `wss://${address}${sessionPath}`,
       tls: this.#tls(),
+      connectMs,
       handshakeMs,
       payloadBytesMax: sessionMessageBytesMax,
     });
@@ -214,19 +216,22 @@ export class AgentSession {
       conditions: this.#options.conditions,
       outbox: this.#outbox,
       clock,
-      onWelcome: () => log.info('session with the manager', { manager: address }),
+      onWelcome: () => {
+        this.#attempt.welcomed = true;
+        this.#order.worked(address);
+        log.info('session with the manager', { manager: address });
+      },
+      onManagers: (told) => this.#options.onManagers(told),
       onRefused: (refused) => this.#refuse(refused),
       onAssignments: (change) => onAssignments(change, epoch),
-      onStream: (streamId, request) =>
-        onStream(streamId, request, () =>
-          this.#dialStream(`wss://${address}${streamPath}/${encodeURIComponent(streamId)}`),
-        ),
+      onStream: (streamId, request) => onStream(streamId, request, this.#streamDialler(address, streamId)),
     });
     this.#connection = connection;
     try {
       if (this.#stop.signal.aborted) connection.end('stopping');
       const reason = await connection.closed;
       log.info('the session with the manager ended', { manager: address, reason });
+      return reason;
     } finally {
       this.#connection = undefined;
       this.#outbox.lost();
@@ -247,6 +252,16 @@ export class AgentSession {
     return { ...this.#options.credentials(), servername: managerServerName };
   }
 
+  /** Whoever asked for the stream hears of it through any manager: the one of the session first, and another at each further attempt. */
+  #streamDialler(address: string, streamId: string): () => WebSocket {
+    let attempts = 0;
+    return () => {
+      const others = this.#order.of(this.#options.addresses()).filter((other) => other !== address);
+      const via = [address, ...others][attempts++ % (others.length + 1)]!;
+      return this.#dialStream(`wss://${via}${streamPath}/${encodeURIComponent(streamId)}`);
+    };
+  }
+
   #dialStream(url: string): WebSocket {
     // ws hands the name on to TLS, though its types do not say so.
     const tls = { ...this.#tls(), rejectUnauthorized: true };
@@ -256,196 +271,5 @@ export class AgentSession {
       maxPayload: sessionMessageBytesMax,
       handshakeTimeout: handshakeMs,
     });
-  }
-}
-
-interface ConnectionOptions {
-  socket: SessionSocket;
-  log: Logger;
-  hello: (description: NodeDescription) => AgentMessage;
-  description: NodeDescription;
-  describe: () => Promise<NodeDescription>;
-  conditions: () => ReportedCondition[];
-  outbox: StatusOutbox;
-  clock: Clock;
-  onWelcome: () => void;
-  onRefused: (refused: Refused) => void;
-  onAssignments: (change: AssignmentChange) => void;
-  onStream: (streamId: string, request: StreamRequest | ShoalError) => void;
-}
-
-/** One connection from dialling to its end. */
-class Connection {
-  readonly closed: Promise<string>;
-  readonly #options: ConnectionOptions;
-  readonly #timers = new Map<string, () => void>();
-  #intake: Intake = freshIntake;
-  #badTemplates: BadTemplates = new Map();
-  #description: NodeDescription;
-  #welcomed = false;
-  #flushing = false;
-  #declined = false;
-  #passedOver = false;
-
-  constructor(options: ConnectionOptions) {
-    this.#options = options;
-    const { socket } = options;
-    this.#description = options.description;
-    const { promise, resolve } = Promise.withResolvers<string>();
-    this.closed = promise;
-    socket.on('open', () => {
-      this.send(options.hello(this.#description));
-      this.#deadline('welcome', welcomeMs, 'the manager did not greet');
-    });
-    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
-    socket.on('close', (reason) => {
-      this.#welcomed = false;
-      for (const cancel of this.#timers.values()) cancel();
-      resolve(reason);
-    });
-  }
-
-  get welcomed(): boolean {
-    return this.#welcomed;
-  }
-
-  /** Lost unless the connection is open: what matters is sent again in the next session. */
-  send(message: AgentMessage): void {
-    this.#options.socket.send(JSON.stringify(message));
-  }
-
-  end(reason: string): void {
-    this.#options.socket.end(reason);
-  }
-
-  /** Sends what waits, once everything that happens in this turn of the event loop has happened. */
-  flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => {
-      this.#flushing = false;
-      this.#flush();
-    });
-  }
-
-  /** Sends another hello when the host is described otherwise now than in the last one. */
-  async tellDescription(): Promise<void> {
-    const description = await this.#options.describe();
-    if (isDeepStrictEqual(description, this.#description)) return;
-    this.#description = description; // while there is no hello yet, it goes out with that
-    this.send(this.#options.hello(description));
-  }
-
-  /** Sends the host's conditions, once the manager has greeted. */
-  tellConditions(): void {
-    if (this.#welcomed) this.send({ type: 'conditions', conditions: this.#options.conditions() });
-  }
-
-  #flush(): void {
-    if (!this.#welcomed || this.#timers.has('pause')) return;
-    const batch = this.#options.outbox.take(this.#options.clock.monotonic());
-    if (!batch) return;
-    this.send({ type: 'status', ...batch });
-    this.#deadline('ack', statusAckMs, 'the manager did not acknowledge statuses');
-  }
-
-  #onMessage(data: Uint8Array, isBinary: boolean): void {
-    try {
-      if (isBinary) throw new Error('a binary message in a session');
-      const incoming = readMessage(managerMessages, data);
-      if (incoming.kind === 'message') this.#handle(incoming.message);
-      else if (incoming.kind === 'fault') this.end(incoming.why);
-      else this.#passOver(incoming.type);
-    } catch (error) {
-      this.end(`a message that cannot be handled: ${messageOf(error)}`);
-    }
-  }
-
-  /** A message that only newer managers send: told once. */
-  #passOver(type: string): void {
-    if (!this.#passedOver) this.#options.log.info('messages of an unknown type are ignored', { type });
-    this.#passedOver = true;
-  }
-
-  #handle(message: ManagerMessage): void {
-    switch (message.type) {
-      case 'welcome': {
-        this.#cancel('welcome');
-        if (message.protocol < sessionProtocol) {
-          return this.end(
-            `the manager is older than this host and cannot be followed: Shoal ${message.version}`,
-          );
-        }
-        this.#welcomed = true;
-        this.#beat(message.heartbeatIntervalMs);
-        this.#options.onWelcome();
-        this.tellConditions();
-        return this.flushSoon();
-      }
-      case 'refused':
-        return this.end(`the manager refuses this host: ${message.message}`);
-      case 'assignments': {
-        const { put, refused, bad } = sound(message.put, this.#badTemplates);
-        this.#badTemplates = bad;
-        for (const each of refused) this.#options.onRefused(each);
-        const { intake, change, resync } = receive(this.#intake, { ...message, put });
-        this.#intake = intake;
-        if (resync) this.send({ type: 'resync' });
-        if (change) this.#options.onAssignments(change);
-        return;
-      }
-      case 'status-ack':
-        if (!this.#options.outbox.acknowledge(message.batch)) return;
-        this.#cancel('ack');
-        this.#declined = false;
-        return this.flushSoon();
-      case 'status-declined':
-        if (this.#options.outbox.declined(message.batch)) this.#pause();
-        return;
-      case 'stream':
-        return this.#open(message);
-      default:
-        return unreachable(message);
-    }
-  }
-
-  #open({ streamId, request }: Extract<ManagerMessage, { type: 'stream' }>): void {
-    const checked = checkOpen<StreamRequest>(streamRequest, request);
-    if (checked.fault === undefined) return this.#options.onStream(streamId, checked.value);
-    const why = `Cannot serve what was asked of the host: ${wordsOf(checked.fault)}`;
-    const next = `The host runs Shoal ${version}: upgrade whichever is older, the host or the manager.`;
-    this.#options.onStream(streamId, new ShoalError('not_supported', why, { next }));
-  }
-
-  /** The manager is left alone with statuses for a while. */
-  #pause(): void {
-    this.#cancel('ack');
-    if (!this.#declined) this.#options.log.warn('the manager cannot write statuses now: they are told again');
-    this.#declined = true;
-    const goOn = () => {
-      this.#timers.delete('pause');
-      this.#flush();
-    };
-    this.#timers.set('pause', this.#options.clock.after(declinedPauseMs, goOn));
-  }
-
-  #beat(intervalMs: number): void {
-    this.#options.socket.beat(intervalMs, intervalMs * silentHeartbeatsMax);
-  }
-
-  #deadline(name: string, ms: number, reason: string): void {
-    this.#cancel(name);
-    const { clock } = this.#options;
-    const patient = () =>
-      void this.#timers.set(
-        name,
-        clock.after(readMs, () => this.end(reason)),
-      );
-    this.#timers.set(name, clock.after(ms, patient));
-  }
-
-  #cancel(name: string): void {
-    this.#timers.get(name)?.();
-    this.#timers.delete(name);
   }
 }

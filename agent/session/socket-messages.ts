@@ -2,6 +2,8 @@
 export interface Dial {
   url: string;
   tls: { key: string; cert: string; ca: string; servername: string };
+  /** TLS must stand within this, and the WebSocket within `handshakeMs`. */
+  connectMs: number;
   handshakeMs: number;
   payloadBytesMax: number;
 }

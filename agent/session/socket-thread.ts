@@ -1,3 +1,4 @@
+import type { ClientRequest } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { WebSocket } from 'ws';
@@ -70,6 +71,10 @@ class Kept {
       perMessageDeflate: false,
       maxPayload: dial.payloadBytesMax,
       handshakeTimeout: dial.handshakeMs,
+      finishRequest: (request) => {
+        this.#limitConnect(request, dial.connectMs);
+        request.end();
+      },
     });
     this.#socket = socket;
     const heard = () => (this.#heardAt = systemClock.monotonic());
@@ -90,6 +95,13 @@ class Kept {
       connections.delete(id);
       post({ type: 'closed', id, reason: this.#reason || reason.toString() || `closed with ${code}` });
     });
+  }
+
+  /** A manager that has gone without a word is given up before one that only takes long to answer. */
+  #limitConnect(request: ClientRequest, connectMs: number): void {
+    const cancel = systemClock.after(connectMs, () => this.end(`no connection within ${connectMs} ms`));
+    request.once('socket', (socket) => socket.once('secureConnect', cancel));
+    request.once('close', cancel);
   }
 
   send(text: string): void {

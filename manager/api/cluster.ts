@@ -99,9 +99,12 @@ export function joinRoutes(context: ApiContext): Route[] {
       pattern: '/leave',
       access: 'node',
       handle: async ({ identity, objects }): Promise<LeaveAnswer> => {
-        const { id, availability } = nodeOf(identity);
+        const { id, availability, role } = nodeOf(identity);
         objects.push(`drain node ${id}`);
-        if (availability !== 'drain') await changeNode(database, id, { availability: 'drain' });
+        if (availability !== 'drain' || role === 'manager') {
+          const change = { availability: 'drain', role: 'worker' } as const;
+          await changeNode(database, id, change, context.addresses()[0]);
+        }
         return leaveAnswer(database.view, id);
       },
     },
@@ -120,7 +123,15 @@ export function joinRoutes(context: ApiContext): Route[] {
 function leaveAnswer(view: View, nodeId: string): LeaveAnswer {
   const tasks = [...view.tasksOfNode(nodeId)].filter(({ status }) => !isTerminal(status.state)).length;
   const here = [...view.volumes.values()].filter(({ home }) => home?.nodeId === nodeId);
-  return { tasks, volumes: here.map(({ spec }) => spec.name).sort() };
+  const managers = [...view.nodes.values()].filter(({ id, role }) => role === 'manager' && id !== nodeId);
+  const { role = 'worker', manager } = view.nodes.get(nodeId) ?? {};
+  return {
+    tasks,
+    volumes: here.map(({ spec }) => spec.name).sort(),
+    managers: managers.length + 1,
+    isManager: role === 'manager' || manager?.member !== undefined,
+    ...(manager?.problem !== undefined && { problem: manager.problem }),
+  };
 }
 
 function nodeOf(identity: Identity): Node {

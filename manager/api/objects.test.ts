@@ -78,7 +78,8 @@ test('a node is drained and labelled, and a label that is null goes', async () =
   });
   expect((await change({ labels: { disk: null } })).labels).toEqual({ rack: '1' });
   await expect(change({ availability: 'gone' })).rejects.toMatchObject({ code: 'invalid_argument' });
-  await expect(change({ role: 'manager' })).rejects.toMatchObject({ code: 'not_supported' });
+  // Its host has never been there.
+  await expect(change({ role: 'manager' })).rejects.toMatchObject({ code: 'failed_precondition' });
 });
 
 test('a node that is up is removed only when it is drained and empty, or drained and by force', async () => {
@@ -107,6 +108,20 @@ test('the only manager is not removed', async () => {
   await expect(manager.client.request('DELETE', `/nodes/${nodeId}?force=true`)).rejects.toMatchObject({
     code: 'failed_precondition',
   });
+});
+
+test('a node becomes a manager and a worker again, and a manager that is up is not removed', async () => {
+  await using manager = await startTestManager();
+  await (await manager.agent(await manager.join('manager', 'a'))).greet('192.0.2.1');
+  const worker = await manager.agent(await manager.join('worker', 'b'));
+  await worker.greet('127.0.0.1');
+  const path = `/nodes/${worker.nodeId}`;
+  const change = (role: string) => manager.client.request<Node>('PATCH', path, { role });
+  expect(await change('manager')).toMatchObject({ role: 'manager', manager: { address: '127.0.0.1:2377' } });
+  await expect(manager.client.request('DELETE', path)).rejects.toThrow(/it is a manager and up/);
+  const again = await change('worker');
+  expect(again).toMatchObject({ role: 'worker' });
+  expect(again).not.toHaveProperty('manager');
 });
 
 test('tasks are listed newest first, of one service or node when asked', async () => {

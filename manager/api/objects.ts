@@ -1,6 +1,6 @@
 import { isTerminal, taskName, type Task } from '../../src/spec/task.ts';
 import { nodeName } from '../../src/spec/node-name.ts';
-import type { Node } from '../../src/spec/node.ts';
+import type { Node, NodeRole } from '../../src/spec/node.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { NodeChange, NodeInfo, TaskInfo } from '../../src/wire/api.ts';
@@ -8,6 +8,7 @@ import { NodeUse, takesRoom } from '../scheduler/node-use.ts';
 import { Faults } from '../store/isolate.ts';
 import type { Change, Database, View } from '../store/objects.ts';
 import { checkApproval } from '../ca/addresses.ts';
+import { checkGoesOnWithout, demoted, promoted } from '../ca/managers.ts';
 import type { ApiContext } from './context.ts';
 import { callerName } from './identity.ts';
 import { byName, oldestFirst, pageOf } from './pages.ts';
@@ -66,12 +67,13 @@ export function objectRoutes(context: ApiContext): Route[] {
       access: 'viewer',
       handle: ({ parameters }): Task => findTask(view, parameters.ref!),
     },
-    ...nodeRoutes(database),
+    ...nodeRoutes(context),
   ];
 }
 
-function nodeRoutes(database: Database): Route[] {
+function nodeRoutes({ database, addresses }: ApiContext): Route[] {
   const { view } = database;
+  const leader = () => addresses()[0];
   return [
     {
       method: 'GET',
@@ -92,7 +94,7 @@ function nodeRoutes(database: Database): Route[] {
       handle: async ({ parameters, body, objects }) => {
         const change = checkSchema(nodeChangeSchema, await body());
         objects.push(...changeWords(change));
-        return await changeNode(database, parameters.ref!, change);
+        return await changeNode(database, parameters.ref!, change, leader());
       },
     },
     {
@@ -100,7 +102,7 @@ function nodeRoutes(database: Database): Route[] {
       pattern: '/nodes/:ref',
       access: 'admin',
       handle: async ({ parameters, query }) => {
-        await removeNode(database, parameters.ref!, query.get('force') === 'true');
+        await removeNode(database, parameters.ref!, query.get('force') === 'true', leader());
         return {};
       },
     },
@@ -202,17 +204,19 @@ export function findNode(view: View, reference: string): Node {
   });
 }
 
-/** Changes the node's availability, role or labels; gives it as it is then. Throws `not_found`, `not_supported`. */
-export async function changeNode(database: Database, reference: string, change: NodeChange): Promise<Node> {
+/**
+ * Changes the node's availability, role or labels; gives it as it is then. `leader`: `HOST:PORT` of the manager that leads. Throws
+ * `not_found`, and `failed_precondition` for a role that it cannot have.
+ */
+export async function changeNode(
+  database: Database,
+  reference: string,
+  change: NodeChange,
+  leader: string | undefined,
+): Promise<Node> {
   const { id } = findNode(database.view, reference);
   await writeAgain(database, () => {
-    const node = findNode(database.view, id);
-    if (change.role !== undefined && change.role !== node.role) {
-      throw new ShoalError(
-        'not_supported',
-        `Cannot change the role of ${id}: there is one manager in this version`,
-      );
-    }
+    const node = inRole(database.view, findNode(database.view, id), change.role, leader);
     if (change.address !== undefined) checkApproval(database.view, node, change.address);
     const labels = Object.entries({ ...node.labels, ...change.labels }).filter(
       (entry): entry is [string, string] => entry[1] !== null,
@@ -225,19 +229,32 @@ export async function changeNode(database: Database, reference: string, change: 
   return findNode(database.view, id);
 }
 
-async function removeNode(database: Database, reference: string, force: boolean): Promise<void> {
+function inRole(view: View, node: Node, role: NodeRole | undefined, leader: string | undefined): Node {
+  if (role === undefined || role === node.role) return node;
+  const nodes = view.nodes.values();
+  return role === 'manager' ? promoted(nodes, node) : demoted(nodes, node, leader);
+}
+
+async function removeNode(
+  database: Database,
+  reference: string,
+  force: boolean,
+  leader: string | undefined,
+): Promise<void> {
   const { id } = findNode(database.view, reference);
   await writeAgain(database, () => {
     const node = findNode(database.view, id);
     const name = nodeName(node);
-    if (node.role === 'manager') {
-      throw new ShoalError(
-        'failed_precondition',
-        `Cannot remove node ${name}: it is the cluster's only manager`,
-      );
-    }
     const lives = [...database.view.tasksOfNode(id)].filter(({ status }) => !isTerminal(status.state));
     const away = node.status.state !== 'ready';
+    if (node.role === 'manager') {
+      checkGoesOnWithout([...database.view.nodes.values()], node, `remove node ${name}`, leader);
+      if (!away) {
+        throw new ShoalError('failed_precondition', `Cannot remove node ${name}: it is a manager and up`, {
+          next: `Run \`shoal leave\` on it, or make it a worker first: \`shoal node demote ${name}\`.`,
+        });
+      }
+    }
     if (!away && !(node.availability === 'drain' && (lives.length === 0 || force))) {
       const still = lives[0] === undefined ? '' : `; ${taskName(lives[0])} is on it`;
       throw new ShoalError('failed_precondition', `Cannot remove node ${name}: it is up${still}`, {

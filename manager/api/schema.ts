@@ -43,6 +43,7 @@ import {
   ingressPort,
   labels,
   name,
+  port,
 } from '../../src/wire/template-schema.ts';
 
 /**
@@ -202,6 +203,7 @@ export const joinSchema: Schema<JoinBody> = object({
   certificateRequestPem,
   hostname: hostName,
   'address?': address,
+  'managerPort?': port,
 });
 
 export const renewSchema = object({

@@ -84,14 +84,28 @@ test('a host killed in the middle of its init joins again as the same manager', 
   expect(manager.database.view.nodes.size).toBe(1);
 });
 
-test('a second manager is refused with what to do instead', async () => {
+test('the second manager joins with advice, and there are never more than five', async () => {
   await using manager = await startTestManager();
-  const agent = await manager.agent(await manager.join('manager'));
-  await agent.greet();
-  await expect(manager.join('manager')).rejects.toMatchObject({
-    code: 'not_supported',
-    next: expect.stringContaining('worker') as string,
+  const first = await manager.join('manager', 'a');
+  await (await manager.agent(first)).greet();
+  expect(first.advice).toBeUndefined();
+  const second = await manager.join('manager', 'b');
+  expect(second).toMatchObject({
+    role: 'manager',
+    advice: expect.stringMatching(/standby.*Add a third/) as string,
   });
+  expect(second.nodeId).not.toBe(first.nodeId);
+  const body = {
+    ...(await joinBody(manager.token('manager'))),
+    hostname: 'x',
+    address: '192.0.2.7',
+    managerPort: 1,
+  };
+  const { nodeId } = (await manager.call('/join', undefined, body)) as JoinAnswer;
+  expect(manager.database.view.nodes.get(nodeId)?.manager).toEqual({ address: '192.0.2.7:1' });
+  expect((await manager.join('manager', 'd')).advice).toMatch(/A fifth makes it two/);
+  await manager.join('manager', 'e');
+  await expect(manager.join('manager', 'f')).rejects.toMatchObject({ code: 'failed_precondition' });
 });
 
 test('a node renews its certificate with the one it has, and stays who it is', async () => {

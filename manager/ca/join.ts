@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Cluster } from '../../src/spec/cluster.ts';
 import type { Node, NodeRole } from '../../src/spec/node.ts';
+import { managerPort } from '../../src/spec/defaults.ts';
 import { holderOf } from '../../src/spec/node-name.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { codeOf, ShoalError } from '../../src/util/errors.ts';
@@ -13,6 +14,7 @@ import { checkApproval, whyNotApproved } from './addresses.ts';
 import { AttemptBudget } from '../audit/budget.ts';
 import type { Database } from '../store/objects.ts';
 import { signNodeCertificate } from './authority.ts';
+import { adviceFor, checkOneMore } from './managers.ts';
 
 /** Wrong tokens from one address in a minute; then not even a right one is taken from there, so that guessing tells nothing. */
 export const wrongTokensPerMinuteMax = 10;
@@ -20,14 +22,14 @@ export const wrongTokensPerMinuteMax = 10;
 export interface Joiner {
   /**
    * Makes the caller a node of the cluster, in the role that its token's secret proves. Throws `unauthenticated` for a
-   * wrong token, `not_supported` for a second manager, `already_exists` when another node has the host's name, `invalid_argument` for a malformed request.
+   * wrong token, `failed_precondition` for one manager too many, `already_exists` when another node has the host's name, `invalid_argument` for a malformed request.
    */
   join(body: JoinBody, peer?: string): Promise<JoinAnswer>;
   /** A new certificate for a node that has proved with its old one who it is. */
   renew(nodeId: string, body: Pick<JoinBody, 'certificateRequestPem'>): Promise<JoinAnswer>;
 }
 
-/** Joins run one after another, so that two hosts cannot both become the first manager. */
+/** Joins run one after another, so that two hosts cannot both become the first manager, nor one too many. */
 export function createJoiner(options: {
   database: Database;
   clock: Clock;
@@ -56,13 +58,14 @@ export function createJoiner(options: {
     const { address } = body;
     if (address !== undefined) checkApproval(database.view, taken, address);
     // Only administrators have the manager's token. A worker's address is borne out by its connections, or one of them approves it.
-    const approved = address === undefined || role === 'worker' ? {} : { approvedAddress: address };
+    const approved = role === 'worker' || address === undefined ? {} : ofManager(address, body);
     const node = { ...(taken ?? newNode(random.id(), role, body.hostname, clock.now())), ...approved };
     const refused =
       address === undefined ? undefined : whyNotApproved(node, address, { remoteAddress: peer, ownAddress });
     // Signed before the node is stored: a malformed request leaves nothing behind.
     const result = await answer(cluster, node, body.certificateRequestPem);
     if (refused !== undefined) result.notice = `${refused.message}. ${refused.next ?? ''}`.trim();
+    if (role === 'manager') result.advice = adviceOn(database.view.nodes.values(), node);
     const action = taken === undefined ? 'create' : 'update';
     const replaced = namesake ? [{ kind: 'node' as const, action: 'delete' as const, object: namesake }] : [];
     const { conflicts } = await database.write([[{ kind: 'node', action, object: node }, ...replaced]]);
@@ -127,19 +130,27 @@ function sameSecret(left: string, right: string): boolean {
 }
 
 /**
- * The manager node that a join with the manager token is for: none yet (undefined), or one whose host never came back
- * with its certificate, such as one killed in the middle of its init. Throws `not_supported` when a manager is there.
+ * The manager node that a join with the manager token is for: a new one (undefined), or the first one whose host never came back
+ * with its certificate, for it was killed in the middle of its init. Throws `failed_precondition` when there are enough managers.
  */
 function managerToTakeOver(nodes: Iterable<Node>): Node | undefined {
   const managers = [...nodes].filter((node) => node.role === 'manager');
-  if (managers.some((node) => node.description !== undefined)) {
-    throw new ShoalError(
-      'not_supported',
-      'Cannot join as a manager: several managers need etcd, which this version does not have yet',
-      { next: 'Join as a worker, with the token that `shoal token worker` prints.' },
-    );
-  }
-  return managers[0];
+  if (managers.every((node) => node.description === undefined)) return managers[0];
+  checkOneMore(managers, 'join as a manager');
+  return undefined;
+}
+
+/** What a manager is known by, for only administrators have the manager's token. */
+function ofManager(
+  address: string,
+  { managerPort: port = managerPort }: JoinBody,
+): Pick<Node, 'approvedAddress' | 'manager'> {
+  return { approvedAddress: address, manager: { address: `${address}:${port}` } };
+}
+
+function adviceOn(nodes: Iterable<Node>, joined: Node): string | undefined {
+  const others = [...nodes].filter(({ id, role }) => role === 'manager' && id !== joined.id);
+  return adviceFor(others.length + 1);
 }
 
 /**

@@ -17,6 +17,7 @@ import { Assigner } from './assigner.ts';
 import { checkAddress } from '../ca/addresses.ts';
 import { checkProtocol, checkRival, type Hello } from './greeting.ts';
 import { Newcomers } from './newcomers.ts';
+import { ManagerNews, withManagerAddress } from './manager-news.ts';
 import { ConditionWriter, type ReportedCondition } from './conditions.ts';
 import { agentStalledMsMax, unreachableFor } from './findings.ts';
 import { Hearing } from './hearing.ts';
@@ -87,6 +88,7 @@ class SessionDispatcher implements Dispatcher {
   readonly #hearing: Hearing;
   readonly #soundings: Soundings | undefined;
   readonly #assigner: Assigner;
+  readonly #managers: ManagerNews;
   readonly #streams: StreamBroker;
   readonly #writer: StatusWriter;
   readonly #conditions: ConditionWriter;
@@ -108,8 +110,10 @@ class SessionDispatcher implements Dispatcher {
     this.#soundings = options.sound && new Soundings(options.sound);
     this.#newcomers = new Newcomers(clock);
     this.#assigner = new Assigner(database.view);
+    this.#managers = new ManagerNews(database.view, () => options.ownHost?.().address);
     this.#unsubscribe = database.onChange((change) => {
       this.#assigner.note(change);
+      this.#managers.note(change);
       this.#assigning.poke();
     });
     this.#streams = new StreamBroker(clock, random);
@@ -308,10 +312,10 @@ class SessionDispatcher implements Dispatcher {
       const wanted = { ...said, hostname: name };
       isHeeded ??= this.#facts.heeds(node, wanted, clock.monotonic());
       description = isHeeded ? wanted : (node.description ?? wanted);
-      const isKnown = node.name === name && isDeepStrictEqual(node.description, description);
-      if (node.status.state === 'ready' && isKnown) break;
+      const told = withManagerAddress({ ...node, name, description });
+      if (node.status.state === 'ready' && isDeepStrictEqual(node, told)) break;
       const since = node.status.state === 'ready' ? node.status.since : clock.now();
-      const object = { ...node, name, description, status: { state: 'ready' as const, since, message: '' } };
+      const object = { ...told, status: { state: 'ready' as const, since, message: '' } };
       const { conflicts } = await database.write([[{ kind: 'node', action: 'update', object }]]);
       if (conflicts === 0) break;
       if (attempt === helloAttemptsMax) throw new ShoalError('conflict', 'the node object keeps changing');
@@ -340,6 +344,7 @@ class SessionDispatcher implements Dispatcher {
       version,
       at: wallClock.now(),
     });
+    this.#managers.tell(session);
     session.findings.noteVersion(version, description.shoalVersion);
     this.#tellFindings(session.nodeId);
     session.ready = true;
@@ -365,6 +370,7 @@ class SessionDispatcher implements Dispatcher {
       // Declared down while its agent was just coming back: it says hello again on a new session.
       else if (isDown(node)) this.#end(session, 'the node was declared down');
     }
+    this.#managers.tellAll(this.#sessions.values().filter(({ ready }) => ready));
     const { overdue, againInMs, faults } = this.#assigner.pass(clock.monotonic());
     this.#faultLog.tell(faults);
     for (const taskId of overdue)

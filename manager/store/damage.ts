@@ -107,6 +107,9 @@ const nodeShape: Fields = {
   fields: {
     labels: { map: 'text' },
     status: { fields: { state: 'text', since: 'number' } },
+    'manager?': {
+      fields: { address: 'text', 'member?': { fields: { id: 'text', phase: 'text', since: 'number' } } },
+    },
     'conditions?': { list: { fields: { type: 'text' } } },
     'description?': {
       fields: {

@@ -21,6 +21,8 @@ export interface NodeDescription {
   cdiDevices?: string[];
   /** The network that the host itself is on. */
   underlay?: NodeUnderlay;
+  /** TCP port at which a manager on the host listens, whether or not there is one. */
+  managerPort?: number;
 }
 
 /** IPv4 only, and without what Shoal made there. Networks are in CIDR form, the widest first. */
@@ -72,13 +74,29 @@ export interface NodeCondition {
   message: string;
 }
 
+/** What a node of role manager is to the others; written by the leader. */
+export interface NodeManager {
+  /** `HOST:PORT` of its API. */
+  address: string;
+  /**
+   * Its member of etcd; absent with the embedded store, and before it was added. `started`: it answers, without a vote.
+   * `since`: when it came to be in this phase (ms since the epoch).
+   */
+  member?: { id: string; phase: 'added' | 'started' | 'voting'; since: number };
+  /** Why it is not what it should be, in words. */
+  problem?: string;
+}
+
 export interface Node extends ObjectMeta {
   /**
    * What the host was called when it joined; no other node is called so, whatever the case. The manager keeps it: where a
    * host says another name later, this one goes into its description. Absent: it joined before names were kept.
    */
   name?: string;
+  /** What it is meant to be; `manager` says what it is. */
   role: NodeRole;
+  /** Absent on a node that is no manager and has no member of the store. */
+  manager?: NodeManager;
   availability: NodeAvailability;
   labels: Labels;
   /** The host's address on the underlay as an administrator has given it, or the join of a manager. */

@@ -343,6 +343,8 @@ export interface LocalInfo {
   session: 'connected' | 'disconnected' | 'none';
   /** After a join: what an administrator has to do before the host gets tasks. */
   notice?: string;
+  /** After a join as a manager: what to know of the managers that there are now. */
+  advice?: string;
   managerAddresses: string[];
   engine: { address: string; version?: string; error?: string };
   /** The manager process of a manager host. */
@@ -351,6 +353,8 @@ export interface LocalInfo {
 
 export interface ManagerProcessInfo {
   state: 'starting' | 'running' | 'silent';
+  /** Of one that is starting: what it waits for, such as its place among the managers. */
+  opening?: string;
   /** Of a silent one: for how long it has not answered its daemon (ms). */
   silentMs?: number;
   /** Of a silent one: what it waits for, where that is known; it is left alone then. */
@@ -393,6 +397,8 @@ export interface JoinBody {
   hostname: string;
   /** The host's address on the underlay. A worker that does not connect from there needs it approved. */
   address?: string;
+  /** TCP port at which a manager on the host listens. @default 2377 */
+  managerPort?: number;
 }
 
 /**
@@ -404,6 +410,12 @@ export interface LeaveAnswer {
   tasks: number;
   /** Full names of the volumes that are on the node and nowhere else. */
   volumes?: string[];
+  /** How many managers the cluster is to have. */
+  managers?: number;
+  /** Whether the node is a manager, or still has a member of the store. */
+  isManager?: boolean;
+  /** Why the others have not gone on without it yet. */
+  problem?: string;
 }
 
 export interface JoinAnswer {
@@ -414,4 +426,6 @@ export interface JoinAnswer {
   certificateAuthorityPem: string;
   /** What an administrator has to do before the host gets tasks, in words. */
   notice?: string;
+  /** What to know of the managers that there are now, in words. */
+  advice?: string;
 }

@@ -12,4 +12,5 @@ export const joinAnswer: Schema<JoinAnswer> = object({
   certificatePem: pem,
   certificateAuthorityPem: pem,
   'notice?': text(1_024),
+  'advice?': text(1_024),
 });

@@ -1,4 +1,9 @@
-import { underlayNetworksMax, type NodeConditionType, type NodeDescription } from '../spec/node.ts';
+import {
+  underlayNetworksMax,
+  type NodeConditionType,
+  type NodeDescription,
+  type NodeRole,
+} from '../spec/node.ts';
 import type { AllocatedPort } from '../spec/service.ts';
 import { taskStates, type DesiredTaskState, type TaskState, type TaskStatus } from '../spec/task.ts';
 import {
@@ -69,7 +74,12 @@ const changesMax = 100_000;
 /** Longer content no secret or config has, in base64. */
 const contentCharactersMax = 1_500_000;
 
+/** Managers that a host is told of; there are never as many. */
+export const managersToldMax = 16;
+
 const id = name;
+/** `HOST:PORT` */
+const managerAddress = pattern('[a-zA-Z0-9.-]{1,253}:[0-9]{1,5}', 260);
 /** Milliseconds since the epoch, up to the year 2255. */
 const time = number(0, 9_000_000_000_000);
 const count = integer();
@@ -113,6 +123,7 @@ export const nodeDescription: Schema<NodeDescription> = object({
   shoalVersion: shortText,
   'runtimes?': list(shortText),
   'cdiDevices?': list(shortText),
+  'managerPort?': port,
   'underlay?': object({
     mtuBytes: integer(68, 65_536),
     connected: list(subnet, underlayNetworksMax),
@@ -334,6 +345,15 @@ export const managerMessages = {
     /** Each value is checked by the schema of its kind, and left out by itself when it does not fit. */
     put: list(object({ kind: text(64), value: anything }), changesMax) as unknown as Schema<AssignmentPut[]>,
     remove: list(assignmentRemove, changesMax),
+  }),
+  /**
+   * Sent after the welcome and whenever it changes: what the host is to be, and the managers that there are, in the order in which to
+   * try them. A host is told that it is a worker only once nothing of the cluster's state is on it any more.
+   */
+  managers: object({
+    type: values('managers'),
+    role: values<NodeRole>('manager', 'worker'),
+    addresses: list(managerAddress, managersToldMax),
   }),
   'status-ack': object({ type: values('status-ack'), batch: count }),
   /** The manager cannot write now what the batch tells: the agent tells it again, with the newest of each task. */

@@ -20,6 +20,7 @@ import { createServerCertificate, isDue } from './ca/authority.ts';
 import { initialiseCluster } from './ca/cluster.ts';
 import { createJoiner } from './ca/join.ts';
 import { createDispatcher } from './dispatcher/dispatcher.ts';
+import { managerAddresses } from './dispatcher/manager-news.ts';
 import { watchOwnHost } from './dispatcher/own-host.ts';
 import { soundKernel } from './dispatcher/soundings.ts';
 import { createLogHub } from './logs/hub.ts';
@@ -28,7 +29,7 @@ import type { ManagerOptions } from './options.ts';
 import { createOrchestrator } from './orchestrator/orchestrator.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { openDatabase } from './store/database.ts';
-import type { Database } from './store/objects.ts';
+import type { Database, View } from './store/objects.ts';
 import type { Store } from './store/store.ts';
 
 /** How often the server's certificate is compared with the clock, which may have been set. */
@@ -126,7 +127,8 @@ async function run(
     logStreams: new StreamCounter(),
     logs: createLogHub({ database, clock: steady, agents: dispatcher }),
     feeds: new ApplicationFeeds({ database, clock: steady }),
-    addresses: () => [`${options.advertiseAddress}:${port}`],
+    addresses: () => addressesOf(database.view, `${options.advertiseAddress}:${port}`),
+    leader: () => `${options.advertiseAddress}:${port}`,
   };
   const server = createApiServer({
     routes: allRoutes(context),
@@ -156,6 +158,12 @@ async function run(
   await server.listenLocal(join(options.runFolder, 'manager.sock'));
   port = await server.listenSecure(options.listen.host, options.listen.port, tls);
   return port;
+}
+
+/** Where the managers are reached; `own` when none is stored yet. */
+function addressesOf({ nodes }: View, own: string): string[] {
+  const known = managerAddresses(nodes.values(), own);
+  return known.length === 0 ? [own] : known;
 }
 
 async function serverTls(options: ManagerOptions, database: Database, clock: Clock): Promise<TlsMaterial> {

@@ -104,6 +104,7 @@ export async function startTestManager(): Promise<TestManager> {
     logs: createLogHub({ database, clock: systemClock, agents: dispatcher }),
     feeds: new ApplicationFeeds({ database, clock: systemClock }),
     addresses: () => ['192.0.2.1:2377'],
+    leader: () => '192.0.2.1:2377',
   };
   const routes = { routes: allRoutes(context), upgrades: allUpgrades(context) };
   const server = createApiServer({ ...routes, ...common, audit, database });

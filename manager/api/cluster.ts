@@ -28,7 +28,7 @@ export function clusterRoutes(context: ApiContext): Route[] {
       method: 'GET',
       pattern: '/cluster',
       access: 'viewer',
-      handle: () => clusterInfo(database.view, context.clock.now()),
+      handle: () => clusterInfo(context),
     },
     {
       method: 'PATCH',
@@ -42,7 +42,7 @@ export function clusterRoutes(context: ApiContext): Route[] {
           const object: Cluster = { ...cluster, defaults: { ...cluster.defaults, ...change } };
           return [{ kind: 'cluster', action: 'update', object }];
         });
-        return clusterInfo(database.view, context.clock.now());
+        return clusterInfo(context);
       },
     },
     {
@@ -103,7 +103,7 @@ export function joinRoutes(context: ApiContext): Route[] {
         objects.push(`drain node ${id}`);
         if (availability !== 'drain' || role === 'manager') {
           const change = { availability: 'drain', role: 'worker' } as const;
-          await changeNode(database, id, change, context.addresses()[0]);
+          await changeNode(database, id, change, context.leader());
         }
         return leaveAnswer(database.view, id);
       },
@@ -147,12 +147,12 @@ export function requireCluster(view: View): Cluster {
   });
 }
 
-function clusterInfo(view: View, now: number): ClusterInfo {
+function clusterInfo({ database: { view }, clock, leader }: ApiContext): ClusterInfo {
   const nodes = [...view.nodes.values()];
   const tasks = [...view.tasks.values()].filter(({ status }) => !isTerminal(status.state));
   const { clusterId, defaults } = requireCluster(view);
   return {
-    now,
+    now: clock.now(),
     clusterId,
     defaults: { removeOrphans: defaults?.removeOrphans ?? false },
     nodes: {
@@ -160,6 +160,7 @@ function clusterInfo(view: View, now: number): ClusterInfo {
       ready: nodes.filter(({ status }) => status.state === 'ready').length,
       managers: nodes.filter(({ role }) => role === 'manager').length,
     },
+    leader: leader(),
     services: view.services.size,
     tasks: {
       running: tasks.filter(({ status }) => status.state === 'running').length,

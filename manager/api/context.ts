@@ -45,8 +45,10 @@ export interface ApiContext {
   logs: LogHub;
   /** What applications tell to those who watch them. */
   feeds: ApplicationFeeds;
-  /** Where this manager can be joined, `HOST:PORT`; known once it listens. */
+  /** Where the managers can be joined, `HOST:PORT`, the leader's first; known once this one listens. */
   addresses: () => string[];
+  /** `HOST:PORT` of the manager that leads; undefined while none does. */
+  leader: () => string | undefined;
 }
 
 /** Long-lived answers at once that one counter takes; more are refused, so that they cannot crowd out everything else. */

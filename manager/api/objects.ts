@@ -71,9 +71,8 @@ export function objectRoutes(context: ApiContext): Route[] {
   ];
 }
 
-function nodeRoutes({ database, addresses }: ApiContext): Route[] {
+function nodeRoutes({ database, leader }: ApiContext): Route[] {
   const { view } = database;
-  const leader = () => addresses()[0];
   return [
     {
       method: 'GET',

@@ -17,12 +17,15 @@ export function roleOf({ role, manager }: Pick<Node, 'role' | 'manager'>): NodeR
   return role === 'manager' || manager?.member !== undefined ? 'manager' : 'worker';
 }
 
+const hostOf = (address: string) => address.split(':')[0];
+
 /**
- * `HOST:PORT` of the managers that serve, the leader's first, then the oldest. `leader`: the address of the leader's host. One that waits
+ * `HOST:PORT` of the managers that serve, the leader's first, then the oldest. `leader`: the address of the leader's host, or `HOST:PORT`. One that waits
  * for its place in the store does not serve yet; with the embedded store the leader alone does.
  */
 export function managerAddresses(nodes: Iterable<Node>, leader: string | undefined): string[] {
-  const isLeader = ({ manager }: Node) => leader !== undefined && manager?.address.split(':')[0] === leader;
+  const isLeader = ({ manager }: Node) =>
+    leader !== undefined && hostOf(manager?.address ?? '') === hostOf(leader);
   const serves = (node: Node) =>
     isLeader(node) || ['started', 'voting'].includes(node.manager?.member?.phase ?? '');
   return [...nodes]

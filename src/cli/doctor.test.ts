@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { examine, managerFinding, type Machine } from './doctor.ts';
+import { examine, managerFinding, managersFinding, type Machine } from './doctor.ts';
 
 const present = new Set([
   '/sys/module/vxlan',
@@ -75,12 +75,27 @@ test('a manager that was started again, or does not answer, is told of', () => {
     managerFinding({ state: 'running' }, now),
     managerFinding({ state: 'running', lastEnd: ended }, now),
     managerFinding({ state: 'running', lastEnd: { ...ended, at: 0 } }, now),
+    managerFinding({ state: 'starting', opening: 'waits for its place among the managers' }, now),
     managerFinding({ state: 'silent', silentMs: 20_000, excuse: 'it waits for a disk' }, now),
   ].map(({ state, detail }) => `${state}: ${detail}`);
   expect(details).toEqual([
     'ok: runs',
     'warning: runs; started again 2m ago: it ended',
     'ok: runs',
+    'warning: is starting: waits for its place among the managers',
     'warning: has not answered its daemon for 20s: it waits for a disk',
   ]);
+});
+
+test('managers that a host does not reach are named with why', () => {
+  const there = { address: '192.0.2.1:2377' };
+  const away = { address: '192.0.2.2:2377', problem: 'connect ECONNREFUSED' };
+  expect(managersFinding([there, there])).toMatchObject({
+    state: 'ok',
+    detail: '2 of 2 can be reached from here',
+  });
+  expect(managersFinding([there, away])).toMatchObject({
+    state: 'warning',
+    detail: '1 of 2 can be reached from here; 192.0.2.2:2377: connect ECONNREFUSED',
+  });
 });

@@ -43,6 +43,17 @@ export const localMachine: Machine = {
     ),
 };
 
+/** Managers need it once there are several; nothing else does. */
+async function checkEtcd(machine: Machine): Promise<Finding> {
+  const { exitCode, output } = await machine.run('etcd', ['--version']);
+  if (exitCode === 0) return { name: 'etcd', state: 'ok', detail: output.split('\n')[0]! };
+  return {
+    name: 'etcd',
+    state: 'ok',
+    detail: 'not found; only a host that is one of several managers needs it (apt-get install etcd-server)',
+  };
+}
+
 const programs = [
   { file: 'containerd', args: ['--version'], package: 'containerd', why: 'runs containers' },
   { file: 'runc', args: ['--version'], package: 'runc', why: 'starts them' },
@@ -157,6 +168,7 @@ export async function examine(machine: Machine): Promise<Finding[]> {
     node,
     user,
     ...(await Promise.all(programs.map((program) => checkProgram(machine, program)))),
+    await checkEtcd(machine),
     ...(await Promise.all(features.map((feature) => checkFeature(machine, feature)))),
     await checkCgroups(machine),
     await checkForwarding(machine),
@@ -168,7 +180,7 @@ const endShownMs = 24 * 3_600_000;
 
 /** How the manager of this host is. `now` in ms, by the clock of this host. */
 export function managerFinding(
-  { state, silentMs = 0, excuse, lastEnd }: ManagerProcessInfo,
+  { state, opening, silentMs = 0, excuse, lastEnd }: ManagerProcessInfo,
   now: number,
 ): Finding {
   const wasEnded =
@@ -179,12 +191,31 @@ export function managerFinding(
     return { name: 'manager', state: wasEnded === '' ? 'ok' : 'warning', detail: `runs${wasEnded}` };
   const next = 'See the log of the daemon on this host.';
   if (state === 'starting')
-    return { name: 'manager', state: 'warning', detail: `is starting${wasEnded}`, next };
+    return {
+      name: 'manager',
+      state: 'warning',
+      detail: `is starting${opening === undefined ? '' : `: ${opening}`}${wasEnded}`,
+      next,
+    };
   const why = excuse === undefined ? 'it is killed and started again if that goes on' : excuse;
   return {
     name: 'manager',
     state: 'warning',
     detail: `has not answered its daemon for ${formatDuration(silentMs)}: ${why}${wasEnded}`,
     next,
+  };
+}
+
+/** Which managers of its cluster a host reaches: `problem` is why one does not take a connection. */
+export function managersFinding(managers: readonly { address: string; problem?: string }[]): Finding {
+  const away = managers.filter(({ problem }) => problem !== undefined);
+  const reached = `${managers.length - away.length} of ${managers.length} can be reached from here`;
+  if (away.length === 0) return { name: 'managers', state: 'ok', detail: reached };
+  const why = away.map(({ address, problem }) => `${address}: ${problem}`).join('; ');
+  return {
+    name: 'managers',
+    state: 'warning',
+    detail: `${reached}; ${why}`,
+    next: 'See `shoal node ls`, whether the daemon runs on those hosts, and whether a firewall is in between.',
   };
 }

@@ -39,6 +39,8 @@ export const commands: Record<string, () => Promise<{ command: Command }>> = {
   'node inspect': async () => ({ command: (await import('./commands/node.ts')).inspect }),
   'node ps': async () => ({ command: (await import('./commands/node.ts')).ps }),
   'node update': () => import('./commands/node-update.ts'),
+  'node promote': async () => ({ command: (await import('./commands/node-role.ts')).promote }),
+  'node demote': async () => ({ command: (await import('./commands/node-role.ts')).demote }),
   'node rm': () => import('./commands/node-rm.ts'),
   'network create': async () => ({ command: (await import('./commands/network.ts')).create }),
   'network ls': async () => ({ command: (await import('./commands/network.ts')).ls }),
@@ -122,6 +124,13 @@ export async function report(output: Output, error: unknown): Promise<number> {
   return error.code === 'unavailable' ? exitCodes.unreachable : exitCodes.failed;
 }
 
+async function connectTo(wishes: TargetWishes): Promise<Client> {
+  const { host, others, ...options } = targetOf(wishes);
+  // Loaded for those who have several: most commands talk to a local socket and are to start at once.
+  if (others === undefined) return (await import('../wire/client.ts')).connect(host, options);
+  return (await import('../wire/several.ts')).connectAny([host, ...others], options);
+}
+
 function createContext(output: Output, wishes: TargetWishes, signal: AbortSignal) {
   const { environment } = wishes;
   let client: Promise<Client> | undefined;
@@ -131,11 +140,7 @@ function createContext(output: Output, wishes: TargetWishes, signal: AbortSignal
     workingDirectory: process.cwd(),
     signal,
     ask: terminalAsk(signal),
-    client: () =>
-      (client ??= import('../wire/client.ts').then(({ connect }) => {
-        const { host, ...options } = targetOf(wishes);
-        return connect(host, options);
-      })),
+    client: () => (client ??= connectTo(wishes)),
   };
   const close = async () => {
     const used = await client?.catch(() => undefined);

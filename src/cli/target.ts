@@ -7,6 +7,8 @@ import type { ConnectOptions } from '../wire/client.ts';
 /** Which API a command talks to, and as whom. */
 export interface Target extends ConnectOptions {
   host: string;
+  /** Other managers of the same cluster, for when that one cannot be reached. */
+  others?: string[];
 }
 
 export interface TargetWishes {
@@ -24,7 +26,7 @@ export function defaultContextPath(environment: Record<string, string | undefine
 }
 
 /**
- * `--host`, else `SHOAL_HOST`, else the first manager of the context (`--context`, else `SHOAL_CONTEXT`), else the local
+ * `--host`, else `SHOAL_HOST`, else the managers of the context (`--context`, else `SHOAL_CONTEXT`), else the local
  * daemon. A host over TCP needs a context, by default `~/.config/shoal/context.json`. Throws what `readContext` does.
  */
 export function targetOf({ host: asked, context: path, environment }: TargetWishes): Target {
@@ -34,12 +36,15 @@ export function targetOf({ host: asked, context: path, environment }: TargetWish
     return { host: host ?? `unix://${defaultPaths.run}/shoal.sock` };
   }
   const context = readContext(contextPath ?? defaultContextPath(environment));
-  return { host: host ?? firstManager(context), credentials: credentialsOf(context) };
+  const credentials = credentialsOf(context);
+  if (host !== undefined) return { host, credentials };
+  const [first, ...others] = managersOf(context);
+  return { host: first, credentials, ...(others.length > 0 && { others }) };
 }
 
-function firstManager({ name, managers }: AdministratorContext): string {
-  const [first] = managers;
-  if (first !== undefined) return `tcp://${first}`;
+function managersOf({ name, managers }: AdministratorContext): [string, ...string[]] {
+  const [first, ...others] = managers.map((address) => `tcp://${address}`);
+  if (first !== undefined) return [first, ...others];
   throw new ShoalError('invalid_file', `Cannot use the context of ${name}: it names no manager`, {
     next: 'Name one with --host tcp://HOST:2377.',
   });

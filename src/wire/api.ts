@@ -189,6 +189,8 @@ export interface ClusterInfo {
   clusterId: string;
   defaults: Required<ClusterDefaults>;
   nodes: { total: number; ready: number; managers: number };
+  /** `HOST:PORT` of the manager that leads; absent while none does. */
+  leader?: string;
   services: number;
   tasks: { running: number; total: number };
   revision: number;
@@ -380,7 +382,7 @@ export interface JoinRequest {
 }
 
 export interface LeaveRequest {
-  /** Also when the host is the manager. */
+  /** Also when no manager can be told, and when the host is the only manager: the cluster ends with it. */
   force?: boolean;
   /** Also when volumes are on the host, which are refused by name (`details.volumes`) otherwise. */
   withVolumes?: boolean;

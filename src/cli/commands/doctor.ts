@@ -2,7 +2,7 @@ import { systemClock } from '../../util/clock.ts';
 import { messageOf } from '../../util/errors.ts';
 import { localPrefix, type LocalInfo } from '../../wire/api.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
-import { examine, localMachine, managerFinding, type Finding } from '../doctor.ts';
+import { examine, localMachine, managerFinding, managersFinding, type Finding } from '../doctor.ts';
 import { paint, renderTable } from '../output.ts';
 
 async function checkDaemon(context: Context): Promise<Finding[]> {
@@ -11,10 +11,23 @@ async function checkDaemon(context: Context): Promise<Finding[]> {
     const info = await client.request<LocalInfo>('GET', `${localPrefix}/info`, undefined, {
       timeoutMs: 3_000,
     });
-    return [daemonFinding(info), ...(info.manager ? [managerFinding(info.manager, systemClock.now())] : [])];
+    const manager = info.manager ? [managerFinding(info.manager, systemClock.now())] : [];
+    return [daemonFinding(info), ...manager, ...(await checkManagers(info, context.signal))];
   } catch (error) {
     return [{ name: 'daemon', state: 'warning', detail: messageOf(error), next: 'shoal daemon' }];
   }
+}
+
+async function checkManagers({ managerAddresses }: LocalInfo, signal: AbortSignal): Promise<Finding[]> {
+  if (managerAddresses.length === 0) return [];
+  const { reach } = await import('../../wire/several.ts');
+  const managers = managerAddresses.map((address) =>
+    reach(`tcp://${address}`, signal).then(
+      () => ({ address }),
+      (error: unknown) => ({ address, problem: messageOf(error) }),
+    ),
+  );
+  return [managersFinding(await Promise.all(managers))];
 }
 
 function daemonFinding(info: LocalInfo): Finding {

@@ -51,6 +51,7 @@ export const command: Command = {
       context.output.print(
         `shoal join --token ${result.tokens.worker} ${result.tokens.addresses[0] ?? 'MANAGER:2377'}`,
       );
+      context.output.note('For two more managers, so that any one may be lost: `shoal token manager`.');
     }
     return exitCodes.done;
   },

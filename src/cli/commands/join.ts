@@ -5,7 +5,7 @@ import { membershipTimeoutMs } from './init.ts';
 
 export const command: Command = {
   name: 'join',
-  summary: 'Join this host to a cluster.',
+  summary: 'Join this host to a cluster, as a worker or a manager as the token says.',
   positionals: 'MANAGER[:PORT]',
   positionalsMin: 1,
   positionalsMax: 1,
@@ -38,6 +38,7 @@ export const command: Command = {
     if (parsed.flag('json')) context.output.print(JSON.stringify(info, null, 2));
     else {
       context.output.note(`This host has joined cluster ${info.clusterId} as ${info.role} ${info.nodeId}.`);
+      if (info.advice !== undefined) context.output.note(info.advice);
       if (info.notice !== undefined) context.output.note(`It gets no tasks yet: ${info.notice}`);
     }
     return exitCodes.done;

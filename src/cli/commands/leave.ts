@@ -9,7 +9,12 @@ const leaveTimeoutMs = 10 * 60_000;
 export const command: Command = {
   name: 'leave',
   summary: 'Take this host out of its cluster: its tasks move to other hosts, or stop, and its networks go.',
-  options: { force: { help: 'Also when it is the manager: the cluster ends with it' }, ...yesOption },
+  options: {
+    force: {
+      help: 'Also when no manager can be told; the cluster ends with its only manager',
+    },
+    ...yesOption,
+  },
   examples: ['shoal leave', 'shoal leave --force'],
   async run(context, parsed) {
     const client = await context.client();

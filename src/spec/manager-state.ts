@@ -12,13 +12,6 @@ export function managerState(node: Node, leader: string | undefined): ManagerSta
   if (role !== 'manager') return manager?.member === undefined ? undefined : 'Leaving';
   if (leader !== undefined && manager?.address === leader) return 'Leader';
   if (status.state === 'down') return 'Unreachable';
-  switch (manager?.member?.phase) {
-    case 'voting':
-      return 'Reachable';
-    case 'started':
-      return 'Standby';
-    case 'added':
-    case undefined:
-      return 'Joining';
-  }
+  if (manager?.member?.phase === 'voting') return 'Reachable';
+  return manager?.member?.phase === 'started' ? 'Standby' : 'Joining';
 }

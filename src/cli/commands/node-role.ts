@@ -3,14 +3,14 @@ import type { Node, NodeRole } from '../../spec/node.ts';
 import type { ClusterInfo, NodeChange } from '../../wire/api.ts';
 import { exitCodes, type Command, type Context } from '../command.ts';
 
-async function giveRole({ client, output }: Context, reference: string, role: NodeRole): Promise<number> {
-  const api = await client();
+async function giveRole(context: Context, reference: string, role: NodeRole): Promise<number> {
+  const api = await context.client();
   const change: NodeChange = { role };
   const node = await api.request<Node>('PATCH', `/nodes/${encodeURIComponent(reference)}`, change);
   const { nodes } = await api.request<ClusterInfo>('GET', '/cluster');
-  output.note(`${nodeName(node)} becomes a ${role}; \`shoal node ls\` shows how far it is.`);
+  context.output.note(`${nodeName(node)} becomes a ${role}; \`shoal node ls\` shows how far it is.`);
   if (nodes.managers % 2 === 0) {
-    output.note(
+    context.output.note(
       `An even number of managers (${nodes.managers}) survives the loss of no more than ${nodes.managers - 1} do: make it odd.`,
     );
   }

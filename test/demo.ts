@@ -1,16 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { systemClock } from '../src/util/clock.ts';
 import { messageOf, ShoalError } from '../src/util/errors.ts';
 import { pushGuestbookImages } from '../samples/guestbook/images.ts';
 import { createCluster, shoalCommand, type Cluster } from './harness/cluster.ts';
+import { leaderOf, standing, untilManagers, untilWritten } from './harness/managers.ts';
 import { getJson, Load, type LoadResult, type Visit } from './harness/load.ts';
 
 /**
  * Three hosts on this machine, a cluster of them, a real application on it, and then proof that it does what it should.
- * `--once` ends after the proof; otherwise everything stands until Ctrl-C. Nothing stays behind either way.
+ * `--once` ends after the proof; otherwise everything stands until Ctrl-C. Nothing stays behind either way. With `--managers 3` the one
+ * that leads is killed as well.
  */
 
 const composeFile = join(import.meta.dirname, '../samples/guestbook/compose.yaml');
@@ -19,6 +21,10 @@ const parentCheckMs = 1_000;
 const loadClients = 4;
 const before = 3;
 const after = 6;
+
+const parsed = parseArgs({ options: { once: { type: 'boolean' }, managers: { type: 'string' } } });
+const managers = Number(parsed.values.managers ?? 1);
+const hosts = Math.max(3, managers);
 
 const startedAt = systemClock.now();
 const stop = new AbortController();
@@ -156,6 +162,26 @@ async function roll(cluster: Cluster): Promise<string> {
   return `web rolled to version 2: ${requests} requests meanwhile, 0 failed`;
 }
 
+/** Kills the manager that leads while requests come in, and says how long it took until another one accepted a change. */
+async function loseLeader(cluster: Cluster): Promise<string> {
+  const leader = await leaderOf(cluster, cluster.manager.name);
+  const other = cluster.hosts.slice(0, managers).find(({ name }) => name !== leader.name)!;
+  const containers = await standing(cluster.hosts);
+  let writtenMs = 0;
+  const { requests } = await underLoad(cluster, 'lose the leader', async () => {
+    say(`  the manager of host ${leader.name}, which leads, is killed`);
+    await leader.kill('manager');
+    writtenMs = await untilWritten(cluster, other.name, other.name);
+    await shoal(cluster, ['node', 'ls'], { SHOAL_HOST: other.endpoint });
+  });
+  await untilManagers(cluster, other.name, ['Leader', ...Array<string>(managers - 1).fill('Reachable')]);
+  if (!isDeepStrictEqual(await standing(cluster.hosts), containers)) {
+    throw new ShoalError('internal', 'Cannot lose the leader without a container noticing');
+  }
+  const next = `next change accepted after ${seconds(writtenMs)}`;
+  return `leader ${leader.name} killed: ${next}, ${requests} requests, 0 failed`;
+}
+
 /** Asks for a version 3 whose image does not exist: the command says why it failed, and version 2 serves on. */
 async function failToRoll(cluster: Cluster): Promise<string> {
   const broken = { ...second, VERSION: '3', NODE_TAG: 'no-such-tag' };
@@ -195,6 +221,9 @@ async function show(cluster: Cluster): Promise<void> {
   done(await roll(cluster), rollAt);
   const failAt = systemClock.now();
   done(await failToRoll(cluster), failAt);
+  if (managers < 3) return;
+  const lossAt = systemClock.now();
+  done(await loseLeader(cluster), lossAt);
 }
 
 function printSummary(cluster: Cluster): void {
@@ -233,15 +262,15 @@ function watchForTheEnd(): void {
 let cancelWatch = () => {};
 
 async function main(): Promise<number> {
-  say('Shoal on three hosts of this machine');
+  say(`Shoal on ${hosts} hosts of this machine${managers > 1 ? `, ${managers} of them managers` : ''}`);
   say();
   let cluster: Cluster | undefined;
   let failure: unknown;
   try {
     cluster = await step(
-      'make three hosts and form a cluster',
-      (signal) => createCluster({ hosts: 3, signal }),
-      ({ hosts }) => `hosts ${hosts.map(({ name }) => name).join(', ')} form a cluster with join tokens`,
+      `make ${hosts} hosts and form a cluster`,
+      (signal) => createCluster({ hosts, managers, signal }),
+      (made) => `hosts ${made.hosts.map(({ name }) => name).join(', ')} form a cluster with join tokens`,
     );
     await show(cluster);
     printSummary(cluster);
@@ -272,6 +301,5 @@ async function explain(cluster: Cluster): Promise<void> {
   say(stdout);
 }
 
-const parsed = parseArgs({ options: { once: { type: 'boolean' } } });
 watchForTheEnd();
 process.exitCode = await main();

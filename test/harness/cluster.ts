@@ -2,9 +2,12 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/wire/api.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { ClusterInfo, InitRequest, JoinRequest, JoinTokens, LocalInfo } from '../../src/wire/api.ts';
 import { localPrefix } from '../../src/wire/api.ts';
 import { connect, type Client } from '../../src/wire/client.ts';
+import { managerState, type ManagerState } from '../../src/spec/manager-state.ts';
+import { nodeName } from '../../src/spec/node-name.ts';
 import type { Node } from '../../src/spec/node.ts';
 import { systemClock, withDeadline } from '../../src/util/clock.ts';
 import { tryCommand, type CommandOptions, type CommandResult } from '../../src/util/command.ts';
@@ -31,7 +34,7 @@ import { clusterEnvironment, makeSwitch, switchPid } from './underlay.ts';
 export interface ClusterOptions {
   /** @default 3 */
   hosts?: number;
-  /** How many of them are managers; more than one is refused until there is a store for it. @default 1 */
+  /** How many of them are managers: the first ones. @default 1 */
   managers?: number;
   /** Hosts that have their state on a disk of their own, and its size in MiB. */
   disks?: Record<string, number>;
@@ -49,6 +52,8 @@ export interface ClusterOptions {
 
 const daemonLimitMs = 20_000;
 const readyLimitMs = 20_000;
+/** Moving the store and adding its members, one after another. */
+const managersLimitMs = 60_000;
 const commandLimitMs = 120_000;
 const pollMs = 50;
 
@@ -180,8 +185,8 @@ export async function bringUp(options: ClusterOptions & { directory: string }): 
   if (!(hosts >= 1 && hosts <= hostsMax)) {
     throw new ShoalError('invalid_argument', `Cannot make ${hosts} hosts: 1 to ${hostsMax} are possible`);
   }
-  if (managers !== 1) {
-    throw new ShoalError('not_supported', `Cannot make ${managers} managers: only one is supported yet`);
+  if (!(managers >= 1 && managers <= hosts)) {
+    throw new ShoalError('invalid_argument', `Cannot make ${managers} managers of ${hosts} hosts`);
   }
   await checkMachine(directory);
   await mkdir(directory, { recursive: true });
@@ -223,7 +228,7 @@ async function build(state: ClusterState, options: ClusterOptions & { directory:
   await registry;
   const hosts = await Promise.all(starting);
   signal?.throwIfAborted();
-  if (!options.command) await form(hosts, onStep, signal);
+  if (!options.command) await form(hosts, { managers: options.managers ?? 1, onStep, signal });
   delete state.maker;
   await saveState(directory, state);
   return new Cluster(directory, state, hosts);
@@ -245,11 +250,14 @@ async function runRegistry(directory: string, state: ClusterState, address: stri
   await registryReady(`${address}:${registryPort}`);
 }
 
-/** The first host starts a cluster, the others join it with the token it gives. */
+/** The first host starts a cluster, the others join it with the tokens it gives: managers one after another, workers together. */
 async function form(
   [first, ...others]: Host[],
-  onStep: (step: string) => void,
-  signal: AbortSignal | undefined,
+  {
+    managers,
+    onStep,
+    signal,
+  }: { managers: number; onStep: (step: string) => void; signal: AbortSignal | undefined },
 ): Promise<void> {
   const ask = async <T>(host: Host, path: string, body: unknown): Promise<T> => {
     await daemonReady(host, signal);
@@ -264,13 +272,17 @@ async function form(
   const init: InitRequest = { advertiseAddress: first!.address };
   const { tokens } = await ask<LocalInfo & { tokens: JoinTokens }>(first!, '/init', init);
   const manager = tokens.addresses[0] ?? first!.address;
-  await Promise.all(
-    others.map((host) => {
-      const join: JoinRequest = { token: tokens.worker, manager, advertiseAddress: host.address };
-      return ask<LocalInfo>(host, '/join', join);
-    }),
-  );
+  const joins = (host: Host, token: string) => {
+    const join: JoinRequest = { token, manager, advertiseAddress: host.address };
+    return ask<LocalInfo>(host, '/join', join);
+  };
+  for (const host of others.slice(0, managers - 1)) {
+    onStep(`host ${host.name} joins as a manager`);
+    await joins(host, tokens.manager);
+  }
+  await Promise.all(others.slice(managers - 1).map((host) => joins(host, tokens.worker)));
   await nodesReady(first!, others.length + 1, signal);
+  if (managers > 1) await managersReady(first!, managers, signal);
 }
 
 /** Asks a host's daemon until `check` says yes; what it throws means not yet, until the deadline. */
@@ -306,6 +318,29 @@ export async function nodesReady(manager: Host, count: number, stop?: AbortSigna
     const nodes = await client.request<Node[]>('GET', '/nodes', undefined, { signal });
     return nodes.filter(({ status }) => status.state === 'ready').length >= count;
   });
+}
+
+/** Resolves when that many managers have their place in the eyes of the one on the host: of two the second one is a standby. */
+export async function managersReady(host: Host, count: number, stop?: AbortSignal): Promise<void> {
+  const what = `Waiting for ${count} managers (see ${host.logPath})`;
+  await askUntil(host, { ms: managersLimitMs, what, stop }, async (client, signal) => {
+    const states = Object.values(await managerStates(client, signal)).sort();
+    const follower = count === 2 ? 'Standby' : 'Reachable';
+    return isDeepStrictEqual(states, ['Leader', ...Array<string>(count - 1).fill(follower)]);
+  });
+}
+
+/** What each manager is, by its host's name. */
+export async function managerStates(
+  client: Client,
+  signal?: AbortSignal,
+): Promise<Record<string, ManagerState>> {
+  const [nodes, { leader }] = await Promise.all([
+    client.request<Node[]>('GET', '/nodes', undefined, { ...(signal && { signal }) }),
+    client.request<ClusterInfo>('GET', '/cluster', undefined, { ...(signal && { signal }) }),
+  ]);
+  const states = nodes.map((node) => [nodeName(node), managerState(node, leader)] as const);
+  return Object.fromEntries(states.filter((each): each is [string, ManagerState] => each[1] !== undefined));
 }
 
 /** Takes up a cluster that stands already. */

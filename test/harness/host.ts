@@ -18,7 +18,7 @@ export const projectRoot = join(import.meta.dirname, '../..');
 const supervisor = join(import.meta.dirname, 'supervisor.sh');
 
 /** Parts of a host that a test may kill. */
-export type Part = 'agent' | 'manager' | 'containerd';
+export type Part = 'agent' | 'manager' | 'etcd' | 'containerd';
 
 /** One test host of a standing cluster. */
 export class Host {
@@ -85,7 +85,7 @@ export class Host {
     const processes = await this.processes();
     return processes.find(({ state, name, command, parentPid }) => {
       if (state === 'Z') return false;
-      if (part === 'containerd') return name === 'containerd';
+      if (part === 'containerd' || part === 'etcd') return name === part;
       const isDaemon = parentPid === this.initPid && / daemon( |$)/.test(command);
       return part === 'agent' ? isDaemon : !isDaemon && isManager(command);
     });

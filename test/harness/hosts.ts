@@ -56,7 +56,7 @@ async function describe(host: Host) {
   try {
     const info = await client.request<LocalInfo>('GET', `${localPrefix}/info`);
     const pids = await Promise.all(
-      (['agent', 'manager', 'containerd'] as const).map(
+      (['agent', 'manager', 'etcd', 'containerd'] as const).map(
         async (part) => [part, (await host.part(part))?.pid] as const,
       ),
     );

@@ -29,6 +29,7 @@ import type { ManagerOptions } from './options.ts';
 import { createOrchestrator } from './orchestrator/orchestrator.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { openDatabase } from './store/database.ts';
+import { createStoreKeeper } from './store/keeper.ts';
 import type { Database, View } from './store/objects.ts';
 import type { Store } from './store/store.ts';
 
@@ -79,6 +80,9 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
       auditMs,
     });
     undo.push(() => opened.close());
+    const keeper = createStoreKeeper({ store, clock: steady, log: parts.log.with({ part: 'store' }) });
+    keeper.start();
+    undo.push(() => keeper.stop());
     const leadership = await store.campaign(options.advertiseAddress, new AbortController().signal);
     undo.push(() => leadership.resign());
     const database = opened.fenced(leadership);

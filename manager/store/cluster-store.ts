@@ -8,6 +8,7 @@ import type {
   ListOptions,
   Store,
   StoredValue,
+  StoreUpkeep,
   Transaction,
   TransactionResult,
   WatchBatch,
@@ -84,6 +85,10 @@ class MovableStore implements ClusterStore {
 
   get lineage(): string {
     return this.#current.lineage;
+  }
+
+  get upkeep(): StoreUpkeep | undefined {
+    return this.#current.upkeep;
   }
 
   get problem(): ShoalError | undefined {

@@ -68,6 +68,43 @@ export interface Leader {
   revision: number;
 }
 
+/** One member of a store that has several. */
+export interface MemberSize {
+  endpoint: string;
+  isLeader: boolean;
+  /** Has no vote, and takes no orders. */
+  isLearner: boolean;
+  /** Of its file, and of what is in it. */
+  bytes: number;
+  inUseBytes: number;
+}
+
+/** What a store needs now and then that does not clean up after itself. Everything throws `unavailable` when it cannot be done now. */
+export interface StoreUpkeep {
+  /** More than this many bytes are refused. */
+  readonly quotaBytes: number;
+  /** Whether the member of this manager leads the others: then it is this manager that does what follows. */
+  isLeading(): Promise<boolean>;
+  /** Of all members; undefined for one that does not answer. */
+  sizes(): Promise<(MemberSize | undefined)[]>;
+  /** Whether everything written is refused because the quota is used up. */
+  isFull(): Promise<boolean>;
+  /** Ends that. It begins anew with the next write when there is no room. */
+  endFull(): Promise<void>;
+  /** The revision of the store now. */
+  revision(): Promise<number>;
+  /** Up to which revision the watches of all managers have come that have said something since `sinceRevision`. */
+  watchedRevision(sinceRevision: number): Promise<number>;
+  /** Says how far the watch of this manager has come. */
+  tellWatched(): Promise<void>;
+  /** Forgets what was before the revision. */
+  compact(revision: number): Promise<void>;
+  /** Gives the room of what was forgotten back. The member answers nothing meanwhile. */
+  defragment(endpoint: string): Promise<void>;
+  /** Has another member lead. */
+  handOver(): Promise<void>;
+}
+
 export interface Store {
   /**
    * Of which history the revisions are. Those of another lineage mean nothing here, whatever their numbers: a view is made anew
@@ -94,6 +131,8 @@ export interface Store {
    * another candidate leads. Ends when the signal aborts.
    */
   watchLeader(signal: AbortSignal): AsyncIterable<Leader | undefined>;
+  /** Absent when it needs none. */
+  readonly upkeep?: StoreUpkeep | undefined;
   /** Why nothing can be written now; absent when it can. Reads work all the same. */
   readonly problem?: ShoalError | undefined;
   close(): Promise<void>;

@@ -1,6 +1,6 @@
 import { Client, credentials, Metadata, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
 import type { Clock } from '../../../src/util/clock.ts';
-import { ShoalError } from '../../../src/util/errors.ts';
+import { assert, ShoalError } from '../../../src/util/errors.ts';
 import { storeServerName } from '../../../src/wire/certificates.ts';
 import { methods, type Calls, type WatchAnswer } from './protocol.ts';
 
@@ -66,6 +66,7 @@ export class EtcdMember {
   readonly #clock: Clock;
   /** Calls under way, to be given up together once the member does not answer a small question. */
   readonly #calls = new Set<{ cancel(): void }>();
+  readonly #watches = new Set<{ cancel(): void }>();
   #isAsked = false;
   /** Counts whatever it has answered. */
   #answers = 0;
@@ -105,19 +106,33 @@ export class EtcdMember {
     return await this.#unary(name, request, timeoutMs, true);
   }
 
+  /** The same for what keeps the member from answering anything else meanwhile. */
+  async callPatiently<Name extends keyof Calls>(
+    name: Name,
+    request: Calls[Name][0],
+    timeoutMs: number,
+  ): Promise<Calls[Name][1]> {
+    return await this.#unary(name, request, timeoutMs, false);
+  }
+
   watch(): ClientDuplexStream<object, WatchAnswer> {
     const { path, requestSerialize, responseDeserialize } = methods.get('Watch.Watch')!;
     const metadata = new Metadata();
     metadata.set('hasleader', 'true'); // a member that lost its leader says so instead of nothing
-    return this.#client.makeBidiStreamRequest(
+    const stream = this.#client.makeBidiStreamRequest(
       path,
       requestSerialize,
       responseDeserialize as (bytes: Buffer) => WatchAnswer,
       metadata,
     );
+    this.#watches.add(stream);
+    stream.once('close', () => this.#watches.delete(stream));
+    return stream;
   }
 
+  /** What is under way ends, as if the member were away. */
   close(): void {
+    for (const call of [...this.#calls, ...this.#watches]) call.cancel();
     this.#client.close();
   }
 
@@ -166,23 +181,40 @@ export class EtcdMember {
 
 /** All members of one etcd: asks one, and others when that one is away. */
 export class EtcdClient {
-  readonly members: readonly EtcdMember[];
+  readonly #options: EtcdClientOptions;
   readonly #clock: Clock;
-  #current = 0;
+  #members: readonly EtcdMember[];
+  #current: EtcdMember;
   #isClosed = false;
 
   constructor(options: EtcdClientOptions) {
+    this.#options = options;
     this.#clock = options.clock;
-    this.members = options.endpoints.map((endpoint) => new EtcdMember(endpoint, options));
+    this.#members = membersOf(options, []);
+    this.#current = this.#members[0]!;
+  }
+
+  get members(): readonly EtcdMember[] {
+    return this.#members;
   }
 
   get current(): EtcdMember {
-    return this.members[this.#current]!;
+    return this.#current;
+  }
+
+  /** From now on these are the members. What is under way at one that is none any more goes on at another. */
+  setEndpoints(endpoints: readonly string[]): void {
+    if (this.#isClosed) return;
+    const before = this.#members;
+    this.#members = membersOf({ ...this.#options, endpoints }, before);
+    if (!this.#members.includes(this.#current)) this.#current = this.#members[0]!;
+    for (const member of before) if (!this.#members.includes(member)) member.close();
   }
 
   /** Another member is asked from now on, unless that has been settled meanwhile. */
   leave(member: EtcdMember): void {
-    if (member === this.current) this.#current = (this.#current + 1) % this.members.length;
+    if (member !== this.#current) return;
+    this.#current = this.#members[(this.#members.indexOf(member) + 1) % this.#members.length]!;
   }
 
   /**
@@ -209,6 +241,14 @@ export class EtcdClient {
     this.#isClosed = true;
     for (const member of this.members) member.close();
   }
+}
+
+/** Those that are known already stay what they are. */
+function membersOf(options: EtcdClientOptions, known: readonly EtcdMember[]): EtcdMember[] {
+  assert(options.endpoints.length > 0, 'a store on etcd has a member');
+  return options.endpoints.map(
+    (endpoint) => known.find((member) => member.endpoint === endpoint) ?? new EtcdMember(endpoint, options),
+  );
 }
 
 function noAnswer(members: readonly EtcdMember[], cause: unknown): ShoalError {

@@ -54,7 +54,7 @@ export class MemberElection {
         const isLast = this.#local.waiting === 0;
         await this.#clear(revision);
         lose();
-        if (isLast) await this.#handOver();
+        if (isLast) await this.handOver();
         await this.#leading;
       };
       return { signal: over.signal, fence: { key: fenceKey, revision }, revision, before, resign };
@@ -177,7 +177,7 @@ export class MemberElection {
   }
 
   /** Lets another member lead etcd, so that its manager can. What cannot be handed over is found by the others in time. */
-  async #handOver(): Promise<void> {
+  async handOver(): Promise<void> {
     try {
       const { leader, header } = await this.#own.call('Maintenance.Status', {}, statusMs);
       if (leader !== header.memberId) return;

@@ -7,6 +7,7 @@ import type {
   ListOptions,
   Store,
   StoredValue,
+  StoreUpkeep,
   Transaction,
   TransactionResult,
   WatchBatch,
@@ -14,17 +15,27 @@ import type {
 import { checkTransaction, foreignResult, isForeign } from '../transaction.ts';
 import { fenceKey } from '../election.ts';
 import { EtcdClient, etcdDetails, isNoSpace, type EtcdClientOptions, type EtcdMember } from './client.ts';
+import { quotaBytes } from '../../etcd/flags.ts';
 import { after, Keys } from './keys.ts';
 import { MemberElection } from './election.ts';
 import { NonceSlots, type Slot } from './nonces.ts';
 import type { KeyValue, ModCompare, Operation, RangeAnswer, TxnAnswer } from './protocol.ts';
-import { watchPrefix, type WatchParts } from './watch.ts';
+import { EtcdUpkeep } from './upkeep.ts';
+import { BatchReader, watchPrefix, type WatchParts } from './watch.ts';
 
 export interface EtcdStoreOptions extends EtcdClientOptions {
   /** Before every key; for an etcd that others use too. @default none */
   prefix?: string;
   /** Who writes: no two processes may have the same at one time. */
   owner: string;
+  /** Of each member. @default what our own are started with */
+  quotaBytes?: number;
+}
+
+export interface EtcdStore extends Store {
+  readonly upkeep: StoreUpkeep;
+  /** The members from now on, as `endpoints` of the options. */
+  setEndpoints(endpoints: readonly string[]): void;
 }
 
 /** With a leader an answer takes milliseconds; without one etcd itself gives up after 7 s. */
@@ -40,7 +51,7 @@ const pageKeys = 20_000;
  *
  * Throws `unavailable` when no member answers.
  */
-export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
+export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
   const client = new EtcdClient(options);
   const keys = new Keys(options.prefix ?? '');
   try {
@@ -49,7 +60,7 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
     );
     const lineage = header.clusterId;
     const revisions = new Map(kvs.map(({ key, modRevision }) => [slotIndex(key), Number(modRevision)]));
-    return new EtcdStore({ client, keys, slots: new NonceSlots(revisions), lineage }, options);
+    return new ReplicatedStore({ client, keys, slots: new NonceSlots(revisions), lineage }, options);
   } catch (error) {
     client.close();
     throw translate(error);
@@ -68,7 +79,7 @@ interface EtcdParts {
   lineage: string;
 }
 
-class EtcdStore implements Store {
+class ReplicatedStore implements EtcdStore {
   /** The id of etcd's cluster: a new one is made whenever etcd begins anew, also from a snapshot. */
   readonly lineage: string;
   readonly #client: EtcdClient;
@@ -76,7 +87,10 @@ class EtcdStore implements Store {
   readonly #slots: NonceSlots;
   readonly #options: EtcdStoreOptions;
   readonly #election: MemberElection;
+  readonly upkeep: StoreUpkeep;
   readonly #closed = new AbortController();
+  /** Of the last watch of everything: that of this manager's view. */
+  #reader: BatchReader | undefined;
   #problem: ShoalError | undefined;
 
   constructor({ client, keys, slots, lineage }: EtcdParts, options: EtcdStoreOptions) {
@@ -86,6 +100,18 @@ class EtcdStore implements Store {
     this.#slots = slots;
     this.#options = options;
     this.#election = new MemberElection({ client, keys, clock: options.clock });
+    this.upkeep = new EtcdUpkeep({
+      client,
+      keys,
+      owner: options.owner,
+      quotaBytes: options.quotaBytes ?? quotaBytes,
+      handOver: () => this.#election.handOver(),
+      watched: () => this.#reader?.reached,
+    });
+  }
+
+  setEndpoints(endpoints: readonly string[]): void {
+    this.#client.setEndpoints(endpoints);
   }
 
   get problem(): ShoalError | undefined {
@@ -124,7 +150,9 @@ class EtcdStore implements Store {
   }
 
   async *watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncGenerator<WatchBatch> {
-    for await (const batch of watchPrefix(this.#watching(signal), prefix, fromRevision, signal)) {
+    const reader = new BatchReader(this.#keys, fromRevision);
+    if (prefix === '') this.#reader = reader;
+    for await (const batch of watchPrefix(this.#watching(signal), prefix, fromRevision, signal, reader)) {
       yield { ...batch, events: batch.events.filter(({ key }) => key !== fenceKey) };
     }
   }

@@ -31,6 +31,11 @@ export class Keys {
     return rangeOf(Buffer.from(this.#objects + prefix));
   }
 
+  /** How far each manager's watch has come. */
+  watched(owner = ''): { key: Buffer; rangeEnd: Buffer } {
+    return rangeOf(Buffer.from(`${this.#own}watched/${owner}`));
+  }
+
   nonces(owner: string): { key: Buffer; rangeEnd: Buffer } {
     return rangeOf(Buffer.from(`${this.#own}nonce/${owner}/`));
   }

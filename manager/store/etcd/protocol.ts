@@ -49,6 +49,7 @@ const description: InterfaceDescription = {
       key: [1, 'bytes'],
       rangeEnd: [2, 'bytes'],
       startRevision: [3, 'int64'],
+      progressNotify: [4, 'bool'],
       fragment: [8, 'bool'],
     }),
     Event: message({ type: [1, 'int32'], kv: [2, 'KeyValue'] }),
@@ -69,8 +70,14 @@ const description: InterfaceDescription = {
       leader: [4, 'uint64'],
       raftIndex: [5, 'uint64'],
       raftAppliedIndex: [7, 'uint64'],
+      dbSizeInUse: [9, 'int64'],
       isLearner: [10, 'bool'],
     }),
+    Defragment: message({}),
+    DefragmentAnswer: message({ header: [1, 'Header'] }),
+    Alarm: message({ action: [1, 'int32'], memberId: [2, 'uint64'], alarm: [3, 'int32'] }),
+    AlarmMember: message({ memberId: [1, 'uint64'], alarm: [2, 'int32'] }),
+    AlarmAnswer: message({ header: [1, 'Header'], alarms: [2, 'repeated AlarmMember'] }),
     MoveLeader: message({ target: [1, 'uint64'] }),
     MoveLeaderAnswer: message({ header: [1, 'Header'] }),
     MemberList: message({}),
@@ -102,6 +109,8 @@ const description: InterfaceDescription = {
     'etcdserverpb.Maintenance': {
       Status: ['Status', 'StatusAnswer'],
       MoveLeader: ['MoveLeader', 'MoveLeaderAnswer'],
+      Defragment: ['Defragment', 'DefragmentAnswer'],
+      Alarm: ['Alarm', 'AlarmAnswer'],
     },
     'etcdserverpb.Cluster': {
       MemberList: ['MemberList', 'MemberListAnswer'],
@@ -201,9 +210,16 @@ export interface Calls {
       raftAppliedIndex: string;
       isLearner: boolean;
       dbSize: string;
+      dbSizeInUse: string;
     },
   ];
   'Maintenance.MoveLeader': [{ target: string }, object];
+  'Maintenance.Defragment': [object, object];
+  /** `action`: 0 asks, 2 ends an alarm. `alarm`: 1 is that of space. */
+  'Maintenance.Alarm': [
+    { action: 0 | 2; memberId: string; alarm: 0 | 1 },
+    { alarms: { memberId: string; alarm: number }[] },
+  ];
   'Cluster.MemberList': [object, { members: Member[] }];
   'Cluster.MemberAdd': [
     { peerUrls: string[]; isLearner: boolean },

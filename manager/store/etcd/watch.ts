@@ -11,14 +11,21 @@ export class BatchReader {
   #pieces: WatchAnswer['events'] = [];
   /** The revision of the last batch that was given, or where the watch began. */
   #seen: number;
+  /** Nothing before this one is still to come, though the member may have told it too early. */
+  #reached: number;
 
   constructor(keys: Keys, fromRevision: number) {
     this.#keys = keys;
     this.#seen = fromRevision;
+    this.#reached = fromRevision;
   }
 
   get seen(): number {
     return this.#seen;
+  }
+
+  get reached(): number {
+    return Math.max(this.#seen, this.#reached);
   }
 
   /** A new stream begins: what was heard in part is told again. */
@@ -34,6 +41,8 @@ export class BatchReader {
     if (Number(answer.compactRevision) > 0) throw forgotten(this.#seen, Number(answer.compactRevision));
     this.#pieces.push(...answer.events);
     if (answer.fragment) return [];
+    const isProgress = this.#pieces.length === 0 && !answer.created && !answer.canceled;
+    if (isProgress) this.#reached = Math.max(this.#reached, Number(answer.header.revision));
     const batches = new Map<number, StoreEvent[]>();
     for (const { type, kv } of this.#pieces) {
       const revision = Number(kv.modRevision);
@@ -54,6 +63,9 @@ export class BatchReader {
   }
 }
 
+/** Large answers come in pieces; and when nothing happens, that is told every ten minutes. */
+const asked = { fragment: true, progressNotify: true };
+
 export interface WatchParts {
   client: EtcdClient;
   keys: Keys;
@@ -69,8 +81,8 @@ export async function* watchPrefix(
   prefix: string,
   fromRevision: number,
   signal: AbortSignal,
+  reader = new BatchReader(keys, fromRevision),
 ): AsyncGenerator<WatchBatch> {
-  const reader = new BatchReader(keys, fromRevision);
   const over = AbortSignal.any([signal, closed]);
   for (let failures = 0; !over.aborted;) {
     const member = client.current;
@@ -80,7 +92,7 @@ export async function* watchPrefix(
     try {
       reader.restart();
       const { key, rangeEnd } = keys.range(prefix);
-      stream.write({ create: { key, rangeEnd, startRevision: reader.seen + 1, fragment: true } });
+      stream.write({ create: { key, rangeEnd, startRevision: reader.seen + 1, ...asked } });
       for await (const answer of stream as ClientDuplexStream<object, WatchAnswer> &
         AsyncIterable<WatchAnswer>) {
         const batches = reader.read(answer);

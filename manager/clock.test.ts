@@ -11,6 +11,7 @@ import type { JoinAnswer, JoinTokens } from '../src/wire/api.ts';
 import { certificateLifeMs, createKeyAndRequest, managerServerName } from '../src/wire/certificates.ts';
 import { connect } from '../src/wire/client.ts';
 import { startManager, type Manager } from './manager.ts';
+import { createClusterStore } from './store/cluster-store.ts';
 import { createMemoryStore } from './store/memory.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -49,7 +50,8 @@ async function start(ahead: number): Promise<void> {
     initialise: {},
     logLevel: 'error' as const,
   };
-  const openStore = () => Promise.resolve(createMemoryStore());
+  const openStore = () =>
+    Promise.resolve(createClusterStore(createMemoryStore(), 'embedded', { clock, log: silentLogger }));
   manager = await startManager(options, { clock, random: systemRandom, log: silentLogger, openStore });
 }
 

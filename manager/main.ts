@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import { systemClock } from '../src/util/clock.ts';
 import { keepCompiled } from '../src/util/compile-cache.ts';
 import { codeOf, messageOf, ShoalError } from '../src/util/errors.ts';
@@ -44,8 +43,8 @@ async function main(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
-    openStore: (path) =>
-      openClusterStore(dirname(path), {
+    openStore: (folder) =>
+      openClusterStore(folder, {
         clock: systemClock,
         log: log.with({ part: 'store' }),
         openEmbedded: (file) => openSqliteStore(file, { memoryFolder: options.runFolder }),

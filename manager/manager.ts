@@ -4,34 +4,26 @@ import type { Clock } from '../src/util/clock.ts';
 import { ShoalError } from '../src/util/errors.ts';
 import type { Logger } from '../src/util/log.ts';
 import { Loop } from '../src/util/loop.ts';
-import { KeyedQueue } from '../src/util/queue.ts';
 import type { Random } from '../src/util/random.ts';
 import { steadyClock } from '../src/util/steady-clock.ts';
-import { createAllocator } from './allocator/allocator.ts';
-import { StreamCounter, type ApiContext } from './api/context.ts';
-import { ApplicationFeeds } from './api/feeds.ts';
-import { createJanitor } from './api/janitor.ts';
-import { allRoutes, allUpgrades } from './api/routes.ts';
 import type { TlsMaterial } from './api/listeners.ts';
+import { Piper } from './api/piping/piper.ts';
 import { createApiServer, type ApiServer } from './api/server.ts';
+import type { Site } from './api/site.ts';
 import { Audit } from './audit/audit.ts';
-import { createAdministrators } from './ca/administrators.ts';
 import { createServerCertificate, isDue } from './ca/authority.ts';
 import { initialiseCluster } from './ca/cluster.ts';
-import { createJoiner } from './ca/join.ts';
-import { createDispatcher } from './dispatcher/dispatcher.ts';
 import { managerAddresses } from './dispatcher/manager-news.ts';
-import { watchOwnHost } from './dispatcher/own-host.ts';
-import { soundKernel } from './dispatcher/soundings.ts';
-import { createLogHub } from './logs/hub.ts';
-import { createMover } from './mover/mover.ts';
+import { formatCandidate, type Candidate } from './leading/candidate.ts';
+import { followingTable } from './leading/following.ts';
+import { Leading } from './leading/leading.ts';
+import { LinkCredentials } from './leading/link.ts';
+import { Stamps } from './leading/stamps.ts';
+import { beginTerm } from './leading/term.ts';
 import type { ManagerOptions } from './options.ts';
-import { createOrchestrator } from './orchestrator/orchestrator.ts';
-import { createScheduler } from './scheduler/scheduler.ts';
-import { openDatabase } from './store/database.ts';
-import { createStoreKeeper } from './store/keeper.ts';
-import type { Database, View } from './store/objects.ts';
-import type { Store } from './store/store.ts';
+import type { ClusterStore } from './store/cluster-store.ts';
+import { openDatabase, type OpenDatabase } from './store/database.ts';
+import type { View } from './store/objects.ts';
 
 /** How often the server's certificate is compared with the clock, which may have been set. */
 const certificateCheckMs = 60 * 1000;
@@ -49,118 +41,103 @@ export interface Parts {
   clock: Clock;
   random: Random;
   log: Logger;
-  /** Opens the store; the path is of a file in the manager's own folder. */
-  openStore: (path: string) => Promise<Store>;
+  /** Opens the store of this manager, whichever it is, in the manager's own folder. */
+  openStore: (folder: string, options: ManagerOptions) => Promise<ClusterStore>;
 }
 
-interface Part {
-  start(): void;
-  stop(): Promise<void>;
+/** How to end what was begun, the last first. */
+class Undo {
+  readonly #steps: (() => Promise<void>)[] = [];
+
+  add(step: () => Promise<void> | void): void {
+    this.#steps.push(async () => await step());
+  }
+
+  async all(): Promise<void> {
+    for (const step of this.#steps.splice(0).reverse()) await step();
+  }
 }
 
 /**
- * Opens the store, makes the cluster when asked to, and runs the API and every loop. Throws `failed_precondition` when
- * there is no cluster, `port_taken` when it cannot listen, and what the store throws.
+ * Opens the store, makes the cluster when asked to, serves the API, and campaigns to lead for as long as it runs. Throws
+ * `failed_precondition` when there is no cluster, `port_taken` when it cannot listen, and what the store throws.
  */
 export async function startManager(options: ManagerOptions, parts: Parts): Promise<Manager> {
-  const { clock, random } = parts;
   const folder = join(options.stateFolder, 'manager');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   // Not written where it is right already: on a read-only disk a manager still serves reads.
   if ((statSync(folder).mode & 0o777) !== 0o700) chmodSync(folder, 0o700);
-  const store = await parts.openStore(join(folder, 'store.sqlite'));
-  const undo: (() => Promise<void>)[] = [() => store.close()];
-  const undoAll = async () => {
-    for (const step of undo.splice(0).reverse()) await step();
-  };
+  const undo = new Undo();
   try {
-    const steady = steadyClock(clock);
-    const opened = await openDatabase(store, steady, {
+    const store = await parts.openStore(folder, options);
+    undo.add(() => store.close());
+    const database = await openDatabase(store, steadyClock(parts.clock), {
       log: parts.log.with({ part: 'store' }),
       auditMs,
     });
-    undo.push(() => opened.close());
-    const keeper = createStoreKeeper({ store, clock: steady, log: parts.log.with({ part: 'store' }) });
-    keeper.start();
-    undo.push(() => keeper.stop());
-    const leadership = await store.campaign(options.advertiseAddress, new AbortController().signal);
-    undo.push(() => leadership.resign());
-    const database = opened.fenced(leadership);
-    if (options.initialise) await initialiseCluster(database, options.initialise, { clock, random });
-    const port = await run(options, parts, { database, steady }, undo);
-    return { port, stop: undoAll };
+    undo.add(() => database.close());
+    if (options.initialise) await initialiseCluster(database, options.initialise, parts);
+    const port = await serve(options, parts, { store, database }, undo);
+    return { port, stop: () => undo.all() };
   } catch (error) {
-    await undoAll();
+    await undo.all();
     throw error;
   }
 }
 
-async function run(
+/** Gives the port. */
+async function serve(
   options: ManagerOptions,
   parts: Parts,
-  { database, steady }: { database: Database; steady: Clock },
-  undo: (() => Promise<void>)[],
+  { store, database }: { store: ClusterStore; database: OpenDatabase },
+  undo: Undo,
 ): Promise<number> {
   const { clock, random, log } = parts;
-  // What the loops stamp and measure goes by a clock that never steps; certificates go by the one that others have, too.
-  const named = (name: string) => ({ database, clock: steady, random, log: log.with({ part: name }) });
-  const authority = { database, clock, random, log: log.with({ part: 'ca' }) };
-  const ownHost = watchOwnHost(options.advertiseAddress);
-  const dispatcher = createDispatcher({
-    ...named('dispatcher'),
-    wallClock: clock,
-    ownHost,
-    sound: soundKernel,
-  });
-  const queue = new KeyedQueue();
+  const { advertiseAddress: ownAddress } = options;
+  const named = (name: string) => ({ clock, random, log: log.with({ part: name }) });
+  const tls = await serverTls(database.view, ownAddress, clock);
   const audit = await Audit.open({
     folder: join(options.stateFolder, 'manager', 'audit'),
-    ...authority,
-    log: log.with({ part: 'audit' }),
+    ...named('audit'),
   });
-  undo.push(() => audit.stop());
-  let port = options.listen.port;
-  const context: ApiContext = {
-    ...named('api'),
-    agents: dispatcher,
-    joiner: createJoiner({ ...authority, ownAddress: options.advertiseAddress }),
-    administrators: createAdministrators(authority),
-    audit,
-    queue,
-    streams: new StreamCounter(),
-    logStreams: new StreamCounter(),
-    logs: createLogHub({ database, clock: steady, agents: dispatcher }),
-    feeds: new ApplicationFeeds({ database, clock: steady }),
-    addresses: () => addressesOf(database.view, `${options.advertiseAddress}:${port}`),
-    leader: () => `${options.advertiseAddress}:${port}`,
+  undo.add(() => audit.stop());
+  let { port } = options.listen;
+  const self = (): Candidate => ({
+    ...(options.nodeId !== undefined && { nodeId: options.nodeId }),
+    address: `${ownAddress}:${port}`,
+  });
+  const stamps = new Stamps(database, clock);
+  const known = {
+    addresses: () => addressesOf(database.view, self().address),
+    leader: (): string | undefined => leading.leader,
   };
-  const server = createApiServer({
-    routes: allRoutes(context),
-    upgrades: allUpgrades(context),
-    database,
-    clock,
-    audit,
-    log: context.log,
+  const leading: Leading = new Leading({
+    store,
+    candidate: () => formatCandidate(self()),
+    ...named('leading'),
+    begin: (leadership) =>
+      beginTerm(leadership, { store, database, clock, stamps, random, log, audit, ownAddress, ...known }),
   });
-  const tls = await serverTls(options, database, clock);
-  // Every loop there is, in the order of the path that a change takes; stopped the other way round.
-  const loops: Part[] = [
-    createOrchestrator(named('orchestrator')),
-    createAllocator(named('allocator')),
-    createScheduler(named('scheduler')),
-    dispatcher,
-    createJanitor({ ...named('janitor'), queue }),
-    createMover({ ...named('mover'), hosts: dispatcher, queue }),
-    certificateLoop(options, authority, server, tls),
-  ];
-  for (const loop of loops) {
-    loop.start();
-    undo.push(() => loop.stop());
-  }
-  undo.push(() => server.stop());
+  undo.add(() => leading.stop());
+  const following = followingTable({ ...named('api'), database, audit, ...known });
+  const site: Site = {
+    get own() {
+      return leading.own;
+    },
+    following,
+    seat: (wait) => leading.seat(wait),
+  };
+  const link = new LinkCredentials({ view: database.view, clock, self });
+  const piper = new Piper({ ...named('api'), credentials: () => link.get(), ownAddress });
+  const server = createApiServer({ ...named('api'), site, piper, database, audit });
+  undo.add(() => server.stop());
   mkdirSync(options.runFolder, { recursive: true, mode: 0o755 });
   await server.listenLocal(join(options.runFolder, 'manager.sock'));
-  port = await server.listenSecure(options.listen.host, options.listen.port, tls);
+  port = await server.listenSecure(options.listen.host, port, tls);
+  const certificates = certificateLoop({ ...named('ca'), view: database.view, ownAddress }, server, tls);
+  certificates.start();
+  undo.add(() => certificates.stop());
+  leading.start();
   return port;
 }
 
@@ -170,27 +147,24 @@ function addressesOf({ nodes }: View, own: string): string[] {
   return known.length === 0 ? [own] : known;
 }
 
-async function serverTls(options: ManagerOptions, database: Database, clock: Clock): Promise<TlsMaterial> {
-  const { cluster } = database.view;
+async function serverTls(view: View, ownAddress: string, clock: Clock): Promise<TlsMaterial> {
+  const { cluster } = view;
   if (cluster === undefined) {
     throw new ShoalError('failed_precondition', 'Cannot start the manager: there is no cluster here yet', {
       next: 'Run `shoal init`.',
     });
   }
   const { certificateAuthority: authority, clusterId } = cluster;
-  const addresses = [options.advertiseAddress];
-  const own = await createServerCertificate(authority, clusterId, addresses, clock.now());
+  const own = await createServerCertificate(authority, clusterId, [ownAddress], clock.now());
   return { ...own, certificateAuthorityPem: authority.certificatePem };
 }
 
 /** The server's certificate lives in memory alone: it is made at every start, and again when its time has come. */
 function certificateLoop(
-  options: ManagerOptions,
-  parts: { database: Database; clock: Clock; log: Logger },
+  { view, ownAddress, clock, log }: { view: View; ownAddress: string; clock: Clock; log: Logger },
   server: ApiServer,
   first: TlsMaterial,
 ): Loop {
-  const { database, clock, log } = parts;
   let current = first;
   return new Loop({
     name: 'server certificate',
@@ -199,7 +173,7 @@ function certificateLoop(
     intervalMs: certificateCheckMs,
     tick: async () => {
       if (!isDue(current.certificatePem, clock.now())) return;
-      current = await serverTls(options, database, clock);
+      current = await serverTls(view, ownAddress, clock);
       server.replaceCertificate(current);
       log.info('the server has a new certificate');
     },

@@ -24,7 +24,9 @@ import { StreamCounter, type AgentStreams, type ApiContext } from './api/context
 import { ApplicationFeeds } from './api/feeds.ts';
 import { allRoutes, allUpgrades } from './api/routes.ts';
 import type { Route } from './api/router.ts';
-import { createApiServer, type UpgradeRoute } from './api/server.ts';
+import { createApiServer } from './api/server.ts';
+import { soleSite } from './api/site.ts';
+import type { UpgradeRoute } from './api/upgrade.ts';
 import { Audit } from './audit/audit.ts';
 import { createAdministrators, type Administrators } from './ca/administrators.ts';
 import { createServerCertificate } from './ca/authority.ts';
@@ -107,7 +109,7 @@ export async function startTestManager(): Promise<TestManager> {
     leader: () => '192.0.2.1:2377',
   };
   const routes = { routes: allRoutes(context), upgrades: allUpgrades(context) };
-  const server = createApiServer({ ...routes, ...common, audit, database });
+  const server = createApiServer({ site: soleSite(routes), ...common, audit, database });
   const own = await createServerCertificate(authority, cluster.clusterId, [], systemClock.now());
   const socketPath = join(folder, 'manager.sock');
   await server.listenLocal(socketPath);

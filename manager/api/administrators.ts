@@ -14,6 +14,7 @@ export function administratorRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/administrators',
+      from: 'view',
       access: 'admin',
       handle: (call) =>
         pageOf(call, database.view.administrators.values(), { position: ({ name, id }) => [name, id] }),

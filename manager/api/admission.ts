@@ -12,6 +12,10 @@ export const handshakeMsMax = 5_000;
 export const strangerMsMax = 20_000;
 /** Connections of one node or administrator; another one is refused. An agent has one session and some streams. */
 export const connectionsOfCallerMax = 256;
+/** The same of a manager, and of its host's address: it passes on what others ask, and has counted them. */
+export const connectionsOfManagerMax = 8_192;
+export const strangersOfManagerMax = 512;
+export const managerConnectionRate = { perSecond: 500, burst: 4_000 };
 /** What a connection that breaks the rules counts for: opening it, and what it sent, cost as much. */
 const misuseCost = 20;
 /** Addresses whose rates are known at a time; the one that is heard of least is forgotten. */
@@ -40,12 +44,17 @@ export class Admission {
   readonly #byAddress = new Map<string, Set<string>>();
   readonly #callers = new Map<string, number>();
   readonly #rates: KeyedRates;
+  readonly #managerRates: KeyedRates;
+  readonly #isManager: (address: string) => boolean;
   #refusedSince: { count: number; at: number } | undefined;
 
-  constructor(clock: Clock, log: Logger) {
+  /** `isManager`: whether a manager's host has the address. */
+  constructor(clock: Clock, log: Logger, isManager: (address: string) => boolean = () => false) {
+    this.#isManager = isManager;
     this.#clock = clock;
     this.#log = log;
     this.#rates = new KeyedRates(connectionRate, ratesMax, clock);
+    this.#managerRates = new KeyedRates(managerConnectionRate, ratesMax, clock);
   }
 
   get strangers(): number {
@@ -54,12 +63,13 @@ export class Admission {
 
   /** Takes in a new connection; `key` is its address and port. False: it is to be closed at once. */
   admit(key: string, address: string, connection: Connection): boolean {
-    if (!this.#rates.take(address)) {
+    const isManager = this.#isManager(address);
+    if (!(isManager ? this.#managerRates : this.#rates).take(address)) {
       this.#tellRefused(address);
       return false;
     }
     const own = this.#byAddress.get(address) ?? new Set();
-    if (own.size >= strangersOfAddressMax) this.#drop(firstOf(own));
+    if (own.size >= (isManager ? strangersOfManagerMax : strangersOfAddressMax)) this.#drop(firstOf(own));
     else if (this.#strangers.size >= strangersMax) this.#drop(firstOf(this.#largest()));
     const cancel = this.#clock.after(strangerMsMax, () => this.#drop(key));
     this.#strangers.set(key, { address, connection, cancel });
@@ -73,10 +83,10 @@ export class Admission {
   }
 
   /** The connection is that of a node or administrator. False: they have too many, and it is to be closed. */
-  recognise(key: string, caller: string): boolean {
+  recognise(key: string, caller: string, connectionsMax = connectionsOfCallerMax): boolean {
     if (!this.#forget(key)) return true; // recognised before
     const count = (this.#callers.get(caller) ?? 0) + 1;
-    if (count > connectionsOfCallerMax) return false;
+    if (count > connectionsMax) return false;
     this.#callers.set(caller, count);
     return true;
   }

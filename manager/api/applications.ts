@@ -42,6 +42,7 @@ export function applicationRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/applications',
+      from: 'view',
       access: 'viewer',
       handle: (call) =>
         pageOf(call, summaries(database.view, clock.now(), call.query.get('all') === 'true'), {
@@ -51,6 +52,7 @@ export function applicationRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/applications/:name',
+      from: 'view',
       access: 'viewer',
       handle: (call) => context.streams.run(() => tellStatus(call, status(call.parameters.name!))),
     },

@@ -1,7 +1,7 @@
-import type { IncomingMessage } from 'node:http';
 import { codeOf, ShoalError, unreachable } from '../../src/util/errors.ts';
 import { auditPageMax, type AuditCaller, type AuditPage } from '../../src/wire/audit.ts';
 import type { Audit } from '../audit/audit.ts';
+import type { Caller } from './callers.ts';
 import type { ApiContext } from './context.ts';
 import { statusOf } from './http.ts';
 import type { Identity } from './identity.ts';
@@ -14,8 +14,7 @@ const objectsMax = 50;
 
 /** An attempt of which the outcome is to come. */
 export interface Attempt {
-  identity: Identity;
-  request: IncomingMessage;
+  caller: Caller;
   method: string;
   path: string;
   /** What it is about, as far as it is known by now. */
@@ -28,9 +27,9 @@ export function recordAttempt(
   attempt: Attempt,
   outcome: { status: number } | { error: unknown },
 ): void {
-  const { identity, request, method, path, objects } = attempt;
+  const { method, path, objects } = attempt;
+  const { identity, from } = attempt.caller;
   const caller = callerOf(identity);
-  const from = request.socket.remoteAddress;
   const shown = objects.slice(0, objectsMax);
   if (objects.length > objectsMax) shown.push(`and ${objects.length - objectsMax} more`);
   const result =

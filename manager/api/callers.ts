@@ -1,11 +1,32 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Clock } from '../../src/util/clock.ts';
+import { ShoalError } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
-import { identify, type Identity } from './identity.ts';
+import { forwardedHeader, parseForwarded } from './forwarded.ts';
+import { isManager } from './manager-addresses.ts';
+import { claimOf, identityOf, type Claim, type Identity } from './identity.ts';
 
 /** A timer of the platform holds at most 2^31 ms; a certificate that ends later is looked at again by then. */
 const lookMsMax = 24 * 60 * 60 * 1000;
+
+/** Who asks. */
+export interface Caller {
+  identity: Identity;
+  claim: Claim;
+  /** The address that the caller's connection comes from; undefined for a local socket. */
+  from: string | undefined;
+  /** Another manager took the request and passes it on: to nobody further, and that manager counts the caller's requests. */
+  isForwarded: boolean;
+}
+
+/** A connection that came with a certificate that counted, or for whose certificate another manager vouches. */
+interface Entry {
+  identity: Identity;
+  /** Stops looking at the expiry. */
+  cancel: () => void;
+}
 
 /**
  * Who is at the other end of each connection. What was opened with a certificate ends with it: `enforce` closes the
@@ -14,34 +35,78 @@ const lookMsMax = 24 * 60 * 60 * 1000;
 export class Callers {
   readonly #view: View;
   readonly #clock: Clock;
-  /** Connections that came with a certificate that counted, and how to stop looking at their expiry. */
-  readonly #known = new Map<TLSSocket, { identity: Identity; cancel: () => void }>();
+  readonly #known = new Map<Socket, Entry>();
+  /** Whose request another manager passes on, on which of its connections. */
+  readonly #forwarded = new Map<Socket, Entry>();
 
   constructor(view: View, clock: Clock) {
     this.#view = view;
     this.#clock = clock;
   }
 
-  /** Who sent the request, as of now. */
-  identify(request: IncomingMessage): Identity {
-    const identity = identify(request, this.#view, this.#clock.now());
-    const { socket } = request;
+  /** Who opened the connection, as of now. */
+  peer(socket: Socket): Identity {
+    const identity = this.#identity(this.#claim(socket));
     const isKnown = identity.kind === 'administrator' || identity.kind === 'node';
     if (socket instanceof TLSSocket && isKnown && !this.#known.has(socket)) {
-      this.#known.set(socket, { identity, cancel: this.#look(identity) });
-      socket.once('close', () => {
-        this.#known.get(socket)?.cancel();
-        this.#known.delete(socket);
-      });
+      this.#add(this.#known, socket, identity);
+      socket.once('close', () => this.#remove(this.#known, socket));
     }
     return identity;
   }
 
+  /**
+   * Who sent the request, as of now: the peer, or whom a manager names that passes it on. Throws `permission_denied` when anybody
+   * else names somebody.
+   */
+  caller({ socket, headers }: IncomingMessage): Caller {
+    const header = headers[forwardedHeader];
+    const peer = this.peer(socket);
+    if (header === undefined) {
+      return {
+        identity: peer,
+        claim: this.#claim(socket),
+        from: socket.remoteAddress,
+        isForwarded: false,
+      };
+    }
+    if (peer.kind !== 'node' || !isManager(peer.node)) {
+      throw new ShoalError('permission_denied', 'Cannot pass on the request of another: only a manager may');
+    }
+    const { claim, from } = parseForwarded(String(header));
+    return { identity: this.#identity(claim), claim, from, isForwarded: true };
+  }
+
+  /** Closes the manager's connection when the caller's certificate does not count any more, until the returned function is called. */
+  follow(socket: Socket, { identity, isForwarded }: Caller): () => void {
+    if (!isForwarded) return () => undefined;
+    this.#add(this.#forwarded, socket, identity);
+    return () => this.#remove(this.#forwarded, socket);
+  }
+
   /** Closes the connections whose certificates do not count any more. */
   enforce(): void {
-    for (const [socket, entry] of this.#known) {
-      if (!this.#counts(entry.identity)) socket.destroy();
+    for (const entries of [this.#known, this.#forwarded]) {
+      for (const [socket, { identity }] of entries) if (!this.#counts(identity)) socket.destroy();
     }
+  }
+
+  #claim(socket: Socket): Claim {
+    return claimOf(socket, this.#view.cluster?.clusterId);
+  }
+
+  #identity(claim: Claim): Identity {
+    return identityOf(claim, this.#view, this.#clock.now());
+  }
+
+  #add(entries: Map<Socket, Entry>, socket: Socket, identity: Identity): void {
+    this.#remove(entries, socket);
+    entries.set(socket, { identity, cancel: this.#look(identity) });
+  }
+
+  #remove(entries: Map<Socket, Entry>, socket: Socket): void {
+    entries.get(socket)?.cancel();
+    entries.delete(socket);
   }
 
   #counts(identity: Identity): boolean {

@@ -21,12 +21,14 @@ export function clusterRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/version',
+      from: 'view',
       access: 'viewer',
       handle: (): VersionInfo => ({ version, apiVersion: 'v1' }),
     },
     {
       method: 'GET',
       pattern: '/cluster',
+      from: 'view',
       access: 'viewer',
       handle: () => clusterInfo(context),
     },
@@ -68,6 +70,7 @@ export function joinRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/ca',
+      from: 'view',
       access: 'anyone',
       handle: ({ response }) => {
         const pem = requireCluster(database.view).certificateAuthority.certificatePem;
@@ -81,9 +84,8 @@ export function joinRoutes(context: ApiContext): Route[] {
       pattern: '/join',
       bodyBytesMax: joinBodyBytesMax,
       access: 'anyone',
-      handle: async ({ body, objects, request }) => {
-        const peer = request.socket.remoteAddress;
-        const answer = await joiner.join(checkSchema(joinSchema, await body()), peer);
+      handle: async ({ body, objects, from }) => {
+        const answer = await joiner.join(checkSchema(joinSchema, await body()), from);
         objects.push(`join ${answer.role} ${answer.nodeId}`);
         return answer;
       },
@@ -91,6 +93,7 @@ export function joinRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/leave',
+      from: 'view',
       access: 'node',
       handle: async ({ identity }): Promise<LeaveAnswer> => leaveAnswer(database.view, nodeOf(identity).id),
     },

@@ -4,7 +4,7 @@ import { mayRunCommands, taskName } from '../../src/spec/task.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import { execRequest } from '../../src/wire/session.ts';
 import type { ApiContext } from './context.ts';
-import type { PreparedUpgrade, UpgradeCall, UpgradeRoute } from './server.ts';
+import type { PreparedUpgrade, UpgradeCall, UpgradeRoute } from './upgrade.ts';
 import { findTask } from './tasks.ts';
 import { checkSchema } from './validate.ts';
 

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { roleCovers, type Administrator, type AdministratorRole } from '../../src/spec/administrator.ts';
 import type { Node } from '../../src/spec/node.ts';
@@ -23,26 +23,50 @@ export type Identity =
 export type Access = 'anyone' | 'node' | AdministratorRole;
 
 /**
- * Who sent the request. A certificate counts when the cluster's CA signed it and what it stands for is still in the
- * cluster; the role is the stored one, so that nothing waits for certificates to run out.
+ * What a connection proves by itself, before it is known whether it still counts: a name that the cluster's CA has signed. One
+ * manager can tell it to another, whose view may be further.
  */
-export function identify(request: IncomingMessage, view: View, nowMs: number): Identity {
-  const { socket } = request;
+export type Claim =
+  | { kind: 'local' }
+  | { kind: 'administrator'; name: string; fingerprint: string }
+  | { kind: 'node'; id: string }
+  | { kind: 'anonymous' };
+
+/** What the connection proves. */
+export function claimOf(socket: Socket, clusterId: string | undefined): Claim {
   if (!(socket instanceof TLSSocket)) return { kind: 'local' };
   if (!socket.authorized) return { kind: 'anonymous' };
   // null once the connection is gone, whatever its type says
   const { subject, fingerprint256 } = socket.getPeerCertificate() ?? {};
-  if (subject?.O !== view.cluster?.clusterId) return { kind: 'anonymous' };
+  if (clusterId === undefined || subject?.O !== clusterId) return { kind: 'anonymous' };
   const name = String(subject.CN);
-  if ([subject.OU].flat()[0] === administratorUnit) {
-    const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase();
-    const administrator = view.administrators.values().find((one) => one.fingerprint === fingerprint);
-    if (administrator === undefined || administrator.expiresAt <= nowMs)
-      return { kind: 'anonymous', revoked: name };
-    return { kind: 'administrator', administrator };
+  if ([subject.OU].flat()[0] !== administratorUnit) return { kind: 'node', id: name };
+  return { kind: 'administrator', name, fingerprint: fingerprint256.replaceAll(':', '').toLowerCase() };
+}
+
+/**
+ * Who that is. A certificate counts when the cluster's CA signed it and what it stands for is still in the cluster; the role is
+ * the stored one, so that nothing waits for certificates to run out.
+ */
+export function identityOf(claim: Claim, view: View, nowMs: number): Identity {
+  switch (claim.kind) {
+    case 'administrator': {
+      const { name, fingerprint } = claim;
+      const administrator = view.administrators.values().find((one) => one.fingerprint === fingerprint);
+      if (administrator === undefined || administrator.expiresAt <= nowMs)
+        return { kind: 'anonymous', revoked: name };
+      return { kind: 'administrator', administrator };
+    }
+    case 'node': {
+      const node = view.nodes.get(claim.id);
+      return node === undefined ? { kind: 'anonymous', revoked: claim.id } : { kind: 'node', node };
+    }
+    case 'local':
+    case 'anonymous':
+      return claim;
+    default:
+      return unreachable(claim);
   }
-  const node = view.nodes.get(name);
-  return node === undefined ? { kind: 'anonymous', revoked: name } : { kind: 'node', node };
 }
 
 /** Who somebody is, for those who are told of what was changed. */

@@ -29,6 +29,7 @@ export function objectRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/services',
+      from: 'view',
       access: 'viewer',
       handle: (call) => {
         const { query } = call;
@@ -41,6 +42,7 @@ export function objectRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/services/:ref',
+      from: 'view',
       access: 'viewer',
       handle: ({ parameters }) =>
         serviceInfos(view, [findService(view, parameters.ref!, true)], clock.now())[0],
@@ -58,12 +60,14 @@ export function objectRoutes(context: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/tasks',
+      from: 'view',
       access: 'viewer',
       handle: (call) => listTasks(view, call),
     },
     {
       method: 'GET',
       pattern: '/tasks/:ref',
+      from: 'view',
       access: 'viewer',
       handle: ({ parameters }): Task => findTask(view, parameters.ref!),
     },
@@ -77,12 +81,14 @@ function nodeRoutes({ database, leader }: ApiContext): Route[] {
     {
       method: 'GET',
       pattern: '/nodes',
+      from: 'view',
       access: 'viewer',
       handle: (call) => pageOf(call, view.nodes.values(), oldestFirst),
     },
     {
       method: 'GET',
       pattern: '/nodes/:ref',
+      from: 'view',
       access: 'viewer',
       handle: ({ parameters }) => nodeInfo(view, findNode(view, parameters.ref!)),
     },

@@ -106,6 +106,7 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
     {
       method: 'GET',
       pattern: path,
+      from: copiesFrom,
       access: 'viewer',
       handle: async (call) => {
         const application = call.query.get('application');
@@ -119,6 +120,7 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
     {
       method: 'GET',
       pattern: `${path}/:ref`,
+      from: copiesFrom,
       access: 'viewer',
       handle: async (call) => {
         const [found] = await withCopies(context, kind.kind, call, [one(call.parameters.ref!)]);
@@ -154,6 +156,11 @@ function routesOf<T extends Stored>(context: ApiContext, kind: Kind<T>): Route[]
       },
     },
   ];
+}
+
+/** Hosts are asked by the manager that leads. */
+function copiesFrom(query: URLSearchParams): 'view' | 'leader' {
+  return query.get('copies') === 'true' ? 'leader' : 'view';
 }
 
 /** The volumes with what hosts have of them, if that is asked for. */

@@ -7,6 +7,8 @@ export interface Call {
   request: IncomingMessage;
   response: ServerResponse;
   identity: Identity;
+  /** The address that the caller's connection comes from; undefined for a local socket. */
+  from: string | undefined;
   /** Values of the pattern's `:names`, decoded. */
   parameters: Record<string, string>;
   query: URLSearchParams;
@@ -23,6 +25,11 @@ export interface Route {
   /** `/nodes/:ref`; a segment that begins with a colon matches anything and is named. */
   pattern: string;
   access: Access;
+  /**
+   * Where it is answered: by any manager, from its view, or by the one that leads.
+   * @default leader
+   */
+  from?: 'view' | 'leader' | ((query: URLSearchParams) => 'view' | 'leader');
   /** The answer as a value for JSON; a route that streams has written its answer itself and gives `streamed`. */
   handle: (call: Call) => unknown;
   /** @default 200 */
@@ -31,6 +38,11 @@ export interface Route {
   bodyBytesMax?: number;
   /** Whether attempts go into the audit log; refused ones always do. @default all but GET */
   audited?: boolean;
+}
+
+/** Whether any manager answers, from its view. */
+export function readsView({ from = 'leader' }: Pick<Route, 'from'>, query: URLSearchParams): boolean {
+  return (typeof from === 'function' ? from(query) : from) === 'view';
 }
 
 /** What a route gives that has answered by itself. */

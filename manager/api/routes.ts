@@ -14,7 +14,7 @@ import { logRoutes } from './logs.ts';
 import { objectRoutes } from './objects.ts';
 import { resourceRoutes } from './resources.ts';
 import type { Route } from './router.ts';
-import type { UpgradeCall, UpgradeRoute } from './server.ts';
+import type { UpgradeCall, UpgradeRoute } from './upgrade.ts';
 
 /** Every path the manager answers. */
 export function allRoutes(context: ApiContext): Route[] {

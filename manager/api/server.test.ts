@@ -14,6 +14,7 @@ import { Audit } from '../audit/audit.ts';
 import { viewOf } from '../store/view.ts';
 import { startTestManager } from '../testing.ts';
 import { createApiServer } from './server.ts';
+import { soleSite } from './site.ts';
 
 test('a worker certificate cannot call the API', async () => {
   await using manager = await startTestManager();
@@ -113,7 +114,12 @@ test('the local socket is for its owner alone, and one that was left behind is r
   const database = { view: viewOf({}), onChange: () => () => undefined };
   const common = { clock: systemClock, log: silentLogger };
   const audit = await Audit.open({ ...common, folder: join(folder, 'audit') });
-  const server = createApiServer({ routes: [], upgrades: [], database, audit, ...common });
+  const server = createApiServer({
+    site: soleSite({ routes: [], upgrades: [] }),
+    database,
+    audit,
+    ...common,
+  });
   await server.listenLocal(path);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(statSync(path).isSocket()).toBe(true);

@@ -5,7 +5,7 @@ import { ShoalError } from '../../src/util/errors.ts';
 import type { ApiContext } from './context.ts';
 import { bridged } from './exec.ts';
 import { findNode } from './objects.ts';
-import type { UpgradeRoute } from './server.ts';
+import type { UpgradeRoute } from './upgrade.ts';
 import { checkNotMoving, findVolume } from './volume-home.ts';
 
 /** Backups of volumes and what they are made of again: the caller's connection and the host's, joined frame by frame. */

@@ -48,6 +48,8 @@ export interface DispatcherOptions {
   ownHost?: () => OwnHost;
   /** Whether the kernel of a host answers. @default nobody is asked, and a silent host is a dead one */
   sound?: Sound;
+  /** The node of the manager that led before and was lost: its host may have been lost with it. */
+  lostNodeId?: string | undefined;
 }
 
 export interface StreamOptions {
@@ -107,6 +109,7 @@ class SessionDispatcher implements Dispatcher {
     this.#options = options;
     this.#faultLog = new FaultLog(log);
     this.#hearing = new Hearing(clock.monotonic(), lookIntervalMs);
+    if (options.lostNodeId !== undefined) this.#hearing.lost(options.lostNodeId, clock.monotonic());
     this.#soundings = options.sound && new Soundings(options.sound);
     this.#newcomers = new Newcomers(clock);
     this.#assigner = new Assigner(database.view);
@@ -392,11 +395,15 @@ class SessionDispatcher implements Dispatcher {
     if (soundings === undefined) return undefined;
     const { database, clock } = this.#options;
     const now = clock.monotonic();
-    soundings.keep(this.#sessions);
-    for (const nodeId of this.#sessions.keys()) {
+    const asked = new Set([...this.#sessions.keys(), ...this.#hearing.lostNodeIds]);
+    soundings.keep(asked);
+    for (const nodeId of asked) {
       const address = database.view.nodes.get(nodeId)?.description?.address;
       const isQuiet = this.#hearing.absenceOf(nodeId).silentMs >= nodeSilenceMs / 2;
       if (address !== undefined && isQuiet) soundings.ask(nodeId, address, now);
+    }
+    for (const nodeId of this.#hearing.lostNodeIds) {
+      if (soundings.hasAnswered(nodeId, now)) this.#hearing.answered(nodeId);
     }
     return (nodeId) => soundings.hasAnswered(nodeId, now);
   }

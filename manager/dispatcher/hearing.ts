@@ -16,6 +16,8 @@ interface Ear {
   isClosed: boolean;
   /** Its own side closed the connection: it was heard in that, and its silence since says nothing of the network. */
   hasLeft: boolean;
+  /** It led until it was lost: it is not taken for one whose agent has just ended, as long as its host does not answer. */
+  isLost?: boolean;
   excuses: number;
 }
 
@@ -52,6 +54,24 @@ export class Hearing {
     this.#ears.set(nodeId, { since: now, isClosed: true, hasLeft, excuses: 0 });
   }
 
+  /** The node's manager was lost, and this one has taken over from it. */
+  lost(nodeId: string, now: number): void {
+    this.#ears.set(nodeId, { since: now, isClosed: false, hasLeft: false, isLost: true, excuses: 0 });
+  }
+
+  /** Nodes whose managers were lost and that have not been heard since. */
+  get lostNodeIds(): string[] {
+    return [...this.#ears].filter(([, { isLost }]) => isLost === true).map(([nodeId]) => nodeId);
+  }
+
+  /** The host of such a node answers, so its manager alone was lost: its agent has as long to come back as the others. */
+  answered(nodeId: string): void {
+    const ear = this.#ears.get(nodeId);
+    if (ear?.isLost !== true) return;
+    ear.isClosed = true;
+    delete ear.isLost;
+  }
+
   calledDown(nodeId: string): void {
     this.#calledDown.set(nodeId, this.#now);
   }
@@ -79,7 +99,7 @@ export class Hearing {
     for (const ear of [this.#unheard, ...this.#ears.values()]) {
       if (this.#now - ear.since < freshMs) continue;
       ear.since = this.#now;
-      ear.isClosed = true;
+      ear.isClosed = ear.isLost !== true;
     }
   }
 

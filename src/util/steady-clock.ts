@@ -6,10 +6,11 @@ const slewMax = 0.1;
 /**
  * The clock, but its `now` never steps: where the machine's clock is set, it goes on as time passes and comes back to the
  * wall clock by going up to a tenth faster or slower. What is stamped with it can be used to measure by whoever goes on
- * with the same clock; in another process a stamp may still lie ahead of it or far behind.
+ * with the same clock; in another process a stamp may still lie ahead of it or far behind. `aheadMs`: how far ahead of the
+ * wall clock it begins.
  */
-export function steadyClock(clock: Clock): Clock {
-  let time = clock.now();
+export function steadyClock(clock: Clock, aheadMs = 0): Clock {
+  let time = clock.now() + aheadMs;
   let readAt = clock.monotonic();
   const now = (): number => {
     const passedMs = clock.monotonic() - readAt;

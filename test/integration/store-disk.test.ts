@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lockState } from '../../agent/daemon/lock.ts';
 import { startManager, type Manager } from '../../manager/manager.ts';
+import { createClusterStore } from '../../manager/store/cluster-store.ts';
 import { openSqliteStore } from '../../manager/store/sqlite.ts';
 import { runCommand } from '../../src/util/command.ts';
 import { systemClock } from '../../src/util/clock.ts';
@@ -45,7 +46,10 @@ async function start(initialise?: object): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log: silentLogger,
-    openStore: (path) => openSqliteStore(path, { memoryFolder: folder }),
+    openStore: async (of) => {
+      const store = await openSqliteStore(join(of, 'store.sqlite'), { memoryFolder: folder });
+      return createClusterStore(store, 'embedded', { clock: systemClock, log: silentLogger });
+    },
   });
 }
 

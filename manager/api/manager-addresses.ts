@@ -1,0 +1,36 @@
+import type { Node } from '../../src/spec/node.ts';
+import type { View } from '../store/objects.ts';
+import { hostOf } from '../leading/candidate.ts';
+import { plainAddress } from '../ca/addresses.ts';
+
+/** Whether a manager runs on the node: one that is to be a worker is one until its member of the store is gone. */
+export function isManager({ role, manager }: Node): boolean {
+  return role === 'manager' || manager?.member !== undefined;
+}
+
+/** The addresses of the hosts that managers run on. */
+export class ManagerAddresses {
+  readonly #view: View;
+  #addresses = new Set<string>();
+
+  constructor(view: View) {
+    this.#view = view;
+    this.renew();
+  }
+
+  /** To be called when nodes have changed. */
+  renew(): void {
+    const managers = [...this.#view.nodes.values()].filter(isManager);
+    this.#addresses = new Set(
+      managers.flatMap(({ description, approvedAddress, manager }) =>
+        [description?.address, approvedAddress, manager && hostOf(manager.address)].filter(
+          (address) => address !== undefined,
+        ),
+      ),
+    );
+  }
+
+  has(address: string): boolean {
+    return this.#addresses.has(plainAddress(address));
+  }
+}

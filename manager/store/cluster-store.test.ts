@@ -118,6 +118,21 @@ test('what was at the target goes, and what is deleted while it is copied stays 
   expect(keys).not.toContain('task/stale');
 });
 
+test('what a watch tells late is waited for', async () => {
+  await store.transact(put('task/a', '1'));
+  const watch = source.watch.bind(source);
+  source.watch = async function* (prefix, from, signal) {
+    for await (const batch of watch(prefix, from, signal)) {
+      await systemClock.sleep(20);
+      yield batch;
+    }
+  };
+  const moving = move();
+  for (let count = 2; count <= 4; count++) await store.transact(put('task/a', String(count)));
+  await moving;
+  expect((await valuesOf(target)).get('task/a')).toBe('4');
+});
+
 test('writes that come while they are held are done where the store is then', async () => {
   let written: Promise<unknown> | undefined;
   const mark = async () => {

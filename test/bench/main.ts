@@ -27,7 +27,8 @@ const usage = `Usage:
       parts of hosts killed, stopped, filled, frozen, cut and changed: what healthy was restarted, what was not reached
   npm run bench -- hurt [--changes N] [--seed S] [--only ROUND] [--json]
       good and bad changes by two clients under load: requests lost, and whether exit codes, ls, ps and the hosts agree
-  npm run bench -- store [--rounds N] [--json]   writes a second and their time: the store on etcd and on SQLite beside etcd alone
+  npm run bench -- store [--only writes|moves] [--rounds N] [--json]
+      writes a second and their time: the store on etcd and on SQLite beside etcd alone; moves between both under writers
   npm run bench -- data [--rounds N] [--only EVENT] [--seed S] [--json]   drains, failures and moves with three databases: no acknowledged write is missing
   npm run bench -- attack [--only ATTACK,…] [--json]   a manager under attack: answers, sessions, memory
 `;
@@ -38,7 +39,6 @@ const benches = {
   compose: { measure: measureCompose, table: composeTable, rounds: 5 },
   refusal: { measure: measureRefusal, table: refusalTable, rounds: 3 },
   start: { measure: measureStart, table: startTable, rounds: 20 },
-  store: { measure: measureStore, table: storeTable, rounds: 3 },
 };
 
 async function report<T>(
@@ -67,7 +67,11 @@ try {
   const [name] = positionals;
   if (name === 'scale') await report(benches.scale, values);
   else if (name === 'failover') await report(benches.failover, values);
-  else if (name === 'store') await report(benches.store, values);
+  else if (name === 'store')
+    await report(
+      { measure: (rounds) => measureStore(rounds, values.only), table: storeTable, rounds: 3 },
+      values,
+    );
   else if (name === 'attack')
     await report({ measure: () => measureAttacks(values.only), table: attackTable, rounds: 1 }, values);
   else if (name === 'data') {

@@ -6,6 +6,7 @@ import { openSqliteStore } from '../../manager/store/sqlite.ts';
 import type { Store } from '../../manager/store/store.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { EtcdCluster } from '../harness/etcd.ts';
+import { measureMoves, movesTable, type MoveRow } from './store-moves.ts';
 import { median, renderTable } from './statistics.ts';
 
 /** Writers that wait for their answer before they write again. */
@@ -18,6 +19,7 @@ const members = 3;
 const writeMs = 10_000;
 
 export interface StoreResult {
+  moves: MoveRow[];
   rows: {
     clients: number;
     backend: string;
@@ -30,8 +32,16 @@ export interface StoreResult {
 
 type Write = (key: string, value: string) => Promise<unknown>;
 
+/** What writes cost, and moves; `only` one of both. */
+export async function measureStore(rounds: number, only?: string): Promise<StoreResult> {
+  return {
+    rows: only === 'moves' ? [] : await measureWrites(rounds),
+    moves: only === 'writes' ? [] : await measureMoves(rounds),
+  };
+}
+
 /** Single writes of 1 KiB: bare etcd of three members, Shoal's store on it, and on SQLite, in turn in each round. */
-export async function measureStore(rounds: number): Promise<StoreResult> {
+async function measureWrites(rounds: number): Promise<StoreResult['rows']> {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-bench-store-'));
   const cluster = await EtcdCluster.start(members);
   const leader = await cluster.leader();
@@ -52,7 +62,7 @@ export async function measureStore(rounds: number): Promise<StoreResult> {
     'store on SQLite': writeTo(sqlite),
   };
   try {
-    return { rows: await measureAll(rounds, backends) };
+    return await measureAll(rounds, backends);
   } finally {
     await etcd.close();
     await sqlite.close();
@@ -105,7 +115,15 @@ async function load(clients: number, ms: number, write: Write): Promise<number[]
   return times;
 }
 
-export function storeTable({ rows }: StoreResult): string {
+export function storeTable({ rows, moves }: StoreResult): string {
+  const tables = [
+    ...(rows.length > 0 ? [writesTable(rows)] : []),
+    ...(moves.length > 0 ? [movesTable(moves)] : []),
+  ];
+  return tables.join('\n\n');
+}
+
+function writesTable(rows: StoreResult['rows']): string {
   return renderTable([
     ['clients', 'writes/s', 'p50 ms', 'p99 ms', 'of etcd alone'],
     ...rows.map(({ clients, backend, writesPerSecond, p50Ms, p99Ms }) => {

@@ -1,13 +1,15 @@
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import { assert, codeOf, ShoalError } from '../../src/util/errors.ts';
+import { assert, codeOf, messageOf, ShoalError } from '../../src/util/errors.ts';
 import { silentLogger, type Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
 import type { Change, Database, Plan, View, ViewChange, WriteResult } from './objects.ts';
 import {
+  leavesOpen,
+  openEnded,
   watchStands,
   type Compare,
   type Leadership,
@@ -37,7 +39,8 @@ export interface DatabaseOptions {
 export interface OpenDatabase extends Database {
   /**
    * The same, for who leads: every group is written only while nobody else has led since, and refused with `unavailable`
-   * afterwards. What is written is stamped with `clock`. @default the database's own
+   * afterwards. A write of which nobody knows whether it was done ends the leadership: nothing is planned without it, and the
+   * fence of the next one keeps it from being done later. What is written is stamped with `clock`. @default the database's own
    */
   fenced(leadership: Leadership, clock?: Clock): Database;
   /** Resolves when the view shows what was written up to this revision. Throws `unavailable` when it does not in good time. */
@@ -72,6 +75,12 @@ interface Waiting {
   isShown: () => boolean;
   resolve: () => void;
   reject: (error: Error) => void;
+}
+
+/** A leadership, and whether it is over before the store says so. */
+interface Term {
+  leadership: Leadership;
+  isOver: boolean;
 }
 
 class StoreDatabase implements OpenDatabase {
@@ -120,15 +129,16 @@ class StoreDatabase implements OpenDatabase {
     this.#auditing?.start();
   }
 
-  fenced({ fence }: Leadership, clock = this.#clock): Database {
+  fenced(leadership: Leadership, clock = this.#clock): Database {
     const problem = () => this.problem;
+    const term: Term = { leadership, isOver: false };
     return {
       view: this.#view,
       get problem() {
         return problem();
       },
-      write: async (plan) => orFirstRefusal(await this.#writePlan(plan, clock, fence)),
-      writeEach: (plan) => this.#writePlan(plan, clock, fence),
+      write: async (plan) => orFirstRefusal(await this.#writePlan(plan, clock, term)),
+      writeEach: (plan) => this.#writePlan(plan, clock, term),
       onChange: (callback) => this.onChange(callback),
     };
   }
@@ -146,10 +156,13 @@ class StoreDatabase implements OpenDatabase {
     return this.#reached(revision, () => this.#view.lineage === lineage && revision <= this.#view.revision);
   }
 
-  async #writePlan(plan: Plan, clock: Clock, fence?: Compare): Promise<WriteResult> {
+  async #writePlan(plan: Plan, clock: Clock, term?: Term): Promise<WriteResult> {
+    if (term !== undefined && (term.isOver || term.leadership.signal.aborted)) throw notLeading();
     const now = clock.now();
+    const fence = term?.leadership.fence;
     const groups = plan.filter((group) => group.length > 0);
     const results = await Promise.allSettled(groups.map((group) => this.#writeGroup(group, now, fence)));
+    if (term !== undefined && results.some(isLeftOpen)) this.#end(term);
     let conflicts = 0;
     const refused: Error[] = [];
     for (const result of results) {
@@ -161,6 +174,15 @@ class StoreDatabase implements OpenDatabase {
       } else if (!result.value.committed) conflicts++;
     }
     return { conflicts, refused };
+  }
+
+  /** The view may lack what was asked for, and what is planned from it may be there already. */
+  #end(term: Term): void {
+    if (term.isOver) return;
+    term.isOver = true;
+    this.#log.warn('nobody knows whether a change was written: the term ends, and the next one will know');
+    const failed = (error: unknown) => this.#log.warn('cannot resign', { error: messageOf(error) });
+    term.leadership.resign().catch(failed);
   }
 
   async #writeGroup(group: Change[], now: number, fence: Compare | undefined): Promise<TransactionResult> {
@@ -330,6 +352,10 @@ function mayPass(error: Error): boolean {
   return ['unavailable', 'no_space'].includes(codeOf(error));
 }
 
+function isLeftOpen(result: PromiseSettledResult<unknown>): boolean {
+  return result.status === 'rejected' && leavesOpen(result.reason);
+}
+
 function orFirstRefusal({ conflicts, refused }: WriteResult): { conflicts: number } {
   if (refused[0] !== undefined) throw refused[0];
   return { conflicts };
@@ -342,11 +368,9 @@ function notLeading(): ShoalError {
 }
 
 function notSeen(): ShoalError {
-  return new ShoalError(
-    'unavailable',
-    'Cannot see the change in this manager, though it was written: the store tells nothing',
-    { next: 'Look at it before you try again.' },
-  );
+  const next = 'Look at it before you try again.';
+  const message = 'Cannot see the change in this manager, though it was written: the store tells nothing';
+  return openEnded(new ShoalError('unavailable', message, { next }));
 }
 
 function templatesOf({ kind, action, object }: Change): TaskTemplate[] {

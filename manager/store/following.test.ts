@@ -6,7 +6,7 @@ import { until } from '../testing.ts';
 import { openDatabase, type OpenDatabase } from './database.ts';
 import { createMemoryStore } from './memory.ts';
 import type { Change } from './objects.ts';
-import { watchStands, type Store, type WatchBatch } from './store.ts';
+import { openEnded, watchStands, type Store, type Transaction, type WatchBatch } from './store.ts';
 import { encodeObject } from './view.ts';
 
 /** A store of which each watch can be kept from telling some of what there is, as etcd's may be by faults of its own. */
@@ -71,6 +71,47 @@ test('a write that cannot be seen at all is told of, in the end', async () => {
     clock.advance(5_000);
   }
   await refused;
+});
+
+test.each(['is never answered', 'does not show'])(
+  'a write that %s ends the term: nothing is planned without it, and it is not done later',
+  async (how) => {
+    const { signal } = new AbortController();
+    const first = await faulty.inner.campaign('first', signal);
+    const term = database.fenced(first);
+    const late: Transaction[] = [];
+    if (how === 'does not show') {
+      faulty.tells = () => [];
+      faulty.store.list = () => Promise.reject(new ShoalError('unavailable', 'Cannot list'));
+    } else {
+      faulty.store.transact = (transaction) => {
+        late.push(transaction);
+        return Promise.reject(openEnded(new ShoalError('unavailable', 'Cannot tell')));
+      };
+    }
+    const refused = expect(term.write([[create('a')]])).rejects.toMatchObject({ code: 'unavailable' });
+    for (let round = 0; round < 3 && late.length === 0; round++) {
+      await until(() => clock.timers > 0 || late.length > 0);
+      clock.advance(5_000);
+    }
+    await refused;
+    await expect(term.write([[create('b')]])).rejects.toMatchObject({ code: 'unavailable' });
+    await until(() => first.signal.aborted);
+    await faulty.inner.campaign('second', signal);
+    for (const transaction of late) {
+      expect(await faulty.inner.transact(transaction)).toMatchObject({ committed: false });
+    }
+  },
+);
+
+test('a write that a disk refuses does not end the term', async () => {
+  const first = await faulty.inner.campaign('first', new AbortController().signal);
+  const term = database.fenced(first);
+  faulty.store.transact = () => Promise.reject(new ShoalError('no_space', 'Cannot write'));
+  await expect(term.write([[create('a')]])).rejects.toMatchObject({ code: 'no_space' });
+  faulty.store.transact = (transaction) => faulty.inner.transact(transaction);
+  expect(await term.write([[create('a')]])).toEqual({ conflicts: 0 });
+  expect(first.signal.aborted).toBe(false);
 });
 
 test('batches that the store repeats do not end the view', async () => {

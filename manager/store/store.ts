@@ -50,6 +50,24 @@ export interface Leadership {
   resign(): Promise<void>;
 }
 
+/** Of an error of `transact`: it was asked for and not answered, and may have been done, or be done yet. */
+const openOutcome = { outcome: 'open' };
+
+/** The error of a transaction that may have been done, or be done yet. */
+export function openEnded(cause: ShoalError): ShoalError {
+  const { message, next } = cause;
+  return new ShoalError(cause.code, message, {
+    cause,
+    details: openOutcome,
+    ...(next !== undefined && { next }),
+  });
+}
+
+/** Whether nobody knows if what was asked for was done. */
+export function leavesOpen(error: unknown): boolean {
+  return error instanceof ShoalError && error.details === openOutcome;
+}
+
 export interface ListOptions {
   /** Values are empty then: for revisions alone. @default false */
   keysOnly?: boolean;
@@ -117,6 +135,7 @@ export interface Store {
   /**
    * Durable when it resolves. Transactions that arrive together are committed together.
    * Throws `resource_exhausted` over 1,024 changes or 8 MiB, and `unavailable` or `no_space` for what passes: the same may be written later.
+   * Then nothing was written, unless the error `leavesOpen` whether.
    */
   transact(transaction: Transaction): Promise<TransactionResult>;
   /**

@@ -92,11 +92,10 @@ async function measure(
     }
   });
   const begin = performance.now();
-  const { heldMs } = await move();
+  const moved = move().finally(() => over.abort());
+  const [{ heldMs }] = await Promise.all([moved, ...writing]);
   row.totalMs.push(performance.now() - begin);
   row.heldMs.push(heldMs);
-  over.abort();
-  await Promise.all(writing);
   row.longestWriteMs.push(longestMs);
   const { values } = await store.list('');
   const found = new Map(values.map(({ key, value }) => [key, value]));

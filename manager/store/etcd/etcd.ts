@@ -1,16 +1,17 @@
-import { ShoalError } from '../../../src/util/errors.ts';
+import { codeOf, ShoalError } from '../../../src/util/errors.ts';
 import { systemRandom } from '../../../src/util/random.ts';
 import { backoffMs } from '../../../src/util/retry.ts';
-import type {
-  Leader,
-  Leadership,
-  ListOptions,
-  Store,
-  StoredValue,
-  StoreUpkeep,
-  Transaction,
-  TransactionResult,
-  WatchBatch,
+import {
+  openEnded,
+  type Leader,
+  type Leadership,
+  type ListOptions,
+  type Store,
+  type StoredValue,
+  type StoreUpkeep,
+  type Transaction,
+  type TransactionResult,
+  type WatchBatch,
 } from '../store.ts';
 import { checkTransaction, foreignResult, isForeign } from '../transaction.ts';
 import { fenceKey } from '../election.ts';
@@ -189,8 +190,17 @@ class ReplicatedStore implements EtcdStore {
   async #attempt(transaction: Transaction, slot: Slot | undefined): Promise<TransactionResult> {
     const nonce = systemRandom.id();
     const request = this.#requestOf(transaction, slot, nonce);
+    let sent = 0;
+    const send = (member: EtcdMember) => {
+      sent++;
+      return member.call('KV.Txn', request(), attemptMs);
+    };
     for (;;) {
-      const answer = await this.#ask((member) => member.call('KV.Txn', request(), attemptMs));
+      const answer = await this.#ask(send).catch((error: unknown) => {
+        // What etcd refuses as it stands was not done, unless it was sent before.
+        const isRefused = ['no_space', 'resource_exhausted'].includes(codeOf(error));
+        throw sent === 0 || (sent === 1 && isRefused) ? error : openEnded(translate(error));
+      });
       const revision = Number(answer.header.revision);
       if (answer.succeeded) {
         if (slot !== undefined) slot.revision = revision;

@@ -21,6 +21,7 @@ import { LinkCredentials } from './leading/link.ts';
 import { Stamps } from './leading/stamps.ts';
 import { beginTerm } from './leading/term.ts';
 import type { ManagerOptions } from './options.ts';
+import { createStoreKeeper } from './store/keeper.ts';
 import type { ClusterStore } from './store/cluster-store.ts';
 import { openDatabase, type OpenDatabase } from './store/database.ts';
 import type { View } from './store/objects.ts';
@@ -71,11 +72,12 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
   try {
     const store = await parts.openStore(folder, options);
     undo.add(() => store.close());
-    const database = await openDatabase(store, steadyClock(parts.clock), {
-      log: parts.log.with({ part: 'store' }),
-      auditMs,
-    });
+    const common = { clock: steadyClock(parts.clock), log: parts.log.with({ part: 'store' }) };
+    const database = await openDatabase(store, common.clock, { log: common.log, auditMs });
     undo.add(() => database.close());
+    const keeper = createStoreKeeper({ ...common, store });
+    keeper.start();
+    undo.add(() => keeper.stop());
     if (options.initialise) await initialiseCluster(database, options.initialise, parts);
     const port = await serve(options, parts, { store, database }, undo);
     return { port, stop: () => undo.all() };

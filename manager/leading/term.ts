@@ -19,7 +19,6 @@ import { createOrchestrator } from '../orchestrator/orchestrator.ts';
 import { createScheduler } from '../scheduler/scheduler.ts';
 import type { ClusterStore } from '../store/cluster-store.ts';
 import type { OpenDatabase } from '../store/database.ts';
-import { createStoreKeeper } from '../store/keeper.ts';
 import type { Leadership } from '../store/store.ts';
 import { nodeOfCandidate, parseCandidate } from './candidate.ts';
 import type { Term } from './leading.ts';
@@ -105,7 +104,6 @@ function makeTerm(leadership: Leadership, parts: TermParts): { context: ApiConte
     dispatcher,
     createJanitor({ ...named('janitor'), queue }),
     createMover({ ...named('mover'), hosts: dispatcher, queue }),
-    createStoreKeeper({ ...named('store'), store: parts.store }),
   ];
   return { context, loops };
 }

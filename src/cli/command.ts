@@ -52,7 +52,7 @@ export interface Command {
 
 /**
  * Exit codes: 0 done; 1 what was asked could not be done, or was not reached; 2 wrong use of the command line;
- * 3 the daemon, manager or registry cannot be reached; 4 somebody else has asked for something else meanwhile; 130 interrupted. `exec` gives the code of the command it ran.
+ * 3 the daemon, manager or registry cannot be reached; 4 somebody else has asked for something else meanwhile, and nothing else is wrong; 130 interrupted. `exec` gives the code of the command it ran.
  */
 export const exitCodes = {
   done: 0,

@@ -13,6 +13,7 @@ import {
 import { parseArguments } from './arguments.ts';
 import type { Context } from './command.ts';
 import { commands } from './main.ts';
+import { moveTarget } from './stranded.ts';
 
 let directory: string;
 
@@ -111,7 +112,7 @@ async function withStranded(manager: TestManager): Promise<void> {
 test('a drain names the volumes whose tasks will wait, and asks', async () => {
   const drain = 'node update --availability drain a';
   const named =
-    'volume shop_data (used by app_db) is on a: its tasks will wait until a is active again, or `shoal volume move shop_data NODE`';
+    'volume shop_data (used by app_db) is on a: its tasks will wait until a is active again; no other node can take it now';
   const { manager, shoal } = await session();
   await withStranded(manager);
   await expect(shoal(drain)).rejects.toThrow('Cannot ask whether to go on: this is not a terminal');
@@ -123,6 +124,37 @@ test('a drain names the volumes whose tasks will wait, and asks', async () => {
   const agreeing = await session('y');
   await withStranded(agreeing.manager);
   expect(await agreeing.shoal(drain)).toBe(`${named}\na is drain`);
+});
+
+test('a drain says where its volumes can move to, in words that can be typed', async () => {
+  const { manager, shoal } = await session();
+  await withStranded(manager);
+  const others = ['c', 'b'].map((name) => sampleNode(name));
+  await manager.database.write([others.map((object) => ({ kind: 'node', action: 'create', object }))]);
+  expect(await shoal('node update --availability drain --yes a')).toBe(
+    [
+      'volume shop_data (used by app_db) is on a: its tasks will wait until a is active again, unless it is moved first: `shoal volume move shop_data b`',
+      '`shoal node update --availability drain --move-volumes a` moves what can be moved first',
+      'a is drain',
+    ].join('\n'),
+  );
+  await expect(shoal('node update --availability pause --move-volumes a')).rejects.toThrow(
+    'Cannot use --move-volumes without --availability drain',
+  );
+});
+
+test('a volume moves to a node that takes tasks and on which its services may run', () => {
+  const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((name) => sampleNode(name));
+  const volume = { home: { nodeId: a!.id, hostname: 'a' }, usedBy: ['app_db'] };
+  const service = (name: string, constraint: string) =>
+    sampleService(name, {
+      task: sampleTemplate({ placement: { constraints: [constraint], maxReplicasPerNode: 0 } }),
+    });
+  const down = { ...b!, status: { ...b!.status, state: 'down' as const } };
+  const nodes = [e!, d!, { ...c!, availability: 'pause' as const }, down, a!];
+  const other = service('other', 'node.hostname == a');
+  expect(moveTarget(volume, nodes, [service('db', 'node.hostname != d'), other])).toBe(e);
+  expect(moveTarget(volume, nodes, [service('db', 'node.hostname == c')])).toBeUndefined();
 });
 
 test('before a node is forgotten, the volumes that go with it are named', async () => {

@@ -186,6 +186,19 @@ test('a drained host is left by a move, which is what its tasks say', async () =
   await shoal(`node update --availability active ${home}`);
 });
 
+test('a drain that is to move volumes first leaves no task waiting', async () => {
+  const { home } = await homeOf('shop_data');
+  const before = await acknowledged('shop');
+  const said = await shoal(`node update --availability drain --move-volumes --yes ${home}`);
+  const { home: now } = await homeOf('shop_data');
+  expect(others(home)).toContain(now);
+  expect(said).toContain(`shop_data is on ${now}`);
+  expect(said).toContain(`${home} is drain`);
+  expect(said).not.toContain('will wait');
+  await expectWhole('shop', before);
+  await shoal(`node update --availability active ${home}`);
+});
+
 test('a host that would take a volume with it says so, and stays', async () => {
   expect(await up('shop')).toContain('shop is up');
   const { home } = await homeOf('shop_data');

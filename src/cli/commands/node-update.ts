@@ -4,19 +4,43 @@ import type { NodeChange } from '../../wire/api.ts';
 import type { Client } from '../../wire/client.ts';
 import { exitCodes, type Command, type Context, type ParsedArguments } from '../command.ts';
 import { confirm, yesOption } from '../confirm.ts';
-import { volumesOn, volumeWithUsers } from '../stranded.ts';
+import { strandedBy, volumeWithUsers } from '../stranded.ts';
+import { carryOut } from './volume-move.ts';
 
+const moveVolumes = 'move-volumes';
 const availabilities: readonly string[] = ['active', 'pause', 'drain'] satisfies NodeAvailability[];
 
-/** Tasks do not go elsewhere without their data: a person should know which will wait. */
+/** Tasks do not go elsewhere without their data: a person should know which will wait, and how they need not. */
 async function confirmDrain(context: Context, parsed: ParsedArguments, client: Client): Promise<void> {
-  const { name, volumes } = await volumesOn(client, parsed.positionals[0]!);
-  const stranded = volumes.filter(({ usedBy }) => usedBy.length > 0);
-  const warnings = stranded.map(
-    (volume) =>
-      `${volumeWithUsers(volume)} is on ${name}: its tasks will wait until ${name} is active again, or \`shoal volume move ${volume.spec.name} NODE\``,
+  const { name, stranded } = await strandedBy(client, parsed.positionals[0]!);
+  const warnings = stranded.map(({ volume, target }) => {
+    const move =
+      target === undefined
+        ? '; no other node can take it now'
+        : `, unless it is moved first: \`shoal volume move ${volume.spec.name} ${target}\``;
+    return `${volumeWithUsers(volume)} is on ${name}: its tasks will wait until ${name} is active again${move}`;
+  });
+  const canMove = stranded.some(({ target }) => target !== undefined);
+  const all = `shoal node update --availability drain --${moveVolumes} ${name}`;
+  await confirm(
+    context,
+    parsed,
+    canMove ? [...warnings, `\`${all}\` moves what can be moved first`] : warnings,
   );
-  await confirm(context, parsed, warnings);
+}
+
+/** Moves every volume whose tasks would wait, with its tasks. One that does not arrive ends it, and the node is not drained. */
+async function moveStranded(context: Context, parsed: ParsedArguments, client: Client): Promise<void> {
+  const { name, stranded } = await strandedBy(client, parsed.positionals[0]!);
+  for (const { volume, target } of stranded) {
+    if (target === undefined) continue;
+    try {
+      await carryOut(context, parsed, { what: 'move', name: volume.spec.name, node: target });
+    } catch (error) {
+      context.output.note(`${name} is not drained`);
+      throw error;
+    }
+  }
 }
 
 export const command: Command = {
@@ -30,15 +54,26 @@ export const command: Command = {
     address: { value: 'ADDRESS', help: 'Approve the address that its agent gives' },
     'label-add': { value: 'KEY=VALUE', multiple: true, help: 'Set a label' },
     'label-rm': { value: 'KEY', multiple: true, help: 'Remove a label' },
+    [moveVolumes]: { help: 'Before a drain, move volumes with their tasks to nodes that can take them' },
     ...yesOption,
   },
-  examples: ['shoal node update --availability drain b', 'shoal node update --label-add disk=ssd b'],
+  examples: [
+    'shoal node update --availability drain b',
+    'shoal node update --availability drain --move-volumes b',
+    'shoal node update --label-add disk=ssd b',
+  ],
   async run(context, parsed) {
     const availability = parsed.value('availability');
     if (availability !== undefined && !availabilities.includes(availability)) {
       throw new ShoalError(
         'invalid_argument',
         `Cannot make a node ${JSON.stringify(availability)}: it can be active, pause or drain`,
+      );
+    }
+    if (parsed.flag(moveVolumes) && availability !== 'drain') {
+      throw new ShoalError(
+        'invalid_argument',
+        `Cannot use --${moveVolumes} without --availability drain: the volumes stay where they are`,
       );
     }
     const added = parsed.values('label-add').map((label) => {
@@ -59,6 +94,7 @@ export const command: Command = {
       });
     }
     const client = await context.client();
+    if (parsed.flag(moveVolumes)) await moveStranded(context, parsed, client);
     if (availability === 'drain') await confirmDrain(context, parsed, client);
     const node = await client.request<Node>(
       'PATCH',

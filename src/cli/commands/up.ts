@@ -139,7 +139,8 @@ function conclude(
       },
     );
   }
-  const others = failures.length < wish.asked.length ? 'The other services run. ' : '';
+  const doOthersRun = overtaken.length === 0 && failures.length < wish.asked.length;
+  const others = doOthersRun ? 'The other services run. ' : '';
   throw new ShoalError('failed_precondition', `Cannot bring up all of ${application}:\n${lines}`, {
     next: `${others}See \`shoal ps -p ${application}\` and \`shoal logs -p ${application}\`.`,
   });

@@ -62,6 +62,17 @@ async function run(context: Context, parsed: ParsedArguments, what: VolumeMove['
       next: `Write \`shoal volume ${what} ${name} NODE\`; \`shoal node ls\` names them.`,
     });
   }
+  return await carryOut(context, parsed, { what, name, node });
+}
+
+/** Asks for the move or copy and follows it to its end. Throws with why it did not come to a good one; the exit code else. */
+export async function carryOut(
+  context: Context,
+  parsed: ParsedArguments,
+  { what, name, node }: { what: VolumeMove['what']; name: string; node: string },
+): Promise<number> {
+  const client = await context.client();
+  const path = `/volumes/${encodeURIComponent(name)}`;
   const before = await client.request<VolumeInfo>('GET', `${path}?copies=true`);
   const replaced = (before.copies ?? []).filter((each) => each.node === node || each.nodeId === node);
   const isThere = before.home !== undefined && replaced.some(({ state }) => state === 'current');

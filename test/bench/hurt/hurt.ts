@@ -127,6 +127,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
     });
   const failed = rounds.reduce((sum, round) => sum + round.failed, 0);
   const lost = rounds.reduce((sum, round) => sum + round.lost, 0);
+  const looks = rounds.reduce((sum, round) => sum + round.looks, 0);
   const violations = rounds.flatMap(({ round, violations }) =>
     violations.map(
       (line) =>
@@ -139,7 +140,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
       ...rows,
     ]),
     '',
-    `${changes.length} changes in ${rounds.length} rounds, ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost`,
+    `${changes.length} changes in ${rounds.length} rounds, ${looks} looks in the middle of them, ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost`,
     ...(outages.length > 0 ? [lostWords(outages)] : []),
     ...(violations.length > 0 ? violations : ['no violations']),
     `seed ${seed}`,

@@ -74,6 +74,14 @@ test('of two ups the later one is there, and the earlier one was overtaken or ha
   expect(whyUnexpected(outcomes, [1, 0], finals({ version: '2b' }))).toBeDefined();
 });
 
+test('an up that was overtaken while the store waits has failed as well, and says both', () => {
+  const stranded = { ...state, drained: 'b' };
+  const outcomes = outcomesOf(stranded, [up({ version: '2a' }), up({ version: '2b' })]);
+  expect(whyUnexpected(outcomes, [1, 1], finals({ version: '2b' }))).toBeUndefined();
+  expect(whyUnexpected(outcomes, [4, 1], finals({ version: '2b' }))).toBeDefined();
+  expect(whyUnsaid(up({}), 1, 'hurt_web: it was changed to version 3', stranded)).toContain('is drained');
+});
+
 test('a bad up that overtakes a good one goes back to it, or to what was there before', () => {
   const outcomes = outcomesOf(state, [up({ version: '2a' }), up({ version: '2b', fault: 'health' })]);
   expect(whyUnexpected(outcomes, [4, 1], finals())).toBeUndefined();
@@ -123,10 +131,12 @@ test('a restart of what is bad fails with it, and one of what was taken back doe
 
 test('a command that fails has to say why', () => {
   expect(
-    whyUnsaid(up({ fault: 'port' }), 1, 'Cannot apply hurt: port 18081/tcp is taken by other_holder'),
+    whyUnsaid(up({ fault: 'port' }), 1, 'Cannot apply hurt: port 18081/tcp is taken by other_holder', state),
   ).toBeUndefined();
-  expect(whyUnsaid(up({ fault: 'port' }), 1, 'Cannot apply hurt')).toContain('port 18081');
-  expect(whyUnsaid(up({ fault: 'crash' }), 1, 'hurt_web.1 ended with exit code 7')).toContain('rolled back');
-  expect(whyUnsaid(up({}), 4, 'hurt is up')).toContain('meanwhile');
-  expect(whyUnsaid(up({}), 0, 'hurt is up')).toBeUndefined();
+  expect(whyUnsaid(up({ fault: 'port' }), 1, 'Cannot apply hurt', state)).toContain('port 18081');
+  expect(whyUnsaid(up({ fault: 'crash' }), 1, 'hurt_web.1 ended with exit code 7', state)).toContain(
+    'rolled back',
+  );
+  expect(whyUnsaid(up({}), 4, 'hurt is up', state)).toContain('meanwhile');
+  expect(whyUnsaid(up({}), 0, 'hurt is up', state)).toBeUndefined();
 });

@@ -74,18 +74,19 @@ export function whyUnexpected(
 }
 
 /** What a command that ended with this exit code has to say, and did not; undefined when it said it. */
-export function whyUnsaid(change: Change, exitCode: number, said: string): string | undefined {
-  const words = wordsFor(change, exitCode);
+export function whyUnsaid(change: Change, exitCode: number, said: string, before: State): string | undefined {
+  const words = wordsFor(change, exitCode, before);
   return words === undefined || words.test(said)
     ? undefined
     : `exit ${exitCode} and no ${words.source} in what it said`;
 }
 
-function wordsFor(change: Change, exitCode: number): RegExp | undefined {
+function wordsFor(change: Change, exitCode: number, before: State): RegExp | undefined {
   if (exitCode === 4) return /by root \(local socket\) meanwhile/;
   if (exitCode !== 1) return undefined;
   if (change.kind === 'overfill') return /cannot be placed: .*insufficient memory/;
-  if (change.kind !== 'up' || change.fault === undefined) return undefined;
+  if (change.kind !== 'up') return undefined;
+  if (change.fault === undefined) return isStranded(before) ? /which is drained/ : undefined;
   return isLate(change.fault) ? /failed and was rolled back to version/ : refusals[change.fault];
 }
 
@@ -134,7 +135,9 @@ function inOrderOutcomes(before: State, first: Change, second: Change): Outcome[
     return found.flatMap((services) =>
       storedBy(second, services, before).flatMap((later) => {
         const firstExits = ownExits(first, stored, before, both);
-        const overtaken = later !== undefined && stored !== undefined && overtakes(first, second) ? [4] : [];
+        const isOvertaken = later !== undefined && stored !== undefined && overtakes(first, second);
+        // What was overtaken and also fails, in a service that nobody has changed, has failed.
+        const overtaken = isOvertaken && !(first.kind === 'up' && isStranded(before)) ? [4] : [];
         const exits = [[...firstExits, ...overtaken], ownExits(second, later, before, both)];
         return settled(later ?? services).map((end) => ({ exits, services: finalsOf(end) }));
       }),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { canRollBack } from '../../../src/spec/change.ts';
 import type { Node } from '../../../src/spec/node.ts';
 import type { Service, ServiceSpec } from '../../../src/spec/service.ts';
+import { systemClock } from '../../../src/util/clock.ts';
 import { ShoalError } from '../../../src/util/errors.ts';
 import type { ApplicationSummary, TaskInfo, VolumeInfo } from '../../../src/wire/api.ts';
 import type { TaskRow } from '../../../src/cli/tasks.ts';
@@ -19,6 +20,7 @@ import {
   type State,
   type Variant,
 } from './model.ts';
+import type { MidwayLook } from './midway.ts';
 import { port, secondPort } from './project.ts';
 
 /** What there is, asked of the manager, of the command line, of the hosts and of the published ports. */
@@ -124,19 +126,42 @@ function variantIn({ task, ports }: ServiceSpec): Variant {
   };
 }
 
+/** What a command prints as JSON. Throws `failed_precondition` with what it says when it fails. */
+async function printed<T>(cluster: Cluster, args: string[]): Promise<T> {
+  const { exitCode, stdout, stderr } = await cluster.shoal([...args, '--json']);
+  if (exitCode === 0) return JSON.parse(stdout) as T;
+  throw new ShoalError('failed_precondition', `Cannot see \`shoal ${args.join(' ')}\`: ${stderr.trim()}`);
+}
+
+async function askSummary(cluster: Cluster): Promise<ApplicationSummary | undefined> {
+  const summaries = await printed<ApplicationSummary[]>(cluster, ['ls']);
+  return summaries.find(({ name }) => name === application);
+}
+
+/** Asks `ps`, then `ls` and the hosts, then `ps` again. */
+export async function lookMidway(cluster: Cluster): Promise<MidwayLook> {
+  const beganMs = systemClock.monotonic();
+  const askRows = () => printed<TaskRow[]>(cluster, ['ps', '-p', application, '--all']);
+  const before = await askRows();
+  const [summary, containers] = await Promise.all([
+    askSummary(cluster),
+    Promise.all(cluster.hosts.map(containersOn)),
+  ]);
+  const after = await askRows();
+  return { beganMs, before, ...(summary && { summary }), containers: containers.flat(), after };
+}
+
 /** Asks everybody at about the same time. */
 export async function look(cluster: Cluster): Promise<Seen> {
   const { hosts } = cluster;
-  const printed = async <T>(args: string[]) => JSON.parse((await cluster.shoal(args)).stdout) as T;
-  const [summaries, rows, containers, answers, open, starts] = await Promise.all([
-    printed<ApplicationSummary[]>(['ls', '--json']),
-    printed<TaskRow[]>(['ps', '-p', application, '--json']),
+  const [summary, rows, containers, answers, open, starts] = await Promise.all([
+    askSummary(cluster),
+    printed<TaskRow[]>(cluster, ['ps', '-p', application]),
     Promise.all(hosts.map(containersOn)),
     Promise.all(hosts.map(answersOf)),
     Promise.all(hosts.map((host) => takesConnections(host, secondPort))),
     Promise.all(hosts.map(startsOn)),
   ]);
-  const summary = summaries.find(({ name }) => name === application);
   return {
     ...(summary && { summary }),
     rows,

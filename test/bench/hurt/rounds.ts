@@ -17,9 +17,10 @@ import {
   type ServiceKey,
   type State,
 } from './model.ts';
+import { MidwayLooks } from './midway.ts';
 import { outcomesOf, whyUnexpected, whyUnsaid, type Finals } from './oracle.ts';
 import { fileFor, type Images } from './project.ts';
-import { askState, askStored, look, serviceCalled, type Stored } from './reality.ts';
+import { askState, askStored, look, lookMidway, serviceCalled, type Stored } from './reality.ts';
 import { settle } from './settling.ts';
 
 export interface Rig {
@@ -46,6 +47,8 @@ export interface RoundResult {
   /** As all was before. */
   state: State;
   violations: string[];
+  /** How often it was looked while the changes were under way. */
+  looks: number;
   /** Requests that failed because of a change, and those that a host took with it. */
   failed: number;
   lost: number;
@@ -54,6 +57,9 @@ export interface RoundResult {
 
 /** How long what follows from the end of a round may take to show in a request. */
 const tailMs = 300;
+
+/** Between two looks while changes are under way: each costs a second of a processor. */
+const midwayPauseMs = 700;
 
 /** Rounds of changes, one after another; each begins when all is at rest. */
 export class Rounds {
@@ -71,13 +77,18 @@ export class Rounds {
     const stored = await askStored(cluster);
     load.takeFailures();
     const beganMs = systemClock.monotonic();
+    const midway = this.#lookMidway(changes);
     const results = await Promise.all(
       changes.map(async (change, index) => {
         await systemClock.sleep(index * laterMs);
         return await this.#change(change, state, `${round}${'ab'[index]}`);
       }),
     );
-    const violations = await this.#check(state, stored, changes, results);
+    const looks = await midway.end();
+    const violations = [
+      ...[...looks.wrong].map((line) => `meanwhile: ${line}`),
+      ...(await this.#check(state, stored, changes, results)),
+    ];
     await systemClock.sleep(tailMs);
     const failures = load.takeFailures();
     const lost = failures.filter((failure) => this.#isLost(failure));
@@ -92,10 +103,37 @@ export class Rounds {
       violations: isWrong
         ? [...violations, ...results.map(({ words, said }) => `${words} said: ${said}`)]
         : [],
+      looks: looks.count,
       failed: failed.length,
       lost: lost.length,
       tookMs: systemClock.monotonic() - beganMs,
     };
+  }
+
+  /** Looks at all there is, again and again, until `end`. */
+  #lookMidway(changes: readonly Change[]): { end: () => Promise<MidwayLooks> } {
+    const looks = new MidwayLooks(
+      new Set(changes.flatMap((change) => (change.kind === 'lose' ? [change.node] : []))),
+    );
+    const stop = new AbortController();
+    const run = async () => {
+      while (!stop.signal.aborted) {
+        await systemClock.sleep(midwayPauseMs, stop.signal).catch(() => undefined); // the loop ends
+        if (stop.signal.aborted) return;
+        try {
+          looks.add(await lookMidway(this.#rig.cluster));
+        } catch (error) {
+          looks.wrong.add(messageOf(error));
+        }
+      }
+    };
+    const done = run();
+    const end = async () => {
+      stop.abort();
+      await done;
+      return looks;
+    };
+    return { end };
   }
 
   async #change(change: Change, state: State, name: string): Promise<ChangeResult & { said: string }> {
@@ -142,7 +180,7 @@ export class Rounds {
     const unexpected = whyUnexpected(outcomesOf(before, changes), exits, finalsOf(after));
     if (unexpected !== undefined) violations.push(unexpected);
     for (const { change, exitCode, said = '' } of results) {
-      const unsaid = whyUnsaid(change, exitCode, said);
+      const unsaid = whyUnsaid(change, exitCode, said, before);
       if (unsaid !== undefined) violations.push(`${wordsOf(change)}: ${unsaid}`);
     }
     const seen = await look(cluster);

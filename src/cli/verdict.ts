@@ -179,6 +179,15 @@ export function assess(status: ApplicationStatus, now: number, { asked, revision
   };
 }
 
+/**
+ * What a command ends with. A failure outranks being overtaken: who is told that somebody else has changed it may leave it
+ * at that, and what does not work has to be looked at.
+ */
+export function endOf({ failures, overtaken }: Assessment): 'done' | 'failed' | 'overtaken' {
+  if (failures.length > 0) return 'failed';
+  return overtaken.length > 0 ? 'overtaken' : 'done';
+}
+
 /** Whether the failure is one of before the apply, and another attempt, which may do better, is under way. */
 function isTriedAgain({ service, failure, tasks }: ServiceStatus, revision: number): boolean {
   if (failure === undefined || service.updateStatus?.state.endsWith('paused') === true) return false;

@@ -9,7 +9,9 @@ import { acted } from '../../manager/api/actions.ts';
 import { planApply } from '../../manager/api/apply.ts';
 import { asked, cancelled } from '../../manager/api/volume-moves.ts';
 import { arrived, stopping } from '../../manager/mover/state.ts';
+import { applicationStatus } from '../../manager/api/status.ts';
 import { scaled } from '../../manager/api/scaling.ts';
+import { assess, endOf, wishOf, type Wish } from '../../src/cli/verdict.ts';
 import { serviceActions } from '../../src/wire/api.ts';
 import { sampleNetwork } from '../samples.ts';
 import { plainService, World } from '../simulation/world.ts';
@@ -27,6 +29,7 @@ import { plainService, World } from '../simulation/world.ts';
  *                                      names the one that leads the group, and `follows` one with which it restarts
  *     up APP FOLDER NAME[:PORT],… [--yes] [--remove-orphans] [image=X] [constraint=…] [memory=MIB]
  *                                      `shoal up` in the folder, with what it refuses, and of services APP_NAME what it changes
+ *     verdicts                         what each `up` so far, the first one first, would end with now, and what it would say
  *     scale NAME N                     `shoal scale`
  *     act NAME rollback|restart|pause|resume|stop|start [VERSION]    as the commands of these names, with what they refuse
  *     move VOLUME NODE|--cancel        `shoal volume move`, with what it refuses
@@ -46,6 +49,8 @@ export class Script {
   readonly #world: World;
   readonly #numbers = new Map<string, string>();
   readonly #counts = new Map<string, number>();
+  /** What each `up` so far has asked for. */
+  readonly #wishes: { application: string; wish: Wish }[] = [];
 
   private constructor(world: World) {
     this.#world = world;
@@ -63,6 +68,7 @@ export class Script {
   async run(line: string): Promise<string[]> {
     const [command = '', ...words] = line.split(/\s+/);
     if (command === 'show') return this.#show();
+    if (command === 'verdicts') return this.#verdicts();
     const before = this.#snapshot();
     this.#world.clock.advance(1);
     const said = command === 'up' ? await this.#up(words) : await this.#refusalOf(command, words);
@@ -181,12 +187,27 @@ export class Script {
         removeOrphans: words.includes('--remove-orphans'),
       });
       await this.#world.write(plan.group);
+      this.#wishes.push({ application, wish: wishOf({ ...plan, application, revision: view.revision }) });
       return plan.changes.map(({ name, action, differences = [] }) =>
         [`${action} ${name}`, differences.join('; ')].filter(Boolean).join(': '),
       );
     } catch (error) {
       return [`refused: ${messageOf(error)}`];
     }
+  }
+
+  #verdicts(): string[] {
+    const { view, steady } = this.#world;
+    const now = steady.now();
+    return this.#wishes.map(({ application, wish }, index) => {
+      const status = applicationStatus(view, application, now);
+      assert(status !== undefined, `there is an application ${application}`);
+      const assessment = assess(status, now, wish);
+      const end = assessment.done ? endOf(assessment) : 'waits';
+      const reasons = [...assessment.failures, ...assessment.overtaken];
+      const words = reasons.map(({ service, reason }) => `${service}: ${reason}`).join('; ');
+      return `up ${index + 1}: ${end}${words === '' ? '' : `: ${words}`}`;
+    });
   }
 
   async #scale(name: string, replicas: number): Promise<void> {

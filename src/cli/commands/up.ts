@@ -14,7 +14,7 @@ import { follow } from '../follow.ts';
 import { untilAnswered } from '../lost-answer.ts';
 import { originOf } from '../origin.ts';
 import { paint } from '../output.ts';
-import { assess, wishOf, type Assessment, type Wish } from '../verdict.ts';
+import { assess, endOf, wishOf, type Assessment, type Wish } from '../verdict.ts';
 
 /** How long `up` waits unless told otherwise, in seconds. */
 const defaultTimeoutSeconds = 600;
@@ -119,10 +119,12 @@ function conclude(
   context: Context,
   application: string,
   wish: Wish,
-  { failures, overtaken }: Assessment,
+  assessment: Assessment,
   tookMs: number,
 ): void {
-  if (failures.length + overtaken.length === 0) {
+  const { failures, overtaken } = assessment;
+  const end = endOf(assessment);
+  if (end === 'done') {
     const text = `${application} is up: ${count(wish.asked.length, 'service')}, ${formatDuration(tookMs)}`;
     context.output.note(paint(context.output, 'green', text));
     return;
@@ -130,7 +132,7 @@ function conclude(
   const lines = [...failures, ...overtaken]
     .map(({ service, reason }) => `  ${service}: ${reason}`)
     .join('\n');
-  if (failures.length === 0) {
+  if (end === 'overtaken') {
     throw new ShoalError(
       'overtaken',
       `Cannot bring up ${application} as asked: there was another change\n${lines}`,

@@ -7,6 +7,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { HostConditions } from '../conditions/conditions.ts';
 import type { HostNetwork } from '../network/network.ts';
 import { addressChange, mtuTrouble, nodeUnderlay, type Underlay } from '../network/underlay.ts';
+import { HeldEnds, heldMsMax, newlyEnding } from './held-ends.ts';
 import { hostIdentity, hostNameOf } from './host-identity.ts';
 import type { ToldManagers } from '../session/connection.ts';
 import { AgentSession, type Credentials } from '../session/session.ts';
@@ -87,6 +88,7 @@ export class Agent {
   /** Which message the assignments are as of, for telling when the kernel matches them. */
   #told: { epoch: number; sequence: number } | undefined;
   #appliedNetworks: ReadonlySet<string> = new Set();
+  readonly #heldEnds: HeldEnds;
   /** Why the kernel does not match the assignments; undefined when it did at the last attempt. */
   #networkTrouble: unknown;
 
@@ -96,6 +98,10 @@ export class Agent {
     this.#files = files;
     this.#change = new Condition(clock);
     this.#store = store;
+    this.#heldEnds = new HeldEnds(clock, () => {
+      log.warn('tasks are told to end before the network has followed', { waitedMs: heldMsMax });
+      this.#assignTasks();
+    });
     this.#stopTelling = options.conditions.onChange(() => this.session.conditionsChanged());
     this.session = new AgentSession({
       addresses: options.managerAddresses,
@@ -134,7 +140,10 @@ export class Agent {
         networksReady: (ids, signal) => this.#networksReady(ids, signal),
         contents: (task, signal) => this.#contents(task, signal),
       },
-      onStatus: (taskId, status) => this.session.report(taskId, status),
+      onStatus: (taskId, status) => {
+        // One whose end is held may not be the manager's any more.
+        if (this.#assignments.task.has(taskId)) this.session.report(taskId, status);
+      },
       onPhase: (taskId) => {
         if (this.#assignments.endpoint.has(taskId)) this.#applier.poke();
       },
@@ -198,6 +207,7 @@ export class Agent {
     this.#streams.close();
     this.#stopTelling();
     await this.session.stop();
+    this.#heldEnds.release();
     await Promise.all([
       this.#localRestarts.stop(),
       this.#worker.stop(),
@@ -214,6 +224,7 @@ export class Agent {
     this.#assignments = noAssignments();
     this.#store.changeAssignments([], [], true);
     await this.session.stop();
+    this.#heldEnds.release();
     this.#worker.assign(new Map());
     const limit = Math.max(0, ...graces) + drainSlackMs;
     const { clock } = this.#options;
@@ -232,6 +243,7 @@ export class Agent {
   /** Throws when a task refers to a template that was not told: nothing of the change is taken then. */
   #onAssignments(change: AssignmentChange, epoch: number): void {
     const before = this.#assignments.task;
+    const tasksBefore = this.#tasks;
     const after = changed(this.#assignments, change);
     const { tasks, missing } = assignedTasks(after);
     if (missing.length > 0) throw new Error(`task ${missing[0]} refers to a template that was not told`);
@@ -240,10 +252,18 @@ export class Agent {
     this.#tasks = tasks;
     this.#told = { epoch, sequence: change.sequence };
     for (const id of before.keys()) if (!this.#assignments.task.has(id)) this.session.drop(id);
+    // A manager holds a stop back until this host sends nothing there any more; of a host that was away it could not.
+    if (change.replace && this.#networkTrouble === undefined) {
+      this.#heldEnds.hold(newlyEnding(tasksBefore, tasks));
+    }
     this.#applier.poke();
     this.#change.changed();
-    this.#worker.assign(this.#tasks);
+    this.#assignTasks();
     if (change.replace) this.#tellWhatIsNew();
+  }
+
+  #assignTasks(): void {
+    this.#worker.assign(this.#heldEnds.over(this.#tasks));
   }
 
   /** A manager that has just told everything may know less of the tasks than is known here. */
@@ -271,6 +291,7 @@ export class Agent {
 
   async #applyNetwork(): Promise<void> {
     const { conditions } = this.#options;
+    const { held } = this.#heldEnds;
     try {
       await this.#matchNetwork();
       this.#networkTrouble = undefined;
@@ -279,6 +300,12 @@ export class Agent {
       this.#networkTrouble = error;
       conditions.set('NetworkBroken', 'assignments', messageOf(error));
       throw error;
+    } finally {
+      // Whether or not it could: what cannot be applied now must not keep a task from its end.
+      if (held.size > 0 && held === this.#heldEnds.held) {
+        this.#heldEnds.release();
+        this.#assignTasks();
+      }
     }
   }
 

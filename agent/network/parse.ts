@@ -12,6 +12,7 @@ import type {
   ServiceAssignment,
 } from '../../src/wire/session.ts';
 import type { NetworkAssignments, TaskNetwork } from './network.ts';
+import { publishedPorts } from './published.ts';
 
 const protocols: readonly string[] = ['tcp', 'udp', 'sctp'];
 /** 24 bits (RFC 7348). */
@@ -78,7 +79,7 @@ function checkService(service: ServiceAssignment): void {
     checkId(networkId, 'the id of a network');
     if (virtualAddress !== undefined) checkAddress(virtualAddress);
   }
-  for (const port of service.ports) checkPort(port);
+  for (const port of publishedPorts(service)) checkPort(port);
 }
 
 function checkEndpoint(endpoint: EndpointAssignment): void {

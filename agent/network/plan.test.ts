@@ -96,6 +96,37 @@ test('a task elsewhere gets an entry, one on this host or an unknown network doe
   expect([...elements.get('live')!.keys()]).toEqual(['10.64.0.9']);
 });
 
+test('while a service is updated each endpoint has the ports of its own version', () => {
+  const { endpoints } = assigned(3);
+  const [first, second, third] = [...endpoints.values()];
+  const service = {
+    ...web,
+    ports: [
+      { published: 80, target: 9090, protocol: 'tcp' as const },
+      { published: 81, target: 9090, protocol: 'tcp' as const },
+    ],
+    former: [{ upTo: 1, ports: [{ published: 80, target: 8080, protocol: 'tcp' as const }] }],
+  };
+  const { elements } = planAssignments(
+    assigned(0, {
+      services: new Map([['web', service]]),
+      endpoints: new Map([
+        ['task0', { ...first!, specVersion: 1 }],
+        ['task1', { ...second!, specVersion: 2 }],
+        ['task2', third!],
+      ]),
+    }),
+    facts,
+  );
+  expect(Object.fromEntries(elements.get('port_slots')!)).toEqual({
+    'tcp . 80 . 0': '10.64.1.1 . 8080',
+    'tcp . 80 . 1': '10.64.1.2 . 9090',
+    'tcp . 80 . 2': '10.64.1.3 . 9090',
+    'tcp . 81 . 0': '10.64.1.2 . 9090',
+    'tcp . 81 . 1': '10.64.1.3 . 9090',
+  });
+});
+
 test('a service without endpoints has no size class, so that it is refused', () => {
   const { elements } = planAssignments(assigned(0), facts);
   expect(elements.get('service_size')!.size).toBe(0);

@@ -14,6 +14,7 @@ import { defaultRouteIndex } from '../../src/spec/route.ts';
 import type { NetworkAttachment } from '../../src/spec/task.ts';
 import { portName, type OpenPort } from '../../src/spec/port.ts';
 import type { EndpointAssignment, NetworkAssignment, ServiceAssignment } from '../../src/wire/session.ts';
+import { portsOfEndpoint } from './published.ts';
 import type { NetworkAssignments, TaskNetwork } from './network.ts';
 import { assignmentSets, bridgeSets, endpointsMax, localSets, sizeClass, type SetName } from './rules.ts';
 import { emptyLinks, type Elements, type LinkState } from './state.ts';
@@ -138,18 +139,33 @@ function planPorts(
   facts: HostFacts,
   elements: Elements,
 ): void {
-  if (service.ingressNetworkId === undefined) return;
-  const addresses = addressesOn(service.ingressNetworkId, endpoints);
-  for (const port of service.ports) {
-    if (facts.foreignPorts.has(portName(port)) || addresses.length === 0) continue;
-    const size = sizeClass(addresses.length);
+  for (const [key, { port, targets }] of portTargets(service, endpoints)) {
+    if (facts.foreignPorts.has(portName(port))) continue;
+    const size = sizeClass(targets.length);
     const family = port.address === undefined ? 'port' : 'address_port';
-    elements.get(`${family}_size`)!.set(portElement(port), `goto ${family}_${size}`);
+    elements.get(`${family}_size`)!.set(key, `goto ${family}_${size}`);
     const slots = elements.get(`${family}_slots`)!;
-    for (let slot = 0; slot < size; slot++) {
-      slots.set(`${portElement(port)} . ${slot}`, `${addresses[slot % addresses.length]} . ${port.target}`);
+    for (let slot = 0; slot < size; slot++) slots.set(`${key} . ${slot}`, targets[slot % targets.length]!);
+  }
+}
+
+/** Where connections to each published port go, by its key in the maps: each endpoint has the ports of its own version. */
+function portTargets(
+  service: ServiceAssignment,
+  endpoints: EndpointAssignment[],
+): Map<string, { port: OpenPort; targets: string[] }> {
+  const found = new Map<string, { port: OpenPort; targets: string[] }>();
+  for (const endpoint of endpoints) {
+    const address = endpoint.addresses[service.ingressNetworkId ?? ''];
+    if (address === undefined) continue;
+    for (const port of portsOfEndpoint(service, endpoint)) {
+      const key = portElement(port);
+      const each = found.get(key) ?? { port, targets: [] };
+      each.targets.push(`${address} . ${port.target}`);
+      found.set(key, each);
     }
   }
+  return found;
 }
 
 /** A port as a key of the maps: those of one address are in maps of their own, with the address in front. */

@@ -5,6 +5,7 @@ import type { Logger } from '../../src/util/log.ts';
 import type { ServiceAssignment } from '../../src/wire/session.ts';
 import type { TaskNetwork } from './network.ts';
 import { foreignPorts } from './ports.ts';
+import { publishedPorts } from './published.ts';
 
 /** Watches which published ports programs of this host hold: they stay theirs here. */
 export class PublishedPortWatch {
@@ -26,7 +27,7 @@ export class PublishedPortWatch {
     services: Iterable<ServiceAssignment>,
     ownAddresses: ReadonlySet<string>,
   ): Promise<ReadonlySet<string>> {
-    const published = [...services].flatMap((service) => service.ports);
+    const published = [...services].flatMap(publishedPorts);
     const open = new Set(published.map(portName).filter((name) => this.#open.has(name)));
     const unknown = published.filter((port) => !open.has(portName(port)));
     const blocked = new Set<string>();

@@ -1,16 +1,12 @@
 import { portName, portsClash, type OpenPort } from '../../src/spec/port.ts';
-import { isAsAsked, publishedRange } from '../../src/spec/published-port.ts';
+import { isAsAsked, opened, publishedRange } from '../../src/spec/published-port.ts';
 import type { AllocatedPort, PublishedPort, Service } from '../../src/spec/service.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
+import { formerPorts } from './former-ports.ts';
 import { cursorName, nextFree, type Cursors, type Range } from './range.ts';
 
 const keyOf = ({ published, protocol }: OpenPort) => `${published}/${protocol}`;
-
-/** The port asked for with this number. */
-export function opened({ protocol, address }: PublishedPort, published: number): OpenPort {
-  return { published, protocol, ...(address === undefined ? {} : { address }) };
-}
 
 /**
  * What a service keeps of its allocated ports, in the order of its spec; undefined for a port that is still to be allocated.
@@ -72,6 +68,8 @@ class Holders {
 export class PublishedPorts {
   /** Services that publish a port on every host. */
   readonly #ingress = new Holders();
+  /** Services of which an earlier version does, until their update is completed. */
+  readonly #former = new Holders();
   /** Services that publish a port on the hosts of their replicas, where it would hide the other. */
   readonly #host = new Holders();
   readonly #cursors: Cursors;
@@ -79,10 +77,14 @@ export class PublishedPorts {
   constructor(view: View, cursors: Cursors, faults: Faults) {
     this.#cursors = cursors;
     faults.forEach('service', view.services.values(), (service) => {
-      for (const port of keptPorts(service)) if (port) this.#ingress.add(port, service.spec.name);
+      const { name } = service.spec;
+      const kept = keptPorts(service).filter((port) => port !== undefined);
+      for (const port of kept) this.#ingress.add(port, name);
+      for (const { ports } of formerPorts(service, kept, view)) {
+        for (const port of ports) this.#former.add(port, name);
+      }
       for (const port of service.spec.task.hostPorts) {
-        if (typeof port.published === 'number')
-          this.#host.add(opened(port, port.published), service.spec.name);
+        if (typeof port.published === 'number') this.#host.add(opened(port, port.published), name);
       }
     });
   }
@@ -114,7 +116,7 @@ export class PublishedPorts {
   }
 
   #holder(name: string, port: OpenPort): string | undefined {
-    return this.#ingress.find(port) ?? this.#host.find(port, name);
+    return this.#ingress.find(port) ?? this.#host.find(port, name) ?? this.#former.find(port, name);
   }
 
   #whyNot(name: string, { first, last }: Range, wanted: PublishedPort): string {

@@ -7,6 +7,7 @@ import { damageOfNetwork, damageWords } from '../store/damage.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { Plan, View } from '../store/objects.ts';
 import { addressesInUse, type NetworkAddresses } from './addresses.ts';
+import { formerPorts } from './former-ports.ts';
 import { keptPorts, PublishedPorts } from './ports.ts';
 import { byAge, once, serveInTurn, type Cursors } from './range.ts';
 
@@ -59,6 +60,8 @@ function isAllocated(service: Service, view: View): boolean {
   const { endpoint, spec } = service;
   if (endpoint === undefined || service.allocationError !== undefined) return false;
   if (endpoint.ports.length !== spec.ports.length || keptPorts(service).includes(undefined)) return false;
+  if (endpoint.former && !isDeepStrictEqual(formerPorts(service, endpoint.ports, view), endpoint.former))
+    return false;
   if (spec.task.networks.some(({ name }) => view.networkByName(name)?.subnet === undefined)) return false;
   const wanted = virtualNetworks(service, view);
   return (
@@ -102,15 +105,21 @@ function allocateService(
     const complete = { ...virtualAddresses, ...Object.fromEntries(fresh) };
     return {
       failed: false,
-      endpoint: { virtualAddresses: complete, ports: allocated },
+      endpoint: endpointOf(service, { virtualAddresses: complete, ports: allocated }, view),
       allocationError: undefined,
     };
   } catch (error) {
     ports.giveBack(taken);
     const rest = { virtualAddresses, ports: kept.filter((port) => port !== undefined) };
-    const endpoint = service.endpoint === undefined ? undefined : rest;
+    const endpoint = service.endpoint === undefined ? undefined : endpointOf(service, rest, view);
     return { failed: true, endpoint, allocationError: messageOf(error) };
   }
+}
+
+/** With what tasks of earlier versions go on with. */
+function endpointOf(service: Service, endpoint: Endpoint, view: View): Endpoint {
+  const former = formerPorts(service, endpoint.ports, view);
+  return former.length === 0 ? endpoint : { ...endpoint, former };
 }
 
 /** It keeps what it has, and says what could not be worked with. */

@@ -1,7 +1,9 @@
 import { portName, portsClash, type OpenPort } from '../../src/spec/port.ts';
-import type { PublishedPort, Service, ServiceSpec } from '../../src/spec/service.ts';
+import { opened } from '../../src/spec/published-port.ts';
+import type { AllocatedPort, PublishedPort, Service, ServiceSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { keptPorts, opened } from '../allocator/ports.ts';
+import { formerPorts } from '../allocator/former-ports.ts';
+import { keptPorts } from '../allocator/ports.ts';
 import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
 
@@ -49,18 +51,24 @@ function* holdersOfOthers(view: View, application: string): Generator<Holder> {
     view.services.values(),
     ({ spec, removing }) => spec.application !== application && !removing,
   );
-  for (const service of others) yield* portsOf(service);
+  for (const service of others) yield* portsOf(view, service);
 }
 
 /** What a service has, and what it was promised a moment ago; not what it cannot have. */
-function portsOf(service: Service): Holder[] {
+function portsOf(view: View, service: Service): Holder[] {
   const { spec, allocationError } = service;
   const holder = { service: spec.name, application: spec.application };
-  const allocated = (new Faults().isolated('service', service.id, () => keptPorts(service)) ?? [])
-    .filter((port) => port !== undefined)
-    .map((open) => ({ ...holder, open, isHost: false }));
+  const allocated = (
+    new Faults().isolated('service', service.id, () => openPortsOf(view, service)) ?? []
+  ).map((open) => ({ ...holder, open, isHost: false }));
   const promised = fixedPorts(spec).filter(({ isHost }) => isHost || allocationError === undefined);
   return [...allocated, ...promised];
+}
+
+/** With those of the version before, which goes on with them until the update is completed. */
+function openPortsOf(view: View, service: Service): AllocatedPort[] {
+  const kept = keptPorts(service).filter((port) => port !== undefined);
+  return [...kept, ...formerPorts(service, kept, view).flatMap(({ ports }) => ports)];
 }
 
 function fixedPorts({ name, application, ports, task }: ServiceSpec): Holder[] {

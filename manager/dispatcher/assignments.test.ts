@@ -207,6 +207,24 @@ test('published ports lead to the network that has the default route of the serv
   expect(setOf(objects, 'a').get('service/web')?.value).toMatchObject({ ingressNetworkId: 'back', ports });
 });
 
+test('what tasks of an earlier version serve on is told with the service, and which version each endpoint is of', () => {
+  const ports = [{ target: 80, published: 8080, protocol: 'tcp' as const }];
+  const former = [{ upTo: 1, ports }];
+  const service = { ...web, specVersion: 2, endpoint: { ...endpoint, ports: [], former } };
+  const status = { state: 'running' as const, at: 0, message: '' };
+  const attachments = [{ networkId: 'front', address: '10.64.0.9', aliases: [] }];
+  const task = sampleTask(web, 1, { nodeId: 'a', status, attachments });
+  const objects: ViewObjects = {
+    nodes: [sampleNode('a')],
+    networks: [network('front', ['a'])],
+    services: [service],
+    tasks: [task],
+  };
+  const told = setOf(objects, 'a');
+  expect(told.get('service/web')?.value).toMatchObject({ ingressNetworkId: 'front', ports: [], former });
+  expect(told.get('endpoint/web-1')?.value).toMatchObject({ specVersion: 1 });
+});
+
 test('a task that begins to run is told to others as an endpoint, and not to its own agent again', () => {
   const view = viewOf({ nodes, networks: [network('front', ['a', 'b'])], services: [web] });
   const index = new AssignmentIndex(view);

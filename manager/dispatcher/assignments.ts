@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
+import { openPorts } from '../../src/spec/published-port.ts';
 import { defaultRouteIndex } from '../../src/spec/route.ts';
 import type { Service } from '../../src/spec/service.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
@@ -108,7 +109,7 @@ export function networkAssignment(
 
 /** Where the default route is, so that replies to hosts that pass connections on leave by the network they came from. */
 function ingressNetworkOf(view: View, service: Service): string | undefined {
-  if ((service.endpoint?.ports ?? []).length === 0) return undefined;
+  if (openPorts(service).length === 0) return undefined;
   const networks = service.spec.task.networks.map(({ name, gatewayPriority }) => {
     const network = view.networkByName(name);
     return { id: network?.id, internal: network?.spec.internal ?? true, gatewayPriority };
@@ -151,6 +152,7 @@ export function serviceAssignment(
     application,
     networks: present,
     ports: serves ? (service.endpoint?.ports ?? []) : [],
+    ...(serves && service.endpoint?.former && { former: service.endpoint.former }),
     ingressNetworkId: serves ? ingressNetworkId : undefined,
     ...(links && { links }),
   };
@@ -164,7 +166,8 @@ export function endpointAssignment(
   const here = task.attachments.filter(({ networkId }) => networks.has(networkId));
   if (here.length === 0) return undefined;
   const addresses = Object.fromEntries(here.map(({ networkId, address }) => [networkId, address]));
-  return { id: task.id, serviceId: task.serviceId, slot: task.slot, nodeId: task.nodeId ?? '', addresses };
+  const { id, serviceId, slot, nodeId = '', specVersion } = task;
+  return { id, serviceId, slot, nodeId, specVersion, addresses };
 }
 
 /** Whether the agent does not have the task yet, so that it may wait for its networks. Leaving out one that runs would end it. */

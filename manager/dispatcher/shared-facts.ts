@@ -77,9 +77,10 @@ export class EndpointFact {
   }
 
   /** Whether the endpoint is told in the same words. */
-  isSameAs({ slot, nodeId, serviceId, attachments }: Task): boolean {
+  isSameAs({ slot, nodeId, serviceId, specVersion, attachments }: Task): boolean {
     const own = this.task;
     return (
+      own.specVersion === specVersion &&
       own.slot === slot &&
       own.nodeId === nodeId &&
       own.serviceId === serviceId &&

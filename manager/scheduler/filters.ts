@@ -3,6 +3,7 @@ import { describeConstraint, nodeSatisfies, parseConstraint } from '../../src/sp
 import { hostNeeds } from '../../src/spec/host-features.ts';
 import { nodeConditions, type NodeConditionType } from '../../src/spec/node.ts';
 import { portName, portsClash } from '../../src/spec/port.ts';
+import { openPorts } from '../../src/spec/published-port.ts';
 import type { TaskTemplate } from '../../src/spec/service.ts';
 import { connectedOverlap } from '../../src/spec/underlay.ts';
 import { assert } from '../../src/util/errors.ts';
@@ -153,7 +154,7 @@ function hostPortFilters(serviceId: string, template: TaskTemplate, view: View):
   if (wanted.length === 0) return [];
   const ingress = [...view.services.values()]
     .filter((service) => service.id !== serviceId && damageOfServiceObject(service) === undefined)
-    .flatMap((service) => service.endpoint?.ports ?? []);
+    .flatMap(openPorts);
   return wanted.map((port) => {
     const isPublished = ingress.some((other) => portsClash(other, port));
     return {

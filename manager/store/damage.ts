@@ -81,7 +81,13 @@ const serviceShape: Fields = {
   fields: {
     spec: specShape,
     specVersion: 'number',
-    'endpoint?': { fields: { virtualAddresses: { map: 'address' }, ports: { list: port } } },
+    'endpoint?': {
+      fields: {
+        virtualAddresses: { map: 'address' },
+        ports: { list: port },
+        'former?': { list: { fields: { upTo: 'number', ports: { list: port } } } },
+      },
+    },
     'followed?': { map: 'number' },
     versions: { some: { fields: { version: 'number', state: 'text', createdAt: 'number' } } },
     'rollbackTarget?': { fields: { version: 'number', spec: specShape } },

@@ -286,6 +286,12 @@ export interface ServiceVersion {
   failure?: string;
 }
 
+/** The ports of tasks whose `specVersion` is not above `upTo`, and above that of the entry before. */
+export interface FormerPorts {
+  upTo: number;
+  ports: AllocatedPort[];
+}
+
 /** What a rollback returns to: the last completed version before the current one. */
 export interface RollbackTarget {
   version: number;
@@ -308,6 +314,8 @@ export interface Service extends ObjectMeta {
     /** Network id to virtual IP; empty for `dnsrr`. */
     virtualAddresses: Record<string, string>;
     ports: AllocatedPort[];
+    /** What tasks of earlier versions serve on until an update is completed, oldest first; absent: the same. */
+    former?: FormerPorts[];
   };
   /** Why the allocator could not do its part; its tasks stay pending with this reason. */
   allocationError?: string;

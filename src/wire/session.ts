@@ -200,6 +200,8 @@ const serviceAssignment = object({
   networks: list(object({ networkId: id, 'virtualAddress?': address, aliases: dnsNames })),
   /** Ingress ports. Their traffic goes to the endpoints' addresses on `ingressNetworkId`. */
   ports: list(allocatedPort),
+  /** What endpoints of earlier versions serve on instead, oldest first: those up to that `specVersion`. */
+  'former?': list(object({ upTo: count, ports: list(allocatedPort) })),
   'ingressNetworkId?': id,
   /** What its own tasks call other services: DNS name in lower case, and the service's full name. */
   'links?': list(object({ alias: shortText, service: name })),
@@ -211,6 +213,8 @@ const endpointAssignment = object({
   serviceId: id,
   slot: count,
   nodeId: id,
+  /** Of which version of the service's template it is; absent: of the current one. */
+  'specVersion?': count,
   /** Network id to address. */
   addresses: map(address),
 });

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/util/clock.ts';
 import { createCluster, type Cluster } from '../harness/cluster.ts';
 import { currentTasks, untilConverged, writeComposeFile } from '../harness/compose.ts';
 import { busyboxImage } from '../harness/image.ts';
+import { Load } from '../harness/load.ts';
 import { paths } from '../harness/state.ts';
 import { until } from '../harness/until.ts';
 
@@ -111,6 +112,52 @@ test('a rollback passes over a version that never became healthy', async () => {
   expect(versions.map(({ state }) => state)).toEqual(['completed', 'superseded', 'failed', 'completed']);
   expect(spec.task.container.healthcheck).toBeUndefined();
   await down('past');
+});
+
+/** Two replicas that listen on `inner`; `published` leads there. */
+const page = (
+  inner: number,
+  published: number,
+  check = `wget -q -O /dev/null http://127.0.0.1:${inner}/`,
+) => `
+  web:
+    image: ${image}
+    command:
+      - sh
+      - -c
+      - |
+        mkdir /page; echo '{ "version": "${inner}" }' >/page/index.html
+        httpd -p ${inner} -h /page
+        trap 'sleep 1; exit 0' TERM
+        while :; do sleep 0.1; done
+    ports: ["${published}:${inner}"]
+    stop_grace_period: 5s
+    healthcheck: { test: [CMD-SHELL, "${check}"], interval: 1s, start_interval: 200ms, start_period: 2s, retries: 2 }
+    deploy:
+      replicas: 2
+      update_config: { order: start-first, failure_action: rollback, monitor: 1s }
+      rollback_config: { order: start-first, monitor: 1s }
+`;
+
+test('while a version rolls, the one before it serves on with the ports that it has', async () => {
+  expect(await up('page', page(80, 18_093))).toMatchObject({ exitCode: 0 });
+  const load = new Load(
+    cluster.hosts.map(({ address }) => `http://${address}:18093/`),
+    2,
+  );
+  // The new version listens elsewhere, behind the same port.
+  expect(await up('page', page(81, 18_093))).toMatchObject({ exitCode: 0 });
+  await untilCompleted('page');
+  // A bad one would have listened elsewhere, behind another port.
+  expect(await up('page', page(82, 18_094, 'false'))).toMatchObject({ exitCode: 1 });
+  await untilCompleted('page');
+  const { failures, versions } = await load.stop();
+  expect(failures).toEqual([]);
+  expect([...versions.keys()]).toEqual(['80', '81']);
+  const { endpoint } = await serviceOf('page');
+  expect(endpoint).toMatchObject({ ports: [{ published: 18_093, target: 81 }] });
+  expect(endpoint?.former).toBeUndefined();
+  await down('page');
 });
 
 /** One replica a host with a port of the host. */

@@ -187,6 +187,7 @@ test('a drained host is left by a move, which is what its tasks say', async () =
 });
 
 test('a drain that is to move volumes first leaves no task waiting', async () => {
+  expect(await up('shop')).toContain('shop is up');
   const { home } = await homeOf('shop_data');
   const before = await acknowledged('shop');
   const said = await shoal(`node update --availability drain --move-volumes --yes ${home}`);

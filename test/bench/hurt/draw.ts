@@ -25,6 +25,8 @@ const weights = {
 };
 /** How often both clients change something at once. */
 const pairShare = 0.7;
+/** How often a bad version of `web` has other ports. */
+const otherPortsShare = 0.4;
 /** The second client begins this much later than the first, at most. */
 const laterMsMax = 3_000;
 const replicasMin = 2;
@@ -65,7 +67,7 @@ function drawChange(random: Random, state: State, version: string, lossy: readon
     case 'refused':
       return { kind: 'up', service: 'web', version, fault: pick(random, refusedFaults) };
     case 'late':
-      return { kind: 'up', service, version, fault: pick(random, lateFaults) };
+      return lateUp(random, service, version);
     case 'good':
       return { kind: 'up', service, version };
     case 'ports':
@@ -84,6 +86,13 @@ function drawChange(random: Random, state: State, version: string, lossy: readon
     default:
       return unreachable(kind);
   }
+}
+
+/** A bad version, some of which would have had other ports as well. */
+function lateUp(random: Random, service: ServiceKey, version: string): Change {
+  const fault = pick(random, lateFaults);
+  const isOther = random.next() < otherPortsShare;
+  return { kind: 'up', service, version, fault, ...(isOther && service === 'web' && { togglesPort: true }) };
 }
 
 function drawNode(random: Random, state: State, lossy: readonly string[]): Change {

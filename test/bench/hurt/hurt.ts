@@ -96,14 +96,17 @@ async function bringUp(cluster: Cluster, images: Images): Promise<void> {
   await settle(cluster, await askState(cluster));
 }
 
-function wordsOfRound({ round, changes, violations, lost, tookMs, state }: RoundResult): string {
+function wordsOfRound({ round, changes, violations, lost, crashed, tookMs, state }: RoundResult): string {
   const told = changes.map(({ words, exitCode }) => `${words} → ${exitCode}`).join(' | ');
   const away =
     state.drained === undefined
       ? ''
       : ` (${state.drained} drained${isStranded(state) ? ', the store waits' : ''})`;
   const lines = violations.map((line) => `  VIOLATION ${line}`);
-  const lossWords = lost === 0 ? '' : `, ${lost} requests lost with a host`;
+  const lossWords = [
+    lost === 0 ? '' : `, ${lost} requests lost with a host`,
+    crashed === 0 ? '' : `, ${crashed} with a version that crashed`,
+  ].join('');
   return [`round ${round}: ${told}${away}: ${(tookMs / 1000).toFixed(1)} s${lossWords}`, ...lines].join('\n');
 }
 
@@ -127,6 +130,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
     });
   const failed = rounds.reduce((sum, round) => sum + round.failed, 0);
   const lost = rounds.reduce((sum, round) => sum + round.lost, 0);
+  const crashed = rounds.reduce((sum, round) => sum + round.crashed, 0);
   const looks = rounds.reduce((sum, round) => sum + round.looks, 0);
   const violations = rounds.flatMap(({ round, violations }) =>
     violations.map(
@@ -140,7 +144,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
       ...rows,
     ]),
     '',
-    `${changes.length} changes in ${rounds.length} rounds, ${looks} looks in the middle of them, ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost`,
+    `${changes.length} changes in ${rounds.length} rounds, ${looks} looks in the middle of them, ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost, ${crashed} with a bad version that served and crashed`,
     ...(outages.length > 0 ? [lostWords(outages)] : []),
     ...(violations.length > 0 ? violations : ['no violations']),
     `seed ${seed}`,

@@ -23,6 +23,8 @@ export const secondPort = 18_082;
 /** Belongs to another project. */
 const takenPort = 18_081;
 const innerPort = 8_080;
+/** `web` listens on another port in every other version: whoever asks finds each task where its own version listens. */
+const webPorts = 2;
 /** Versions go round so many tags of one image, so that it shows which image runs. */
 const tags = 3;
 
@@ -128,11 +130,17 @@ function serviceOf(images: Images, key: ServiceKey, variant: Variant, replicas?:
   };
   if (key === 'store') return { ...common, ...storeParts };
   const isWeb = key === 'web';
-  const ports = [`${port}:${innerPort}`, ...(variant.secondPort ? [`${secondPort}:${innerPort}`] : [])];
+  const inner = isWeb ? webPortOf(variant.version) : innerPort;
+  const ports = [`${port}:${inner}`, ...(variant.secondPort ? [`${secondPort}:${inner}`] : [])];
+  const health = `http://127.0.0.1:${inner}/health`;
   return {
     ...common,
-    environment: { ...common.environment, ...(isWeb && { ASKS: `http://api:${innerPort}/` }) },
-    healthcheck: { test: ['CMD', 'wget', '-q', '-O', '/dev/null', serverHealth], ...checkTimes },
+    environment: {
+      ...common.environment,
+      PORT: `${inner}`,
+      ...(isWeb && { ASKS: `http://api:${innerPort}/` }),
+    },
+    healthcheck: { test: ['CMD', 'wget', '-q', '-O', '/dev/null', health], ...checkTimes },
     depends_on: isWeb
       ? { api: { condition: 'service_healthy' } }
       : { store: { condition: 'service_started' } },
@@ -140,7 +148,10 @@ function serviceOf(images: Images, key: ServiceKey, variant: Variant, replicas?:
   };
 }
 
-const serverHealth = `http://127.0.0.1:${innerPort}/health`;
+function webPortOf(version: string): number {
+  return innerPort + (Number.parseInt(version, 10) % webPorts);
+}
+
 const checkTimes = {
   interval: '2s',
   timeout: '5s',
@@ -168,7 +179,7 @@ function withFault(service: ServiceText, fault: Fault): ServiceText {
   const { deploy, environment } = service;
   switch (fault) {
     case 'port':
-      return { ...service, ports: [`${port}:${innerPort}`, `${takenPort}:${innerPort}`] };
+      return { ...service, ports: [...(service.ports ?? []), `${takenPort}:${innerPort}`] };
     case 'constraint':
       return { ...service, deploy: { ...deploy, placement: { constraints: ['node.labels.disk == none'] } } };
     case 'reservation':

@@ -49,9 +49,10 @@ export interface RoundResult {
   violations: string[];
   /** How often it was looked while the changes were under way. */
   looks: number;
-  /** Requests that failed because of a change, and those that a host took with it. */
+  /** Requests that failed because of a change, those that a host took with it, and those of a bad version that served and crashed. */
   failed: number;
   lost: number;
+  crashed: number;
   tookMs: number;
 }
 
@@ -91,8 +92,10 @@ export class Rounds {
     ];
     await systemClock.sleep(tailMs);
     const failures = load.takeFailures();
+    const crashesMs = changes.some(isCrash) ? crashesOf(await askStored(cluster)) : [];
     const lost = failures.filter((failure) => this.#isLost(failure));
-    const failed = failures.filter((failure) => !this.#isLost(failure));
+    const crashed = failures.filter((failure) => !this.#isLost(failure) && isOfCrash(failure, crashesMs));
+    const failed = failures.filter((failure) => !lost.includes(failure) && !crashed.includes(failure));
     violations.push(...(await this.#told(failed, beganMs)));
     const isWrong = violations.length > 0;
     return {
@@ -106,6 +109,7 @@ export class Rounds {
       looks: looks.count,
       failed: failed.length,
       lost: lost.length,
+      crashed: crashed.length,
       tookMs: systemClock.monotonic() - beganMs,
     };
   }
@@ -234,6 +238,28 @@ export class Rounds {
 function finalsOf({ services }: State): Finals {
   const final = (key: ServiceKey) => ({ ...variantOf(services[key]), replicas: services[key].replicas });
   return { web: final('web'), api: final('api'), store: final('store') };
+}
+
+/** A crash is told with when it was heard of; connections may be sent there until all hosts have heard of it. */
+const crashToldMs = 2_000;
+
+/** A version that is healthy, and crashes a moment later: it was asked by then. */
+function isCrash(change: Change): boolean {
+  return change.kind === 'up' && change.fault === 'crash' && change.service !== 'store';
+}
+
+/** When tasks of `web` and `api` that had run have failed (monotonic ms). */
+function crashesOf({ services, tasks }: Stored): number[] {
+  const ids = (['web', 'api'] as const).map((key) => serviceCalled(services, key).id);
+  const sinceMs = systemClock.now() - systemClock.monotonic();
+  return tasks
+    .filter(({ serviceId, status }) => ids.includes(serviceId) && status.state === 'failed')
+    .filter(({ status }) => status.startedAt !== undefined)
+    .map(({ status }) => status.at - sinceMs);
+}
+
+function isOfCrash({ beganMs, endedMs }: LoadFailure, crashesMs: readonly number[]): boolean {
+  return crashesMs.some((atMs) => endedMs >= atMs - crashToldMs && beganMs <= atMs + crashToldMs);
 }
 
 /** Failures that are told one by one; the others are counted. */

@@ -3,8 +3,7 @@ import { hostname } from 'node:os';
 
 /** `web` and `api` of the project under load: tells its version, its replica, and what the service that it asks tells of itself. */
 
-const { VERSION = '', ASKS = '', CRASH = '' } = process.env;
-const port = 8080;
+const { VERSION = '', ASKS = '', CRASH = '', PORT = '8080' } = process.env;
 /** After SIGTERM new requests are still served this long: some are on their way already. */
 const drainMs = 300;
 const askLimitMs = 3_000;
@@ -43,4 +42,4 @@ process.on('SIGTERM', () => {
   setTimeout(() => server.close(() => process.exit(0)), drainMs);
 });
 if (CRASH !== '') setTimeout(() => process.exit(7), crashAfterMs);
-server.listen(port);
+server.listen(Number(PORT));

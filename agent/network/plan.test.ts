@@ -105,7 +105,13 @@ test('while a service is updated each endpoint has the ports of its own version'
       { published: 80, target: 9090, protocol: 'tcp' as const },
       { published: 81, target: 9090, protocol: 'tcp' as const },
     ],
-    former: [{ upTo: 1, ports: [{ published: 80, target: 8080, protocol: 'tcp' as const }] }],
+    former: [
+      {
+        upTo: 1,
+        ports: [{ published: 80, target: 8080, protocol: 'tcp' as const }],
+        ingressNetworkId: front.id,
+      },
+    ],
   };
   const { elements } = planAssignments(
     assigned(0, {

@@ -156,9 +156,10 @@ function portTargets(
 ): Map<string, { port: OpenPort; targets: string[] }> {
   const found = new Map<string, { port: OpenPort; targets: string[] }>();
   for (const endpoint of endpoints) {
-    const address = endpoint.addresses[service.ingressNetworkId ?? ''];
+    const { ports, ingressNetworkId = '' } = portsOfEndpoint(service, endpoint);
+    const address = endpoint.addresses[ingressNetworkId];
     if (address === undefined) continue;
-    for (const port of portsOfEndpoint(service, endpoint)) {
+    for (const port of ports) {
       const key = portElement(port);
       const each = found.get(key) ?? { port, targets: [] };
       each.targets.push(`${address} . ${port.target}`);

@@ -8,11 +8,11 @@ export function publishedPorts({ ports, former = [] }: ServiceAssignment): Alloc
   return [...ports, ...former.flatMap((each) => each.ports)];
 }
 
-/** Those that the endpoint serves on, which are those of its version. */
+/** The ports that the endpoint serves on, and by which network they lead to it: those of its version. */
 export function portsOfEndpoint(
-  { ports, former = [] }: ServiceAssignment,
+  service: ServiceAssignment,
   { specVersion }: EndpointAssignment,
-): AllocatedPort[] {
-  if (specVersion === undefined) return ports;
-  return former.find(({ upTo }) => specVersion <= upTo)?.ports ?? ports;
+): Pick<ServiceAssignment, 'ports' | 'ingressNetworkId'> {
+  if (specVersion === undefined) return service;
+  return service.former?.find(({ upTo }) => specVersion <= upTo) ?? service;
 }

@@ -3,7 +3,7 @@ import { isAsAsked, opened, publishedRange } from '../../src/spec/published-port
 import type { AllocatedPort, PublishedPort, Service } from '../../src/spec/service.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
-import { formerPorts } from './former-ports.ts';
+import { formerOf } from './former.ts';
 import { cursorName, nextFree, type Cursors, type Range } from './range.ts';
 
 const keyOf = ({ published, protocol }: OpenPort) => `${published}/${protocol}`;
@@ -78,9 +78,8 @@ export class PublishedPorts {
     this.#cursors = cursors;
     faults.forEach('service', view.services.values(), (service) => {
       const { name } = service.spec;
-      const kept = keptPorts(service).filter((port) => port !== undefined);
-      for (const port of kept) this.#ingress.add(port, name);
-      for (const { ports } of formerPorts(service, kept, view)) {
+      for (const port of keptPorts(service)) if (port) this.#ingress.add(port, name);
+      for (const { ports } of formerOf(service, view)) {
         for (const port of ports) this.#former.add(port, name);
       }
       for (const port of service.spec.task.hostPorts) {

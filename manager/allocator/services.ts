@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parseAddress, subnetContains, virtualSubnetOf } from '../../src/spec/address.ts';
 import type { Network } from '../../src/spec/network.ts';
-import type { AllocatedPort, Service } from '../../src/spec/service.ts';
+import { networksReached } from '../../src/spec/former.ts';
+import type { AllocatedPort, NetworkReference, Service } from '../../src/spec/service.ts';
 import { assert, messageOf } from '../../src/util/errors.ts';
 import { damageOfNetwork, damageWords } from '../store/damage.ts';
 import type { Faults } from '../store/isolate.ts';
 import type { Plan, View } from '../store/objects.ts';
 import { addressesInUse, type NetworkAddresses } from './addresses.ts';
-import { formerPorts } from './former-ports.ts';
+import { formerOf } from './former.ts';
 import { keptPorts, PublishedPorts } from './ports.ts';
 import { byAge, once, serveInTurn, type Cursors } from './range.ts';
 
@@ -39,10 +40,14 @@ export function planServices(view: View, cursors: Cursors, faults: Faults): Plan
   return plan;
 }
 
-/** Networks whose virtual IP the service wants, by id. */
-function virtualNetworks(service: Service, view: View): Map<string, Network> {
+/** Those of the networks where the service has a virtual IP, by id. */
+function virtualNetworks(
+  service: Service,
+  references: readonly NetworkReference[],
+  view: View,
+): Map<string, Network> {
   if (service.spec.endpointMode === 'dnsrr') return new Map();
-  const networks = service.spec.task.networks.map(({ name }) => view.networkByName(name));
+  const networks = references.map(({ name }) => view.networkByName(name));
   return new Map(networks.filter((network) => network !== undefined).map((network) => [network.id, network]));
 }
 
@@ -60,13 +65,14 @@ function isAllocated(service: Service, view: View): boolean {
   const { endpoint, spec } = service;
   if (endpoint === undefined || service.allocationError !== undefined) return false;
   if (endpoint.ports.length !== spec.ports.length || keptPorts(service).includes(undefined)) return false;
-  if (endpoint.former && !isDeepStrictEqual(formerPorts(service, endpoint.ports, view), endpoint.former))
-    return false;
+  if (endpoint.former && !isDeepStrictEqual(formerOf(service, view), endpoint.former)) return false;
   if (spec.task.networks.some(({ name }) => view.networkByName(name)?.subnet === undefined)) return false;
-  const wanted = virtualNetworks(service, view);
+  const reached = virtualNetworks(service, networksReached(service), view);
+  const kept = keptAddresses(service, reached);
+  const wanted = [...virtualNetworks(service, spec.task.networks, view).keys()];
   return (
-    Object.keys(endpoint.virtualAddresses).length === wanted.size &&
-    Object.keys(keptAddresses(service, wanted)).length === wanted.size
+    Object.keys(endpoint.virtualAddresses).length === Object.keys(kept).length &&
+    wanted.every((id) => kept[id] !== undefined)
   );
 }
 
@@ -83,8 +89,10 @@ function allocateService(
   ports: PublishedPorts,
   addresses: () => Map<string, NetworkAddresses>,
 ): Allocated {
-  const wanted = virtualNetworks(service, view);
-  const virtualAddresses = keptAddresses(service, wanted);
+  const wanted = virtualNetworks(service, service.spec.task.networks, view);
+  const former = formerOf(service, view);
+  const reached = networksReached({ ...service, endpoint: { virtualAddresses: {}, ports: [], former } });
+  const virtualAddresses = keptAddresses(service, virtualNetworks(service, reached, view));
   const lacking = [...wanted.values()].filter(({ id }) => virtualAddresses[id] === undefined);
   const kept = keptPorts(service);
   const taken: AllocatedPort[] = [];
@@ -118,7 +126,7 @@ function allocateService(
 
 /** With what tasks of earlier versions go on with. */
 function endpointOf(service: Service, endpoint: Endpoint, view: View): Endpoint {
-  const former = formerPorts(service, endpoint.ports, view);
+  const former = formerOf(service, view);
   return former.length === 0 ? endpoint : { ...endpoint, former };
 }
 

@@ -2,7 +2,7 @@ import { portName, portsClash, type OpenPort } from '../../src/spec/port.ts';
 import { opened } from '../../src/spec/published-port.ts';
 import type { AllocatedPort, PublishedPort, Service, ServiceSpec } from '../../src/spec/service.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { formerPorts } from '../allocator/former-ports.ts';
+import { formerOf } from '../allocator/former.ts';
 import { keptPorts } from '../allocator/ports.ts';
 import { Faults } from '../store/isolate.ts';
 import type { View } from '../store/objects.ts';
@@ -68,7 +68,7 @@ function portsOf(view: View, service: Service): Holder[] {
 /** With those of the version before, which goes on with them until the update is completed. */
 function openPortsOf(view: View, service: Service): AllocatedPort[] {
   const kept = keptPorts(service).filter((port) => port !== undefined);
-  return [...kept, ...formerPorts(service, kept, view).flatMap(({ ports }) => ports)];
+  return [...kept, ...formerOf(service, view).flatMap(({ ports }) => ports)];
 }
 
 function fixedPorts({ name, application, ports, task }: ServiceSpec): Holder[] {

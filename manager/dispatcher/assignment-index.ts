@@ -1,3 +1,4 @@
+import { networksReached } from '../../src/spec/former.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { Config, Secret } from '../../src/spec/resource.ts';
 import type { Task } from '../../src/spec/task.ts';
@@ -171,17 +172,16 @@ export class AssignmentIndex {
     if (!dirt.services.has(id)) dirt.services.set(id, before);
     if (before !== undefined) {
       this.#services.delete(id);
-      for (const { name } of before.service.spec.task.networks)
-        dropFrom(this.#servicesByNetworkName, name, id);
+      for (const { name } of networksReached(before.service)) dropFrom(this.#servicesByNetworkName, name, id);
       for (const networkId of before.networkIds) this.#facts(networkId, dirt).services.delete(id);
-      if (before.ingressNetworkId !== undefined) this.#noteIngress(before.ingressNetworkId, id, false, dirt);
+      for (const networkId of before.ingressNetworkIds) this.#noteIngress(networkId, id, false, dirt);
     }
     if (service === undefined) return;
     const after = new ServiceFact(this.#view, service);
     this.#services.set(id, after);
-    for (const { name } of service.spec.task.networks) addTo(this.#servicesByNetworkName, name, id);
+    for (const { name } of networksReached(service)) addTo(this.#servicesByNetworkName, name, id);
     for (const networkId of after.networkIds) this.#facts(networkId, dirt).services.add(id);
-    if (after.ingressNetworkId !== undefined) this.#noteIngress(after.ingressNetworkId, id, true, dirt);
+    for (const networkId of after.ingressNetworkIds) this.#noteIngress(networkId, id, true, dirt);
   }
 
   #noteIngress(networkId: string, serviceId: string, isThere: boolean, dirt: Dirt): void {

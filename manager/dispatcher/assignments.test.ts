@@ -209,20 +209,28 @@ test('published ports lead to the network that has the default route of the serv
 
 test('what tasks of an earlier version serve on is told with the service, and which version each endpoint is of', () => {
   const ports = [{ target: 80, published: 8080, protocol: 'tcp' as const }];
-  const former = [{ upTo: 1, ports }];
+  const former = [{ upTo: 1, ports, networks: onNetwork('back').networks }];
   const service = { ...web, specVersion: 2, endpoint: { ...endpoint, ports: [], former } };
   const status = { state: 'running' as const, at: 0, message: '' };
-  const attachments = [{ networkId: 'front', address: '10.64.0.9', aliases: [] }];
+  const attachments = [{ networkId: 'back', address: '10.64.0.9', aliases: [] }];
   const task = sampleTask(web, 1, { nodeId: 'a', status, attachments });
   const objects: ViewObjects = {
-    nodes: [sampleNode('a')],
-    networks: [network('front', ['a'])],
+    nodes: [sampleNode('a'), sampleNode('b')],
+    networks: [network('front', ['a']), network('back', ['a', 'b'])],
     services: [service],
     tasks: [task],
   };
   const told = setOf(objects, 'a');
-  expect(told.get('service/web')?.value).toMatchObject({ ingressNetworkId: 'front', ports: [], former });
-  expect(told.get('endpoint/web-1')?.value).toMatchObject({ specVersion: 1 });
+  expect(told.get('service/web')?.value).toMatchObject({
+    ports: [],
+    former: [{ upTo: 1, ports, ingressNetworkId: 'back' }],
+    networks: [{ networkId: 'back' }],
+  });
+  expect(told.get('endpoint/web-1')?.value).toMatchObject({
+    specVersion: 1,
+    addresses: { back: '10.64.0.9' },
+  });
+  expect(keys(objects, 'b')).toEqual(['endpoint/web-1', 'network/back', 'peer/back/web-1', 'service/web']);
 });
 
 test('a task that begins to run is told to others as an endpoint, and not to its own agent again', () => {

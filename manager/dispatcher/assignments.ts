@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Network } from '../../src/spec/network.ts';
 import type { Node } from '../../src/spec/node.ts';
-import { openPorts } from '../../src/spec/published-port.ts';
+import { networksReached } from '../../src/spec/former.ts';
 import { defaultRouteIndex } from '../../src/spec/route.ts';
-import type { Service } from '../../src/spec/service.ts';
+import type { FormerEndpoint, Service } from '../../src/spec/service.ts';
 import { compareTaskStates, isTerminal, type Task } from '../../src/spec/task.ts';
 import type {
   EndpointAssignment,
@@ -108,33 +108,48 @@ export function networkAssignment(
 }
 
 /** Where the default route is, so that replies to hosts that pass connections on leave by the network they came from. */
-function ingressNetworkOf(view: View, service: Service): string | undefined {
-  if (openPorts(service).length === 0) return undefined;
-  const networks = service.spec.task.networks.map(({ name, gatewayPriority }) => {
+function ingressNetworkOf(view: View, { ports, networks: references }: Reach): string | undefined {
+  if (ports.length === 0) return undefined;
+  const networks = references.map(({ name, gatewayPriority }) => {
     const network = view.networkByName(name);
     return { id: network?.id, internal: network?.spec.internal ?? true, gatewayPriority };
   });
   return networks[Math.max(0, defaultRouteIndex(networks))]?.id;
 }
 
-/** A service's networks that there are, in the order of its spec; and where its published ports lead to. */
+type Reach = Pick<FormerEndpoint, 'ports' | 'networks'>;
+
+/** A service's networks that there are, its own first and in the order of its spec; and where published ports lead to. */
 export interface ServiceNetworks {
   joined: { networkId: string; aliases: string[] }[];
   ingressNetworkId: string | undefined;
+  /** Of each version before it that still serves. */
+  formerIngressIds: (string | undefined)[];
 }
 
 export function networksOf(view: View, service: Service): ServiceNetworks {
-  const joined = service.spec.task.networks.flatMap(({ name, aliases }) => {
+  const joined = networksReached(service).flatMap(({ name, aliases }) => {
     const networkId = view.networkByName(name)?.id;
     return networkId === undefined ? [] : [{ networkId, aliases }];
   });
-  return { joined, ingressNetworkId: ingressNetworkOf(view, service) };
+  const { ports = [], former = [] } = service.endpoint ?? {};
+  return {
+    joined,
+    ingressNetworkId: ingressNetworkOf(view, { ports, networks: service.spec.task.networks }),
+    formerIngressIds: former.map((each) => ingressNetworkOf(view, each)),
+  };
+}
+
+/** The networks that every node is part of, so that each can pass on what comes for a published port. */
+export function ingressIds({ ingressNetworkId, formerIngressIds }: ServiceNetworks): string[] {
+  const ids = [ingressNetworkId, ...formerIngressIds].filter((id) => id !== undefined);
+  return [...new Set(ids)];
 }
 
 /** The service as a node on these networks sees it. */
 export function serviceAssignment(
   service: Service,
-  { joined, ingressNetworkId }: ServiceNetworks,
+  { joined, ingressNetworkId, formerIngressIds }: ServiceNetworks,
   networks: ReadonlySet<string>,
 ): ServiceAssignment {
   const { name, key, application, links } = service.spec;
@@ -144,6 +159,10 @@ export function serviceAssignment(
       const virtualAddress = service.endpoint?.virtualAddresses[networkId];
       return { networkId, virtualAddress, aliases };
     });
+  const former = (service.endpoint?.former ?? []).map(({ upTo, ports }, index) => {
+    const id = formerIngressIds[index];
+    return id !== undefined && networks.has(id) ? { upTo, ports, ingressNetworkId: id } : { upTo, ports: [] };
+  });
   const serves = ingressNetworkId !== undefined && networks.has(ingressNetworkId);
   return {
     id: service.id,
@@ -152,7 +171,7 @@ export function serviceAssignment(
     application,
     networks: present,
     ports: serves ? (service.endpoint?.ports ?? []) : [],
-    ...(serves && service.endpoint?.former && { former: service.endpoint.former }),
+    ...(service.endpoint?.former && { former }),
     ingressNetworkId: serves ? ingressNetworkId : undefined,
     ...(links && { links }),
   };

@@ -1,3 +1,4 @@
+import { networksReached } from '../../src/spec/former.ts';
 import type { FileReference, Service } from '../../src/spec/service.ts';
 import { isTerminal, type Task } from '../../src/spec/task.ts';
 import type { AssignmentPut, FileAssignment } from '../../src/wire/session.ts';
@@ -11,6 +12,7 @@ import {
   isNewer,
   mayWait,
   networkAssignment,
+  ingressIds,
   networksOf,
   serviceAssignment,
   taskAssignment,
@@ -49,12 +51,11 @@ function overviewOf(view: View): Overview {
     if (isEndpoint(task, view.nodes)) addTo(overview.endpointsByService, task.serviceId, task);
   }
   for (const service of view.services.values()) {
-    for (const { name } of service.spec.task.networks) {
+    for (const { name } of networksReached(service)) {
       const network = view.networkByName(name);
       if (network) addTo(overview.servicesByNetwork, network.id, service);
     }
-    const { ingressNetworkId } = networksOf(view, service);
-    if (ingressNetworkId !== undefined) overview.ingressNetworks.add(ingressNetworkId);
+    for (const id of ingressIds(networksOf(view, service))) overview.ingressNetworks.add(id);
   }
   return overview;
 }

@@ -1,7 +1,13 @@
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
 import type { View } from '../store/objects.ts';
-import { endpointAssignment, networksOf, serviceAssignment, type ServiceNetworks } from './assignments.ts';
+import {
+  endpointAssignment,
+  ingressIds,
+  networksOf,
+  serviceAssignment,
+  type ServiceNetworks,
+} from './assignments.ts';
 import { Fragment } from './fragment.ts';
 
 /** Which of the networks are among those: what is seen from nodes with the same answer is the same. */
@@ -13,8 +19,8 @@ function sightOf(networkIds: readonly string[], networks: ReadonlySet<string>): 
 export class ServiceFact {
   readonly service: Service;
   readonly networkIds: readonly string[];
-  /** By which every node is part of the network that its published ports lead to. */
-  readonly ingressNetworkId: string | undefined;
+  /** By which every node is part of the networks that its published ports lead to. */
+  readonly ingressNetworkIds: readonly string[];
   readonly #networks: ServiceNetworks;
   readonly #fragments = new Map<string, Fragment>();
 
@@ -22,7 +28,7 @@ export class ServiceFact {
     this.service = service;
     this.#networks = networksOf(view, service);
     this.networkIds = this.#networks.joined.map(({ networkId }) => networkId);
-    this.ingressNetworkId = this.#networks.ingressNetworkId;
+    this.ingressNetworkIds = ingressIds(this.#networks);
   }
 
   /** Whether a node on these networks is told of the service at all. */

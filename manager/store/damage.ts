@@ -85,7 +85,7 @@ const serviceShape: Fields = {
       fields: {
         virtualAddresses: { map: 'address' },
         ports: { list: port },
-        'former?': { list: { fields: { upTo: 'number', ports: { list: port } } } },
+        'former?': { list: { fields: { upTo: 'number', ports: { list: port }, networks: named } } },
       },
     },
     'followed?': { map: 'number' },

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Random } from '../util/random.ts';
+import { withFormer } from './former.ts';
 import type { ObjectMeta } from './object.ts';
 import type { RollbackTarget, Service, ServiceSpec, UpdateStatus, VersionCause } from './service.ts';
 import { whySingle } from './single.ts';
@@ -55,9 +56,13 @@ export function changeService(stored: Service, spec: ServiceSpec, origin: Origin
     ...withTarget(stored, rollbackTarget),
     ...changedBy(origin),
   };
-  if (!rolls) return resumeUpdate(changed, origin.random);
+  if (!rolls) return withFormer(stored, resumeUpdate(changed, origin.random));
   // The update that the status tells of is overtaken.
-  return { ...changed, specVersion: stored.specVersion + 1, updateStatus: undefined };
+  return withFormer(stored, {
+    ...changed,
+    specVersion: stored.specVersion + 1,
+    updateStatus: undefined,
+  });
 }
 
 function sameButScale(left: ServiceSpec, right: ServiceSpec): boolean {
@@ -136,7 +141,8 @@ export function rollBack(
     ...withTarget(service, targetAfter(service)),
     ...changedBy(origin),
   };
-  if (isDeepStrictEqual(service.spec.task, spec.task)) return resumeUpdate(changed, random);
+  if (isDeepStrictEqual(service.spec.task, spec.task))
+    return withFormer(service, resumeUpdate(changed, random));
   const specVersion = service.specVersion + 1;
   const updateStatus: UpdateStatus = {
     id: random.id(),
@@ -146,7 +152,7 @@ export function rollBack(
     message: 'rollback in progress',
     ...(failure === undefined ? {} : { failure }),
   };
-  return { ...changed, specVersion, updateStatus };
+  return withFormer(service, { ...changed, specVersion, updateStatus });
 }
 
 /**

@@ -286,10 +286,12 @@ export interface ServiceVersion {
   failure?: string;
 }
 
-/** The ports of tasks whose `specVersion` is not above `upTo`, and above that of the entry before. */
-export interface FormerPorts {
+/** How tasks are reached whose `specVersion` is not above `upTo`, and above that of the entry before. */
+export interface FormerEndpoint {
   upTo: number;
   ports: AllocatedPort[];
+  /** Those that they were made for. */
+  networks: NetworkReference[];
 }
 
 /** What a rollback returns to: the last completed version before the current one. */
@@ -315,7 +317,7 @@ export interface Service extends ObjectMeta {
     virtualAddresses: Record<string, string>;
     ports: AllocatedPort[];
     /** What tasks of earlier versions serve on until an update is completed, oldest first; absent: the same. */
-    former?: FormerPorts[];
+    former?: FormerEndpoint[];
   };
   /** Why the allocator could not do its part; its tasks stay pending with this reason. */
   allocationError?: string;

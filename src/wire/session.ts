@@ -201,7 +201,7 @@ const serviceAssignment = object({
   /** Ingress ports. Their traffic goes to the endpoints' addresses on `ingressNetworkId`. */
   ports: list(allocatedPort),
   /** What endpoints of earlier versions serve on instead, oldest first: those up to that `specVersion`. */
-  'former?': list(object({ upTo: count, ports: list(allocatedPort) })),
+  'former?': list(object({ upTo: count, ports: list(allocatedPort), 'ingressNetworkId?': id })),
   'ingressNetworkId?': id,
   /** What its own tasks call other services: DNS name in lower case, and the service's full name. */
   'links?': list(object({ alias: shortText, service: name })),

@@ -160,6 +160,28 @@ test('while a version rolls, the one before it serves on with the ports that it 
   await down('page');
 });
 
+/** What `page` is, on these networks, and one that asks for it on `back` all the time. */
+const asked = (networks: string, check?: string) => `${page(80, 18_095, check)}    networks: ${networks}
+  asker:
+    image: ${image}
+    command: [sh, -c, "while :; do wget -T 2 -q -O /dev/null http://web/ && echo found || echo lost; sleep 0.1; done"]
+    networks: [back]
+    depends_on: { web: { condition: service_healthy } }
+    stop_grace_period: 0s
+networks: { back: }
+`;
+
+test('while a version rolls that leaves a network, the one before it is found there', async () => {
+  expect(await up('nets', asked('[default, back]'))).toMatchObject({ exitCode: 0 });
+  expect(await up('nets', asked('[default]', 'false'))).toMatchObject({ exitCode: 1 });
+  const { stdout } = await cluster.shoal(['logs', '-p', 'nets', '--json', 'asker']);
+  const lines = stdout.split('\n').filter(Boolean);
+  const texts = lines.map((line) => (JSON.parse(line) as { text: string }).text);
+  expect(texts.length).toBeGreaterThan(20);
+  expect(texts.filter((text) => text !== 'found')).toEqual([]);
+  await down('nets');
+});
+
 /** One replica a host with a port of the host. */
 const proxy = (order: string, said: string) => `
   proxy:

@@ -79,6 +79,11 @@ test('a container that ps does not show, on another host or with another image t
   ]);
 });
 
+test('a task that is placed and started between both askings is right', () => {
+  const unplaced = row('new', 'hurt_web.1', { node: '', state: 'pending' });
+  expect(wrong(look({ before: [unplaced], after: [row('new', 'hurt_web.1')] }))).toEqual([]);
+});
+
 test('a container that runs after ps has shown its end is told, but on a host that was away', () => {
   const ended = still({}, { state: 'failed' });
   expect(wrong(ended)).toContain('container new of hurt_web.1 runs on b, and ps showed it failed before');

@@ -118,7 +118,8 @@ function wrongContainer(
 ): string[] {
   if (version === '') return []; // it has ended while its host was asked
   const earlier = before.find((row) => row.id === id);
-  const row = earlier ?? after.find((each) => each.id === id);
+  // It may have been placed since it was shown first.
+  const row = after.find((each) => each.id === id) ?? earlier;
   if (row === undefined) return [`container ${id} runs on ${host}, and ps does not show it`];
   const words = `container ${id} of ${row.name} runs on ${host}`;
   const hasEnded = earlier !== undefined && isTerminal(earlier.state as TaskState);

@@ -1,8 +1,15 @@
 import { expect, test } from 'vitest';
 import type { PublishedPort, Service } from '../../src/spec/service.ts';
+import { networksReached } from '../../src/spec/former.ts';
 import { changeService, rollBack } from '../../src/spec/change.ts';
 import { systemRandom } from '../../src/util/random.ts';
-import { sampleContainer, sampleService, sampleTask, sampleTemplate } from '../../test/samples.ts';
+import {
+  sampleContainer,
+  sampleNetwork,
+  sampleService,
+  sampleTask,
+  sampleTemplate,
+} from '../../test/samples.ts';
 import { applyPlan, viewOf, type MutableView, type ViewObjects } from '../store/view.ts';
 import { allocate } from './plan.ts';
 
@@ -17,8 +24,8 @@ const port = (published: number, target = 80): PublishedPort => ({
 const image = (name: string) => sampleTemplate({ container: sampleContainer({ image: name }) });
 
 /** `web` with a running task of its first version, which is completed. */
-function serving(ports: PublishedPort[], others: ViewObjects = {}): MutableView {
-  const web = sampleService('web', { ports, task: image('one') });
+function serving(ports: PublishedPort[], others: ViewObjects = {}, task = image('one')): MutableView {
+  const web = sampleService('web', { ports, task });
   const running = { state: 'running' as const, at: 0, message: '' };
   const view = viewOf({
     ...others,
@@ -81,6 +88,21 @@ test('a rollback has them as they were, and what it takes back keeps its own unt
   applyPlan(view, [[{ kind: 'task', action: 'create', object: task }]]);
   put(view, rollBack(view.services.get('web')!, { ...by, cause: 'failure' }, 'it failed'));
   expect(openOn(view)).toEqual(['1: 8080→80', '2: 9090→81', '8080→80']);
+});
+
+test('on networks that the new version is not on, the one before it keeps its address', () => {
+  const networks = [sampleNetwork('one'), sampleNetwork('two')];
+  const on = (id: string) => sampleTemplate({ networks: [{ name: `app_${id}`, aliases: ['web'] }] });
+  const view = serving([port(8080)], { networks }, on('one'));
+  const addresses = () => view.services.get('web')!.endpoint!.virtualAddresses;
+  const before = addresses();
+  const web = view.services.get('web')!;
+  put(view, changeService(web, { ...web.spec, task: on('two') }, by));
+  expect(addresses()).toEqual({ ...before, two: expect.any(String) as string });
+  expect(networksReached(view.services.get('web')!).map(({ name }) => name)).toEqual(['app_two', 'app_one']);
+  const next = view.services.get('web')!;
+  put(view, { ...next, versions: next.versions.map((each) => ({ ...each, state: 'completed' as const })) });
+  expect(Object.keys(addresses())).toEqual(['two']);
 });
 
 test('another template with the same ports, and other ports for the same one, have nothing to keep', () => {

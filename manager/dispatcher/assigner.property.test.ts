@@ -274,8 +274,8 @@ function serviceOf({ serviceId, networks, isAllocated, isPublished, version }: O
   const ports = isPublished ? openPorts : [];
   const virtualAddresses = { front0: '10.64.8.1', back1: '10.64.8.2' };
   // Every other version has one before it that still serves, on both networks.
-  const references = ['front', 'back'].map((name) => ({ name: `app_${name}`, aliases: ['before'] }));
-  const before = { upTo: 1, ports: isPublished ? [] : openPorts, networks: references };
+  const references = ['back', 'front'].map((name) => ({ name: `app_${name}`, aliases: ['before'] }));
+  const before = { upTo: 1, ports: openPorts, networks: references };
   const endpoint = { virtualAddresses, ports, ...(version % 2 === 1 && { former: [before] }) };
   return sampleService(serviceId, { task }, isAllocated ? { endpoint } : {});
 }

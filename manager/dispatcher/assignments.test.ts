@@ -233,6 +233,22 @@ test('what tasks of an earlier version serve on is told with the service, and wh
   expect(keys(objects, 'b')).toEqual(['endpoint/web-1', 'network/back', 'peer/back/web-1', 'service/web']);
 });
 
+test('every host is on the networks that published ports lead to, of the version and of the one before it', () => {
+  const ports = [{ target: 80, published: 8080, protocol: 'tcp' as const }];
+  const former = [{ upTo: 1, ports, networks: onNetwork('back').networks }];
+  const networks = [network('front', ['a']), network('back', ['a'])];
+  const service = { ...web, endpoint: { ...endpoint, ports, former } };
+  const view = viewOf({ nodes, networks, services: [service] });
+  const all = new Set([...view.nodes.keys(), ...view.networks.keys(), ...view.services.keys()]);
+  const changed: Changed = new Map([
+    ['node', all],
+    ['network', all],
+    ['service', all],
+  ]);
+  const told = new AssignmentIndex(view).update(changed, () => true, new Faults()).get('a');
+  expect(told?.puts.map(({ key }) => key)).toEqual(['network/front', 'network/back', 'service/web']);
+});
+
 test('a task that begins to run is told to others as an endpoint, and not to its own agent again', () => {
   const view = viewOf({ nodes, networks: [network('front', ['a', 'b'])], services: [web] });
   const index = new AssignmentIndex(view);

@@ -164,7 +164,14 @@ test('while a version rolls, the one before it serves on with the ports that it 
 const asked = (networks: string, check?: string) => `${page(80, 18_095, check)}    networks: ${networks}
   asker:
     image: ${image}
-    command: [sh, -c, "while :; do wget -T 2 -q -O /dev/null http://web/ && echo found || echo lost; sleep 0.1; done"]
+    command:
+      - sh
+      - -c
+      - |
+        while sleep 0.1; do
+          address=$$(nslookup -type=a web. | sed -n 's/^Address: //p')
+          wget -T 2 -q -O /dev/null "http://$$address/" && echo found || echo "lost $$address"
+        done
     networks: [back]
     depends_on: { web: { condition: service_healthy } }
     stop_grace_period: 0s

@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { FormerEndpoint, Service } from './service.ts';
 
+/** Tasks of still earlier versions are reached as those of the oldest that is remembered. */
+export const formerMax = 8;
+
 /** The changed service, with what the tasks that it has serve on while the new version is not completed. */
 export function withFormer(before: Service, after: Service): Service {
   const { endpoint, spec, specVersion } = before;
@@ -11,7 +14,7 @@ export function withFormer(before: Service, after: Service): Service {
   const upTo = after.specVersion > specVersion ? specVersion : specVersion - 1;
   if ((former.at(-1)?.upTo ?? 0) >= upTo) return after;
   const entry: FormerEndpoint = { upTo, ports: endpoint.ports, networks: spec.task.networks };
-  return { ...after, endpoint: { ...after.endpoint, former: [...former, entry] } };
+  return { ...after, endpoint: { ...after.endpoint, former: [...former, entry].slice(-formerMax) } };
 }
 
 function reachOf({ ports, task }: Service['spec']): unknown {

@@ -132,6 +132,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
   const lost = rounds.reduce((sum, round) => sum + round.lost, 0);
   const crashed = rounds.reduce((sum, round) => sum + round.crashed, 0);
   const looks = rounds.reduce((sum, round) => sum + round.looks, 0);
+  const missed = rounds.reduce((sum, round) => sum + round.missedLooks, 0);
   const violations = rounds.flatMap(({ round, violations }) =>
     violations.map(
       (line) =>
@@ -144,7 +145,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
       ...rows,
     ]),
     '',
-    `${changes.length} changes in ${rounds.length} rounds, ${looks} looks in the middle of them, ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost, ${crashed} with a bad version that served and crashed`,
+    `${changes.length} changes in ${rounds.length} rounds, ${looks} looks in the middle of them (${missed} without an answer), ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost, ${crashed} with a bad version that served and crashed`,
     ...(outages.length > 0 ? [lostWords(outages)] : []),
     ...(violations.length > 0 ? violations : ['no violations']),
     `seed ${seed}`,

@@ -46,6 +46,8 @@ export class MidwayLooks {
   readonly wrong = new Set<string>();
   /** How many looks there were. */
   count = 0;
+  /** How many there were in which a host did not answer. */
+  missed = 0;
 
   constructor(away: ReadonlySet<string>) {
     this.#away = away;

@@ -170,7 +170,7 @@ const asked = (networks: string, check?: string) => `${page(80, 18_095, check)} 
       - |
         while sleep 0.1; do
           address=$$(nslookup -type=a web. | sed -n 's/^Address: //p')
-          wget -T 2 -q -O /dev/null "http://$$address/" && echo found || echo "lost $$address"
+          wget -q -O /dev/null "http://$$address/" && echo found || echo "lost $$address"
         done
     networks: [back]
     depends_on: { web: { condition: service_healthy } }

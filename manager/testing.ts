@@ -170,9 +170,11 @@ async function approveAddress(database: Database, nodeId: string, approvedAddres
   await database.write([[{ kind: 'node', action: 'update', object }]]);
 }
 
-interface SecureTarget {
+export interface SecureTarget {
   port: number;
-  ca: string;
+  /** Absent with `rejectUnauthorized: false`, to ask for it. */
+  ca?: string;
+  rejectUnauthorized?: boolean;
   /** Lets the node have the address, though it connects from another one. */
   approve: (nodeId: string, address: string) => Promise<void>;
 }
@@ -182,7 +184,7 @@ function tlsOptions(target: SecureTarget, identity: TestCredentials | undefined)
   return { ...target, ...own, host: '127.0.0.1', servername: managerServerName };
 }
 
-function callSecure(
+export function callSecure(
   target: SecureTarget,
   path: string,
   identity?: TestCredentials,

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -77,11 +78,14 @@ export class Callers {
     return { identity: this.#identity(claim), claim, from, isForwarded: true };
   }
 
-  /** Closes the manager's connection when the caller's certificate does not count any more, until the returned function is called. */
-  follow(socket: Socket, { identity, isForwarded }: Caller): () => void {
-    if (!isForwarded) return () => undefined;
+  /**
+   * Of a request that another manager passes on: closes its connection when the caller's certificate does not count any more, until
+   * `exchange` is over.
+   */
+  follow(socket: Socket, { identity, isForwarded }: Caller, exchange: EventEmitter): void {
+    if (!isForwarded) return;
     this.#add(this.#forwarded, socket, identity);
-    return () => this.#remove(this.#forwarded, socket);
+    exchange.once('close', () => this.#remove(this.#forwarded, socket));
   }
 
   /** Closes the connections whose certificates do not count any more. */

@@ -35,17 +35,28 @@ function wordsOf(claim: Claim): string[] {
 
 /** Throws `invalid_argument`. */
 export function parseForwarded(text: string): Forwarded {
-  const [address = '', kind, name = '', fingerprint = '', ...rest] = text.split(' ');
+  const [address = '', kind = '', ...names] = text.split(' ');
   const from = address === '-' ? undefined : address;
   if (from !== undefined && isIP(from) === 0) throw malformed();
-  const known = [name !== '', fingerprint !== '', rest.length > 0].join();
-  if (kind === 'administrator' && known === 'true,true,false' && /^[0-9a-f]{64}$/.test(fingerprint)) {
-    return { claim: { kind, name: decoded(name), fingerprint }, from };
+  return { claim: claimFrom(kind, names), from };
+}
+
+function claimFrom(kind: string, names: readonly string[]): Claim {
+  const [name = '', fingerprint = ''] = names;
+  switch (kind) {
+    case 'administrator':
+      if (names.length !== 2 || name === '' || !/^[0-9a-f]{64}$/.test(fingerprint)) throw malformed();
+      return { kind, name: decoded(name), fingerprint };
+    case 'node':
+      if (names.length !== 1 || name === '') throw malformed();
+      return { kind, id: decoded(name) };
+    case 'local':
+    case 'anonymous':
+      if (names.length > 0) throw malformed();
+      return { kind };
+    default:
+      throw malformed();
   }
-  if (kind === 'node' && known === 'true,false,false') return { claim: { kind, id: decoded(name) }, from };
-  if ((kind === 'local' || kind === 'anonymous') && known === 'false,false,false')
-    return { claim: { kind }, from };
-  throw malformed();
 }
 
 function decoded(text: string): string {

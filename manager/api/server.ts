@@ -187,7 +187,7 @@ class Server implements ApiServer {
     const attempt = this.#attempt(request, url);
     const { caller } = attempt;
     this.#checkRate(request, response, caller);
-    response.once('close', this.#callers.follow(request.socket, caller));
+    this.#callers.follow(request.socket, caller, response);
     const signal = AbortSignal.any([goneWith(response), this.#stop.signal]);
     const exchange = { request, response, isBodyWithheld, url, attempt, signal };
     if (own === undefined && readsView(found.route, url.searchParams) && !isUnknown(caller)) {
@@ -336,7 +336,7 @@ class Server implements ApiServer {
     const here = findUpgrade((own ?? following).upgrades, url.pathname);
     const attempt = this.#attempt(request, url);
     const { caller } = attempt;
-    socket.once('close', this.#callers.follow(request.socket, caller));
+    this.#callers.follow(request.socket, caller, socket);
     const signal = AbortSignal.any([goneWith(socket), this.#stop.signal]);
     const how = { access: here.route.access, audited: here.route.audited ?? false };
     const seat = await this.#seated(attempt, how, signal, async (other) => {

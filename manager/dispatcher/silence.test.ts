@@ -91,6 +91,35 @@ test('after a start of the manager nodes have time to come back', () => {
   expect(cluster.pass(lookMs, ['own', 'b'])).toEqual(new Map([['a', agentReturnMs]]));
 });
 
+test('the host of a manager that was lost is down as soon as a silent one, and the others have time to come back', () => {
+  const cluster = new Cluster('own', 'a', 'b', 'c');
+  cluster.hearing.lost('a', 0);
+  expect(cluster.pass(5_000, ['own', 'b'])).toEqual(new Map([['a', nodeSilenceMs]]));
+  expect(cluster.hearing.lostNodeIds).toEqual(['a']);
+});
+
+test('of a manager that was lost the host that answers, or comes back, is not down for that', () => {
+  const cluster = new Cluster('own', 'a', 'b');
+  cluster.hearing.lost('a', 0);
+  cluster.pass(1_000, ['own', 'b']);
+  cluster.hearing.answered('a');
+  expect(cluster.pass(20_000, ['own', 'b'])).toEqual(new Map([['a', agentReturnMs]]));
+  const back = new Cluster('own', 'a', 'b');
+  back.hearing.lost('a', 0);
+  expect(back.pass(20_000, ['own', 'a', 'b']).size).toBe(0);
+  expect(back.hearing.lostNodeIds).toEqual([]);
+});
+
+test('a manager that has just taken over and hears nobody calls nobody down, and the lost one soon after it hears again', () => {
+  const cluster = new Cluster('own', 'a', 'b', 'c');
+  cluster.hearing.lost('a', 0);
+  expect(cluster.pass(8_000, ['own']).size).toBe(0);
+  cluster.pass(lookMs, ['own', 'b']);
+  expect(cluster.pass(nodeSilenceMs, ['own', 'b', 'c'])).toEqual(
+    new Map([['a', 8_000 + lookMs + nodeSilenceMs]]),
+  );
+});
+
 test('a manager that was itself stopped blames nobody, however long it was', () => {
   const cluster = new Cluster('own', 'a', 'b');
   cluster.pass(2_000, ['own', 'a', 'b']);

@@ -29,13 +29,15 @@ export function parseCandidate(text: string): Candidate | undefined {
 export function nodeOfCandidate(view: View, { nodeId, address }: Candidate): Node | undefined {
   if (nodeId !== undefined) return view.nodes.get(nodeId);
   const host = hostOf(address);
-  return view.nodes
-    .values()
-    .find(
-      ({ role, manager, description, approvedAddress }) =>
-        (role === 'manager' || manager?.member !== undefined) &&
-        (manager?.address === address || description?.address === host || approvedAddress === host),
-    );
+  const managers = [...view.nodes.values()].filter(
+    ({ role, manager }) => role === 'manager' || manager?.member !== undefined,
+  );
+  return (
+    managers.find(({ manager }) => manager?.address === address) ??
+    managers.find(({ description, approvedAddress }) =>
+      [description?.address, approvedAddress].includes(host),
+    )
+  );
 }
 
 /** The host of `HOST:PORT`; of an IPv6 address without its brackets. */

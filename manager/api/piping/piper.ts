@@ -93,6 +93,7 @@ export class Piper {
       ...(!request.complete && { connection: 'close' }),
     });
     response.flushHeaders();
+    response.off('close', end); // from here on, what breaks on one side ends the other
     await pipeline(answer, response).catch((error: unknown) => {
       this.#parts.log.debug('a request that was passed on broke off', { error: messageOf(error) });
       response.destroy();

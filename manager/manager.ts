@@ -20,6 +20,7 @@ import { Leading } from './leading/leading.ts';
 import { LinkCredentials } from './leading/link.ts';
 import { Stamps } from './leading/stamps.ts';
 import { beginTerm } from './leading/term.ts';
+import type { MemberHost } from './members/host.ts';
 import type { ManagerOptions } from './options.ts';
 import { createStoreKeeper } from './store/keeper.ts';
 import type { ClusterStore } from './store/cluster-store.ts';
@@ -42,6 +43,8 @@ export interface Parts {
   clock: Clock;
   random: Random;
   log: Logger;
+  /** Its own member of etcd; absent where the store stays embedded. */
+  host?: MemberHost;
   /** Opens the store of this manager, whichever it is, in the manager's own folder. */
   openStore: (folder: string, options: ManagerOptions) => Promise<ClusterStore>;
 }
@@ -118,7 +121,18 @@ async function serve(
     candidate: () => formatCandidate(self()),
     ...named('leading'),
     begin: (leadership) =>
-      beginTerm(leadership, { store, database, clock, stamps, random, log, audit, ownAddress, ...known }),
+      beginTerm(leadership, {
+        ...named('term'),
+        ...known,
+        store,
+        database,
+        stamps,
+        log,
+        audit,
+        ownAddress,
+        self,
+        host: parts.host,
+      }),
   });
   undo.add(() => leading.stop());
   const following = followingTable({ ...named('api'), database, audit, ...known });

@@ -17,10 +17,15 @@ export interface ManagerOptions {
   credentialsFolder?: string | undefined;
   /** `HOST:PORT` of the managers that the host knows, this one possibly among them. */
   managerAddresses?: string[];
+  /** Of its own member of etcd. @default 2379 and 2380 */
+  etcdPorts?: { client: number; peer: number };
   /** Present when a cluster is to be made. */
   initialise: ClusterSettings | undefined;
   logLevel: LogLevel;
 }
+
+/** As etcd has them everywhere. */
+export const etcdPortsDefault = { client: 2379, peer: 2380 };
 
 /** The manager's command line; throws `invalid_argument`. */
 export function parseManagerOptions(args: string[]): ManagerOptions {
@@ -36,6 +41,7 @@ export function parseManagerOptions(args: string[]): ManagerOptions {
       node: text,
       credentials: text,
       managers: text,
+      'etcd-ports': text,
       'log-level': text,
     },
   });
@@ -52,6 +58,7 @@ export function parseManagerOptions(args: string[]): ManagerOptions {
     nodeId: values.node,
     credentialsFolder: values.credentials,
     managerAddresses: parseAddresses(values.managers ?? ''),
+    etcdPorts: parseEtcdPorts(values['etcd-ports'] ?? Object.values(etcdPortsDefault).join()),
     initialise: values.init === undefined ? undefined : parseSettings(values.init),
     logLevel: parseLevel(values['log-level'] ?? 'info'),
   };
@@ -62,6 +69,16 @@ function parseAddresses(text: string): string[] {
   const odd = addresses.find((each) => !/^[a-zA-Z0-9.-]+:\d{1,5}$/.test(each));
   if (odd !== undefined) throw invalid(`--managers ${odd} is not HOST:PORT`);
   return addresses;
+}
+
+/** `CLIENT,PEER`, for tests: members of one cluster usually have the same ports. */
+function parseEtcdPorts(text: string): { client: number; peer: number } {
+  const [client = 0, peer = 0, ...rest] = text.split(',').map(Number);
+  const isPort = (port: number) => Number.isInteger(port) && port > 0 && port < 65_536;
+  if (!isPort(client) || !isPort(peer) || client === peer || rest.length > 0) {
+    throw invalid(`--etcd-ports ${text} is not CLIENT,PEER`);
+  }
+  return { client, peer };
 }
 
 function parseListen(text: string): { host: string; port: number } {

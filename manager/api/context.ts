@@ -1,10 +1,12 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
+import type { Node } from '../../src/spec/node.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import type { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
+import type { MemberAnswer, MemberBody } from '../../src/wire/members.ts';
 import type { StreamRequest } from '../../src/wire/session.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Administrators } from '../ca/administrators.ts';
@@ -26,6 +28,11 @@ export interface AgentStreams {
   acceptStream(socket: WebSocket, nodeId: string, streamId: string): void;
 }
 
+/** Gives managers a place in the store. */
+export interface MemberPlaces {
+  ask(node: Node, body: MemberBody): Promise<MemberAnswer>;
+}
+
 /** What the routes work with. */
 export interface ApiContext {
   database: Database;
@@ -34,6 +41,8 @@ export interface ApiContext {
   log: Logger;
   agents: AgentStreams;
   joiner: Joiner;
+  /** Absent where the store cannot leave this manager. */
+  members?: MemberPlaces;
   audit: Audit;
   administrators: Administrators;
   /** Writes of whole applications, and the janitor's, take turns in it. */

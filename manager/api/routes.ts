@@ -11,6 +11,7 @@ import { execRoute } from './exec.ts';
 import { volumeMoveRoutes } from './volume-moves.ts';
 import { volumeStreamRoutes } from './volume-streams.ts';
 import { logRoutes } from './logs.ts';
+import { memberRoutes } from './members.ts';
 import { objectRoutes } from './objects.ts';
 import { resourceRoutes } from './resources.ts';
 import type { Route } from './router.ts';
@@ -28,6 +29,7 @@ export function allRoutes(context: ApiContext): Route[] {
     ...logRoutes(context),
     ...administratorRoutes(context),
     ...auditRoutes(context),
+    ...memberRoutes(context),
   ];
   return [
     ...joinRoutes(context),

@@ -18,6 +18,7 @@ import type {
   VolumeMoveWish,
   VolumeUse,
 } from '../../src/wire/api.ts';
+import type { MemberBody } from '../../src/wire/members.ts';
 import { hostName } from '../../src/wire/session.ts';
 import {
   also,
@@ -210,4 +211,10 @@ export const renewSchema = object({
   'token?': text(),
   certificateRequestPem,
   'hostname?': text(255),
+});
+
+export const memberSchema: Schema<MemberBody> = object({
+  ports: object({ client: integer(1, 65_535), peer: integer(1, 65_535) }),
+  // as etcd numbers its members
+  'lost?': pattern('^[0-9]{1,20}$'),
 });

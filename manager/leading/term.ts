@@ -14,13 +14,15 @@ import { createDispatcher } from '../dispatcher/dispatcher.ts';
 import { watchOwnHost } from '../dispatcher/own-host.ts';
 import { soundKernel } from '../dispatcher/soundings.ts';
 import { createLogHub } from '../logs/hub.ts';
+import type { MemberHost } from '../members/host.ts';
+import { createMembersLoop } from '../members/members.ts';
 import { createMover } from '../mover/mover.ts';
 import { createOrchestrator } from '../orchestrator/orchestrator.ts';
 import { createScheduler } from '../scheduler/scheduler.ts';
 import type { ClusterStore } from '../store/cluster-store.ts';
 import type { OpenDatabase } from '../store/database.ts';
 import type { Leadership } from '../store/store.ts';
-import { nodeOfCandidate, parseCandidate } from './candidate.ts';
+import { nodeOfCandidate, parseCandidate, type Candidate } from './candidate.ts';
 import type { Term } from './leading.ts';
 import type { Stamps } from './stamps.ts';
 
@@ -35,6 +37,9 @@ export interface TermParts {
   audit: Audit;
   /** The underlay address of this manager's host. */
   ownAddress: string;
+  self: () => Candidate;
+  /** Its own member of etcd; absent where the store stays embedded. */
+  host: MemberHost | undefined;
   /** As in `ApiContext`. */
   addresses: () => string[];
   leader: () => string | undefined;
@@ -83,8 +88,17 @@ function makeTerm(leadership: Leadership, parts: TermParts): { context: ApiConte
     lostNodeId: before && nodeOfCandidate(database.view, before)?.id,
   });
   const queue = new KeyedQueue();
+  const members =
+    parts.host &&
+    createMembersLoop({
+      ...named('members'),
+      store: parts.store,
+      host: parts.host,
+      selfId: () => nodeOfCandidate(database.view, parts.self())?.id,
+    });
   const context: ApiContext = {
     ...named('api'),
+    ...(members && { members }),
     agents: dispatcher,
     joiner: createJoiner({ ...authority, ownAddress }),
     administrators: createAdministrators(authority),
@@ -104,6 +118,7 @@ function makeTerm(leadership: Leadership, parts: TermParts): { context: ApiConte
     dispatcher,
     createJanitor({ ...named('janitor'), queue }),
     createMover({ ...named('mover'), hosts: dispatcher, queue }),
+    ...(members === undefined ? [] : [members]),
   ];
   return { context, loops };
 }

@@ -10,7 +10,7 @@ import type { Store } from './store.ts';
 export type EtcdPlace = Extract<Place, { backend: 'etcd' }>;
 
 /** In the manager's folder: the embedded store, the same once the store has moved to etcd, and the folder of the own member. */
-const embeddedFile = 'store.sqlite';
+export const embeddedFile = 'store.sqlite';
 const asideFile = 'store.sqlite.before-etcd';
 export const etcdFolder = 'etcd';
 /** SQLite's log stands beside its file, with the same name before it. */

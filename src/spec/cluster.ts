@@ -6,6 +6,8 @@ export interface Cluster extends ObjectMeta {
   /** Random id of the cluster, in certificates too. */
   clusterId: string;
   certificateAuthority: { certificatePem: string; privateKeyPem: string };
+  /** etcd's own, never the cluster's: it lets in whoever its authority has signed. Absent until the store has first moved there. */
+  storeAuthority?: { certificatePem: string; privateKeyPem: string };
   /** Secret halves of the join tokens. */
   joinSecrets: Record<NodeRole, string>;
   /** Networks are cut from here. */

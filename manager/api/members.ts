@@ -15,6 +15,7 @@ export function memberRoutes({ members }: ApiContext): Route[] {
       // Asked for again and again until there is one; what comes of it is in the log.
       audited: false,
       handle: async ({ identity, body }) => {
+        const wish = checkSchema(memberSchema, await body());
         if (identity.kind !== 'node') {
           throw new ShoalError('unauthenticated', 'Cannot do this without the certificate of a node');
         }
@@ -23,7 +24,6 @@ export function memberRoutes({ members }: ApiContext): Route[] {
             next: 'Promote the node on a manager: `shoal node promote`.',
           });
         }
-        const wish = checkSchema(memberSchema, await body());
         if (members === undefined) {
           throw new ShoalError('unavailable', 'Cannot have a place in the store: this manager gives none');
         }

@@ -10,7 +10,7 @@ export interface Visit {
 }
 
 /** A request that takes longer has failed. */
-const requestLimitMs = 5_000;
+export const requestLimitMs = 5_000;
 /** Failures beyond these are counted, but not kept. */
 const failuresKept = 1_000;
 /** Of those that are kept so many are told. */

@@ -131,6 +131,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
   const failed = rounds.reduce((sum, round) => sum + round.failed, 0);
   const lost = rounds.reduce((sum, round) => sum + round.lost, 0);
   const crashed = rounds.reduce((sum, round) => sum + round.crashed, 0);
+  const stalled = rounds.reduce((sum, round) => sum + round.stalled, 0);
   const looks = rounds.reduce((sum, round) => sum + round.looks, 0);
   const missed = rounds.reduce((sum, round) => sum + round.missedLooks, 0);
   const violations = rounds.flatMap(({ round, violations }) =>
@@ -145,7 +146,7 @@ export function hurtTable({ seed, requests, rounds, lost: outages }: HurtResult)
       ...rows,
     ]),
     '',
-    `${changes.length} changes in ${rounds.length} rounds, ${looks} looks in the middle of them (${missed} without an answer), ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost, ${crashed} with a bad version that served and crashed`,
+    `${changes.length} changes in ${rounds.length} rounds, ${looks} looks in the middle of them (${missed} without an answer), ${requests} requests: ${failed} failed for a change, ${lost} with a host that was lost, ${crashed} with a bad version that served and crashed, ${stalled} while the bench itself stood still`,
     ...(outages.length > 0 ? [lostWords(outages)] : []),
     ...(violations.length > 0 ? violations : ['no violations']),
     `seed ${seed}`,

@@ -56,7 +56,7 @@ export interface Seen {
 }
 
 const answersPerHost = 6;
-const connectLimitMs = 1_000;
+const connectLimitMs = 5_000;
 
 async function asking<T>(cluster: Cluster, ask: (client: Client) => Promise<T>): Promise<T> {
   const client = cluster.client();

@@ -4,7 +4,7 @@ import { codeOf, messageOf } from '../../../src/util/errors.ts';
 import { isWanted } from '../../../src/spec/task.ts';
 import { currentVersion } from '../../../src/spec/versions.ts';
 import type { Cluster } from '../../harness/cluster.ts';
-import type { Load, LoadFailure } from '../../harness/load.ts';
+import { requestLimitMs, type Load, type LoadFailure } from '../../harness/load.ts';
 import { act, writeFileOf, type Outage } from './act.ts';
 import { mismatches } from './compare.ts';
 import type { Draw } from './draw.ts';
@@ -55,6 +55,8 @@ export interface RoundResult {
   failed: number;
   lost: number;
   crashed: number;
+  /** Those of which the bench itself had no processor to see the end. */
+  stalled: number;
   tookMs: number;
 }
 
@@ -97,7 +99,9 @@ export class Rounds {
     const crashesMs = changes.some(isCrash) ? crashesOf(await askStored(cluster)) : [];
     const lost = failures.filter((failure) => this.#isLost(failure));
     const crashed = failures.filter((failure) => !this.#isLost(failure) && isOfCrash(failure, crashesMs));
-    const failed = failures.filter((failure) => !lost.includes(failure) && !crashed.includes(failure));
+    const stalled = failures.filter(isOfStall).filter((failure) => !lost.includes(failure));
+    const explained = [...lost, ...crashed, ...stalled];
+    const failed = failures.filter((failure) => !explained.includes(failure));
     violations.push(...(await this.#told(failed, beganMs)));
     const isWrong = violations.length > 0;
     return {
@@ -113,6 +117,7 @@ export class Rounds {
       failed: failed.length,
       lost: lost.length,
       crashed: crashed.length,
+      stalled: stalled.length,
       tookMs: systemClock.monotonic() - beganMs,
     };
   }
@@ -247,6 +252,13 @@ function finalsOf({ services }: State): Finals {
 
 /** A crash is told with when it was heard of; connections may be sent there until all hosts have heard of it. */
 const crashToldMs = 2_000;
+
+/** A request is given up after `requestLimitMs`; one that ends this much later says that the bench did not run meanwhile. */
+const stallMs = 1_000;
+
+function isOfStall({ beganMs, endedMs }: LoadFailure): boolean {
+  return endedMs - beganMs > requestLimitMs + stallMs;
+}
 
 /** A version that is healthy, and crashes a moment later: it was asked by then. */
 function isCrash(change: Change): boolean {

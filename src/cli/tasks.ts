@@ -1,3 +1,4 @@
+import { portsOfVersion } from '../spec/former.ts';
 import { nodeName } from '../spec/node-name.ts';
 import type { Node } from '../spec/node.ts';
 import type { AllocatedPort, Service } from '../spec/service.ts';
@@ -87,7 +88,7 @@ function rowOf(task: TaskInfo, service: Service | undefined, node: Node | undefi
   const words = [
     error?.message ?? (isUp && !message.startsWith(runningBut) ? '' : message),
     isUp ? whyNotKnown(node) : '',
-    isUp ? (service?.endpoint?.ports ?? []).map(describePort).join(', ') : '',
+    isUp && service ? portsOfVersion(service, task.specVersion).map(describePort).join(', ') : '',
   ];
   const host = node === undefined ? task.nodeId : nodeName(node);
   return {

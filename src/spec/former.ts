@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { FormerEndpoint, Service } from './service.ts';
+import type { AllocatedPort, FormerEndpoint, Service } from './service.ts';
 
 /** Tasks of still earlier versions are reached as those of the oldest that is remembered. */
 export const formerMax = 8;
@@ -19,6 +19,15 @@ export function withFormer(before: Service, after: Service): Service {
 
 function reachOf({ ports, task }: Service['spec']): unknown {
   return [ports, task.networks];
+}
+
+/** The published ports that lead to tasks of that version of the service's template. */
+export function portsOfVersion(
+  { endpoint }: Pick<Service, 'endpoint'>,
+  specVersion: number,
+): AllocatedPort[] {
+  const former = endpoint?.former?.find(({ upTo }) => specVersion <= upTo);
+  return (former ?? endpoint)?.ports ?? [];
 }
 
 /** The networks on which tasks of any version that serves may be, each once: the current version's first, then the newest before it. */

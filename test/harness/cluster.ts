@@ -51,9 +51,9 @@ export interface ClusterOptions {
 }
 
 const daemonLimitMs = 20_000;
-const readyLimitMs = 20_000;
+const readyLimitMs = 60_000;
 /** Moving the store and adding its members, one after another. */
-const managersLimitMs = 60_000;
+const managersLimitMs = 90_000;
 const commandLimitMs = 120_000;
 const pollMs = 50;
 

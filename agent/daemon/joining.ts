@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import https from 'node:https';
 import { managerPort } from '../../src/spec/defaults.ts';
-import { errorCodes, messageOf, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
+import { codeOf, errorCodes, messageOf, ShoalError, type ErrorCode } from '../../src/util/errors.ts';
 import type { Random } from '../../src/util/random.ts';
+import { retry } from '../../src/util/retry.ts';
 import type { ApiError, JoinAnswer, JoinBody, LeaveAnswer } from '../../src/wire/api.ts';
 import { checkOpen, wordsOf } from '../../src/wire/check.ts';
 import { parseUntrusted } from '../../src/wire/json.ts';
@@ -18,6 +19,8 @@ import type { Credentials } from '../session/session.ts';
 
 /** A manager that takes longer than this to answer is not there. */
 const requestTimeoutMs = 10_000;
+/** With their pauses some 5 to 10 s. */
+const joinAttempts = 8;
 /** Certificates are small; an answer larger than this is not from a manager. */
 const answerBytesMax = 256 * 1024;
 
@@ -60,7 +63,12 @@ export async function joinCluster(
   }
   const { privateKeyPem, certificateRequestPem } = await createKeyAndRequest();
   const body: JoinBody = { token: token.trim(), certificateRequestPem, ...self };
-  const text = await request(address, 'POST', '/join', body, { ca, servername: managerServerName });
+  // Whoever has answered is there: its store may just be moving to etcd, or another manager begins to lead. A join whose answer
+  // was lost is replaced by the next one.
+  const text = await retry(
+    () => request(address, 'POST', '/join', body, { ca, servername: managerServerName }),
+    { attempts: joinAttempts, retryable: (error) => ['conflict', 'unavailable'].includes(codeOf(error)) },
+  );
   const answer = answerOf(address, text);
   return {
     answer,

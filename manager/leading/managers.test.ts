@@ -38,6 +38,7 @@ beforeEach(async () => {
     lineage: store.lineage,
     get: (key) => store.get(key),
     list: (prefix, options) => store.list(prefix, options),
+    page: (after, options) => store.page(after, options),
     transact: (transaction) => store.transact(transaction),
     watch: (prefix, from, signal) => store.watch(prefix, from, signal),
     campaign: (candidate, signal) => store.campaign(candidate, signal),

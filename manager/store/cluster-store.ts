@@ -8,6 +8,7 @@ import type {
   ListOptions,
   Store,
   StoredValue,
+  StorePage,
   StoreUpkeep,
   Transaction,
   TransactionResult,
@@ -101,6 +102,10 @@ class MovableStore implements ClusterStore {
 
   list(prefix: string, options?: ListOptions): Promise<{ revision: number; values: StoredValue[] }> {
     return this.#current.list(prefix, options);
+  }
+
+  page(after: string, options?: ListOptions): Promise<StorePage> {
+    return this.#current.page(after, options);
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {

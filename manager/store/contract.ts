@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Compare, Leader, Store, Transaction, WatchBatch } from './store.ts';
+import { pagesOf } from './pages.ts';
+import type { Compare, Leader, Store, StoredValue, Transaction, WatchBatch } from './store.ts';
 import { transactionChangesMax, transactionBytesMax } from './transaction.ts';
 
 /** An opened store for one test. */
@@ -78,6 +79,23 @@ function describeReading(store: () => Store, commit: Commit): void {
     const { revision, values } = await store().list('task/');
     const bare = values.map((value) => ({ ...value, value: '' }));
     expect(await store().list('task/', { keysOnly: true })).toEqual({ revision, values: bare });
+  });
+
+  test('pages tell all that there is, each key once and in order', async () => {
+    const keys = Array.from({ length: 1_200 }, (_, index) => `task/${String(index).padStart(4, '0')}`);
+    for (const from of [0, 600]) {
+      const puts = keys.slice(from, from + 600).map((key) => ({ key, value: key }));
+      await commit({ compares: [], puts, deletes: [] });
+    }
+    const whole = await store().list('');
+    for (const keysOnly of [false, true]) {
+      const values: StoredValue[] = [];
+      for await (const page of pagesOf(store(), { keysOnly })) {
+        expect(page.revision).toBe(whole.revision);
+        values.push(...page.values);
+      }
+      expect(values).toEqual(whole.values.map((each) => (keysOnly ? { ...each, value: '' } : each)));
+    }
   });
 
   test('all keys of one transaction share its revision', async () => {

@@ -14,11 +14,13 @@ import {
   type Compare,
   type Leadership,
   type Store,
+  type StoredValue,
   type Transaction,
   type TransactionResult,
 } from './store.ts';
 import { isMissingTemplate, templateId } from './templates.ts';
 import { transactionChangesMax } from './transaction.ts';
+import { pagesOf } from './pages.ts';
 import { differencesOf } from './view-audit.ts';
 import { encodeObject, encodeTask, keyOf, MutableView } from './view.ts';
 
@@ -235,7 +237,8 @@ class StoreDatabase implements OpenDatabase {
     const { lineage } = this.#store;
     const loads = this.#loads;
     this.#touched = new Set();
-    const { values } = await this.#store.list('', { keysOnly: true });
+    const values: StoredValue[] = [];
+    for await (const page of pagesOf(this.#store, { keysOnly: true })) values.push(...page.values);
     let found = differencesOf(this.#view.revisions(), values, this.#touched);
     if (found.length > 0) {
       // What has been written is on its way here: only what stays different differs.

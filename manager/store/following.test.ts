@@ -21,6 +21,7 @@ class FaultyStore {
     lineage: this.inner.lineage,
     get: (key) => this.inner.get(key),
     list: (prefix, options) => this.inner.list(prefix, options),
+    page: (after, options) => this.inner.page(after, options),
     transact: (transaction) => this.inner.transact(transaction),
     watch: (prefix, from, signal) => this.#watch(prefix, from, signal),
     campaign: (candidate, signal) => this.inner.campaign(candidate, signal),
@@ -142,10 +143,10 @@ test('an audit finds what the watch did not tell, and mends it', async () => {
 test('an audit takes for no difference what comes while it looks', async () => {
   await database.write([[create('a')]]);
   const late = Promise.withResolvers<void>();
-  faulty.store.list = async (...args) => {
-    const listing = await faulty.inner.list(...args);
+  faulty.store.page = async (...args) => {
+    const page = await faulty.inner.page(...args);
     await late.promise;
-    return listing;
+    return page;
   };
   const audit = database.audit();
   await database.write([

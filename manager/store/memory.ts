@@ -8,11 +8,15 @@ import type {
   ListOptions,
   Store,
   StoredValue,
+  StorePage,
   Transaction,
   TransactionResult,
   WatchBatch,
 } from './store.ts';
 import { checkTransaction, conflictsOf, eventsOf, foreignResult, isForeign } from './transaction.ts';
+
+/** Keys of a page: few, for tests. */
+const pageKeys = 100;
 
 /** A store that forgets everything when the process ends: for unit tests and simulation. */
 export function createMemoryStore(limits: HistoryLimits = {}): Store {
@@ -45,6 +49,12 @@ class MemoryStore implements Store {
       .map((stored) => (keysOnly ? { ...stored, value: '' } : stored))
       .sort((left, right) => (left.key < right.key ? -1 : 1));
     return { revision: this.#history.revision, values };
+  }
+
+  async page(after: string, options: ListOptions = {}): Promise<StorePage> {
+    const { revision, values } = await this.list('', options);
+    const left = values.filter(({ key }) => key > after);
+    return { revision, values: left.slice(0, pageKeys), more: left.length > pageKeys };
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {

@@ -24,6 +24,9 @@ export class SqliteFile {
   readonly list: StatementSync;
   /** The same without values. */
   readonly listKeys: StatementSync;
+  /** After a key, so many. */
+  readonly page: StatementSync;
+  readonly pageKeys: StatementSync;
   readonly revision: StatementSync;
   readonly put: StatementSync;
   readonly delete: StatementSync;
@@ -38,6 +41,9 @@ export class SqliteFile {
     const range = 'FROM object WHERE key >= ?1 AND key < ?1 || char(0x10ffff) ORDER BY key';
     this.list = database.prepare(`SELECT key, value, revision ${range}`);
     this.listKeys = database.prepare(`SELECT key, '' AS value, revision ${range}`);
+    const page = 'FROM object WHERE key > ? ORDER BY key LIMIT ?';
+    this.page = database.prepare(`SELECT key, value, revision ${page}`);
+    this.pageKeys = database.prepare(`SELECT key, '' AS value, revision ${page}`);
     this.revision = database.prepare('SELECT revision FROM object WHERE key = ?');
     this.put = database.prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?)');
     this.delete = database.prepare('DELETE FROM object WHERE key = ?');

@@ -10,6 +10,7 @@ import type {
   ListOptions,
   Store,
   StoredValue,
+  StorePage,
   StoreEvent,
   Transaction,
   TransactionResult,
@@ -27,6 +28,8 @@ export interface SqliteOptions extends HistoryLimits {
 /** Transactions in one commit, and those waiting for the next ones. */
 const commitTransactionsMax = 1_000;
 const waitingTransactionsMax = 50_000;
+/** Keys of a page: what is read of it keeps the process busy for some milliseconds. */
+const pageKeys = 500;
 /** How often a store that cannot be written looks whether it can. */
 const probeMs = 1_000;
 /** Keys whose values must not be found in the file once they are deleted. */
@@ -119,6 +122,18 @@ class SqliteStore implements Store {
       .filter(({ key }) => key.startsWith(prefix))
       .map((stored) => (keysOnly ? { ...stored, value: '' } : stored));
     return { revision, values };
+  }
+
+  async page(after: string, { keysOnly = false }: ListOptions = {}): Promise<StorePage> {
+    this.#checkOpen();
+    const { revision } = this.#history;
+    if (this.#file === undefined) {
+      const { values } = await this.list('', { keysOnly });
+      return { revision, values: values.filter(({ key }) => key > after), more: false };
+    }
+    const statement = keysOnly ? this.#file.pageKeys : this.#file.page;
+    const values = statement.all(after, pageKeys + 1).map(storedValue);
+    return { revision, values: values.slice(0, pageKeys), more: values.length > pageKeys };
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {

@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
-import { Limiter } from '../../src/util/queue.ts';
+import { pagesOf } from './pages.ts';
 import type { Store, StoredValue, StoreEvent } from './store.ts';
 
 /**
@@ -37,7 +37,7 @@ export function piecesOf(events: Iterable<StoreEvent>): StoreEvent[][] {
 }
 
 /**
- * A copy of a store that is written meanwhile: all of it as of one revision, then what has changed since. Of a key that changes
+ * A copy of a store that is written meanwhile: page by page, then what has changed since the first. Of a key that changes
  * often only the last value is written. Everything throws what the stores throw, and `unavailable` when it was stopped.
  */
 export class StoreCopy {
@@ -45,6 +45,8 @@ export class StoreCopy {
   readonly #target: Store;
   readonly #clock: Clock;
   readonly #stopped = new AbortController();
+  /** Aborts with what kept a piece from being written. */
+  readonly #failure = new AbortController();
   /** What has changed at the source and is not at the target yet, by key. */
   #changed = new Map<string, StoreEvent>();
   readonly #barrier = Promise.withResolvers<void>();
@@ -64,11 +66,22 @@ export class StoreCopy {
   /** Everything that there is; what was at the target goes. */
   async all(): Promise<void> {
     await this.#empty();
-    const { revision, values } = await this.#source.list('');
-    void this.#follow(revision);
-    const puts = values.filter(({ key }) => key !== barrierKey).map(eventOf);
-    const limiter = new Limiter(copyTransactionsMax);
-    await Promise.all(piecesOf(puts).map((piece) => limiter.run(() => this.#write(piece))));
+    const writing = new Set<Promise<void>>();
+    let isFollowed = false;
+    for await (const { revision, values } of pagesOf(this.#source)) {
+      if (!isFollowed) void this.#follow(revision);
+      isFollowed = true;
+      for (const piece of piecesOf(values.filter(({ key }) => key !== barrierKey).map(eventOf))) {
+        if (writing.size >= copyTransactionsMax) await Promise.race(writing);
+        this.#failure.signal.throwIfAborted();
+        const written = this.#write(piece)
+          .catch((error: unknown) => this.#failure.abort(error))
+          .finally(() => writing.delete(written));
+        writing.add(written);
+      }
+    }
+    await Promise.all(writing);
+    this.#failure.signal.throwIfAborted();
   }
 
   /** What has changed meanwhile, until little of it is left. */
@@ -96,9 +109,10 @@ export class StoreCopy {
   }
 
   async #empty(): Promise<void> {
-    const { values } = await this.#target.list('', { keysOnly: true });
-    const deletes = values.map(({ key }): StoreEvent => ({ type: 'delete', key }));
-    for (const piece of piecesOf(deletes)) await this.#write(piece);
+    for await (const { values } of pagesOf(this.#target, { keysOnly: true })) {
+      const deletes = values.map(({ key }): StoreEvent => ({ type: 'delete', key }));
+      for (const piece of piecesOf(deletes)) await this.#write(piece);
+    }
   }
 
   /** Notes what changes after the revision. Never throws: what it meets is met by `finish`. */

@@ -68,6 +68,12 @@ export function leavesOpen(error: unknown): boolean {
   return error instanceof ShoalError && error.details === openOutcome;
 }
 
+export interface StorePage {
+  revision: number;
+  values: StoredValue[];
+  more: boolean;
+}
+
 export interface ListOptions {
   /** Values are empty then: for revisions alone. @default false */
   keysOnly?: boolean;
@@ -132,6 +138,11 @@ export interface Store {
   get(key: string): Promise<StoredValue | undefined>;
   /** Everything under the prefix in key order, as of one revision. */
   list(prefix: string, options?: ListOptions): Promise<{ revision: number; values: StoredValue[] }>;
+  /**
+   * Everything in key order, a page at a time, after a key ('' for the first page). Each page is as of a revision of its own: what
+   * changes meanwhile is told by a watch from the revision of the first. `more`: there is another page after the last key.
+   */
+  page(after: string, options?: ListOptions): Promise<StorePage>;
   /**
    * Durable when it resolves. Transactions that arrive together are committed together.
    * Throws `resource_exhausted` over 1,024 changes or 8 MiB, and `unavailable` or `no_space` for what passes: the same may be written later.

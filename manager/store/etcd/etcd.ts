@@ -8,6 +8,7 @@ import {
   type ListOptions,
   type Store,
   type StoredValue,
+  type StorePage,
   type StoreUpkeep,
   type Transaction,
   type TransactionResult,
@@ -17,7 +18,7 @@ import { checkTransaction, foreignResult, isForeign } from '../transaction.ts';
 import { fenceKey } from '../election.ts';
 import { EtcdClient, etcdDetails, isNoSpace, type EtcdClientOptions, type EtcdMember } from './client.ts';
 import { quotaBytes } from '../../etcd/flags.ts';
-import { after, Keys } from './keys.ts';
+import { after as afterKey, Keys } from './keys.ts';
 import { MemberElection } from './election.ts';
 import { NonceSlots, type Slot } from './nonces.ts';
 import type { KeyValue, ModCompare, Operation, RangeAnswer, TxnAnswer } from './protocol.ts';
@@ -44,6 +45,8 @@ const attemptMs = 2_000;
 const totalMs = 10_000;
 /** Keys of a page of a listing. Many, for older versions walk the rest of the index for each page. */
 const pageKeys = 20_000;
+/** Of a page for whoever goes on meanwhile: reading one keeps the process busy. */
+const smallPageKeys = 5_000;
 
 /**
  * The store of a cluster with several managers: etcd, by its own replication. `endpoints` begin with the member of this
@@ -138,9 +141,18 @@ class ReplicatedStore implements EtcdStore {
       const page: RangeAnswer = await this.#ask((member) => member.call('KV.Range', request, totalMs));
       if (revision === 0) revision = Number(page.header.revision);
       for (const kv of page.kvs) if (!kv.key.equals(this.#keys.leader)) values.push(this.#valueOf(kv));
-      from = page.more ? after(page.kvs.at(-1)!.key) : undefined;
+      from = page.more ? afterKey(page.kvs.at(-1)!.key) : undefined;
     }
     return { revision, values };
+  }
+
+  async page(after: string, { keysOnly = false }: ListOptions = {}): Promise<StorePage> {
+    const { key, rangeEnd } = this.#keys.range('');
+    const from = after === '' ? key : afterKey(this.#keys.bytes(after));
+    const request = { key: from, rangeEnd, limit: smallPageKeys, keysOnly };
+    const { header, kvs, more } = await this.#ask((member) => member.call('KV.Range', request, totalMs));
+    const values = kvs.filter((kv) => !kv.key.equals(this.#keys.leader)).map((kv) => this.#valueOf(kv));
+    return { revision: Number(header.revision), values, more };
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {

@@ -16,7 +16,7 @@ import { getJson, Load, type LoadResult, type Visit } from './harness/load.ts';
  */
 
 const composeFile = join(import.meta.dirname, '../samples/guestbook/compose.yaml');
-const stepLimitMs = 60_000;
+const stepLimitMs = 120_000;
 const parentCheckMs = 1_000;
 const loadClients = 4;
 const before = 3;

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/util/clock.ts';
 import type { TaskInfo } from '../../src/wire/api.ts';
@@ -7,6 +9,7 @@ import type { Host } from '../harness/host.ts';
 import { busyboxImage } from '../harness/image.ts';
 import { Load, type LoadResult } from '../harness/load.ts';
 import { leaderOf, signalManager, standing, untilManagers, untilWritten } from '../harness/managers.ts';
+import { killProcess } from '../harness/processes.ts';
 import { paths } from '../harness/state.ts';
 
 /** Five hosts, three of them managers, an application on the two workers, and the leader lost in every way. */
@@ -176,4 +179,44 @@ test('a manager becomes a worker, another host a manager, and one leaves', async
   await untilManagers(cluster, other, ['Leader', 'Reachable']);
   await shoal(['node', 'promote', one], other);
   await untilManagers(cluster, one, all);
+}, 240_000);
+
+/** What the managers are, by host, in the eyes of the first one that answers. */
+async function statesNow(): Promise<Record<string, string>> {
+  for (const { name } of cluster.hosts) {
+    const client = cluster.client(name);
+    const states = await managerStates(client, AbortSignal.timeout(5_000)).catch(() => undefined);
+    client.close();
+    if (states !== undefined) return states;
+  }
+  throw new Error('no manager answers');
+}
+
+test('a manager whose host has died is removed, and with one manager left the store is a file again', async () => {
+  const states = Object.entries(await statesNow());
+  const leader = states.find(([, state]) => state === 'Leader')![0];
+  const [dead, other] = states.map(([name]) => name).filter((name) => name !== leader) as [string, string];
+  killProcess(cluster.host(dead).initPid, 'SIGKILL');
+  await untilManagers(cluster, leader, ['Leader', 'Reachable', 'Unreachable']);
+  const refused = await cluster.shoal(['node', 'demote', other], { host: leader });
+  expect(refused).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringContaining(`${dead} is away`) as string,
+  });
+  const removed = await cluster.shoal(['node', 'rm', '--yes', dead], { host: leader });
+  expect(removed).toMatchObject({ exitCode: 0 });
+  await untilManagers(cluster, leader, ['Leader', 'Reachable']);
+  const demoted = await cluster.shoal(['node', 'demote', other], { host: leader });
+  expect(demoted).toMatchObject({ exitCode: 0 });
+  await untilManagers(cluster, leader, ['Leader']);
+  const place = join(cluster.host(leader).stateDirectory, 'manager', 'store.json');
+  await vi.waitFor(async () => expect(await readFile(place, 'utf8')).toMatch(/embedded/), {
+    timeout: 60_000,
+    interval: 200,
+  });
+  await untilWritten(cluster, leader, leader);
+  await vi.waitFor(async () => expect(await cluster.host(other).part('manager')).toBeUndefined(), {
+    timeout: 30_000,
+    interval: 200,
+  });
 }, 240_000);

@@ -1,11 +1,12 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { ClusterInfo } from '../src/wire/api.ts';
+import type { ClusterInfo, JoinTokens } from '../src/wire/api.ts';
+import { parseJoinToken } from '../src/wire/certificates.ts';
 import { connect } from '../src/wire/client.ts';
 
 let folder: string;
@@ -52,6 +53,33 @@ test('a manager makes its cluster once, and is the same after a kill', async () 
   expect(await messageOf(second)).toMatchObject({ type: 'ready' });
   expect(await clusterId()).toBe(id);
   expect(statSync(join(folder, 'manager')).mode & 0o777).toBe(0o700);
+});
+
+test('secrets and keys of the cluster are in no file of the manager in clear, and are there again after a kill', async () => {
+  const content = Buffer.from('hunter2-hunter2-hunter2').toString('base64');
+  const first = start('--init', '{}');
+  await messageOf(first);
+  const client = connect(`unix://${join(folder, 'run/manager.sock')}`);
+  await client.request('POST', '/secrets', { name: 'password', data: content });
+  const tokens = await client.request<JoinTokens>('GET', '/tokens');
+  client.close();
+  first.kill('SIGKILL');
+  await once(first, 'exit');
+  const secretOf = (token: string) => parseJoinToken(token).secret;
+  const needles = [content, 'hunter2', 'PRIVATE KEY', secretOf(tokens.manager), secretOf(tokens.worker)];
+  const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((file) =>
+    file.isFile(),
+  );
+  expect(files.map(({ name }) => name)).toContain('store.sqlite');
+  for (const { parentPath, name } of files) {
+    const text = await readFile(join(parentPath, name), 'latin1');
+    expect(needles.filter((needle) => text.includes(needle))).toEqual([]);
+  }
+  await messageOf(start());
+  const again = connect(`unix://${join(folder, 'run/manager.sock')}`);
+  const { manager, worker } = tokens;
+  expect(await again.request('GET', '/tokens')).toMatchObject({ manager, worker });
+  again.close();
 });
 
 test('a manager without a cluster says so and ends', async () => {

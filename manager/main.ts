@@ -6,6 +6,7 @@ import { systemRandom } from '../src/util/random.ts';
 import { startManager } from './manager.ts';
 import { createOpening } from './opening.ts';
 import { parseManagerOptions } from './options.ts';
+import { openSealer } from './sealing/key-file.ts';
 
 /**
  * The manager's process. Started by the daemon, `node manager/main.ts --state DIR --run DIR --listen ADDRESS:PORT
@@ -56,6 +57,7 @@ async function main(): Promise<void> {
     log,
     host,
     openStore,
+    openSealer: (folder, { backend }) => openSealer(folder, { mayCreate: backend === 'embedded', log }),
   });
   keepCompiled();
   log.info('manager is ready', { port: manager.port });

@@ -22,9 +22,10 @@ import { Stamps } from './leading/stamps.ts';
 import { beginTerm } from './leading/term.ts';
 import type { MemberHost } from './members/host.ts';
 import type { ManagerOptions } from './options.ts';
-import { createStoreKeeper } from './store/keeper.ts';
+import type { Sealer } from './sealing/sealer.ts';
 import type { ClusterStore } from './store/cluster-store.ts';
 import { openDatabase, type OpenDatabase } from './store/database.ts';
+import { createStoreKeeper } from './store/keeper.ts';
 import type { View } from './store/objects.ts';
 
 /** How often the server's certificate is compared with the clock, which may have been set. */
@@ -47,6 +48,8 @@ export interface Parts {
   host?: MemberHost;
   /** Opens the store of this manager, whichever it is, in the manager's own folder. */
   openStore: (folder: string, options: ManagerOptions) => Promise<ClusterStore>;
+  /** Seals what is secret in the store. @default stored as it is */
+  openSealer?: (folder: string, store: ClusterStore) => Promise<Sealer | undefined>;
 }
 
 /** How to end what was begun, the last first. */
@@ -76,7 +79,8 @@ export async function startManager(options: ManagerOptions, parts: Parts): Promi
     const store = await parts.openStore(folder, options);
     undo.add(() => store.close());
     const common = { clock: steadyClock(parts.clock), log: parts.log.with({ part: 'store' }) };
-    const database = await openDatabase(store, common.clock, { log: common.log, auditMs });
+    const sealer = await parts.openSealer?.(folder, store);
+    const database = await openDatabase(store, common.clock, { log: common.log, auditMs, sealer });
     undo.add(() => database.close());
     const keeper = createStoreKeeper({ ...common, store });
     keeper.start();

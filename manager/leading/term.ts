@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/util/clock.ts';
+import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { KeyedQueue } from '../../src/util/queue.ts';
 import type { Random } from '../../src/util/random.ts';
@@ -56,6 +57,7 @@ interface Part {
  */
 export async function beginTerm(leadership: Leadership, parts: TermParts): Promise<Term> {
   await parts.database.reached(leadership.revision);
+  await sealAll(leadership, parts);
   const { context, loops } = makeTerm(leadership, parts);
   for (const loop of loops) loop.start();
   return {
@@ -69,6 +71,18 @@ export async function beginTerm(leadership: Leadership, parts: TermParts): Promi
       for (const loop of loops.toReversed()) await loop.stop();
     },
   };
+}
+
+/** Seals what a store of before has in clear. What cannot be written now is sealed by a later term. */
+async function sealAll(leadership: Leadership, { database, stamps, log }: TermParts): Promise<void> {
+  const plan = database.unsealed();
+  if (plan.length === 0) return;
+  try {
+    await database.fenced(leadership, stamps.clock()).writeEach(plan);
+    log.info('secrets and keys in the store are sealed now', { values: plan.length });
+  } catch (error) {
+    log.warn('secrets and keys in the store are not all sealed yet', { error: messageOf(error) });
+  }
 }
 
 /** What the routes of the leader work with, and every loop there is, in the order of the path that a change takes. */

@@ -9,6 +9,8 @@ import { createStoreTls, keptAuthority } from '../etcd/certificates.ts';
 import type { EtcdProcess } from '../etcd/process.ts';
 import type { EtcdBegin } from '../etcd/begin.ts';
 import type { EtcdEnd } from '../etcd/supervisor.ts';
+import { readSealingKeys } from '../sealing/key-file.ts';
+import type { SealingKeys } from '../sealing/sealer.ts';
 import type { ClusterStore } from '../store/cluster-store.ts';
 import type { EtcdStore } from '../store/etcd/etcd.ts';
 import { embeddedTarget, etcdFolder, etcdTarget, type EtcdPlace } from '../store/opening.ts';
@@ -58,6 +60,11 @@ export class MemberHost {
 
   get running(): Readonly<Running> | undefined {
     return this.#running;
+  }
+
+  /** With which this manager opens and seals what is secret in the store. */
+  sealingKeys(): Promise<SealingKeys | undefined> {
+    return readSealingKeys(this.#options.folder);
   }
 
   /** `HOST:PORT` at which the own member is asked. */

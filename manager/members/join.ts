@@ -8,6 +8,7 @@ import { connect } from '../../src/wire/client.ts';
 import { memberPath, type MemberAnswer, type MemberBody } from '../../src/wire/members.ts';
 import { keepAuthority } from '../etcd/certificates.ts';
 import { EtcdFolder } from '../etcd/folder.ts';
+import { writeSealingKeys } from '../sealing/key-file.ts';
 import { etcdFolder, type EtcdPlace } from '../store/opening.ts';
 import { writePlace } from '../store/place.ts';
 import type { MemberHost } from './host.ts';
@@ -108,12 +109,13 @@ async function takePlace(
   { folder, nodeId, host, log, signal }: JoinStoreOptions,
   answer: MemberAnswer,
 ): Promise<EtcdPlace> {
-  const { generation, authority, memberId, members } = answer;
+  const { generation, authority, sealing, memberId, members } = answer;
   log.info('this manager has a place in the store', { nodeId, member: memberId });
   const own = host.endpoint;
   const endpoints = [own, ...answer.endpoints.filter((endpoint) => endpoint !== own)];
   const place: EtcdPlace = { backend: 'etcd', generation, endpoints, nodeId };
   await keepAuthority(join(folder, etcdFolder), authority);
+  if (sealing !== undefined) await writeSealingKeys(folder, sealing);
   await host.start(place, authority, { state: 'existing', memberId, members }, signal);
   await writePlace(folder, place);
   log.info('the member of this manager has started', { nodeId, member: memberId });

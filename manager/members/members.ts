@@ -119,9 +119,11 @@ class Members implements MembersLoop {
     const own = view.members.find((member) => nodeOfMember(view, member) === node.id);
     if (own === undefined) throw wait(whyNotAdded(view, ask, now) ?? 'it is being added');
     if (own.id === lost) throw wait('its member that has lost its data is being removed');
+    const sealing = await this.#parts.host.sealingKeys();
     return {
       generation: running.place.generation,
       authority: running.authority,
+      ...(sealing && { sealing }),
       memberId: own.id,
       isStarted: own.name !== '',
       members: view.members.map(({ name, peerUrl: url }) => ({

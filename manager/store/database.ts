@@ -6,6 +6,7 @@ import { silentLogger, type Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { backoffMs } from '../../src/util/retry.ts';
+import type { Sealer } from '../sealing/sealer.ts';
 import type { Change, Database, Plan, View, ViewChange, WriteResult } from './objects.ts';
 import {
   leavesOpen,
@@ -22,7 +23,7 @@ import { isMissingTemplate, templateId } from './templates.ts';
 import { transactionChangesMax } from './transaction.ts';
 import { pagesOf } from './pages.ts';
 import { differencesOf } from './view-audit.ts';
-import { encodeObject, encodeTask, keyOf, MutableView } from './view.ts';
+import { encodeObject, encodeTask, keyOf, MutableView, parseKey, sealedKinds } from './view.ts';
 
 /** A group is one transaction; a larger one is a fault of the planner. */
 export const groupChangesMax = transactionChangesMax;
@@ -36,6 +37,8 @@ export interface DatabaseOptions {
   log?: Logger;
   /** How often the view is compared with a listing of the store (ms). @default never */
   auditMs?: number;
+  /** Seals what holds secrets or keys. @default stored as it is */
+  sealer?: Sealer | undefined;
 }
 
 export interface OpenDatabase extends Database {
@@ -52,6 +55,8 @@ export interface OpenDatabase extends Database {
    * from it. Throws what the store throws.
    */
   audit(): Promise<string[]>;
+  /** What is to be sealed and is not yet, or with a key of before: written once more as it is. */
+  unsealed(): Plan;
   close(): Promise<void>;
 }
 
@@ -88,7 +93,8 @@ interface Term {
 class StoreDatabase implements OpenDatabase {
   readonly #store: Store;
   readonly #clock: Clock;
-  readonly #view = new MutableView();
+  readonly #view: MutableView;
+  readonly #sealer: Sealer | undefined;
   readonly #callbacks = new Set<(change: ViewChange) => void>();
   readonly #stop = new AbortController();
   /** Templates that writes under way refer to, and how many do. */
@@ -108,8 +114,10 @@ class StoreDatabase implements OpenDatabase {
   #found = '';
   #repeatedTold = 0;
 
-  constructor(store: Store, clock: Clock, { log = silentLogger, auditMs }: DatabaseOptions) {
+  constructor(store: Store, clock: Clock, { log = silentLogger, auditMs, sealer }: DatabaseOptions) {
     this.#store = store;
+    this.#view = new MutableView(sealer);
+    this.#sealer = sealer;
     this.#clock = clock;
     this.#log = log;
     if (auditMs === undefined) return;
@@ -195,7 +203,7 @@ class StoreDatabase implements OpenDatabase {
     if (group.some(isInUse)) return { committed: false, conflicts: [] };
     for (const id of templates.keys()) this.#writing.set(id, (this.#writing.get(id) ?? 0) + 1);
     try {
-      const transaction = transactionOf(group, templates, this.#view, now);
+      const transaction = this.#sealed(transactionOf(group, templates, this.#view, now));
       if (fence !== undefined) transaction.compares.push(fence);
       const result = await this.#store.transact(transaction);
       if (!result.committed && fence !== undefined && result.conflicts.includes(fence.key))
@@ -216,6 +224,15 @@ class StoreDatabase implements OpenDatabase {
     }
   }
 
+  #sealed({ puts, ...transaction }: Transaction): Transaction {
+    const isSealedKind = (key: string) => sealedKinds.has(parseKey(key)!.kind);
+    const seal = (put: { key: string; value: string }) =>
+      this.#sealer !== undefined && isSealedKind(put.key)
+        ? { ...put, value: this.#sealer.seal(put.value, put.key) }
+        : put;
+    return { ...transaction, puts: puts.map(seal) };
+  }
+
   onChange(callback: (change: ViewChange) => void): () => void {
     // Wrapped, so that the same function given twice is called twice and stopped one at a time.
     const entry = (change: ViewChange) => callback(change);
@@ -231,6 +248,10 @@ class StoreDatabase implements OpenDatabase {
       'Cannot wait for the write to show: the database was closed',
     );
     for (const waiting of this.#waiting) waiting.reject(closed);
+  }
+
+  unsealed(): Plan {
+    return this.#view.unsealed();
   }
 
   async audit(): Promise<string[]> {

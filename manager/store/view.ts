@@ -6,7 +6,8 @@ import type { Application } from '../../src/spec/project-origin.ts';
 import type { Config, Secret, Volume } from '../../src/spec/resource.ts';
 import type { Service } from '../../src/spec/service.ts';
 import type { Task } from '../../src/spec/task.ts';
-import type { ObjectChange, ObjectKind, ObjectKinds, Plan, View, ViewChange } from './objects.ts';
+import { openUnsealed, type Sealer } from '../sealing/sealer.ts';
+import type { Change, ObjectChange, ObjectKind, ObjectKinds, Plan, View, ViewChange } from './objects.ts';
 import type { StoredValue, WatchBatch } from './store.ts';
 import {
   isMissingTemplate,
@@ -50,6 +51,9 @@ export function parseKey(key: string): { kind: ObjectKind; id: string } | undefi
 export function encodeObject(object: ObjectKinds[ObjectKind]): string {
   return JSON.stringify({ ...object, revision: undefined });
 }
+
+/** Kinds that hold secrets or keys: what the store, its log and its copies have of them is sealed. */
+export const sealedKinds: ReadonlySet<ObjectKind> = new Set(['cluster', 'secret']);
 
 /** A task as the store keeps it: it refers to its template. */
 type StoredTask = Task & { templateId?: string };
@@ -103,6 +107,14 @@ export class MutableView implements View {
   readonly #networkIds = new Map<string, string>();
   readonly #byService = new Map<string, Map<string, Task>>();
   readonly #byNode = new Map<string, Map<string, Task>>();
+  readonly #sealer: Sealer | undefined;
+  /** Keys of values that are to be sealed and are not, or with an older key. */
+  readonly #unsealed = new Set<string>();
+
+  /** Without a sealer what is sealed cannot be read. */
+  constructor(sealer?: Sealer) {
+    this.#sealer = sealer;
+  }
 
   get cluster(): Cluster | undefined {
     return this.#objects.cluster.get('cluster');
@@ -173,7 +185,7 @@ export class MutableView implements View {
       const parsed = parseKey(event.key);
       if (parsed === undefined) continue;
       if (event.type === 'delete') objects.push(this.remove(parsed.kind, parsed.id));
-      else objects.push(this.#putStored(parsed.kind, event.value, batch.revision));
+      else objects.push(this.#putStored(parsed.kind, event.key, event.value, batch.revision));
     }
     this.revision = batch.revision;
     return changeOf(objects);
@@ -195,7 +207,7 @@ export class MutableView implements View {
       if (parsed === undefined) continue;
       listed.add(key);
       if (!isOther && this.#objects[parsed.kind].get(parsed.id)?.revision === revision) continue;
-      objects.push(this.#putStored(parsed.kind, value, revision));
+      objects.push(this.#putStored(parsed.kind, key, value, revision));
     }
     for (const kind of objectKinds) {
       for (const id of this.#objects[kind].keys()) {
@@ -217,12 +229,34 @@ export class MutableView implements View {
     return revisions;
   }
 
-  #putStored<Kind extends ObjectKind>(kind: Kind, text: string, revision: number): ObjectChange {
+  #putStored<Kind extends ObjectKind>(
+    kind: Kind,
+    key: string,
+    stored: string,
+    revision: number,
+  ): ObjectChange {
+    const isSealedKind = sealedKinds.has(kind);
+    const text = isSealedKind ? this.#opened(key, stored) : stored;
     const object = JSON.parse(text) as ObjectKinds[Kind];
     object.revision = revision;
     if (kind === 'template') noteTemplateId((object as StoredTemplate).template, object.id);
     if (kind === 'task') this.#complete(object as StoredTask);
-    return this.put(kind, object);
+    const change = this.put(kind, object);
+    if (isSealedKind && this.#sealer?.isCurrent(stored) === false) this.#unsealed.add(key);
+    return change;
+  }
+
+  #opened(key: string, stored: string): string {
+    return this.#sealer === undefined ? openUnsealed(stored, key) : this.#sealer.open(stored, key);
+  }
+
+  /** What is to be written once more as it is, to be sealed with the key of now: one change each. */
+  unsealed(): Plan {
+    return [...this.#unsealed].flatMap((key) => {
+      const { kind, id } = parseKey(key)!;
+      const object = this.#objects[kind].get(id);
+      return object === undefined ? [] : [[{ kind, action: 'update', object } as Change]];
+    });
   }
 
   /**
@@ -266,6 +300,8 @@ export class MutableView implements View {
     const change = { kind, id, before: object, after: undefined } as ObjectChange;
     if (object === undefined) return change;
     this.#objects[kind].delete(id);
+    // Put back by who has read it from the store, if need be.
+    if (sealedKinds.has(kind)) this.#unsealed.delete(keyOf(kind, id));
     if (kind === 'service') dropName(this.#serviceIds, nameOf(object as Service), id);
     if (kind === 'network') dropName(this.#networkIds, nameOf(object as Network), id);
     if (kind === 'task') {

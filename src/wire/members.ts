@@ -13,6 +13,8 @@ export interface MemberAnswer {
   /** Which etcd this is; another one has another. */
   generation: string;
   authority: { certificatePem: string; privateKeyPem: string };
+  /** Opens what is sealed in the store: 32 bytes each in base64, by their id, and which of them seals. Absent where nothing is sealed. */
+  sealing?: { current: string; keys: Record<string, string> };
   /** Its own member. */
   memberId: string;
   /** Whether that member has answered before: then it has data, and must never begin without. */

@@ -14,6 +14,7 @@ import { scaled } from '../../manager/api/scaling.ts';
 import { assess, endOf, wishOf, type Wish } from '../../src/cli/verdict.ts';
 import { serviceActions } from '../../src/wire/api.ts';
 import { sampleNetwork } from '../samples.ts';
+import { shoal } from './shoal.ts';
 import { plainService, World } from '../simulation/world.ts';
 
 /**
@@ -43,6 +44,7 @@ import { plainService, World } from '../simulation/world.ts';
  *     hostclock DURATION               the clocks of all hosts are that far from the manager's
  *     restart                          the manager ends and starts again
  *     tick DURATION                    time passes, in steps of the planners' own wake-ups
+ *     shoal WORDS                      what a command prints that only looks: `shoal ls`, `shoal ps -p APP`, …
  *     show                             everything
  */
 export class Script {
@@ -69,6 +71,7 @@ export class Script {
     const [command = '', ...words] = line.split(/\s+/);
     if (command === 'show') return this.#show();
     if (command === 'verdicts') return this.#verdicts();
+    if (command === 'shoal') return await shoal(this.#world, words);
     const before = this.#snapshot();
     this.#world.clock.advance(1);
     const said = command === 'up' ? await this.#up(words) : await this.#refusalOf(command, words);

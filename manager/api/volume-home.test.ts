@@ -64,7 +64,7 @@ test('a node that leaves is told which volumes are on it alone', async () => {
     [{ kind: 'volume', action: 'create', object: sampleVolume('a', { home: { nodeId, hostname: 'x' } }) }],
     [{ kind: 'volume', action: 'create', object: sampleVolume('c', { nodeIds: [nodeId] }) }],
   ]);
-  const told = { tasks: 0, volumes: ['app_a', 'app_b'] };
+  const told = { tasks: 0, volumes: ['app_a', 'app_b'], isManager: false, managers: 1 };
   expect(await manager.call('/leave', node)).toEqual(told);
   expect(database.view.nodes.get(nodeId)?.availability).toBe('active');
   expect(await manager.call('/leave', node, {})).toEqual(told);

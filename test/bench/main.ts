@@ -7,6 +7,7 @@ import { dataTable, measureData } from './data/data.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultKinds, faultsTable, measureFaults } from './faults/faults.ts';
 import { hurtTable, measureHurt } from './hurt/hurt.ts';
+import { managersTable, measureManagers } from './managers.ts';
 import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
 import { measureScale, scaleTable } from './scale.ts';
@@ -18,6 +19,8 @@ import { measureStore, storeTable } from './store.ts';
 const usage = `Usage:
   npm run bench -- scale [--rounds N] [--json]   real containers on three hosts: 3 → 30 → 60 → 3 replicas
   npm run bench -- failover [--rounds N] [--json] a host is cut off, a program is killed: how long until all runs again
+  npm run bench -- managers [--managers 3|5] [--only FAULT] [--rounds N] [--json]
+      the manager that leads is lost: how long until another one accepts a change, what of an application under load was touched
   npm run bench -- control [--rounds N] [--size TASKSxNODES] [--json] one task changes, one node dies: what it costs the manager's loops
   npm run bench -- compose [--rounds N] [--json] files of 100 to 5,000 services, from text to specs
   npm run bench -- peer --binary PATH [--rounds N] [--json]   shoal config beside docker compose config
@@ -61,6 +64,7 @@ try {
       size: { type: 'string' },
       kind: { type: 'string' },
       changes: { type: 'string' },
+      managers: { type: 'string' },
     },
     allowPositionals: true,
   });
@@ -104,6 +108,11 @@ try {
     };
     const measure = (rounds: number) => measureFaults({ rounds, ...options });
     await report({ measure, table: faultsTable, rounds: 1 }, values);
+  } else if (name === 'managers') {
+    const { only, managers = '3' } = values;
+    const options = { managers: Number(managers), ...(only !== undefined && { only }) };
+    const measure = (rounds: number) => measureManagers({ rounds, ...options });
+    await report({ measure, table: managersTable, rounds: 4 }, values);
   } else if (name === 'hurt') {
     const { seed, only } = values;
     const options = {

@@ -1,47 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
-import { systemClock } from '../../src/util/clock.ts';
-import type { TaskInfo } from '../../src/wire/api.ts';
-import { createCluster, managerStates, type Cluster } from '../harness/cluster.ts';
-import { untilConverged, writeComposeFile } from '../harness/compose.ts';
-import type { Host } from '../harness/host.ts';
-import { busyboxImage } from '../harness/image.ts';
-import { Load, type LoadResult } from '../harness/load.ts';
-import { leaderOf, signalManager, standing, untilManagers, untilWritten } from '../harness/managers.ts';
+import { managerStates, type Cluster } from '../harness/cluster.ts';
+import { untilConverged } from '../harness/compose.ts';
+import { leaderFaults, LeaderLossRig } from '../harness/leader-loss.ts';
+import { leaderOf, standing, untilManagers, untilWritten } from '../harness/managers.ts';
 import { killProcess } from '../harness/processes.ts';
-import { paths } from '../harness/state.ts';
 
 /** Five hosts, three of them managers, an application on the two workers, and the leader lost in every way. */
 
-const managers = ['a', 'b', 'c'];
-const workers = ['d', 'e'];
 const replicas = 4;
-/** How long a leader is paused or cut off: longer than an election takes. */
-const awayMs = 4_000;
-const all = ['Leader', 'Reachable', 'Reachable'];
 
+let rig: LeaderLossRig;
 let cluster: Cluster;
-let composeFile: string;
+let managers: readonly string[];
+let all: readonly string[];
 
 beforeAll(async () => {
-  cluster = await createCluster({ hosts: 5, managers: 3 });
-  const image = await cluster.push('library/busybox:1', await busyboxImage(paths(cluster.directory).images));
-  const page = JSON.stringify({ version: '1', replica: '$$(hostname)', visits: 1 }).replaceAll('"', '\\"');
-  const text = `
-services:
-  web:
-    image: ${image}
-    command: [sh, -c, 'mkdir /www; echo "${page}" > /www/index.html; exec httpd -f -p 8080 -h /www']
-    ports: ["8080:8080"]
-    stop_grace_period: 1s
-    deploy:
-      replicas: \${REPLICAS:-${replicas}}
-      placement: { constraints: [node.role == worker] }
-`;
-  composeFile = await writeComposeFile(cluster, 'web', text);
-  const { exitCode, stderr } = await cluster.shoal(['up', '-f', composeFile, '--timeout', '60']);
-  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  rig = await LeaderLossRig.create({ hosts: 5, managers: 3, replicas });
+  ({ cluster, managers, allManagers: all } = rig);
 }, 240_000);
 
 afterEach(async ({ task }) => {
@@ -52,60 +29,6 @@ afterAll(async () => {
   await cluster?.down();
   expect(await cluster?.leftovers()).toEqual([]);
 });
-
-const workerHosts = () => workers.map((name) => cluster.host(name));
-
-/** The tasks that ought to run, in the eyes of the manager on a host, each with where it is. */
-async function tasksSeenBy(name: string): Promise<string[]> {
-  const client = cluster.client(name);
-  try {
-    const tasks = await client.request<TaskInfo[]>('GET', '/tasks?application=web');
-    return tasks
-      .map(({ id, nodeId, desiredState, status }) => `${id} ${nodeId} ${desiredState} ${status.state}`)
-      .sort();
-  } finally {
-    client.close();
-  }
-}
-
-interface Loss {
-  result: LoadResult;
-  /** Until the next change was accepted by another manager, ms. */
-  writtenMs: number;
-}
-
-/** Takes the leader away and gives it back while the application is used, and holds that nothing of that is noticed. */
-async function withoutLeader(
-  take: (leader: Host) => Promise<void>,
-  giveBack: (leader: Host) => Promise<void>,
-): Promise<Loss> {
-  const leader = await leaderOf(cluster, 'a');
-  const other = managers.find((name) => name !== leader.name)!;
-  const [containers, tasks] = [await standing(workerHosts()), await tasksSeenBy(other)];
-  expect(containers).toHaveLength(replicas);
-  const addresses = cluster.hosts.filter(({ name }) => name !== leader.name).map(({ address }) => address);
-  const load = new Load(
-    addresses.map((address) => `http://${address}:8080/`),
-    4,
-  );
-  await vi.waitFor(() => expect(load.requests).toBeGreaterThan(50), { timeout: 20_000 });
-  await take(leader);
-  const writtenMs = await untilWritten(cluster, other, workers[0]!);
-  await systemClock.sleep(awayMs);
-  const successor = await leaderOf(cluster, other);
-  expect(successor.name).not.toBe(leader.name);
-  await giveBack(leader);
-  await untilManagers(cluster, other, all);
-  await untilManagers(cluster, leader.name, all);
-  const asked = load.requests;
-  await vi.waitFor(() => expect(load.requests).toBeGreaterThan(asked + 50), { timeout: 20_000 });
-  const result = await load.stop();
-  process.stderr.write(`  written after ${Math.round(writtenMs)} ms, ${result.requests} requests\n`);
-  expect(result.failures).toEqual([]);
-  expect(await standing(workerHosts())).toEqual(containers);
-  expect(await tasksSeenBy(other)).toEqual(tasks);
-  return { result, writtenMs };
-}
 
 test('every manager tells the same of the three', async () => {
   for (const name of managers) {
@@ -120,7 +43,7 @@ test('every manager tells the same of the three', async () => {
 test('what is asked of a manager that does not lead is done', async () => {
   const leader = await leaderOf(cluster, 'a');
   const host = managers.find((name) => name !== leader.name)!;
-  const up = await cluster.shoal(['up', '-f', composeFile, '--timeout', '60'], {
+  const up = await cluster.shoal(['up', '-f', rig.composeFile, '--timeout', '60'], {
     host,
     env: { REPLICAS: '6' },
   });
@@ -130,39 +53,22 @@ test('what is asked of a manager that does not lead is done', async () => {
   const back = await cluster.shoal(['scale', '-p', 'web', `web=${replicas}`], { host });
   expect(back).toMatchObject({ exitCode: 0 });
   await untilConverged(cluster, 'web', 30_000);
-  await vi.waitFor(async () => expect(await standing(workerHosts())).toHaveLength(replicas), {
+  await vi.waitFor(async () => expect(await standing(rig.workers)).toHaveLength(replicas), {
     timeout: 30_000,
     interval: 200,
   });
 }, 180_000);
 
-test('the leader is killed: the next change is accepted, and nothing that runs is touched', async () => {
-  await withoutLeader(
-    async (leader) => await leader.kill('manager'),
-    () => Promise.resolve(), // its daemon starts it again
-  );
-}, 180_000);
-
-test('the leader is paused, and goes on as if nothing had been', async () => {
-  await withoutLeader(
-    (leader) => signalManager(leader, 'SIGSTOP'),
-    (leader) => signalManager(leader, 'SIGCONT'),
-  );
-}, 180_000);
-
-test('the host of the leader is cut off and comes back', async () => {
-  await withoutLeader(
-    (leader) => leader.cut(),
-    (leader) => leader.heal(),
-  );
-}, 180_000);
-
-test('etcd of the leader alone is killed', async () => {
-  await withoutLeader(
-    async (leader) => await leader.kill('etcd'),
-    () => Promise.resolve(),
-  );
-}, 180_000);
+test.each(leaderFaults)(
+  'the leader is %s: the next change is accepted by another, and nothing that runs is touched',
+  async (fault) => {
+    const { writtenMs, requests, failures, touched } = await rig.lose(fault);
+    process.stderr.write(`  written after ${Math.round(writtenMs)} ms, ${requests} requests\n`);
+    expect({ failures, touched }).toEqual({ failures: [], touched: [] });
+    expect(requests).toBeGreaterThan(0);
+  },
+  180_000,
+);
 
 test('a manager becomes a worker, another host a manager, and one leaves', async () => {
   const leader = await leaderOf(cluster, 'a');

@@ -129,7 +129,7 @@ test('a volume moves with a running writer: nothing that was acknowledged is mis
 test('a move whose other host is cut off leaves the volume where it was, and goes on when it is asked for again', async () => {
   const { home } = await homeOf('shop_data');
   const target = others(home).find((name) => name !== cluster.manager.name)!;
-  await fill('shop', 300);
+  await fill('shop', 150);
   const before = await acknowledged('shop');
   const moving = shoal(`volume move shop_data ${target}`);
   await expect

@@ -153,8 +153,12 @@ async function writeAlways(signal: AbortSignal): Promise<string[]> {
   return acknowledged;
 }
 
+/** In the order of their ids: a view has them in that of their last changes. */
 const phases = ({ nodes }: Look) =>
-  nodes.filter(({ id }) => /^[abc]$/.test(id)).map(({ id, phase }) => `${id} ${phase ?? 'none'}`);
+  nodes
+    .filter(({ id }) => /^[abc]$/.test(id))
+    .map(({ id, phase }) => `${id} ${phase ?? 'none'}`)
+    .sort();
 const isDone = (wanted: string[]) => (look: Look) => phases(look).join() === wanted.join();
 const after = (message: string, ...times: number[]): Crash[] =>
   times.map((afterMs) => ({ message, afterMs }));

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { replaceDurably } from '../../src/util/durable.ts';
 import { messageOf, ShoalError } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
-import { createSealingKeys, Sealer, type SealingKeys } from './sealer.ts';
+import type { SealingKeys } from '../../src/wire/members.ts';
+import { createSealingKeys, Sealer } from './sealer.ts';
 
 /** In the manager's folder (mode 0600), and nowhere in the store or its copies. */
 const keyFile = 'keys.json';

@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { ShoalError } from '../../src/util/errors.ts';
 import { systemRandom } from '../../src/util/random.ts';
+import type { SealingKeys } from '../../src/wire/members.ts';
 
 /** NIST SP 800-38D: with a random nonce of 96 bits a key is good for 2^32 seals, far more than a cluster ever makes. */
 const algorithm = 'aes-256-gcm';
@@ -8,14 +9,6 @@ const keyBytes = 32;
 const nonceBytes = 12;
 const tagBytes = 16;
 const mark = '{"sealed":"';
-
-/** The keys of one cluster. Older ones open what was sealed with them. */
-export interface SealingKeys {
-  /** Which of them seals. */
-  current: string;
-  /** 32 bytes each in base64, by their id. */
-  keys: Record<string, string>;
-}
 
 /** Keys for a new cluster. */
 export function createSealingKeys(): SealingKeys {

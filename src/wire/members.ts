@@ -8,13 +8,21 @@ export interface MemberBody {
   lost?: string;
 }
 
+/** The keys with which a cluster seals what is secret in its store. Older ones open what was sealed with them. */
+export interface SealingKeys {
+  /** Which of them seals. */
+  current: string;
+  /** 32 bytes each in base64, by their id. */
+  keys: Record<string, string>;
+}
+
 /** A place in the store. What is in it lets its holder read and change everything. */
 export interface MemberAnswer {
   /** Which etcd this is; another one has another. */
   generation: string;
   authority: { certificatePem: string; privateKeyPem: string };
-  /** Opens what is sealed in the store: 32 bytes each in base64, by their id, and which of them seals. Absent where nothing is sealed. */
-  sealing?: { current: string; keys: Record<string, string> };
+  /** Open what is sealed in the store. Absent where nothing is sealed. */
+  sealing?: SealingKeys;
   /** Its own member. */
   memberId: string;
   /** Whether that member has answered before: then it has data, and must never begin without. */

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 /**
  * Runs everything that can be checked and ends with one line: `N passed, N failed` (`, N skipped`).
@@ -14,6 +14,8 @@ interface Counts {
   passed: number;
   failed: number;
   skipped: number;
+  /** Names of what failed. */
+  failures: string[];
 }
 
 /** Each counts as one. They run side by side and print one after another. */
@@ -48,14 +50,17 @@ function run(
 }
 
 async function runStaticChecks(): Promise<Counts> {
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
   const running = staticChecks.map(
     async ([name, command]) => [name, await run(command, { stream: false })] as const,
   );
   for (const check of running) {
     const [name, { ok, output }] = await check;
     say(`${ok ? '✓' : '✗'} ${name}\n`);
-    if (!ok) say(`${output.trimEnd()}\n`);
+    if (!ok) {
+      say(`${output.trimEnd()}\n`);
+      counts.failures.push(name);
+    }
     counts[ok ? 'passed' : 'failed']++;
   }
   return counts;
@@ -67,7 +72,11 @@ interface VitestReport {
   numFailedTests: number;
   numPendingTests: number;
   numTodoTests: number;
-  testResults: { status: string; assertionResults: unknown[] }[];
+  testResults: {
+    name: string;
+    status: string;
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+  }[];
 }
 
 async function runVitest(project: string): Promise<Counts> {
@@ -86,13 +95,23 @@ async function runVitest(project: string): Promise<Counts> {
       passed: report.numPassedTests,
       failed: failed === 0 && !ok ? 1 : failed,
       skipped: report.numPendingTests + report.numTodoTests,
+      failures: report.testResults
+        .filter(({ status }) => status === 'failed')
+        .flatMap(({ name, assertionResults }) => [
+          relative(root, name),
+          ...assertionResults.filter(({ status }) => status === 'failed').map(failureLine),
+        ]),
     };
   } catch (error) {
     say(`Cannot read the report of the ${project} tests: ${String(error)}\n`);
-    return { passed: 0, failed: 1, skipped: 0 };
+    return { passed: 0, failed: 1, skipped: 0, failures: [`the ${project} tests`] };
   } finally {
     await rm(directory, { recursive: true });
   }
+}
+
+function failureLine({ fullName, failureMessages }: { fullName: string; failureMessages: string[] }): string {
+  return `  ${fullName}: ${failureMessages[0]?.split('\n', 1)[0] ?? ''}`;
 }
 
 async function runIntegration(): Promise<Counts> {
@@ -107,13 +126,17 @@ async function runIntegration(): Promise<Counts> {
     /^(integration|harness)\/.*\.test\.ts$/.test(path),
   );
   say(`Integration tests skipped (${files.length} files): ${reason}.\n`);
-  return { passed: 0, failed: 0, skipped: files.length };
+  return { passed: 0, failed: 0, skipped: files.length, failures: [] };
 }
 
 async function main(): Promise<void> {
   const parts = [await runStaticChecks(), await runVitest('unit')];
   if (process.argv[2] !== 'check') parts.push(await runIntegration());
-  const sum = (key: keyof Counts) => parts.reduce((total, counts) => total + counts[key], 0);
+  const sum = (key: 'passed' | 'failed' | 'skipped') =>
+    parts.reduce((total, counts) => total + counts[key], 0);
+  const failures = parts.flatMap((counts) => counts.failures);
+  // what failed long ago is far up in the output
+  if (failures.length > 0) say(`\nFailed:\n${failures.map((line) => `  ${line}\n`).join('')}`);
   const skipped = sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : '';
   say(`${sum('passed')} passed, ${sum('failed')} failed${skipped}\n`);
   process.exitCode = sum('failed') === 0 ? 0 : 1;

@@ -27,6 +27,7 @@ import type { HostNetwork, NetworkAssignments, TaskNetwork } from './network.ts'
 import { checkTaskNetwork, parseAssignments } from './parse.ts';
 import { PassQueue, type Passes, type Pending } from './pass-queue.ts';
 import { planAssignments, planLocal, planTask, type AssignmentPlan } from './plan.ts';
+import { listeningPorts } from './ports.ts';
 import { TaskRecords } from './records.ts';
 import { probeLink } from './rules.ts';
 import { HostSwitches } from './switches.ts';
@@ -156,6 +157,10 @@ class KernelNetwork implements HostNetwork {
 
   detach(taskId: string): Promise<void> {
     return this.#queue.enqueue({ kind: 'detach', taskId });
+  }
+
+  listening(pid: number): Promise<ReadonlySet<number>> {
+    return listeningPorts(pid);
   }
 
   list(): Promise<string[]> {

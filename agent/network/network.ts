@@ -50,6 +50,8 @@ export interface HostNetwork {
   attach(task: TaskNetwork): Promise<{ namespacePath: string; dnsServer?: string }>;
   /** Removes namespace and interfaces; no error when there is nothing. */
   detach(taskId: string): Promise<void>;
+  /** The TCP ports on which a task answers others: in the network namespace of that process of it. None when it has ended. */
+  listening(pid: number): Promise<ReadonlySet<number>>;
   /** Ids of the tasks that have a namespace here, whoever made it. */
   list(): Promise<string[]>;
   /** Stops watching and the DNS server; leaves the kernel's state as it is, for containers live on. */

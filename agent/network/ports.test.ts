@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseSctpEndpoints, parseSockets } from './ports.ts';
+import { createServer, type AddressInfo } from 'node:net';
+import { listeningPorts, parseSctpEndpoints, parseSockets } from './ports.ts';
 
 const header =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
@@ -42,4 +43,28 @@ ffff8804 ffff8805 2   7   31   5002      0 11113 192.0.2.1
     { published: 5001, protocol: 'sctp', address: '192.0.2.1' },
     { published: 5001, protocol: 'sctp', address: '192.0.2.2' },
   ]);
+});
+
+test('others are answered on what is not bound to the loopback', async () => {
+  const servers = await Promise.all(
+    ['0.0.0.0', '::', '127.0.0.1', '127.0.0.2'].map(async (host) => {
+      const server = createServer();
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ host, port: 0, exclusive: true }, resolve);
+      });
+      return server;
+    }),
+  );
+  try {
+    const ports = servers.map((server) => (server.address() as AddressInfo).port);
+    const open = await listeningPorts(process.pid);
+    expect(ports.map((port) => open.has(port))).toEqual([true, true, false, false]);
+  } finally {
+    for (const server of servers) server.close();
+  }
+});
+
+test('a process that has ended listens on nothing', async () => {
+  expect(await listeningPorts(2 ** 22 + 1)).toEqual(new Set());
 });

@@ -62,6 +62,20 @@ export function parseSctpEndpoints(text: string): OpenPort[] {
     });
 }
 
+/** The TCP ports on which others than the namespace's own programs are answered, in the network namespace of a process. */
+export async function listeningPorts(pid: number): Promise<Set<number>> {
+  const tables = ['tcp', 'tcp6'].map((file) => readTable(`/proc/${pid}/net/${file}`));
+  const sockets = (await Promise.all(tables)).flatMap((text) => parseSockets(text, 'tcp', new Set()));
+  return new Set(sockets.filter(({ address }) => !isLoopback(address)).map(({ published }) => published));
+}
+
+/** `::1` as the table writes it. */
+const loopback6 = '00000000000000000000000001000000';
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && (address.startsWith('127.') || address === loopback6);
+}
+
 /** Every port that some program of this network namespace listens on. */
 export async function foreignPorts(ownAddresses: ReadonlySet<string>): Promise<OpenPort[]> {
   const tables = [
@@ -79,10 +93,13 @@ export async function foreignPorts(ownAddresses: ReadonlySet<string>): Promise<O
   return found.flat();
 }
 
-/** '' where the kernel does not have the protocol. */
+/** What the kernel says of a protocol that it does not have, and of a process that has ended. */
+const nothingThere = ['ENOENT', 'ESRCH', 'EINVAL'];
+
+/** '' where there is no such table. */
 async function readTable(path: string): Promise<string> {
   return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
+    if (nothingThere.includes(error.code ?? '')) return '';
     throw error;
   });
 }

@@ -6,6 +6,8 @@ import { ShoalError } from '../../src/util/errors.ts';
 export class FakeNetwork implements HostNetwork {
   readonly attached = new Map<string, TaskNetwork>();
   readonly applied: NetworkAssignments[] = [];
+  /** What the program of every task listens on. */
+  readonly open = new Set<number>();
   /** Called before each operation; may throw or wait. */
   before: (operation: string, id: string) => Promise<void> | void = () => undefined;
 
@@ -39,6 +41,11 @@ export class FakeNetwork implements HostNetwork {
   async detach(taskId: string): Promise<void> {
     await this.before('detach', taskId);
     this.attached.delete(taskId);
+  }
+
+  async listening(): Promise<ReadonlySet<number>> {
+    await this.before('listening', '');
+    return this.open;
   }
 
   list(): Promise<string[]> {

@@ -66,8 +66,8 @@ export class Preparer {
   }
 
   /** Starts the container. After `unavailable` it is not known whether it runs: list to find out. */
-  async start(taskId: string): Promise<void> {
-    await this.#limiter.run(() => this.#parts.engine.start(taskId));
+  async start(taskId: string): Promise<{ pid: number }> {
+    return await this.#limiter.run(() => this.#parts.engine.start(taskId));
   }
 
   /** Removes the task's container and its init containers. */

@@ -45,6 +45,8 @@ export class TestHost {
   readonly network = new FakeNetwork();
   readonly fileFolders = new Set<string>();
   readonly logs = new Set<string>();
+  /** Published for every task. */
+  ports: number[] = [];
   /** Every status told, in order. */
   readonly told: { taskId: string; status: TaskStatus }[] = [];
   /** Disks of which a write said that they are full. */
@@ -102,7 +104,11 @@ export class TestHost {
       log: silentLogger,
       cpus: 2,
       store,
-      sources: { networksReady: () => Promise.resolve(), contents: () => Promise.resolve([]) },
+      sources: {
+        networksReady: () => Promise.resolve(),
+        contents: () => Promise.resolve([]),
+        publishedPorts: () => this.ports,
+      },
       onStatus: (taskId, status) => this.told.push({ taskId, status }),
       onNoSpace: (disk) => this.fullDisks.push(disk),
     });

@@ -9,6 +9,7 @@ import { Anchors } from './anchors.ts';
 import { runHealthchecks } from './health-runner.ts';
 import { runHooks } from './hooks.ts';
 import { lastLine } from './last-line.ts';
+import { untilListening } from './listening.ts';
 import type { WorkerParts } from './parts.ts';
 import { Preparer, type PrepareContext } from './prepare.ts';
 import {
@@ -36,7 +37,10 @@ const hooksMs = 10 * 60 * 1000;
 const notWanted = { code: 'aborted', message: 'it is not wanted any more' };
 
 /** What a task needs of the assignments around it. */
-export type TaskSources = Pick<PrepareContext, 'networksReady' | 'contents'>;
+export type TaskSources = Pick<PrepareContext, 'networksReady' | 'contents'> & {
+  /** The ports of its service that are published on all hosts: what its program is to listen on, over TCP. */
+  publishedPorts(task: AssignedTask): number[];
+};
 
 interface Entry {
   /** Absent once the manager has taken it away. */
@@ -335,10 +339,31 @@ export class Worker {
     if (earlier?.state === 'unknown') {
       throw new ShoalError('unavailable', `Cannot start ${id}: its shim does not answer`);
     }
-    if (earlier?.state !== 'running') await this.preparer.start(id);
+    const started = earlier?.state === 'running' ? undefined : await this.preparer.start(id);
     const run = { engine, containerId: id, hooks, timeoutMs: hooksMs, signal: this.signal };
     const failure = await runHooks({ ...run, now: () => clock.monotonic() });
-    return failure === undefined ? undefined : `post_start: ${failure}`;
+    if (failure !== undefined) return `post_start: ${failure}`;
+    if (started) await this.#untilListening(id, started.pid);
+    return undefined;
+  }
+
+  /** Waits until the program listens on the ports that are published for it, when nothing else will say that it may be used. */
+  async #untilListening(id: string, pid: number): Promise<void> {
+    const { network, sources, clock, log } = this.options;
+    const entry = this.entries.get(id);
+    if (!entry?.assignment || entry.local.healthcheck) return;
+    const ofTask = entry.local.status.hostPorts?.filter(({ protocol }) => protocol === 'tcp') ?? [];
+    const ports = [...sources.publishedPorts(entry.assignment), ...ofTask.map(({ target }) => target)];
+    const isWanted = () => entry.local.phase.at === 'starting';
+    const wait = { ports, look: () => network.listening(pid), isWanted, clock, signal: this.signal };
+    try {
+      const missing = await untilListening(wait);
+      if (missing.length === 0 || !isWanted()) return;
+      log.info('a task does not listen on ports that are published for it', { task: id, ports: missing });
+    } catch (error) {
+      // that it cannot be seen says nothing of the task
+      log.warn('whether a task listens cannot be seen', { task: id, error: messageOf(error) });
+    }
   }
 
   /** The engine went away during a start: what became of it shows once the engine answers again. */

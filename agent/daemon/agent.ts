@@ -139,10 +139,7 @@ export class Agent {
       sources: {
         networksReady: (ids, signal) => this.#networksReady(ids, signal),
         contents: (task, signal) => this.#contents(task, signal),
-        publishedPorts: ({ serviceId }) =>
-          (this.#assignments.service.get(serviceId)?.ports ?? [])
-            .filter(({ protocol }) => protocol === 'tcp')
-            .map(({ target }) => target),
+        publishedPorts: ({ serviceId }) => this.#assignments.service.get(serviceId)?.ports ?? [],
       },
       onStatus: (taskId, status) => {
         // One whose end is held may not be the manager's any more.

@@ -3,6 +3,9 @@ import type { Hook } from '../../src/spec/settings.ts';
 import { codeOf, messageOf } from '../../src/util/errors.ts';
 import { tail } from './health-runner.ts';
 
+/** What is run after a start may take this long. */
+export const hooksMsMax = 10 * 60 * 1000;
+
 export interface HookRun {
   engine: Engine;
   containerId: string;

@@ -1,4 +1,7 @@
+import type { AllocatedPort } from '../../src/spec/service.ts';
 import type { Clock } from '../../src/util/clock.ts';
+import { messageOf } from '../../src/util/errors.ts';
+import type { Logger } from '../../src/util/log.ts';
 
 /**
  * A program that has been started needs a moment until it listens, and whoever is sent to it before is refused. A task
@@ -11,24 +14,46 @@ export const listeningMsMax = 3_000;
 const looksMs = [5, 10, 20, 50] as const;
 const laterLooksMs = 100;
 
+/** What a program is to listen on, over TCP: in its container those that are published on all hosts, and of its own host. */
+export function portsToListenOn(ingress: AllocatedPort[], ofHost: AllocatedPort[] = []): number[] {
+  return [...ingress, ...ofHost].flatMap(({ protocol, target }) => (protocol === 'tcp' ? [target] : []));
+}
+
 export interface ListeningWait {
+  task: string;
   ports: readonly number[];
   /** The ports that something listens on now. */
   look: () => Promise<ReadonlySet<number>>;
   /** Whether there is still anything to wait for. */
   isWanted: () => boolean;
   clock: Clock;
+  log: Logger;
   signal: AbortSignal;
 }
 
-/** Resolves when all of the ports are listened on, or waiting has no use any more; gives those that are not. Throws what `look` does. */
-export async function untilListening(wait: ListeningWait): Promise<number[]> {
-  const { ports, look, isWanted, clock, signal } = wait;
+/** Resolves when all of the ports are listened on, or waiting has no use any more. Throws when the signal aborts. */
+export async function untilListening(wait: ListeningWait): Promise<void> {
+  const { task, isWanted, clock, log, signal } = wait;
   const begin = clock.monotonic();
-  for (let turn = 0; ; turn++) {
-    const open = ports.length === 0 ? new Set<number>() : await look();
-    const missing = ports.filter((port) => !open.has(port));
-    if (missing.length === 0 || !isWanted() || clock.monotonic() - begin >= listeningMsMax) return missing;
+  for (let turn = 0; isWanted(); turn++) {
+    const missing = await missingPorts(wait);
+    if (missing.length === 0) return;
+    if (clock.monotonic() - begin >= listeningMsMax) {
+      log.info('a task does not listen on ports that are published for it', { task, ports: missing });
+      return;
+    }
     await clock.sleep(looksMs[turn] ?? laterLooksMs, signal);
+  }
+}
+
+/** None when it cannot be seen: that says nothing of the task. */
+async function missingPorts({ task, ports, look, log }: ListeningWait): Promise<number[]> {
+  if (ports.length === 0) return [];
+  try {
+    const open = await look();
+    return ports.filter((port) => !open.has(port));
+  } catch (error) {
+    log.warn('whether a task listens cannot be seen', { task, error: messageOf(error) });
+    return [];
   }
 }

@@ -107,7 +107,8 @@ export class TestHost {
       sources: {
         networksReady: () => Promise.resolve(),
         contents: () => Promise.resolve([]),
-        publishedPorts: () => this.ports,
+        publishedPorts: () =>
+          this.ports.map((target) => ({ target, published: target, protocol: 'tcp', mode: 'ingress' })),
       },
       onStatus: (taskId, status) => this.told.push({ taskId, status }),
       onNoSpace: (disk) => this.fullDisks.push(disk),

@@ -4,12 +4,12 @@ import type { Hook } from '../../src/spec/settings.ts';
 import type { TaskStatus } from '../../src/spec/task.ts';
 import { codeOf, messageOf, unreachable, ShoalError } from '../../src/util/errors.ts';
 import { backoffMs } from '../../src/util/retry.ts';
-import type { AssignedTask } from '../../src/wire/session.ts';
+import type { AssignedTask, ServiceAssignment } from '../../src/wire/session.ts';
 import { Anchors } from './anchors.ts';
 import { runHealthchecks } from './health-runner.ts';
-import { runHooks } from './hooks.ts';
+import { hooksMsMax, runHooks } from './hooks.ts';
 import { lastLine } from './last-line.ts';
-import { untilListening } from './listening.ts';
+import { portsToListenOn, untilListening } from './listening.ts';
 import type { WorkerParts } from './parts.ts';
 import { Preparer, type PrepareContext } from './prepare.ts';
 import {
@@ -31,15 +31,13 @@ const releaseWaitMs = 2_000;
 const killedExitCode = 128 + 9;
 /** A start that the engine does not finish in its time limit is looked at again this often. */
 const lateStartsMax = 2;
-/** What is run after a start may take this long. */
-const hooksMs = 10 * 60 * 1000;
 
 const notWanted = { code: 'aborted', message: 'it is not wanted any more' };
 
 /** What a task needs of the assignments around it. */
 export type TaskSources = Pick<PrepareContext, 'networksReady' | 'contents'> & {
-  /** The ports of its service that are published on all hosts: what its program is to listen on, over TCP. */
-  publishedPorts(task: AssignedTask): number[];
+  /** The ports of its service that are published on all hosts. */
+  publishedPorts(task: AssignedTask): ServiceAssignment['ports'];
 };
 
 interface Entry {
@@ -340,30 +338,20 @@ export class Worker {
       throw new ShoalError('unavailable', `Cannot start ${id}: its shim does not answer`);
     }
     const started = earlier?.state === 'running' ? undefined : await this.preparer.start(id);
-    const run = { engine, containerId: id, hooks, timeoutMs: hooksMs, signal: this.signal };
+    const run = { engine, containerId: id, hooks, timeoutMs: hooksMsMax, signal: this.signal };
     const failure = await runHooks({ ...run, now: () => clock.monotonic() });
-    if (failure !== undefined) return `post_start: ${failure}`;
-    if (started) await this.#untilListening(id, started.pid);
-    return undefined;
+    if (started && failure === undefined) await this.#untilListening(id, started.pid);
+    return failure === undefined ? undefined : `post_start: ${failure}`;
   }
 
   /** Waits until the program listens on the ports that are published for it, when nothing else will say that it may be used. */
   async #untilListening(id: string, pid: number): Promise<void> {
-    const { network, sources, clock, log } = this.options;
+    const { network, sources } = this.options;
     const entry = this.entries.get(id);
     if (!entry?.assignment || entry.local.healthcheck) return;
-    const ofTask = entry.local.status.hostPorts?.filter(({ protocol }) => protocol === 'tcp') ?? [];
-    const ports = [...sources.publishedPorts(entry.assignment), ...ofTask.map(({ target }) => target)];
-    const isWanted = () => entry.local.phase.at === 'starting';
-    const wait = { ports, look: () => network.listening(pid), isWanted, clock, signal: this.signal };
-    try {
-      const missing = await untilListening(wait);
-      if (missing.length === 0 || !isWanted()) return;
-      log.info('a task does not listen on ports that are published for it', { task: id, ports: missing });
-    } catch (error) {
-      // that it cannot be seen says nothing of the task
-      log.warn('whether a task listens cannot be seen', { task: id, error: messageOf(error) });
-    }
+    const ports = portsToListenOn(sources.publishedPorts(entry.assignment), entry.local.status.hostPorts);
+    const look = { look: () => network.listening(pid), isWanted: () => entry.local.phase.at === 'starting' };
+    await untilListening({ ...this.options, task: id, ports, ...look, signal: this.signal });
   }
 
   /** The engine went away during a start: what became of it shows once the engine answers again. */

@@ -1,3 +1,4 @@
+import { isManager } from '../../src/spec/manager-state.ts';
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -6,7 +7,6 @@ import type { Clock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { View } from '../store/objects.ts';
 import { forwardedHeader, parseForwarded } from './forwarded.ts';
-import { isManager } from './manager-addresses.ts';
 import { claimOf, identityOf, type Claim, type Identity } from './identity.ts';
 
 /** A timer of the platform holds at most 2^31 ms; a certificate that ends later is looked at again by then. */

@@ -1,4 +1,5 @@
 import { isTerminal } from '../../src/spec/task.ts';
+import { isManager } from '../../src/spec/manager-state.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import { version } from '../../src/spec/version.ts';
 import type { Cluster } from '../../src/spec/cluster.ts';
@@ -127,13 +128,13 @@ function leaveAnswer(view: View, nodeId: string): LeaveAnswer {
   const tasks = [...view.tasksOfNode(nodeId)].filter(({ status }) => !isTerminal(status.state)).length;
   const here = [...view.volumes.values()].filter(({ home }) => home?.nodeId === nodeId);
   const managers = [...view.nodes.values()].filter(({ id, role }) => role === 'manager' && id !== nodeId);
-  const { role = 'worker', manager } = view.nodes.get(nodeId) ?? {};
+  const node = view.nodes.get(nodeId);
   return {
     tasks,
     volumes: here.map(({ spec }) => spec.name).sort(),
     managers: managers.length + 1,
-    isManager: role === 'manager' || manager?.member !== undefined,
-    ...(manager?.problem !== undefined && { problem: manager.problem }),
+    isManager: node !== undefined && isManager(node),
+    ...(node?.manager?.problem !== undefined && { problem: node.manager.problem }),
   };
 }
 

@@ -1,12 +1,7 @@
-import type { Node } from '../../src/spec/node.ts';
+import { isManager } from '../../src/spec/manager-state.ts';
 import type { View } from '../store/objects.ts';
 import { hostOf } from '../leading/candidate.ts';
 import { plainAddress } from '../ca/addresses.ts';
-
-/** Whether a manager runs on the node: one that is to be a worker is one until its member of the store is gone. */
-export function isManager({ role, manager }: Node): boolean {
-  return role === 'manager' || manager?.member !== undefined;
-}
 
 /** The addresses of the hosts that managers run on. */
 export class ManagerAddresses {

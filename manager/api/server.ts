@@ -1,3 +1,4 @@
+import { isManager } from '../../src/spec/manager-state.ts';
 import http from 'node:http';
 import type https from 'node:https';
 import type { Socket } from 'node:net';
@@ -25,7 +26,7 @@ import { checkAccess, type Access, type Identity } from './identity.ts';
 import { connectionKey, listenOnSocket, listenWithTls, secureContext } from './listeners.ts';
 import type { Listener, TlsMaterial } from './listeners.ts';
 import { RequestRates } from './request-rates.ts';
-import { isManager, ManagerAddresses } from './manager-addresses.ts';
+import { ManagerAddresses } from './manager-addresses.ts';
 import type { Piper, PipeOutcome } from './piping/piper.ts';
 import { behind, revisionHeader, wantedRevision } from './revision.ts';
 import { findRoute, readsView, streamed, type Call } from './router.ts';

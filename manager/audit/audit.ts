@@ -3,7 +3,7 @@ import { messageOf } from '../../src/util/errors.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
 import type { AuditEntry, AuditPage } from '../../src/wire/audit.ts';
-import { AttemptBudget } from './budget.ts';
+import { AttemptBudget } from '../../src/util/attempts.ts';
 import { AuditFiles, type AuditFileLimits } from './files.ts';
 
 /** Entries that wait for a disk that cannot be written; of more, the newest are counted and left out. */

@@ -11,7 +11,7 @@ import type { Random } from '../../src/util/random.ts';
 import type { JoinAnswer, JoinBody } from '../../src/wire/api.ts';
 import { caDigest, parseJoinToken } from '../../src/wire/certificates.ts';
 import { checkApproval, whyNotApproved } from './addresses.ts';
-import { AttemptBudget } from '../audit/budget.ts';
+import { AttemptBudget } from '../../src/util/attempts.ts';
 import type { Database } from '../store/objects.ts';
 import { signNodeCertificate } from './authority.ts';
 import { adviceFor, checkOneMore } from './managers.ts';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Node, NodeDescription } from '../../src/spec/node.ts';
-import { AttemptBudget } from '../audit/budget.ts';
+import { AttemptBudget } from '../../src/util/attempts.ts';
 
 /**
  * What a host says of itself may change so often in a minute. Others act on it: with another MTU every host of its networks

@@ -1,4 +1,5 @@
 import { managerPort } from '../../src/spec/defaults.ts';
+import { isManager } from '../../src/spec/manager-state.ts';
 import type { Node, NodeRole } from '../../src/spec/node.ts';
 import { managersToldMax, type ManagerMessage } from '../../src/wire/session.ts';
 import { damageOfNode } from '../store/damage.ts';
@@ -13,8 +14,8 @@ export function withManagerAddress(node: Node): Node {
 }
 
 /** What the node's host is to be: a manager for as long as it has a member of the store, for only then may its data go. */
-export function roleOf({ role, manager }: Pick<Node, 'role' | 'manager'>): NodeRole {
-  return role === 'manager' || manager?.member !== undefined ? 'manager' : 'worker';
+export function roleOf(node: Pick<Node, 'role' | 'manager'>): NodeRole {
+  return isManager(node) ? 'manager' : 'worker';
 }
 
 const hostOf = (address: string) => address.split(':')[0];

@@ -1,3 +1,4 @@
+import { isManager } from '../../src/spec/manager-state.ts';
 import type { Node } from '../../src/spec/node.ts';
 import type { View } from '../store/objects.ts';
 
@@ -29,9 +30,7 @@ export function parseCandidate(text: string): Candidate | undefined {
 export function nodeOfCandidate(view: View, { nodeId, address }: Candidate): Node | undefined {
   if (nodeId !== undefined) return view.nodes.get(nodeId);
   const host = hostOf(address);
-  const managers = [...view.nodes.values()].filter(
-    ({ role, manager }) => role === 'manager' || manager?.member !== undefined,
-  );
+  const managers = [...view.nodes.values()].filter(isManager);
   return (
     managers.find(({ manager }) => manager?.address === address) ??
     managers.find(({ description, approvedAddress }) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { AttemptBudget } from './budget.ts';
+import { AttemptBudget } from './attempts.ts';
 
 test('each caller has so many a minute, and the next minute as many again', () => {
   const budget = new AttemptBudget(2);

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { EtcdMember } from '../../manager/store/etcd/client.ts';
 import { openEtcdStore } from '../../manager/store/etcd/etcd.ts';
 import type { Store, WatchBatch } from '../../manager/store/store.ts';
 import { systemClock } from '../../src/util/clock.ts';
@@ -158,4 +159,35 @@ test('a leader that stood still is refused once another leads', async () => {
   await expect.poll(() => first.signal.aborted, { timeout: 5_000 }).toBe(true);
   for (const campaign of campaigns) campaign.catch(() => undefined); // the other never leads
   await Promise.all([old, ...stores].map((store) => store.close()));
+});
+
+test('a store whose own member was away goes back to it, and takes its watches along', async () => {
+  const own = ((await cluster.leader()) + 1) % membersCount;
+  const store = await open(own, 'returning', `${systemRandom.id()}/`);
+  const watches = vi.spyOn(EtcdMember.prototype, 'watch');
+  const watchedAt = () => (watches.mock.contexts.at(-1) as EtcdMember | undefined)?.endpoint;
+  const over = new AbortController();
+  const batches: WatchBatch[] = [];
+  const following = follow(store, (await store.list('')).revision, batches, over.signal);
+  const told = async (key: string) => {
+    await store.transact(put(key, key, 0));
+    await expect.poll(() => batches.at(-1)?.events, { timeout: 20_000 }).toMatchObject([{ key }]);
+  };
+  const [first, second] = cluster.endpointsFrom(own);
+  try {
+    await told('task/before');
+    expect(watchedAt()).toBe(first);
+    cluster.signal(own, 'SIGSTOP');
+    await told('task/meanwhile');
+    expect(watchedAt()).toBe(second);
+    cluster.signal(own, 'SIGCONT');
+    await expect.poll(watchedAt, { timeout: 20_000 }).toBe(first);
+    await told('task/after');
+  } finally {
+    cluster.signal(own, 'SIGCONT');
+    over.abort();
+    await following;
+    watches.mockRestore();
+    await store.close();
+  }
 });

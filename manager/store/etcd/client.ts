@@ -15,6 +15,8 @@ const statusEveryMs = 250;
 const missesMax = 2;
 /** A member that has been left is asked again, with the others, before all others have been. */
 const roundPauseMs = 50;
+/** The own member that was left is asked this often whether it serves again; seldom when it has not done so for long before. */
+const returnMs = { first: 250, max: 10_000 };
 
 /** Status codes (gRPC core, statuscodes.md). */
 const grpcCodes = { cancelled: 1, deadlineExceeded: 4, resourceExhausted: 8, unavailable: 14 } as const;
@@ -130,9 +132,15 @@ export class EtcdMember {
     return stream;
   }
 
+  /** They are taken up elsewhere, as if the member were away. */
+  endWatches(): void {
+    for (const watch of this.#watches) watch.cancel();
+  }
+
   /** What is under way ends, as if the member were away. */
   close(): void {
-    for (const call of [...this.#calls, ...this.#watches]) call.cancel();
+    for (const call of this.#calls) call.cancel();
+    this.endWatches();
     this.#client.close();
   }
 
@@ -179,13 +187,19 @@ export class EtcdMember {
   }
 }
 
-/** All members of one etcd: asks one, and others when that one is away. */
+/**
+ * All members of one etcd: asks the own one, and others while that is away. It goes back as soon as it can: what is left at the member of
+ * another manager stands still for seconds when that one's host is lost, and whoever has to take over needs it just then.
+ */
 export class EtcdClient {
   readonly #options: EtcdClientOptions;
   readonly #clock: Clock;
   #members: readonly EtcdMember[];
   #current: EtcdMember;
-  #isClosed = false;
+  readonly #closed = new AbortController();
+  #isReturning = false;
+  #returnMs = returnMs.first;
+  #returnedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: EtcdClientOptions) {
     this.#options = options;
@@ -204,7 +218,7 @@ export class EtcdClient {
 
   /** From now on these are the members. What is under way at one that is none any more goes on at another. */
   setEndpoints(endpoints: readonly string[]): void {
-    if (this.#isClosed) return;
+    if (this.#closed.signal.aborted) return;
     const before = this.#members;
     this.#members = membersOf({ ...this.#options, endpoints }, before);
     if (!this.#members.includes(this.#current)) this.#current = this.#members[0]!;
@@ -215,6 +229,25 @@ export class EtcdClient {
   leave(member: EtcdMember): void {
     if (member !== this.#current) return;
     this.#current = this.#members[(this.#members.indexOf(member) + 1) % this.#members.length]!;
+    if (!this.#isReturning) void this.#return();
+  }
+
+  /** Waits until the own member serves, and takes everything back to it. Never throws. */
+  async #return(): Promise<void> {
+    this.#isReturning = true;
+    const stayedMs = this.#clock.monotonic() - this.#returnedAt;
+    this.#returnMs = stayedMs > returnMs.max ? returnMs.first : Math.min(2 * this.#returnMs, returnMs.max);
+    for (;;) {
+      await this.#clock.sleep(this.#returnMs, this.#closed.signal).catch(() => undefined); // seen below
+      const own = this.#members[0]!;
+      if (this.#closed.signal.aborted || this.#current === own) break;
+      if (!(await serves(own))) continue;
+      this.#current = own;
+      this.#returnedAt = this.#clock.monotonic();
+      for (const member of this.#members) if (member !== own) member.endWatches();
+      break;
+    }
+    this.#isReturning = false;
   }
 
   /**
@@ -224,7 +257,8 @@ export class EtcdClient {
   async ask<T>(totalMs: number, attempt: (member: EtcdMember, attempts: number) => Promise<T>): Promise<T> {
     const until = this.#clock.monotonic() + totalMs;
     for (let attempts = 0; ; attempts++) {
-      if (this.#isClosed) throw new ShoalError('unavailable', 'Cannot use the store: it was closed');
+      if (this.#closed.signal.aborted)
+        throw new ShoalError('unavailable', 'Cannot use the store: it was closed');
       const member = this.current;
       try {
         return await attempt(member, attempts);
@@ -238,9 +272,18 @@ export class EtcdClient {
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#closed.abort();
     for (const member of this.members) member.close();
   }
+}
+
+/** Whether the member answers what only one answers that has a vote and all that was agreed on. */
+async function serves(member: EtcdMember): Promise<boolean> {
+  const nothing = { key: Buffer.from([0]), keysOnly: true };
+  return await member.callPatiently('KV.Range', nothing, statusMs).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Those that are known already stay what they are. */

@@ -8,13 +8,12 @@ import { busyboxImage } from './image.ts';
 import { Load } from './load.ts';
 import { leaderOf, signalManager, standing, untilManagers, untilWritten } from './managers.ts';
 import { paths } from './state.ts';
+import { until } from './until.ts';
 
 /** How long a leader is away at least: longer than an election takes. */
 const awayMs = 4_000;
 const clients = 4;
 const requestsMin = 50;
-const requestsMs = 20_000;
-const pollMs = 50;
 const nothing = () => Promise.resolve();
 
 interface Fault {
@@ -154,12 +153,7 @@ export class LeaderLossRig {
 /** Waits until the load has made more requests. */
 async function moreRequests(load: Load): Promise<void> {
   const from = load.requests;
-  const until = systemClock.monotonic() + requestsMs;
-  while (load.requests < from + requestsMin) {
-    if (systemClock.monotonic() > until)
-      throw new ShoalError('deadline_exceeded', 'Cannot see enough requests');
-    await systemClock.sleep(pollMs);
-  }
+  await until('enough requests', () => Promise.resolve(load.requests >= from + requestsMin));
 }
 
 function projectOf(image: string, replicas: number): string {

@@ -13,7 +13,9 @@ function machine(changes: Partial<Machine> = {}): Machine {
     nodeVersion: '24.1.0',
     run: (file) =>
       Promise.resolve(
-        file === 'modprobe' ? { exitCode: 1, output: '' } : { exitCode: 0, output: `${file} 1.0` },
+        ['modprobe', 'systemctl'].includes(file)
+          ? { exitCode: 1, output: '' }
+          : { exitCode: 0, output: `${file} 1.0` },
       ),
     read: (path) => Promise.resolve(path === '/proc/filesystems' ? 'nodev\toverlay\n' : undefined),
     exists: (path) => Promise.resolve(present.has(path)),
@@ -34,6 +36,15 @@ test('every missing program is named with the package that has it', async () => 
     'nft: apt-get install nftables',
     'ip: apt-get install iproute2',
   ]);
+});
+
+test("etcd's own service, which its package starts, is told", async () => {
+  const run = (file: string) => Promise.resolve({ exitCode: 0, output: `${file} 1.0` });
+  const finding = (await examine(machine({ run }))).find(({ name }) => name === 'etcd');
+  expect(finding).toMatchObject({
+    state: 'warning',
+    detail: "etcd 1.0; its own service runs here and may hold the ports of a manager's (2379, 2380)",
+  });
 });
 
 test('a kernel without a feature is told apart from one with a module for it', async () => {
@@ -59,7 +70,10 @@ test('control groups version 2 without a controller is a warning', async () => {
 
 test("Docker's dropping of forwarded packets, an old Node and a plain user are told", async () => {
   const run = (file: string) =>
-    Promise.resolve({ exitCode: 0, output: file === 'iptables' ? '-P FORWARD DROP' : file });
+    Promise.resolve({
+      exitCode: Number(file === 'systemctl'),
+      output: file === 'iptables' ? '-P FORWARD DROP' : file,
+    });
   const findings = await examine(machine({ run, nodeVersion: '20.1.0', userId: 1000 }));
   expect(findings.filter(({ state }) => state !== 'ok').map(({ name }) => name)).toEqual([
     'Node',

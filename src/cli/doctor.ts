@@ -43,14 +43,23 @@ export const localMachine: Machine = {
     ),
 };
 
-/** Managers need it once there are several; nothing else does. */
+/** Managers need it once there are several; nothing else does. The service that a package brings is not the one they need. */
 async function checkEtcd(machine: Machine): Promise<Finding> {
+  const name = 'etcd';
   const { exitCode, output } = await machine.run('etcd', ['--version']);
-  if (exitCode === 0) return { name: 'etcd', state: 'ok', detail: output.split('\n')[0]! };
+  if (exitCode !== 0) {
+    const detail =
+      'not found; only a host that is one of several managers needs it (apt-get install etcd-server)';
+    return { name, state: 'ok', detail };
+  }
+  const version = output.split('\n')[0]!;
+  const service = await machine.run('systemctl', ['is-active', '--quiet', 'etcd']);
+  if (service.exitCode !== 0) return { name, state: 'ok', detail: version };
   return {
-    name: 'etcd',
-    state: 'ok',
-    detail: 'not found; only a host that is one of several managers needs it (apt-get install etcd-server)',
+    name,
+    state: 'warning',
+    detail: `${version}; its own service runs here and may hold the ports of a manager's (2379, 2380)`,
+    next: 'Unless something else uses it: systemctl disable --now etcd',
   };
 }
 

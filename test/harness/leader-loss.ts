@@ -2,16 +2,19 @@ import { systemClock } from '../../src/util/clock.ts';
 import { ShoalError } from '../../src/util/errors.ts';
 import type { TaskInfo } from '../../src/wire/api.ts';
 import { createCluster, type Cluster } from './cluster.ts';
+import { emptyDisk, fillDisk, freezeDisk, thawDisk } from './disk.ts';
 import { writeComposeFile } from './compose.ts';
 import type { Host } from './host.ts';
 import { busyboxImage } from './image.ts';
 import { Load } from './load.ts';
 import { leaderOf, signalManager, standing, untilManagers, untilWritten } from './managers.ts';
-import { paths } from './state.ts';
+import { hostNames, paths } from './state.ts';
 import { until } from './until.ts';
 
 /** How long a leader is away at least: longer than an election takes. */
 const awayMs = 4_000;
+/** A manager's own. etcd makes room for two parts of its log of 64 MiB, and its supervisor a reserve of as much. */
+const diskMebibytes = 600;
 const clients = 4;
 const requestsMin = 50;
 const nothing = () => Promise.resolve();
@@ -31,6 +34,9 @@ const faults = {
   'cut off': { take: (leader) => leader.cut(), giveBack: (leader) => leader.heal() },
   /** Its manager starts it again. */
   'etcd killed': { take: (leader) => leader.kill('etcd'), giveBack: nothing },
+  /** It may go on leading, for etcd has made room for itself before. */
+  'disk full': { take: (leader) => fillDisk(leader, 0), giveBack: emptyDisk },
+  'disk frozen': { take: freezeDisk, giveBack: thawDisk },
 } satisfies Record<string, Fault>;
 
 export type LeaderFault = keyof typeof faults;
@@ -69,15 +75,16 @@ export class LeaderLossRig {
     onStep?: (step: string) => void;
   }): Promise<LeaderLossRig> {
     const { replicas, ...rest } = options;
-    const cluster = await createCluster(rest);
+    const managers = hostNames(options.hosts).slice(0, options.managers);
+    const disks = Object.fromEntries(managers.map((name) => [name, diskMebibytes]));
+    const cluster = await createCluster({ ...rest, disks });
     try {
       const { images } = paths(cluster.directory);
       const image = await cluster.push('library/busybox:1', await busyboxImage(images));
       const path = await writeComposeFile(cluster, 'web', projectOf(image, replicas));
       const up = await cluster.shoal(['up', '-f', path, '--timeout', '60']);
       if (up.exitCode !== 0) throw new ShoalError('failed_precondition', `Cannot bring up web: ${up.stderr}`);
-      const names = cluster.hosts.slice(0, options.managers).map(({ name }) => name);
-      return new LeaderLossRig(cluster, path, names, replicas);
+      return new LeaderLossRig(cluster, path, managers, replicas);
     } catch (error) {
       await cluster.down();
       throw error;

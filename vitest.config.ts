@@ -10,7 +10,7 @@ export default defineConfig({
           include: [
             '{src,agent,manager}/**/*.test.ts',
             'test/*.test.ts',
-            'test/{bench,peer,scenarios,simulation}/**/*.test.ts',
+            'test/{bench,linearizability,peer,scenarios,simulation}/**/*.test.ts',
           ],
           testTimeout: 20_000,
         },

@@ -7,6 +7,7 @@ import { dataTable, measureData } from './data/data.ts';
 import { failoverTable, measureFailover } from './failover.ts';
 import { faultKinds, faultsTable, measureFaults } from './faults/faults.ts';
 import { hurtTable, measureHurt } from './hurt/hurt.ts';
+import { linearizabilityTable, measureLinearizability } from './linearizability.ts';
 import { managersTable, measureManagers } from './managers.ts';
 import { measurePeer, peerTable } from './peer.ts';
 import { measureRefusal, refusalTable } from './refusal.ts';
@@ -30,6 +31,8 @@ const usage = `Usage:
       parts of hosts killed, stopped, filled, frozen, cut and changed: what healthy was restarted, what was not reached
   npm run bench -- hurt [--changes N] [--seed S] [--only ROUND] [--json]
       good and bad changes by two clients under load: requests lost, and whether exit codes, ls, ps and the hosts agree
+  npm run bench -- linearizability [--rounds FAULTS] [--seed S] [--json]
+      members of etcd paused and killed: whether what the clients of three stores were told contradicts itself
   npm run bench -- store [--only writes|moves] [--rounds N] [--json]
       writes a second and their time: the store on etcd and on SQLite beside etcd alone; moves between both under writers
   npm run bench -- data [--rounds N] [--only EVENT] [--seed S] [--json]   drains, failures and moves with three databases: no acknowledged write is missing
@@ -113,6 +116,10 @@ try {
     const options = { managers: Number(managers), ...(only !== undefined && { only }) };
     const measure = (rounds: number) => measureManagers({ rounds, ...options });
     await report({ measure, table: managersTable, rounds: 4 }, values);
+  } else if (name === 'linearizability') {
+    const seed = values.seed === undefined ? undefined : Number(values.seed);
+    const measure = (faults: number) => measureLinearizability(faults, seed);
+    await report({ measure, table: linearizabilityTable, rounds: 100 }, values);
   } else if (name === 'hurt') {
     const { seed, only } = values;
     const options = {

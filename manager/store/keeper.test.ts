@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/manual-clock.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { until } from '../testing.ts';
-import { createStoreKeeper, planRoom, Revisions } from './keeper.ts';
+import { createStoreKeeper, membersApart, planRoom, Revisions } from './keeper.ts';
 import { createMemoryStore } from './memory.ts';
 import type { MemberSize, StoreUpkeep } from './store.ts';
 
@@ -65,13 +65,35 @@ test.each([
   expect(room.action === 'defragment' ? room.endpoint : room.action).toBe(expected);
 });
 
+const hash = (endpoint: string, value: number, fromRevision = 7) => ({ endpoint, hash: value, fromRevision });
+
+test.each([
+  ['the same data', [hash('a', 1), hash('b', 1), hash('c', 1)], []],
+  ['one that differs from most', [hash('a', 1), hash('b', 2), hash('c', 1)], ['b']],
+  ['two that differ', [hash('a', 1), hash('b', 2)], ['a', 'b']],
+  ['two that differ while a third one is away', [hash('a', 1), undefined, hash('c', 2)], ['a', 'c']],
+  ['one whose past is gone up to another revision', [hash('a', 1), hash('b', 2, 8), hash('c', 1)], []],
+  ['nobody answers', [undefined, undefined, undefined], []],
+])('members apart: %s', (_, hashes, expected) => {
+  expect(membersApart(hashes)).toEqual(expected);
+});
+
 /** A store of one or more members that says what it is told to, and remembers what it was asked for. */
 function fakeUpkeep(members: MemberSize[]) {
-  const state = { revision: 0, watched: Infinity, isFull: false, isLeading: true, asked: [] as string[] };
+  const hashes = members.map(({ endpoint }) => hash(endpoint, 1));
+  const state = {
+    revision: 0,
+    watched: Infinity,
+    isFull: false,
+    isLeading: true,
+    hashes,
+    asked: [] as string[],
+  };
   const upkeep: StoreUpkeep = {
     quotaBytes,
     isLeading: () => Promise.resolve(state.isLeading),
     sizes: () => Promise.resolve(members),
+    hashes: () => Promise.resolve(state.hashes),
     isFull: () => Promise.resolve(state.isFull),
     endFull: async () => void state.asked.push('open'),
     revision: () => Promise.resolve(state.revision),
@@ -134,6 +156,20 @@ test('near the quota it is told once, and room is made at once', async () => {
   (await upkeep.sizes())[0]!.bytes = 900 * mebi;
   await pass();
   expect([told(), state.asked]).toEqual([['info'], ['compact 5', 'defragment a']]);
+  await keeper.stop();
+});
+
+test('a member that has other data is told of every ten minutes', async () => {
+  const { upkeep, state } = fakeUpkeep([size('a', 10, 5, leader), size('b', 10, 5), size('c', 10, 5)]);
+  const { keeper, pass, told } = keeperOf(upkeep);
+  keeper.start();
+  await pass();
+  expect(told()).toEqual([]);
+  state.hashes[1]!.hash = 2;
+  for (let at = 0; at < 8; at++) await pass();
+  expect(told()).toEqual([]);
+  await pass();
+  expect(told()).toEqual(['error']);
   await keeper.stop();
 });
 

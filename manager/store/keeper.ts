@@ -1,11 +1,13 @@
 import type { Clock } from '../../src/util/clock.ts';
 import type { Logger } from '../../src/util/log.ts';
 import { Loop } from '../../src/util/loop.ts';
-import type { MemberSize, Store, StoreUpkeep } from './store.ts';
+import type { MemberHash, MemberSize, Store, StoreUpkeep } from './store.ts';
 
 const intervalMs = 60 * 1000;
 /** What was written is kept for so long, so that whoever was away goes on where he was. */
 const keptMs = 10 * 60 * 1000;
+/** Members are compared this often. */
+const compareEveryMs = 10 * 60 * 1000;
 /** Below this a file is not worth the pause, and above it only when it is mostly room (shares of `inUseBytes`). */
 const worthBytes = 256 * 1024 * 1024;
 const looseShare = 2;
@@ -59,6 +61,20 @@ function isDue({ bytes, inUseBytes }: MemberSize, quotaBytes: number): boolean {
   return bytes > worthBytes && bytes > inUseBytes * looseShare;
 }
 
+/**
+ * The members whose data is another one than that of most, or all that differ when no data is that of most. Only those are compared whose
+ * past is gone up to the same revision.
+ */
+export function membersApart(hashes: readonly (MemberHash | undefined)[]): string[] {
+  const known = hashes.filter((each) => each !== undefined);
+  return [...Map.groupBy(known, ({ fromRevision }) => fromRevision).values()].flatMap((comparable) => {
+    const groups = [...Map.groupBy(comparable, ({ hash }) => hash).values()];
+    if (groups.length === 1) return [];
+    const most = groups.find((group) => group.length > hashes.length / 2);
+    return groups.filter((group) => group !== most).flatMap((group) => group.map(({ endpoint }) => endpoint));
+  });
+}
+
 /** The largest share of the quota that a member uses: 1 is all of it. */
 export function shareOf(sizes: readonly (MemberSize | undefined)[], quotaBytes: number): number {
   return Math.max(0, ...sizes.map((size) => (size === undefined ? 0 : size.bytes / quotaBytes)));
@@ -94,6 +110,7 @@ class Keeper {
   #revisions = new Revisions();
   #of: StoreUpkeep | undefined;
   #compacted = 0;
+  #comparedAt = Number.NEGATIVE_INFINITY;
   /** Whether it was told that the quota comes near. */
   #isTold = false;
 
@@ -116,6 +133,7 @@ class Keeper {
     await this.#compact(upkeep, isFull || share > pressedShare ? revision : undefined);
     if (isFull) await this.#open(upkeep);
     else await this.#makeRoom(upkeep);
+    await this.#compare(upkeep, revision);
   }
 
   #begin(upkeep: StoreUpkeep): void {
@@ -147,6 +165,20 @@ class Keeper {
       await upkeep.defragment(room.endpoint);
       this.#log.info('a member of the store was made smaller', { endpoint: room.endpoint });
     }
+  }
+
+  /** A member that differs answers wrongly and says nothing of it. Nothing is done about it: which data is right is for people. */
+  async #compare(upkeep: StoreUpkeep, revision: number): Promise<void> {
+    const now = this.#clock.monotonic();
+    if (now - this.#comparedAt < compareEveryMs) return;
+    this.#comparedAt = now;
+    const members = membersApart(await upkeep.hashes(revision));
+    if (members.length === 0) return;
+    this.#log.error('members of the store have other data than the rest', {
+      members,
+      revision,
+      next: 'Back up, then take the manager with that member out (`shoal node demote`) and in again: it gets the data of the others.',
+    });
   }
 
   /** All members one after another, the leader last, for nothing can be written anyway. */

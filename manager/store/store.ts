@@ -103,6 +103,14 @@ export interface MemberSize {
   inUseBytes: number;
 }
 
+/** What a member has, as a number: the same for the same data from one revision on up to another. */
+export interface MemberHash {
+  endpoint: string;
+  hash: number;
+  /** The past up to here is gone, which counts too. */
+  fromRevision: number;
+}
+
 /** What a store needs now and then that does not clean up after itself. Everything throws `unavailable` when it cannot be done now. */
 export interface StoreUpkeep {
   /** More than this many bytes are refused. */
@@ -111,6 +119,8 @@ export interface StoreUpkeep {
   isLeading(): Promise<boolean>;
   /** Of all members; undefined for one that does not answer. */
   sizes(): Promise<(MemberSize | undefined)[]>;
+  /** Of what each member has as of a revision; undefined for one that does not answer, or has not come so far. */
+  hashes(revision: number): Promise<(MemberHash | undefined)[]>;
   /** Whether everything written is refused because the quota is used up. */
   isFull(): Promise<boolean>;
   /** Ends that. It begins anew with the next write when there is no room. */

@@ -40,7 +40,7 @@ export interface LinearizabilityResult {
 /** Clients of three stores on real etcd while its members are paused and killed; then whether what they were told contradicts itself. */
 export async function measureLinearizability(
   faults: number,
-  seed = Date.now(),
+  seed = systemClock.now(),
 ): Promise<LinearizabilityResult> {
   const random = seededRandom(seed);
   const cluster = await EtcdCluster.start(members);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openEtcdStore, type EtcdStore } from '../../manager/store/etcd/etcd.ts';
-import { createStoreKeeper } from '../../manager/store/keeper.ts';
+import { createStoreKeeper, membersApart } from '../../manager/store/keeper.ts';
 import type { WatchBatch } from '../../manager/store/store.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { silentLogger } from '../../src/util/log.ts';
@@ -64,6 +64,9 @@ test('what is old is forgotten and its room given back, at each member', async (
   const after = await upkeep.sizes();
   expect(after.every((size, index) => size!.bytes < before[index]!.bytes / 2)).toBe(true);
   expect((await store.list('')).values).toHaveLength(20);
+  const hashes = await upkeep.hashes(await upkeep.revision());
+  expect(hashes.every((each) => each !== undefined && each.fromRevision === revision - 5)).toBe(true);
+  expect(membersApart(hashes)).toEqual([]);
   await store.close();
 });
 

@@ -43,7 +43,8 @@ const file = (version: string) => `services:
     ipc: shareable
     shm_size: 5m
     volumes: [/scratch, "named:/named"]
-    deploy: { replicas: 2, restart_policy: { delay: 0s } }
+    # a volume is on one host, which is turned off: not the manager's
+    deploy: { replicas: 2, restart_policy: { delay: 0s }, placement: { constraints: [node.role == worker] } }
   proxy:
     image: ${image}
     command: [sleep, "86400"]
@@ -183,12 +184,10 @@ test('the daemon and the engine may be killed: what runs goes on as it is', asyn
 
 test('after its host was off, a group runs together again', async () => {
   const old = await tasks();
-  const found = await Promise.all(['db.1', 'db.2'].map((name) => hostOf(old.get(name)!)));
-  const host = found.find((one) => one !== undefined && one !== cluster.manager)!;
+  const host = (await hostOf(old.get('db.1')!))!;
   await cluster.reboot(host.name);
   await nodesReady(cluster.manager, 3);
-  const slot = found.indexOf(host) + 1;
-  const isNew = async () => (await tasks()).get(`db.${slot}`)?.id !== old.get(`db.${slot}`)!.id;
+  const isNew = async () => (await tasks()).get('db.1')?.id !== old.get('db.1')!.id;
   await expect.poll(isNew, { timeout: convergeMs }).toBe(true);
   await untilConverged(cluster, 'near', convergeMs);
   await expectTogether();

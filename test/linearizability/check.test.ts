@@ -17,7 +17,7 @@ const operations = 1_500;
 
 /** A store whose answers come later than it does what was asked, and that does wrong now and then. */
 function slow(store: Store, random: Random, wrong: Partial<Pick<Store, 'get' | 'transact'>> = {}): Store {
-  const pause = () => new Promise<void>((resolve) => void setTimeout(resolve, random.next() < 0.5 ? 0 : 1));
+  const pause = () => systemClock.sleep(random.next() < 0.5 ? 0 : 1);
   return {
     ...store,
     lineage: store.lineage,

@@ -78,6 +78,8 @@ const description: InterfaceDescription = {
     Alarm: message({ action: [1, 'int32'], memberId: [2, 'uint64'], alarm: [3, 'int32'] }),
     AlarmMember: message({ memberId: [1, 'uint64'], alarm: [2, 'int32'] }),
     AlarmAnswer: message({ header: [1, 'Header'], alarms: [2, 'repeated AlarmMember'] }),
+    Hash: message({ revision: [1, 'int64'] }),
+    HashAnswer: message({ header: [1, 'Header'], hash: [2, 'uint32'], compactRevision: [3, 'int64'] }),
     MoveLeader: message({ target: [1, 'uint64'] }),
     MoveLeaderAnswer: message({ header: [1, 'Header'] }),
     MemberList: message({}),
@@ -111,6 +113,7 @@ const description: InterfaceDescription = {
       MoveLeader: ['MoveLeader', 'MoveLeaderAnswer'],
       Defragment: ['Defragment', 'DefragmentAnswer'],
       Alarm: ['Alarm', 'AlarmAnswer'],
+      HashKV: ['Hash', 'HashAnswer'],
     },
     'etcdserverpb.Cluster': {
       MemberList: ['MemberList', 'MemberListAnswer'],
@@ -215,6 +218,8 @@ export interface Calls {
   ];
   'Maintenance.MoveLeader': [{ target: string }, object];
   'Maintenance.Defragment': [object, object];
+  /** Of everything up to that revision and from the one to which the past is gone. */
+  'Maintenance.HashKV': [{ revision: number }, { hash: number; compactRevision: string }];
   /** `action`: 0 asks, 2 ends an alarm. `alarm`: 1 is that of space. */
   'Maintenance.Alarm': [
     { action: 0 | 2; memberId: string; alarm: 0 | 1 },

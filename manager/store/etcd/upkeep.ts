@@ -1,5 +1,5 @@
 import { ShoalError } from '../../../src/util/errors.ts';
-import type { MemberSize, StoreUpkeep } from '../store.ts';
+import type { MemberHash, MemberSize, StoreUpkeep } from '../store.ts';
 import { etcdDetails, type EtcdClient, type EtcdMember } from './client.ts';
 import type { Keys } from './keys.ts';
 import type { Calls } from './protocol.ts';
@@ -7,6 +7,8 @@ import type { Calls } from './protocol.ts';
 const statusMs = 1_000;
 const callMs = 5_000;
 const totalMs = 10_000;
+/** Of all keys of a full store. */
+const hashMs = 10_000;
 /** A file of the whole quota takes half a minute. */
 const defragmentMs = 120_000;
 
@@ -40,6 +42,14 @@ export class EtcdUpkeep implements StoreUpkeep {
   async sizes(): Promise<(MemberSize | undefined)[]> {
     const { members } = this.#parts.client;
     return await Promise.all(members.map((member) => sizeOf(member).catch(() => undefined))); // away
+  }
+
+  async hashes(revision: number): Promise<(MemberHash | undefined)[]> {
+    const { members } = this.#parts.client;
+    const hashes: (MemberHash | undefined)[] = [];
+    // one after another, for a member answers little else meanwhile
+    for (const member of members) hashes.push(await hashOf(member, revision).catch(() => undefined));
+    return hashes;
   }
 
   async isFull(): Promise<boolean> {
@@ -111,6 +121,11 @@ async function sizeOf(member: EtcdMember): Promise<MemberSize> {
     bytes: Number(status.dbSize),
     inUseBytes: Number(status.dbSizeInUse),
   };
+}
+
+async function hashOf(member: EtcdMember, revision: number): Promise<MemberHash> {
+  const answer = await member.callPatiently('Maintenance.HashKV', { revision }, hashMs);
+  return { endpoint: member.endpoint, hash: answer.hash, fromRevision: Number(answer.compactRevision) };
 }
 
 /** What etcd says, as `unavailable`: all of this is tried again later. */

@@ -5,8 +5,6 @@ import type { ObjectMeta } from './object.ts';
 export interface Cluster extends ObjectMeta {
   /** Random id of the cluster, in certificates too. */
   clusterId: string;
-  /** Counts up each time one manager goes on alone without the others; what is left of an earlier one must change nothing. Absent: 1. */
-  generation?: number;
   certificateAuthority: { certificatePem: string; privateKeyPem: string };
   /** etcd's own, never the cluster's: it lets in whoever its authority has signed. Absent until the store has first moved there. */
   storeAuthority?: { certificatePem: string; privateKeyPem: string };

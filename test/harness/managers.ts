@@ -5,6 +5,7 @@ import { managerStates, type Cluster } from './cluster.ts';
 import type { Host } from './host.ts';
 import { containersOf } from './inventory.ts';
 import { killProcess } from './processes.ts';
+import { until } from './until.ts';
 
 /** What tests of several managers ask of a cluster. */
 
@@ -13,17 +14,20 @@ const attemptMs = 2_000;
 const pollMs = 20;
 const statesMs = 60_000;
 
-/** The host whose manager leads, in the eyes of the one on `asked`. Throws when nobody leads. */
+/** The host whose manager leads, in the eyes of the one on `asked`. Waits while nobody does, as for a moment after each loss. */
 export async function leaderOf(cluster: Cluster, asked: string): Promise<Host> {
-  const client = cluster.client(asked);
-  try {
-    const states = Object.entries(await managerStates(client));
-    const leader = states.find(([, state]) => state === 'Leader');
-    if (leader !== undefined) return cluster.host(leader[0]);
-    throw new ShoalError('unavailable', `Cannot find the leader: ${JSON.stringify(states)}`);
-  } finally {
-    client.close();
-  }
+  let leader: string | undefined;
+  await until('a manager that leads', async () => {
+    const client = cluster.client(asked);
+    try {
+      const states = Object.entries(await managerStates(client));
+      leader = states.find(([, state]) => state === 'Leader')?.[0];
+      return leader !== undefined;
+    } finally {
+      client.close();
+    }
+  });
+  return cluster.host(leader!);
 }
 
 /** Waits until the managers are what is wanted, in any order, in the eyes of the one on `asked`. */
@@ -32,7 +36,7 @@ export async function untilManagers(
   asked: string,
   wanted: readonly string[],
 ): Promise<void> {
-  const until = systemClock.monotonic() + statesMs;
+  const limit = systemClock.monotonic() + statesMs;
   for (;;) {
     const client = cluster.client(asked);
     const states = await managerStates(client, AbortSignal.timeout(attemptMs)).catch((error: unknown) => ({
@@ -40,7 +44,7 @@ export async function untilManagers(
     }));
     client.close();
     if (Object.values(states).sort().join() === [...wanted].sort().join()) return;
-    if (systemClock.monotonic() > until) {
+    if (systemClock.monotonic() > limit) {
       throw new ShoalError(
         'deadline_exceeded',
         `Cannot see managers ${wanted.join()}: ${JSON.stringify(states)}`,

@@ -38,6 +38,13 @@ export async function namedApplication(
   }
 }
 
+/** What is said of an application of which there is nothing, when it was asked for by name or by the folder. */
+export function noApplication(name: string): ShoalError {
+  return new ShoalError('not_found', `Cannot find an application called ${JSON.stringify(name)}`, {
+    next: 'See `shoal ls` for the applications there are, or bring it up with `shoal up`.',
+  });
+}
+
 /**
  * The services that names mean: full names anywhere, keys and names of containers within the application. Throws `not_found`
  * with a suggestion.

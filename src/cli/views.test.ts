@@ -151,8 +151,7 @@ test('inspect finds what has the name, whatever it is', async () => {
   const shoal = await session((service) => [running(service, 1, 'a')]);
   const found = JSON.parse(await shoal('inspect -p shop web shop_web.1 b')) as object[];
   expect(found).toMatchObject([{ specVersion: 2, progress: {} }, { slot: 1 }, { status: { state: 'down' } }]);
-  await expect(shoal('inspect nothing')).rejects.toThrow(
-    /^Cannot find service, application, task, .* "nothing"$/,
-  );
+  await expect(shoal('inspect nothing')).rejects.toThrow('Cannot find anything called "nothing"');
+  await expect(shoal('inspect --type node c')).rejects.toThrow('Cannot find a node called "c"');
   await expect(shoal('inspect --type pod web')).rejects.toThrow('Cannot inspect a "pod"');
 });

@@ -62,7 +62,8 @@ async function findOne(
       if (codeOf(error) !== 'not_found') throw error;
     }
   }
-  throw new ShoalError('not_found', `Cannot find ${wanted.join(', ')} ${JSON.stringify(name)}`, {
+  const what = wanted.length === 1 ? `a ${wanted[0]}` : 'anything';
+  throw new ShoalError('not_found', `Cannot find ${what} called ${JSON.stringify(name)}`, {
     next: 'See `shoal ps`, `shoal node ls`, `shoal volume ls` and `shoal network ls`.',
   });
 }

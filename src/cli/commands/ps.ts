@@ -1,12 +1,11 @@
 import type { Node } from '../../spec/node.ts';
 import { isPaused } from '../../spec/change.ts';
 import type { Service } from '../../spec/service.ts';
-import { ShoalError } from '../../util/errors.ts';
 import type { TaskInfo } from '../../wire/api.ts';
 import { nowOf } from '../ages.ts';
 import { applicationOptions } from '../options.ts';
 import { exitCodes, type Command } from '../command.ts';
-import { applicationName, pickServices } from '../reference.ts';
+import { applicationName, noApplication, pickServices } from '../reference.ts';
 import { currentTasks, printTasks, rowsOf } from '../tasks.ts';
 
 /** What keeps the service from being as its file says until somebody says otherwise, and what to type. */
@@ -37,11 +36,7 @@ export const command: Command = {
       client.request<Node[]>('GET', '/nodes'),
       nowOf(client),
     ]);
-    if (application !== undefined && services.length + tasks.length === 0) {
-      throw new ShoalError('not_found', `Cannot find an application called ${JSON.stringify(application)}`, {
-        next: 'See `shoal ls` for the applications there are, or bring it up with `shoal up`.',
-      });
-    }
+    if (application !== undefined && services.length + tasks.length === 0) throw noApplication(application);
     const names = parsed.positionals;
     const asked = new Set(pickServices(services, application, names).map(({ id }) => id));
     const found = names.length === 0 ? tasks : tasks.filter(({ serviceId }) => asked.has(serviceId));

@@ -3,7 +3,7 @@ import type { ServiceInfo } from '../../wire/api.ts';
 import { exitCodes, type Command } from '../command.ts';
 import { applicationOptions } from '../options.ts';
 import { printList } from '../output.ts';
-import { applicationName, pickServices } from '../reference.ts';
+import { applicationName, noApplication, pickServices } from '../reference.ts';
 import { describePort } from '../tasks.ts';
 
 const jsonOption = { json: { help: 'Print JSON' } };
@@ -21,6 +21,7 @@ export const ls: Command = {
     });
     const path = `/services?${query.toString()}`;
     const services = await (await context.client()).request<ServiceInfo[]>('GET', path);
+    if (application !== undefined && services.length === 0) throw noApplication(application);
     printList(context.output, parsed.flag('json'), services, {
       header: ['NAME', 'MODE', 'SERVING', 'UPDATED', 'VERSION', 'STATE', 'IMAGE', 'PORTS', 'MESSAGE'],
       row: (service) => {

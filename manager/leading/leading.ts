@@ -47,9 +47,9 @@ export class Leading {
     return this.#own;
   }
 
-  /** `HOST:PORT` of the manager that leads, this one or another; undefined while none does. */
+  /** `HOST:PORT` of the manager that leads, this one or another; undefined while none does, as far as is known here. */
   get leader(): string | undefined {
-    return this.#leader;
+    return this.#own === undefined && this.#other === undefined ? undefined : this.#leader;
   }
 
   start(): void {

@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { managerStates, type Cluster } from '../harness/cluster.ts';
 import { untilConverged } from '../harness/compose.ts';
+import type { Host } from '../harness/host.ts';
+import { containersOf } from '../harness/inventory.ts';
 import { leaderFaults, LeaderLossRig } from '../harness/leader-loss.ts';
+import { Load } from '../harness/load.ts';
 import { leaderOf, standing, untilManagers, untilWritten } from '../harness/managers.ts';
 import { killProcess } from '../harness/processes.ts';
 
@@ -69,6 +72,50 @@ test.each(leaderFaults)(
   },
   180_000,
 );
+
+test('with two managers cut off together what runs is served and started again, it is said, and all heals by itself', async () => {
+  const leader = await leaderOf(cluster, 'a');
+  const cutOff = managers.filter((name) => name !== leader.name).map((name) => cluster.host(name));
+  const [worker] = rig.workers as [Host];
+  const before = await standing(rig.workers);
+  const load = new Load(
+    rig.workers.map(({ address }) => `http://${address}:8080/`),
+    4,
+  );
+  try {
+    for (const host of cutOff) await host.cut();
+    await vi.waitFor(
+      async () => {
+        const { stderr } = await cluster.shoal(['node', 'ls'], { host: leader.name });
+        expect(stderr).toContain('most managers are away or do not reach each other. What runs goes on');
+      },
+      { timeout: 30_000, interval: 500 },
+    );
+    const refused = await cluster.shoal(['scale', '-p', 'web', 'web=6'], { host: leader.name });
+    expect(refused).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('no manager leads the cluster') as string,
+    });
+    expect(await standing(rig.workers)).toEqual(before);
+    expect((await load.stop()).failures).toEqual([]);
+    const [killed] = await containersOf(worker);
+    await worker.run(['kill', '-9', killed!.process.split(' ')[0]!]);
+    await vi.waitFor(
+      async () => {
+        const now = await containersOf(worker);
+        expect(now.map(({ id }) => id)).toContain(killed!.id);
+        expect(now.map(({ process }) => process)).not.toContain(killed!.process);
+      },
+      { timeout: 30_000, interval: 200 },
+    );
+  } finally {
+    await load.stop();
+    for (const host of cutOff) await host.heal();
+  }
+  await untilManagers(cluster, leader.name, all);
+  await untilConverged(cluster, 'web', 30_000);
+  expect((await standing(rig.workers)).length).toBe(replicas);
+}, 180_000);
 
 test('a manager becomes a worker, another host a manager, and one leaves', async () => {
   const leader = await leaderOf(cluster, 'a');

@@ -32,6 +32,8 @@ export class MemberElection {
   readonly #local = new LocalElection();
   readonly #closed = new AbortController();
   #leading: Promise<void> = Promise.resolve();
+  /** Since when the own member has known of no leader of etcd. */
+  #leaderlessAt: number | undefined;
 
   constructor(parts: ElectionParts) {
     this.#parts = parts;
@@ -96,6 +98,11 @@ export class MemberElection {
     await this.#leading;
   }
 
+  /** For how long the own member has said that nobody leads etcd; 0 when somebody does, or it says nothing. */
+  get leaderlessMs(): number {
+    return this.#leaderlessAt === undefined ? 0 : this.#parts.clock.monotonic() - this.#leaderlessAt;
+  }
+
   get #own(): EtcdMember {
     return this.#parts.client.members[0]!;
   }
@@ -125,6 +132,8 @@ export class MemberElection {
 
   async #leadsOwn(): Promise<boolean> {
     const { leader, header } = await this.#own.call('Maintenance.Status', {}, statusMs);
+    if (leader !== '0') this.#leaderlessAt = undefined;
+    else this.#leaderlessAt ??= this.#parts.clock.monotonic();
     return leader !== '0' && leader === header.memberId;
   }
 

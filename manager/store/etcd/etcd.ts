@@ -43,6 +43,8 @@ export interface EtcdStore extends Store {
 /** With a leader an answer takes milliseconds; without one etcd itself gives up after 7 s. */
 const attemptMs = 2_000;
 const totalMs = 10_000;
+/** An election takes less. */
+const leaderlessMsMax = 2_000;
 /** Keys of a page of a listing. Many, for older versions walk the rest of the index for each page. */
 const pageKeys = 20_000;
 /** Of a page for whoever goes on meanwhile: reading one keeps the process busy. */
@@ -119,7 +121,7 @@ class ReplicatedStore implements EtcdStore {
   }
 
   get problem(): ShoalError | undefined {
-    return this.#problem;
+    return this.#problem ?? (this.#election.leaderlessMs > leaderlessMsMax ? noMajority() : undefined);
   }
 
   async get(key: string): Promise<StoredValue | undefined> {
@@ -283,6 +285,13 @@ function conflictsIn({ compares }: Transaction, { answers }: TxnAnswer, offset: 
       return Number(found?.modRevision ?? 0) !== revision;
     })
     .map(({ key }) => key);
+}
+
+function noMajority(): ShoalError {
+  return new ShoalError(
+    'unavailable',
+    'Nothing can be changed now: most managers are away or do not reach each other. What runs goes on',
+  );
 }
 
 /** An error of a call in our words. */

@@ -191,3 +191,22 @@ test('a store whose own member was away goes back to it, and takes its watches a
     await store.close();
   }
 });
+
+test('a store most of whose members are away says so, until they are back', async () => {
+  const store = await open(0, 'alone', `${systemRandom.id()}/`);
+  const stop = new AbortController();
+  const campaign = store.campaign('alone', stop.signal).catch(() => undefined);
+  try {
+    expect(store.problem).toBeUndefined();
+    for (const index of [1, 2]) cluster.signal(index, 'SIGSTOP');
+    await expect
+      .poll(() => store.problem?.message, { timeout: 20_000 })
+      .toMatch(/^Nothing can be changed now/);
+  } finally {
+    for (const index of [1, 2]) cluster.signal(index, 'SIGCONT');
+  }
+  await expect.poll(() => store.problem, { timeout: 20_000 }).toBeUndefined();
+  stop.abort();
+  await (await campaign)?.resign();
+  await store.close();
+});

@@ -22,6 +22,8 @@ import { probePaths, type PathResult } from './path-probe.ts';
 const gatherMs = 500;
 /** Without a change that was heard of: rules of the older iptables, which nft does not tell of. */
 const probeIntervalMs = 60_000;
+/** What of our own is gone is put right within this time, mostly. */
+const doubtMs = 1_000;
 /** However often rules change. */
 const restMs = 2_000;
 const dnsPortRange = `${dnsPorts.first}-${dnsPorts.last}`;
@@ -79,6 +81,11 @@ export class FirewallWatch {
     if (!this.#isReady) return;
     const { clock, conditions } = this.#options;
     let result = await probePaths(clock);
+    if (!passes(result)) {
+      // Something of our own may be gone just now: rules of others are not touched for that.
+      await clock.sleep(doubtMs);
+      result = await probePaths(clock);
+    }
     if (!passes(result)) {
       const { chains, names } = parseChains(await listChains());
       // Flushed with all else: it is loaded again in a moment, and this is done once more then.

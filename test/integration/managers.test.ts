@@ -93,7 +93,7 @@ test('with two managers cut off together what runs is served and started again, 
     );
     const refused = await cluster.shoal(['scale', '-p', 'web', 'web=6'], { host: leader.name });
     expect(refused).toMatchObject({
-      exitCode: 1,
+      exitCode: 3,
       stderr: expect.stringContaining('no manager leads the cluster') as string,
     });
     expect(await standing(rig.workers)).toEqual(before);

@@ -13,8 +13,10 @@ export const listeningMsMax = 3_000;
 /** The first looks come soon, for most programs listen at once. */
 const looksMs = [5, 10, 20, 50] as const;
 const laterLooksMs = 100;
+/** Whole ranges may be published. */
+const portsTold = 10;
 
-/** What a program is to listen on, over TCP: in its container those that are published on all hosts, and of its own host. */
+/** What the program of a task is to listen on, over TCP: the targets of what is published on all hosts or on its own. */
 export function portsToListenOn(ingress: AllocatedPort[], ofHost: AllocatedPort[] = []): number[] {
   return [...ingress, ...ofHost].flatMap(({ protocol, target }) => (protocol === 'tcp' ? [target] : []));
 }
@@ -39,7 +41,12 @@ export async function untilListening(wait: ListeningWait): Promise<void> {
     const missing = await missingPorts(wait);
     if (missing.length === 0) return;
     if (clock.monotonic() - begin >= listeningMsMax) {
-      log.info('a task does not listen on ports that are published for it', { task, ports: missing });
+      const ports = missing.slice(0, portsTold);
+      log.info('a task does not listen on ports that are published for it', {
+        task,
+        ports,
+        missing: missing.length,
+      });
       return;
     }
     await clock.sleep(looksMs[turn] ?? laterLooksMs, signal);

@@ -11,7 +11,7 @@ interface Reign {
 /**
  * Whether a history is linearizable in the order of the store's own revisions. Each operation takes effect at a revision: a swap at its own,
  * what was found or refused at the lowest one that explains it. No operation may take effect before one that had been answered
- * when it was called. Gives what contradicts that, a line each; nothing when all is well. O(n log n).
+ * when it was called. Gives what contradicts that, a line each; nothing when all is well.
  */
 export function contradictions(history: readonly Operation[], log: Log): string[] {
   const reigns = reignsOf(log);
